@@ -1,0 +1,101 @@
+"""Tables to matplotlib figures; computes nothing. One style: colour-blind safe, readable at column width."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from grok.config import RunConfig
+from grok.detectors import fire_epoch
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+STYLE = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+    "axes.titlesize": 9, "axes.titlelocation": "left", "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 160,
+    "figure.constrained_layout.use": True, "lines.linewidth": 1.4,
+}  # fmt: skip
+
+
+def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -> dict[str, Figure]:
+    """The figures of one run: `accuracy`, `spectrum`, and `top_pairs` where repulsion was measured.
+
+    Args:
+        history: a row per epoch, columns as `history.parquet`.
+        pairs: columns epoch, j, l, cos.
+        config: of the run.
+    """
+    config = config.resolved()
+    fired = fire_epoch(history["delta_w/gap_23"].to_numpy(), config.slope_lag, config.slope_threshold, config.first_epoch) \
+        if "delta_w/gap_23" in history else None  # fmt: skip
+    with rc_context(STYLE):
+        out = {"accuracy": _accuracy(history, config, fired)}
+        if "delta_w/gap_23" in history:
+            out["spectrum"] = _spectrum(history, config, fired)
+        if len(pairs):
+            out["top_pairs"] = _top_pairs(history, pairs, config)
+    return out
+
+
+def _mark(axes: np.ndarray, fired: int | None) -> None:
+    for number, ax in enumerate(axes):
+        if fired is not None:
+            label = f"detector fires, epoch {fired}" if number == 0 else None
+            ax.axvline(fired, color="black", linestyle="--", linewidth=1, label=label)
+    axes[-1].set_xlabel("epoch")
+
+
+def _accuracy(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Figure:
+    figure = Figure(figsize=(5.2, 4.2))
+    axes = figure.subplots(2, 1, sharex=True)
+    for part, colour in (("train", COLOURS[0]), ("test", COLOURS[1])):
+        axes[0].plot(history["epoch"], history[f"accuracy/{part}"], color=colour, label=part)
+        axes[1].plot(history["epoch"], history[f"loss/{part}"], color=colour, label=part)
+    axes[0].set(ylabel="accuracy", ylim=(-0.03, 1.05), title=config.display_name())
+    axes[1].set(ylabel="loss (MSE)", yscale="log")
+    _mark(axes, fired)
+    axes[0].legend(loc="center right")
+    return figure
+
+
+def _spectrum(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Figure:
+    figure = Figure(figsize=(5.2, 5.6))
+    axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1, 1))
+    for k in range(1, 6):
+        name = f"delta_w/lambda_{k}"
+        if name in history:
+            axes[0].plot(history["epoch"], history[name], color=COLOURS[k - 1], label=f"$\\lambda_{k}$")
+    axes[0].set(yscale="log", ylabel=r"eigenvalues of $\Delta^T\!\Delta$", title=config.display_name())
+    axes[1].plot(history["epoch"], history["delta_w/gap_23"], color=COLOURS[1])
+    axes[1].set(yscale="log", ylabel=r"$\lambda_2/\lambda_3$")
+    axes[2].plot(history["epoch"], history["delta_w/slope_23"], color=COLOURS[2])
+    axes[2].axhline(config.slope_threshold, color="gray", linewidth=1, label=f"threshold {config.slope_threshold:g}")
+    axes[2].axvspan(0, config.first_epoch, color="gray", alpha=0.12, linewidth=0, label="detector off")
+    axes[2].set(ylabel=r"slope of $\log \lambda_2/\lambda_3$")
+    axes[2].legend(loc="upper right")
+    _mark(axes, fired)
+    axes[0].legend(loc="upper right", ncols=3)
+    return figure
+
+
+def _top_pairs(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -> Figure:
+    figure = Figure(figsize=(5.2, 4.6))
+    left, right = figure.subplots(2, 1)
+    epochs = sorted(pairs["epoch"].unique())
+    shades = np.linspace(0.25, 1, len(epochs))
+    for epoch, shade in zip(epochs, shades, strict=True):
+        size = pairs.loc[pairs["epoch"] == epoch, "cos"].abs().sort_values(ascending=False).to_numpy()
+        left.plot(np.arange(1, len(size) + 1), size, color=COLOURS[0], alpha=shade, label=f"{epoch}")
+    left.set(xlabel="pair, most similar first", ylabel=r"|cos($\tilde f_j, \tilde f_l$)|", ylim=(0, 1.02))
+    left.set_title(f"{config.display_name()}: top {config.top_pairs} pairs")
+    left.legend(title="epoch", ncols=3, fontsize=7, title_fontsize=7)
+    rows = history.dropna(subset=["repulsion/rate"])
+    right.fill_between(rows["epoch"], rows["repulsion/null_low"], rows["repulsion/null_high"], color="gray", alpha=0.25,
+                       linewidth=0, label="random pairs, range of draws")  # fmt: skip
+    right.plot(rows["epoch"], rows["repulsion/null_rate"], color="gray", marker="o", markersize=3)
+    right.plot(rows["epoch"], rows["repulsion/rate"], color=COLOURS[1], marker="o", markersize=4, label="top pairs")
+    right.set(xlabel="epoch", ylabel="repulsion rate", ylim=(0.4, 1.03))
+    right.legend(loc="lower right")
+    return figure

@@ -1,0 +1,1 @@
+"""Thin command lines: parse, config, call, one result line."""

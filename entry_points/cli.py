@@ -1,0 +1,98 @@
+"""What every command line shares: flags from config fields, one-line errors, clean stops."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from grok.config import ConfigError, RunConfig, parse
+
+INTERRUPTED = 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse whose errors are one line, without the usage before them; exit status 2."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def error(self, message: str) -> Any:
+        """Print one line and leave with status 2."""
+        self.exit(2, f"{self.prog}: {message}. See --help.\n")
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def add_config_flags(parser: argparse.ArgumentParser, config_type: type = RunConfig) -> None:
+    """One kebab-case flag for each field, with its default, choices and source in the help."""
+    defaults = config_type().to_strings()
+    for field in dataclasses.fields(config_type):
+        choices = field.metadata["choices"]
+        listed = f" ({', '.join(choices)})" if choices else ""
+        text = f"{field.metadata['help']}{listed}. Default {defaults[field.name]}; source: {field.metadata['source']}."
+        parser.add_argument(flag(field.name), default=None, metavar="VALUE", help=text.replace("%", "%%"), dest=field.name)
+
+
+def config_from(arguments: argparse.Namespace) -> RunConfig:
+    """The config that the flags spell out; what was not given keeps its default.
+
+    Raises:
+        ConfigError: if a value breaks its rule.
+    """
+    names = [field.name for field in dataclasses.fields(RunConfig)]
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    return RunConfig.from_strings(given)
+
+
+class StopRequest:
+    """Turns the first Ctrl-C or SIGTERM into a request to save and stop; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: types.FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True
+        print("stopping: saving the state first (Ctrl-C again stops at once)", file=sys.stderr)
+
+    def __call__(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.requested
+
+
+def run_main(main: Callable[[list[str]], int]) -> None:
+    """Run an entry point: one error line and status 2 for bad input, 1 for a failure while running, 130 for a stop."""
+    try:
+        status = main(sys.argv[1:])
+    except ConfigError as error:
+        status = _fail(2, error)
+    except KeyboardInterrupt:
+        status = _fail(INTERRUPTED, "stopped. The same command goes on from the last save")
+    except Exception as error:
+        status = _fail(getattr(error, "exit_status", 1), error)
+        if os.environ.get("GROK_TRACEBACK"):
+            raise
+    sys.exit(status)
+
+
+def _fail(status: int, reason: object) -> int:
+    line = " ".join(str(reason).split()) or type(reason).__name__
+    print(f"error: {line}", file=sys.stderr)
+    return status
+
+
+def integer(name: str) -> Callable[[str], int]:
+    """An argparse type: a whole number, or the config's own error."""
+    return lambda text: int(parse(name, "int", text))

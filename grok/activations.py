@@ -1,0 +1,80 @@
+"""Elementwise activations with their derivatives; your own is one function of a tensor."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from grok.config import ALIASES, CUSTOM_ACTIVATION, ConfigError
+
+
+class Activation(NamedTuple):
+    """An elementwise function and its derivative, both of the preactivation."""
+
+    value: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
+
+
+def _gelu_derivative(h: Tensor) -> Tensor:
+    density = torch.exp(-0.5 * h * h) / math.sqrt(2 * math.pi)
+    cumulative: Tensor = torch.special.ndtr(h)
+    return cumulative + h * density
+
+
+def _silu_derivative(h: Tensor) -> Tensor:
+    s = torch.sigmoid(h)
+    return s * (1 + h * (1 - s))
+
+
+def _sigmoid_derivative(h: Tensor) -> Tensor:
+    s = torch.sigmoid(h)
+    return s * (1 - s)
+
+
+ACTIVATION_FUNCTIONS: dict[str, Activation] = {
+    "square": Activation(lambda h: h * h, lambda h: 2 * h),
+    "relu": Activation(lambda h: h.clamp_min(0), lambda h: (h > 0).to(h.dtype)),
+    "abs": Activation(torch.abs, torch.sign),
+    "cube": Activation(lambda h: h * h * h, lambda h: 3 * h * h),
+    "relu2": Activation(lambda h: h.clamp_min(0).square(), lambda h: 2 * h.clamp_min(0)),
+    "gelu": Activation(functional.gelu, _gelu_derivative),
+    "silu": Activation(functional.silu, _silu_derivative),
+    "tanh": Activation(torch.tanh, lambda h: 1 - torch.tanh(h).square()),
+    "sigmoid": Activation(torch.sigmoid, _sigmoid_derivative),
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation called `name`, or the function that `module:function` names.
+
+    A function of your own takes and returns a tensor of any shape and must act elementwise; its derivative comes
+    from autograd.
+
+    Raises:
+        ConfigError: if there is no such activation, module or function.
+    """
+    name = ALIASES.get(name, name)
+    if name in ACTIVATION_FUNCTIONS:
+        return ACTIVATION_FUNCTIONS[name]
+    if not CUSTOM_ACTIVATION.fullmatch(name):
+        known = ", ".join(ACTIVATION_FUNCTIONS)
+        raise ConfigError(f"activation must be one of {known} or module:function, got {name}. Pick one or give your own.")
+    module, function = name.split(":")
+    try:
+        value = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"activation must name an importable function, got {name} ({error}). Check the path.") from error
+
+    def derivative(h: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = h.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(value(x).sum(), x)
+        return slope
+
+    return Activation(value, derivative)

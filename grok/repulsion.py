@@ -1,0 +1,250 @@
+"""Feature repulsion: the signs of B = (F̃ᵀF̃ + ηI)⁻¹ against the similarity of features, and Theorem 6.
+
+Shapes: n samples, K features. F̃ is F with its column means removed, f̃_j its column j, G = F̃ᵀF̃. All in float64.
+
+Theorem 6 says sgn B_jl = −sgn(f̃_jᵀ P f̃_l) with P = I − F̃₋(F̃₋ᵀF̃₋ + ηI)⁻¹F̃₋ᵀ, columns j and l left out. By the 2×2 Schur
+complement f̃_jᵀ P f̃_l = −B_jl / (B_jj B_ll − B_jl²) with a positive denominator, so the rule holds for every matrix. It is
+checked here against a direct solve without j and l. What is empirical is the repulsion `rate`: how often
+sgn B_jl = −sgn cos(f̃_j, f̃_l) on the most similar pairs, beside a null of random pairs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grok.linalg import cholesky_solve, symmetric, upper_gram
+
+DEFAULT_RIDGE = 2e-4
+"""η of B when the run's weight decay is 0 (G is singular then): that of the papers' grokking condition, so that the two
+conditions are measured with one ruler."""
+NULL_DRAWS = 10
+PARTNERS = 10
+THEOREM_SAMPLE = 3
+TIE = 1e-12
+"""Cosines closer than this are ties, settled by lexicographic index (review's rebuttal)."""
+
+
+class Repulsion(NamedTuple):
+    """One measurement on the top pairs.
+
+    Attributes:
+        rate: share of top pairs with sgn B_jl = −sgn cos(f̃_j, f̃_l).
+        null_rate: the same on as many random pairs, mean of `NULL_DRAWS` draws; null_low, null_high: their range.
+        theorem6: share of a sample of top pairs that obey Theorem 6, the residual from a direct leave-two-out solve.
+        theorem6_error: largest relative difference in that sample between the direct residual and its Schur form.
+        published_estimator: the paper's sign match, with its mis-scaled inverse.
+        median_cos: median |cos| of the top pairs. positive_share: share of them with cos > 0.
+        dead: features with a zero centred column; they are in no pair.
+        ridge: η used.
+        pairs: (p, 2) int64, j < l, most similar first. cos: (p,) float64, their signed cosines.
+    """
+
+    rate: float
+    null_rate: float
+    null_low: float
+    null_high: float
+    theorem6: float
+    theorem6_error: float
+    published_estimator: float
+    median_cos: float
+    positive_share: float
+    dead: int
+    ridge: float
+    pairs: Tensor
+    cos: Tensor
+
+    def metrics(self) -> dict[str, float]:
+        """The scalars as `repulsion/<name>`."""
+        return {f"repulsion/{k}": float(v) for k, v in self._asdict().items() if k not in ("pairs", "cos")}
+
+
+class PairError(ValueError):
+    """Too few living features to form one pair."""
+
+
+def centred(features: Tensor) -> Tensor:
+    """F̃ = F − column means, (n, K) float64; columns constant up to rounding become exactly zero."""
+    f = features.double()
+    out = f - f.mean(dim=0)
+    constant = f.amax(dim=0) == f.amin(dim=0)
+    out[:, constant] = 0.0
+    return out
+
+
+def rank_pairs(gram_matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The pairs of living columns with the largest |cos|, ties within 1e-12 by lexicographic index.
+
+    Args:
+        gram_matrix: G = F̃ᵀF̃, (K, K) float64.
+        count: pairs wanted; fewer are returned if fewer exist.
+
+    Returns:
+        pairs: (p, 2) int64, j < l, most similar first. cos: (p,) float64, signed.
+
+    Source: Xu (arXiv 2605.08119), code (upper triangle by |cos|); ties as the review's rebuttal has them.
+    """
+    width = len(gram_matrix)
+    norms = gram_matrix.diagonal().clamp_min(0).sqrt()
+    living = int((norms > 0).sum())
+    count = min(count, living * (living - 1) // 2)
+    if count == 0:
+        raise PairError(f"pairs need at least two living features, got {living}. The network is dead at this epoch.")
+    scale = torch.where(norms > 0, 1 / norms, 0.0)
+    size = (gram_matrix.abs() * scale).mul_(scale[:, None]).triu_(diagonal=1)
+    # The `count` largest row maxima are entries, so the count-th largest entry is not below the least of them.
+    bound = torch.topk(size.amax(dim=1), count).values[-1] if count <= width else size.new_zeros(())
+    index = torch.nonzero((size >= bound - TIE) & (size > 0)).cpu().numpy()
+    if len(index) < count:  # some pairs of living features are exactly orthogonal
+        alive = norms > 0
+        index = torch.nonzero(torch.triu(alive[:, None] & alive[None, :], diagonal=1)).cpu().numpy()
+    ties = np.round(size.cpu().numpy()[index[:, 0], index[:, 1]] / TIE)
+    order = np.lexsort((index[:, 1], index[:, 0], -ties))[:count]
+    pairs = torch.from_numpy(index[order])
+    j, l = pairs.to(gram_matrix.device).T
+    return pairs, (gram_matrix[j, l] * scale[j] * scale[l]).cpu()
+
+
+def inverse_columns(gram_matrix: Tensor, ridge: float, columns: Tensor) -> Tensor:
+    """Some columns of B = (G + ηI)⁻¹, by one Cholesky factor: 2 K² flops a column, the inverse is never formed.
+
+    Args:
+        gram_matrix: G, (K, K) float64. ridge: η > 0. columns: (c,) int64, different.
+
+    Returns:
+        (K, c) float64.
+    """
+    shifted = gram_matrix.clone()
+    shifted.diagonal().add_(ridge)
+    unit = shifted.new_zeros(len(shifted), len(columns))
+    unit[columns, torch.arange(len(columns), device=columns.device)] = 1.0
+    return cholesky_solve(shifted, unit)
+
+
+def null_pairs(living: Tensor, count: int, generator: np.random.Generator) -> Tensor:
+    """`NULL_DRAWS` draws of `count` random pairs of living features: (draws, count, 2) int64.
+
+    Each draw takes its own random anchors and gives each `PARTNERS` random partners, so that a draw costs
+    count / PARTNERS columns of B.
+    """
+    draws = []
+    for _ in range(NULL_DRAWS):
+        anchors = generator.integers(0, len(living), -(-count // PARTNERS)).repeat(PARTNERS)[:count]
+        others = (anchors + generator.integers(1, len(living), count)) % len(living)
+        draws.append(np.stack((anchors, others), axis=1))
+    return living[torch.from_numpy(np.stack(draws))]
+
+
+def schur_residual(b_jl: Tensor, b_jj: Tensor, b_ll: Tensor) -> Tensor:
+    """f̃_jᵀ P_{η,−jl} f̃_l = −B_jl / (B_jj B_ll − B_jl²), elementwise."""
+    return -b_jl / (b_jj * b_ll - b_jl.square())
+
+
+def direct_residuals(centred_features: Tensor, ridge: float, pairs: Tensor) -> Tensor:
+    """f̃_jᵀ P_{η,−jl} f̃_l by one solve per pair with the two columns left out; B takes no part.
+
+        P = η (F̃₋F̃₋ᵀ + ηI)⁻¹,  F̃₋F̃₋ᵀ = F̃F̃ᵀ − f̃_j f̃_jᵀ − f̃_l f̃_lᵀ
+
+    The n×n form has no cancellation; I − F̃₋(…)⁻¹F̃₋ᵀ would lose the small residual to rounding.
+
+    Args:
+        centred_features: F̃, (n, K) float64. ridge: η > 0. pairs: (p, 2) int64.
+
+    Returns:
+        (p,) float64.
+    """
+    kernel = upper_gram(centred_features.T)
+    kernel.diagonal().add_(ridge)
+    out = []
+    for j, l in pairs.tolist():
+        left_out = centred_features[:, [j, l]]
+        without = torch.addmm(kernel, left_out, left_out.T, alpha=-1)
+        solution = cholesky_solve(without, left_out[:, 1:])
+        out.append(ridge * (left_out[:, 0] @ solution[:, 0]))
+    return torch.stack(out)
+
+
+def published_residual(gram_matrix: Tensor, ridge: float, pairs: Tensor, b_jl: Tensor) -> Tensor:
+    """f̃_jᵀ(I − F̃ B_pub F̃ᵀ)f̃_l with the paper's B_pub = I/η − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃/η², in closed form.
+
+        = (G²)_jl (1/η² − 1/η) + G_jl (1 − 1/η) − η B_jl   for j ≠ l
+
+    The correct Woodbury form is B = (I − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃)/η.
+
+    Args:
+        gram_matrix: G, (K, K) float64. ridge: η > 0. pairs: (p, 2). b_jl: (p,) of the correct B.
+
+    Returns:
+        (p,) float64.
+    """
+    j, l = pairs[:, 0], pairs[:, 1]
+    squared = (gram_matrix[j] * gram_matrix[l]).sum(dim=1)
+    return squared * (1 / ridge**2 - 1 / ridge) + gram_matrix[j, l] * (1 - 1 / ridge) - ridge * b_jl
+
+
+def measure_repulsion(
+    features: Tensor, weight_decay: float, top_pairs: int, seed: int, pairs: Tensor | None = None
+) -> Repulsion:
+    """Measure repulsion, its null and Theorem 6 on one set of features.
+
+    Args:
+        features: F, (n, K), raw.
+        weight_decay: η ≥ 0; at 0 `DEFAULT_RIDGE` regularises.
+        top_pairs: pairs to rank, ≥ 1.
+        seed: of the random pairs and of the Theorem 6 sample.
+        pairs: (p, 2) int64 chosen earlier, in place of a ranking now.
+
+    Returns:
+        The measurement; its pairs and cosines on the CPU.
+
+    Raises:
+        PairError: if fewer than two features live.
+
+    Source: Xu (arXiv 2605.08119) §4, Theorem 6; rate, null and direct check are ours.
+    """
+    f = centred(features)
+    g = symmetric(upper_gram(f))
+    ridge = weight_decay if weight_decay > 0 else DEFAULT_RIDGE
+    alive = torch.nonzero(g.diagonal() > 0).flatten().cpu()
+    if pairs is None:
+        pairs, cos = rank_pairs(g, top_pairs)
+    else:
+        scale = g.diagonal().clamp_min(1e-300).sqrt()
+        on_device = pairs.to(g.device)
+        cos = (g[on_device[:, 0], on_device[:, 1]] / scale[on_device[:, 0]] / scale[on_device[:, 1]]).cpu()
+    count = len(pairs)
+    generator = np.random.default_rng([seed, 6])
+    null = null_pairs(alive, count, generator)
+    sample = pairs[np.sort(generator.choice(count, min(THEOREM_SAMPLE, count), replace=False))]
+
+    everything = torch.cat((pairs, null.flatten(0, 1), sample)).to(g.device)
+    j, l = everything[:, 0], everything[:, 1]
+    columns, place = torch.unique(torch.cat((j, sample[:, 1].to(g.device))), return_inverse=True)
+    b = inverse_columns(g, ridge, columns)
+    b_jl = b[l, place[: len(j)]]
+    repels = (torch.sign(b_jl) == -torch.sign(g[j, l])).double().cpu()
+    null_rates = repels[count : len(j) - len(sample)].view(NULL_DRAWS, count).mean(dim=1)
+
+    tested = everything[-len(sample) :]
+    b_jj, b_ll = (b.gather(0, columns[None, :])[0][p] for p in (place[len(j) - len(sample) : len(j)], place[len(j) :]))
+    direct = direct_residuals(f, ridge, tested)
+    schur = schur_residual(b_jl[-len(sample) :], b_jj, b_ll)
+    published = published_residual(g, ridge, everything[:count], b_jl[:count])
+    return Repulsion(
+        rate=float(repels[:count].mean()),
+        null_rate=float(null_rates.mean()),
+        null_low=float(null_rates.min()),
+        null_high=float(null_rates.max()),
+        theorem6=float((torch.sign(b_jl[-len(sample) :]) == -torch.sign(direct)).double().mean()),
+        theorem6_error=float(((direct - schur).abs() / schur.abs()).max()),
+        published_estimator=float((torch.sign(b_jl[:count]) == -torch.sign(published)).double().mean()),
+        median_cos=float(cos.abs().quantile(0.5)),
+        positive_share=float((cos > 0).double().mean()),
+        dead=int(features.shape[1] - len(alive)),
+        ridge=ridge,
+        pairs=pairs,
+        cos=cos,
+    )

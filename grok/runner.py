@@ -1,0 +1,373 @@
+"""Train tracked runs: create or resume, log, save, finish. Numbers come from `training` and `member`, storage from
+`tracking`; several seeds of one config train in lockstep, each its own MLflow run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from grok import describe
+from grok.background import Background
+from grok.checkpoint import CheckpointError, load
+from grok.config import PROTOCOL_VERSION, ConfigError, RunConfig
+from grok.member import Member
+from grok.tracking import Store, StoreError, TrackedRun, code_tags, is_alive
+from grok.training import LAYERS, Record, Training
+
+FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, RunConfig], dict[str, Any]]
+"""(history, top pairs, config) to figures by name; each has matplotlib's `savefig`."""
+Progress = Callable[[int, dict[str, float]], None]
+"""Called with the epoch and the newest metrics after each block of epochs."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a tracked run ended.
+
+    Attributes:
+        run_id: of the MLflow run.
+        state: `complete`, `diverged` or `interrupted`.
+        summary: metrics of the run, as `History.summary`, and `diverged_epoch`; empty if interrupted.
+        seconds: wall time of this call by part: training, updates, observables, spectra, tracking, and of them all.
+    """
+
+    run_id: str
+    state: str
+    summary: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def find_prior(store: Store, config: RunConfig, takeover: bool = False) -> tuple[str, str] | None:
+    """The newest run of this identity that is complete or can go on: (`complete` or `resumable`, run id).
+
+    Raises:
+        StoreError: if another process is training it now (unless `takeover`).
+    """
+    resumable = None
+    for run in store.prior(config):
+        found = named_prior(store, run.info.run_id, takeover)
+        if found[0] == "complete":
+            return found
+        resumable = resumable or found
+    return resumable
+
+
+def named_prior(store: Store, run_id: str, takeover: bool = False) -> tuple[str, str]:
+    """`find_prior` for one run that the user names.
+
+    Raises:
+        StoreError: if there is no such training run, or another process is training it now.
+    """
+    run = store.get(run_id)
+    if run.data.tags.get("grok.state") in ("complete", "diverged"):
+        return "complete", run_id
+    if is_alive(run) and not takeover:
+        raise StoreError(
+            f"run must not be trained twice at once, got {run_id}, which a living process on "
+            f"{run.data.tags.get('grok.host')} holds. Wait for it, or start another with --force."
+        )
+    return "resumable", run_id
+
+
+def summary_line(store: Store, run_id: str) -> str:
+    """A finished run's summary metrics as `name=value` words."""
+    metrics = store.get(run_id).data.metrics
+    return facts_line({name: metrics[name] for name in metrics if "/" not in name})
+
+
+def facts_line(summary: dict[str, float]) -> str:
+    """`name=value` words in a fixed order; whole numbers without a point."""
+    order = (
+        "fired",
+        "fire_epoch",
+        "test_50_epoch",
+        "test_99_epoch",
+        "train_99_epoch",
+        "late_gap_23",
+        "diverged_epoch",
+        "elapsed_s",
+    )
+    return " ".join(f"{name}={summary[name]:.6g}" for name in order if name in summary)
+
+
+def run_config(store: Store, run_id: str) -> RunConfig:
+    """The config of a tracked run, from its params.
+
+    Raises:
+        StoreError: if it is not one of our training runs.
+    """
+    run = store.get(run_id)
+    if run.data.tags.get("grok.kind") != "train":
+        raise StoreError(f"run must be a training run of this project, got {run_id}. Look its id up with `mlflow ui`.")
+    names = RunConfig().to_strings()
+    return RunConfig.from_strings({k: v for k, v in run.data.params.items() if k in names})
+
+
+def check_device(config: RunConfig) -> None:
+    """Refuse a device that this machine lacks.
+
+    Raises:
+        ConfigError: if cuda, or cuda:N, is asked for and is not there.
+    """
+    if config.device in ("auto", "cpu"):
+        return
+    index, count = torch.device(config.device).index or 0, torch.cuda.device_count()
+    if index >= count:
+        raise ConfigError(f"device must be one of this machine's ({count} cuda devices), got {config.device}. Use cpu or auto.")
+
+
+def train_tracked(
+    configs: Sequence[RunConfig], store: Store, *, resume: Sequence[str | None] = (), parent: str | None = None,
+    tags: dict[str, str] | None = None, figures: FigureMaker | None = None, progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[Outcome]:  # fmt: skip
+    """Train runs that differ in their seed only, in lockstep, each as its own MLflow run.
+
+    Args:
+        configs: one per seed.
+        store: where to.
+        resume: per seed, the run to go on with, or None for a new one; empty for all new.
+        parent: MLflow run that new runs are nested under.
+        tags: more tags for new runs, without our prefix.
+        figures: draws the run's figures at the end.
+        progress: told of each block of epochs.
+        should_stop: asked at each epoch; True saves the state and ends as `interrupted`.
+
+    Returns:
+        An outcome per config.
+
+    Raises:
+        ConfigError: if the device is not there or the activation cannot be imported; no run was created then.
+        StoreError: if the store fails. Whatever is raised later, the runs are first marked `failed` with the reason.
+    """
+    configs = [config.resolved() for config in configs]
+    check_device(configs[0])
+    training = Training(configs[0], [config.seed for config in configs])
+    tracked: list[TrackedRun] = []
+    try:
+        for config, run_id in zip(configs, resume or [None] * len(configs), strict=True):
+            tracked.append(store.reopen(run_id) if run_id else _create(store, config, parent, tags))
+            if not run_id:
+                _log_start(config, tracked[-1], training, len(tracked) - 1)
+        members = [Member(config, index) for index, config in enumerate(configs)]
+        if all(run.resumed for run in tracked):
+            _restore(training, members, tracked)
+        return _Loop(training, members, tracked, figures, progress, should_stop).run()
+    except BaseException as error:
+        _mark_failed(tracked, error)
+        raise
+
+
+def _create(store: Store, config: RunConfig, parent: str | None, tags: dict[str, str] | None) -> TrackedRun:
+    identity = {"kind": "train", "config_hash": config.hash, "protocol": PROTOCOL_VERSION}
+    return store.create(config.display_name(), {**identity, **code_tags(), **(tags or {})}, parent)
+
+
+def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: int) -> None:
+    run.log_config(config)
+    run.set_tags(describe.host_tags(training.device) | {"mlflow.note.content": describe.running(config)})
+    run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
+    task = training.problems[index]
+    source = f"grok.modular_addition({config.modulus}, {config.n_train}, seed={config.seed}, labels={config.labels!r})"
+    name = f"addition mod {config.modulus}" + (", random labels" if config.labels == "random" else "")
+    run.log_dataset(task.train_pairs.numpy(), task.train_labels.numpy(), f"{name}, train", source, "training")
+    run.log_dataset(task.test_pairs.numpy(), task.test_labels.numpy(), f"{name}, test", source, "evaluation")
+
+
+def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
+    """Go on from the newest saved state that every run of the group has; from the start if there is none."""
+    saved = set.intersection(*(set(run.list_files("resume")) for run in tracked))
+    for name in sorted(saved, reverse=True):
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                loaded = [load(run.get_file(name, Path(folder) / run.run_id)) for run in tracked]
+        except (CheckpointError, StoreError):
+            continue  # cut short by what stopped the run: the one before it is whole
+        if all(facts["config_hash"] == member.config.hash for member, (_, facts) in zip(members, loaded, strict=True)):
+            training.load([member.restore(*state) for member, state in zip(members, loaded, strict=True)])
+            for member in members:
+                member.extend(training)
+            return
+
+
+def _mark_failed(tracked: list[TrackedRun], error: BaseException) -> None:
+    state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    for run in tracked:
+        with contextlib.suppress(Exception):  # the store may be what failed; the caller hears of the first error
+            run.end(state, f"{type(error).__name__}: {error}")
+            run.put_text("failure.txt", "".join(traceback.format_exception(error)))
+
+
+class _Loop:
+    """The epochs of a lockstep group, from the opened runs to the finished ones."""
+
+    def __init__(
+        self, training: Training, members: list[Member], tracked: list[TrackedRun], figures: FigureMaker | None,
+        progress: Progress | None, should_stop: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self.training, self.members, self.tracked = training, members, tracked
+        self.figures, self.progress, self.should_stop = figures, progress, should_stop
+        self.config = training.config
+        self.epochs = cast(int, training.config.epochs)
+        self.first = training.epoch
+        self.pending: list[Record] = []
+        self.background = Background()
+        self.saved: str | None = None
+        self.started = time.perf_counter()
+        self.elapsed_before = [member.elapsed_s for member in members]
+        self.spectra_s = self.waited_s = 0.0
+
+    def run(self) -> list[Outcome]:
+        """Train to the end, to divergence of all, or to a stop."""
+        try:
+            for record in self.training:
+                stop = self.should_stop()
+                if record.epoch > self.first and (stop or self._save_due(record.epoch)):
+                    self._save()
+                if stop:
+                    return self._interrupt()
+                self.pending.append(record)
+                self._keep_weights(record.epoch)
+                updates = self.training.updates["w"]
+                if record.epoch == self.epochs or updates.count == updates.complete:
+                    self._flush(record.epoch)
+                    if all(member.diverged is not None for member in self.members):
+                        break
+            return [self._finish(member, run) for member, run in zip(self.members, self.tracked, strict=True)]
+        finally:
+            self.background.close()
+
+    def _save_due(self, epoch: int) -> bool:
+        every = self.config.save_every
+        return every > 0 and epoch % every == 0 and epoch < self.epochs
+
+    def _drain(self) -> None:
+        """Hand pending records to the members: one transfer from the device for all of them."""
+        if self.pending:
+            scores = torch.stack([record.scores for record in self.pending]).cpu().numpy()
+            for record, row in zip(self.pending, scores, strict=True):
+                for member in self.members:
+                    member.add(record, row[member.index])
+            self.pending.clear()
+        for member, before in zip(self.members, self.elapsed_before, strict=True):
+            member.elapsed_s = before + time.perf_counter() - self.started
+
+    def _flush(self, epoch: int) -> None:
+        """Spectra, detector and kept updates of the block that ends here."""
+        self._drain()
+        start = time.perf_counter()
+        for member in self.members:
+            member.extend(self.training)
+        self.spectra_s += time.perf_counter() - start
+        if self.config.delta_w == "full" and self.training.updates["w"].count:
+            self._keep_updates()
+        if self.progress is not None:
+            self.progress(epoch, self.members[0].newest())
+
+    def _save(self) -> None:
+        """Log what is complete and store a state to go on from, in the background; at most one save is under way."""
+        self._drain()
+        start = time.perf_counter()
+        self.background.wait()
+        self.waited_s += time.perf_counter() - start
+        name = f"resume/epoch-{self.training.epoch:05d}.safetensors"
+        for member, run in zip(self.members, self.tracked, strict=True):
+            if member.diverged is None:
+                self.background.submit(run.log_points, member.new_points())
+                self.background.submit(run.put_tensors, name, *member.state(self.training))
+                if self.saved is not None:
+                    self.background.submit(run.delete, self.saved)
+        self.saved = name
+
+    def _interrupt(self) -> list[Outcome]:
+        self.background.wait()
+        for run in self.tracked:
+            run.end("interrupted")
+        return [Outcome(run.run_id, "interrupted") for run in self.tracked]
+
+    def _keep_weights(self, epoch: int) -> None:
+        """Store the weights, and the raw window if asked for, at a checkpoint epoch."""
+        if epoch not in cast(tuple[int, ...], self.config.checkpoint_epochs):
+            return
+        for member, run in zip(self.members, self.tracked, strict=True):
+            if member.diverged is not None:
+                continue
+            facts = {"epoch": epoch, "config_hash": member.config.hash}
+            weights = {name: tensor[member.index].clone() for name, tensor in self.training.weights.items()}
+            self.background.submit(run.put_tensors, f"checkpoints/epoch-{epoch:05d}.safetensors", weights, facts)
+            if self.config.delta_w == "windows" and epoch > 0:
+                path = f"delta_w/window-epoch-{epoch:05d}.safetensors"
+                size = min(self.config.window, epoch)
+                self.background.submit(run.put_tensors, path, self._raw_updates(member, epoch, size), facts)
+
+    def _raw_updates(self, member: Member, end: int, size: int) -> dict[str, Tensor]:
+        """Updates end − size + 1 … end as {"w": (size, 2M, K), "v": (size, K, M)}."""
+        out = {}
+        for layer in LAYERS:
+            window = self.training.updates[layer].window(size, end)[member.index]
+            out[layer] = window.view(size, *self.training.weights[layer].shape[1:])
+        return out
+
+    def _keep_updates(self) -> None:
+        """Store the raw updates of the block that has just ended, and let them go."""
+        updates = self.training.updates["w"]
+        size = updates.count % updates.block or updates.block
+        first = updates.count - size + 1
+        path = f"delta_w/updates-{first:05d}-{updates.count:05d}.safetensors"
+        for member, run in zip(self.members, self.tracked, strict=True):
+            if member.diverged is None:
+                facts = {"first_epoch": first, "last_epoch": updates.count, "config_hash": member.config.hash}
+                self.background.wait()
+                self.background.submit(run.put_tensors, path, self._raw_updates(member, updates.count, size), facts)
+
+    def _finish(self, member: Member, run: TrackedRun) -> Outcome:
+        """Store everything that a finished run has, and end it."""
+        start = time.perf_counter()
+        state = "complete" if member.diverged is None else "diverged"
+        if member.diverged is not None:
+            member.history.truncate(member.diverged)
+        else:
+            member.add_modes("last", self.training, self.epochs)
+        self.background.submit(run.log_points, member.new_points())
+        frame, pairs = member.history.frame(), member.pair_table()
+        summary = member.summary()
+        with tempfile.TemporaryDirectory() as folder:
+            for table, name in ((frame, "history"), (pairs, "repulsion_pairs")):
+                if len(table):
+                    table.to_parquet(Path(folder) / f"{name}.parquet", index=False)
+                    run.put_file(Path(folder) / f"{name}.parquet")
+            for name, figure in (self.figures(frame, pairs, member.config) if self.figures else {}).items():
+                figure.savefig(Path(folder) / f"{name}.png")
+                run.put_file(Path(folder) / f"{name}.png", "figures")
+        band = {layer: self.training.updates[layer].band()[member.index] for layer in LAYERS}
+        kept = len(frame) - 1 if member.diverged is not None else None
+        run.put_arrays("delta_w/band.npz", **{layer: values[:kept] for layer, values in band.items()})
+        facts = {"activation": member.config.activation, "config_hash": member.config.hash}
+        if member.modes:
+            run.put_tensors("delta_w/modes.safetensors", member.modes, facts | {"fire_epoch": member.fire_epoch})
+        if member.diverged is None:
+            run.log_network({name: w[member.index] for name, w in self.training.weights.items()}, facts, self.epochs)
+        self.background.wait()
+        summary["elapsed_s"] = self.elapsed_before[member.index] + time.perf_counter() - self.started
+        run.log_points([(0, name, value) for name, value in summary.items()])
+        run.set_tags({"mlflow.note.content": describe.finished(member.config, summary, member.final())})
+        for name in run.list_files("resume"):
+            run.delete(name)
+        run.end(state)
+        total = time.perf_counter() - self.started
+        seconds = self.training.seconds | {
+            "spectra": self.spectra_s, "finish": time.perf_counter() - start, "background": self.background.seconds,
+            "waited": self.waited_s, "total": total,
+        }  # fmt: skip
+        return Outcome(run.run_id, state, summary, seconds)

@@ -1,0 +1,29 @@
+"""The logged network as MLflow loads it: pairs in, class scores out. Read by MLflow, not imported by the library."""
+
+import numpy as np
+import torch
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from grok import checkpoint
+from grok.model import Batch, TwoLayerNetwork
+
+
+class ServedNetwork(PythonModel):
+    """`mlflow.pyfunc.load_model("models:/…").predict(pairs)`: (n, 2) integers in [0, M) to (n, M) scores."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read weights and activation from the model's safetensors file."""
+        tensors, facts = checkpoint.load(context.artifacts["network"])
+        self.network = TwoLayerNetwork(tensors["w"][None], tensors["v"][None], facts["activation"])
+        self.modulus = tensors["v"].shape[1]
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads hints as a schema
+        """Scores of each class; their argmax is the answer."""
+        pairs = torch.as_tensor(np.asarray(model_input, dtype=np.int64))[None]
+        batch = Batch(pairs, torch.zeros(pairs.shape[:2], dtype=torch.int64), self.modulus, torch.device("cpu"))
+        with torch.no_grad():
+            return (self.network.features(batch)[0] @ self.network.v[0]).numpy()
+
+
+set_model(ServedNetwork())

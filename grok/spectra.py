@@ -1,0 +1,212 @@
+"""Rolling spectra of weight updates: from the band for any window, or from one raw window.
+
+Δ = [Δ_{t−w+1} … Δ_t] ∈ R^{P×w}. `lambda_k` is the k-th *eigenvalue* of ΔᵀΔ, the square of a singular value of Δ; the
+paper prints these eigenvalues as σ_k. Shapes: T updates, L lags, w window, P parameters, k eigenvalues asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grok.updates import BandedGram
+
+EIGENVALUES = 5
+RESOLUTION = 4 * np.finfo(np.float64).eps
+"""λ below w · RESOLUTION · λ₁ is rounding of a float64 Gram, not signal."""
+
+
+def window_grams(band: np.ndarray, window: int, first: int, last: int) -> np.ndarray:
+    """The Gram matrix of the window that ends at each update `first` … `last`.
+
+    Args:
+        band: (T, L) float64, band[t − 1, l] = ⟨Δ_t, Δ_{t−l}⟩.
+        window: w in [1, L].
+        first, last: updates, 1 ≤ first ≤ last ≤ T.
+
+    Returns:
+        (last − first + 1, w, w) float64, symmetric, newest update first; zero where the window reaches back before
+        the first update.
+
+    Raises:
+        ValueError: if window or the updates are out of range.
+    """
+    updates = len(band)
+    _check_window(window, band.shape[1])
+    if not 1 <= first <= last <= updates:
+        raise ValueError(f"updates must lie in [1, {updates}], got {first} to {last}. Ask for updates that exist.")
+    t = np.arange(first, last + 1)[:, None, None]
+    i, j = np.arange(window)[:, None], np.arange(window)[None, :]
+    newer = t - np.minimum(i, j)  # entry (i, j) is ⟨Δ_{t−i}, Δ_{t−j}⟩, kept in the row of the newer of the two
+    grams = band[np.maximum(newer, 1) - 1, np.broadcast_to(np.abs(i - j), newer.shape)]
+    return np.where(t - np.maximum(i, j) >= 1, grams, 0.0)
+
+
+def _check_window(window: int, lags: int) -> None:
+    if not 1 <= window <= lags:
+        raise ValueError(
+            f"window must be in [1, {lags}] (this run's band holds {lags} lags), got {window}. "
+            "Lower it, or train with a larger max_window."
+        )
+
+
+def rolling_eigenvalues(band: np.ndarray, window: int, count: int = EIGENVALUES, start: int = 0) -> np.ndarray:
+    """Largest eigenvalues of the Gram of the last `window` updates, at every epoch.
+
+    Row t uses the updates up to W_t. While fewer than `window` exist the window is what there is, at least 2.
+    One batched symmetric eigensolve does all epochs.
+
+    Args:
+        band: (T, L) float64, as `BandedGram.band` gives it.
+        window: w in [1, L].
+        count: k, eigenvalues to return.
+        start: first epoch to return, in [0, T].
+
+    Returns:
+        (T + 1 − start, k) float64, descending; NaN where fewer than k updates are in the window (or fewer than 2).
+
+    Raises:
+        ValueError: if window is not in [1, L].
+
+    Source: Xu (arXiv 2605.08119) §2, w = 20 there.
+    """
+    _check_window(window, band.shape[1])
+    updates = len(band)
+    out = np.full((updates + 1 - start, count), np.nan)
+    first = max(start, 2)
+    if first > updates:
+        return out
+    grams = window_grams(band, window, first, updates)
+    finite = np.isfinite(grams).all(axis=(1, 2))
+    values = np.full((len(grams), window), np.nan)
+    values[finite] = np.linalg.eigvalsh(grams[finite])[:, ::-1]
+    kept = min(count, window)
+    out[first - start :, :kept] = values[:, :kept]
+    filled = np.minimum(np.arange(start, updates + 1), window)[:, None]
+    out[np.arange(count)[None, :] >= filled] = np.nan
+    return out
+
+
+def gap(eigenvalues: np.ndarray, k: int, window: int) -> np.ndarray:
+    """λ_k / λ_{k+1}, with λ_{k+1} not below what a float64 Gram resolves.
+
+    Args:
+        eigenvalues: (…, ≥ k + 1) float64, descending along the last axis.
+        k: 1-based.
+        window: w, which sets the resolution w · 4ε · λ₁.
+
+    Returns:
+        (…,) float64, dimensionless; NaN where either eigenvalue is NaN or λ₁ is zero.
+    """
+    floor = window * RESOLUTION * eigenvalues[..., 0]
+    upper, lower = np.maximum(eigenvalues[..., k - 1], floor), np.maximum(eigenvalues[..., k], floor)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(eigenvalues[..., 0] > 0, upper / lower, np.nan)
+
+
+def raw_eigenvalues(window: Tensor, method: str, count: int = EIGENVALUES, seed: int = 0) -> np.ndarray:
+    """Eigenvalues of ΔᵀΔ from one raw window, by one of the methods that the papers and reviews name.
+
+    `gram32`: Gram and eigensolve in float32. `svd`: squared singular values of Δ in float64. `randomized_N`: a
+    Gaussian sketch of count + N columns with one power iteration, then the SVD of the small matrix
+    (Halko, Martinsson and Tropp, arXiv 0909.4061, algorithms 4.4 and 5.1).
+
+    Args:
+        window: (w, P), any float type, one update a row.
+        method: `gram32`, `svd` or `randomized_N`.
+        count: k.
+        seed: of the sketch, used by `randomized_N` only.
+
+    Returns:
+        (k,) float64, descending; NaN beyond the w-th.
+
+    Raises:
+        ValueError: if the method is none of these.
+    """
+    out = np.full(count, np.nan)
+    if not torch.isfinite(window).all():
+        return out
+    if method == "gram32":
+        rows = window.float()
+        values = torch.linalg.eigvalsh(rows @ rows.T).flip(0)
+    elif method == "svd":
+        values = torch.linalg.svdvals(window.double().T).square()
+    elif method.startswith("randomized_"):
+        rows = window.double()
+        columns = min(count + int(method.removeprefix("randomized_")), len(rows))
+        generator = torch.Generator().manual_seed(seed)
+        sketch = torch.randn(len(rows), columns, generator=generator, dtype=torch.float64).to(rows.device)
+        basis = torch.linalg.qr(rows.T @ sketch).Q
+        basis = torch.linalg.qr(rows.T @ torch.linalg.qr(rows @ basis).Q).Q
+        values = torch.linalg.svdvals(rows @ basis).square()
+    else:
+        raise ValueError(f"method must be gram32, svd or randomized_N, got {method}. Pick one of these.")
+    kept = values[:count].double().cpu().numpy()
+    out[: len(kept)] = kept
+    return out
+
+
+def top_directions(window: Tensor, count: int = 3) -> tuple[Tensor, Tensor]:
+    """Leading left singular vectors of Δ and their eigenvalues of ΔᵀΔ.
+
+    Args:
+        window: (w, P), one update a row, w ≥ 1.
+        count: directions, at most w.
+
+    Returns:
+        directions: (count, P) float32, orthonormal rows. eigenvalues: (count,) float64, descending.
+    """
+    rows = window.double()
+    values, vectors = torch.linalg.eigh(rows @ rows.T)
+    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
+    directions = (vectors.T @ rows) / values.clamp_min(1e-300).sqrt()[:, None]
+    return directions.float(), values
+
+
+class RollingSpectrum:
+    """The rolling spectrum of any tensors' updates, for anyone's training loop.
+
+        spectrum = RollingSpectrum(window=20)
+        for batch in loader:
+            ...  # your step
+            spectrum.update(model.parameters())
+            print(spectrum.eigenvalues()[-1], spectrum.gap(2)[-1])
+
+    Args:
+        window: w ≥ 2, updates in the rolling window.
+        max_window: lags kept, ≥ window; later calls may ask for any window up to it. Default: window.
+    """
+
+    def __init__(self, window: int = 20, max_window: int | None = None) -> None:
+        self.window, self.max_window = window, window if max_window is None else max_window
+        if not 2 <= window <= self.max_window:
+            raise ValueError(f"window must be in [2, {self.max_window}] (max_window), got {window}. Raise max_window.")
+        self._previous: Tensor | None = None
+        self._grams: BandedGram | None = None
+
+    def update(self, weights: Tensor | Iterable[Tensor]) -> None:
+        """Read the weights after a step (or before the first): one tensor, or several taken as one vector."""
+        tensors = [weights] if isinstance(weights, Tensor) else list(weights)
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        if self._grams is None or self._previous is None:
+            self._grams = BandedGram(self.max_window, flat.numel(), block=1, dtype=flat.dtype, device=flat.device)
+        else:
+            self._grams.append(flat, self._previous)
+        self._previous = flat
+
+    @property
+    def band(self) -> np.ndarray:
+        """(T, L) float64 inner products of the updates so far, NaN where l ≥ t."""
+        return np.empty((0, self.max_window)) if self._grams is None else self._grams.band()[0]
+
+    def eigenvalues(self, window: int | None = None, count: int = EIGENVALUES) -> np.ndarray:
+        """(T + 1, count) float64: `rolling_eigenvalues` of the band so far, for any window up to max_window."""
+        return rolling_eigenvalues(self.band, self.window if window is None else window, count)
+
+    def gap(self, k: int = 2, window: int | None = None) -> np.ndarray:
+        """(T + 1,) float64: λ_k / λ_{k+1} at every epoch, NaN where the window is too short."""
+        size = self.window if window is None else window
+        return gap(self.eigenvalues(size, k + 1), k, size)

@@ -1,0 +1,371 @@
+"""The only importer of mlflow: open a store, find, create or resume runs, log and read. `MLFLOW_TRACKING_URI` names the
+store; without it the store is `mlflow.db` and `mlruns/` in the project's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+
+import mlflow
+import numpy as np
+import psutil
+import requests
+from mlflow.entities import (
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from torch import Tensor
+
+from grok import checkpoint
+from grok.config import PROTOCOL_VERSION, RunConfig
+
+PROJECT = Path(__file__).resolve().parent.parent
+STATES = {"running": "RUNNING", "complete": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+"""Our state tag, and the MLflow status that goes with it."""
+STALE_S = 3600.0
+"""A run of another host without a sign of life for this long counts as dead."""
+TAG = "grok."
+
+
+class StoreError(RuntimeError):
+    """The tracking store, or a run in it, cannot be used; one line with the rule, the value and the next step."""
+
+    exit_status = 2
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tracking store and the experiment that new runs go to."""
+
+    client: mlflow.MlflowClient
+    uri: str
+    experiment_id: str
+
+    def find(self, filters: Mapping[str, str]) -> list[Run]:
+        """Runs of all active experiments whose own tags equal `filters`, newest first."""
+        query = " and ".join(f"tags.`{TAG}{name}` = '{value}'" for name, value in filters.items())
+        experiments = [e.experiment_id for e in self.client.search_experiments()]
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(experiments, query, max_results=1000, page_token=token)
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+    def prior(self, config: RunConfig) -> list[Run]:
+        """Training runs with this identity and protocol, newest first."""
+        return self.find({"kind": "train", "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
+
+    def get(self, run_id: str) -> Run:
+        """The run of an id.
+
+        Raises:
+            StoreError: if the store has none.
+        """
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            raise StoreError(f"run must exist in {self.uri}, got {run_id}. Look its id up with `mlflow ui`.") from error
+
+    def create(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> TrackedRun:
+        """A new run; the one that `mlflow run` has made for this process, if it has."""
+        run_id = os.environ.pop("MLFLOW_RUN_ID", None)
+        if run_id is None or parent is not None:
+            own = {"mlflow.runName": name} | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {})
+            run_id = self.client.create_run(self.experiment_id, tags=resolve_tags(own)).info.run_id
+        else:
+            self.client.set_tag(run_id, "mlflow.runName", name)
+        run = TrackedRun(self.client, run_id)
+        run.set_tags({**tags, "state": "running", **process_tags()})
+        return run
+
+    def reopen(self, run_id: str) -> TrackedRun:
+        """A run that stopped, set running again."""
+        self.client.update_run(run_id, status="RUNNING")
+        run = TrackedRun(self.client, run_id, resumed=True)
+        run.set_tags({"state": "running", **process_tags()})
+        return run
+
+
+def point_to(store: Store, run_id: str) -> None:
+    """Turn the run that `mlflow run` made for this process, if any, into a pointer to the run that has the work."""
+    made = os.environ.pop("MLFLOW_RUN_ID", None)
+    if made is None or made == run_id:
+        return
+    name = store.get(run_id).info.run_name
+    tags = {
+        f"{TAG}kind": "pointer", f"{TAG}state": "complete", f"{TAG}points_to": run_id, "mlflow.runName": f"see: {name}",
+        "mlflow.note.content": f"This config has a run already: **{name}** (`{run_id}`). The work is there.",
+    }  # fmt: skip
+    store.client.log_batch(made, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def adopted_run_id() -> str | None:
+    """The run that `mlflow run` made for this process, not yet taken."""
+    return os.environ.get("MLFLOW_RUN_ID")
+
+
+def open_store() -> Store:
+    """Open the store that `MLFLOW_TRACKING_URI` names, or the project's own, and its experiment.
+
+    The experiment is that of `MLFLOW_RUN_ID`, `MLFLOW_EXPERIMENT_ID` or `MLFLOW_EXPERIMENT_NAME`, else MLflow's Default.
+
+    Raises:
+        StoreError: if the store cannot be reached or written; nothing was created then.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlflow.db'}"
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    elif uri.startswith("sqlite:///"):
+        _check_sqlite(uri)
+    try:
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient(uri)
+        return Store(client, uri, _experiment(client))
+    except StoreError:
+        raise
+    except Exception as error:  # whatever a backend raises, a person needs one line
+        reason = str(error).strip().splitlines()[0][:200]
+        raise StoreError(f"MLFLOW_TRACKING_URI must name a usable store, got {uri} ({reason}). Check it.") from error
+
+
+def _check_server(uri: str) -> None:
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=10)
+    except requests.RequestException as error:
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI must name a server that answers, got {uri} ({type(error).__name__}). Start it: mlflow server."
+        ) from error
+
+
+def _check_sqlite(uri: str) -> None:
+    path = Path(uri.removeprefix("sqlite:///")).absolute()
+    target = path if path.exists() else path.parent
+    if not target.exists() or not os.access(target, os.W_OK) or path.is_dir():
+        raise StoreError(f"MLFLOW_TRACKING_URI must name a file in a folder that can be written, got {uri}. Name another.")
+    if not path.exists():
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        SqlAlchemyStore(uri, (path.parent / "mlruns").as_uri())  # artifacts beside the database, whatever the cwd
+
+
+def _experiment(client: mlflow.MlflowClient) -> str:
+    run_id = adopted_run_id()
+    if run_id:
+        return str(client.get_run(run_id).info.experiment_id)
+    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return str(client.get_experiment(experiment_id).experiment_id)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name))
+    if found.lifecycle_stage != "active":
+        raise StoreError(f"experiment must be active, got {name} (deleted). Restore it or set MLFLOW_EXPERIMENT_NAME.")
+    return str(found.experiment_id)
+
+
+def process_tags() -> dict[str, str]:
+    """Who runs this: host, process and time, by which a dead run is told from a living one."""
+    process = f"{os.getpid()}:{psutil.Process().create_time():.2f}"
+    return {"host": socket.gethostname(), "process": process, "heartbeat": f"{time.time():.0f}"}
+
+
+def is_alive(run: Run) -> bool:
+    """Whether the process that holds a `running` run still lives, as far as can be told from here."""
+    tags = run.data.tags
+    if tags.get(f"{TAG}state") != "running":
+        return False
+    if tags.get(f"{TAG}host") != socket.gethostname():
+        return time.time() - float(tags.get(f"{TAG}heartbeat", 0)) < STALE_S
+    pid, _, born = tags.get(f"{TAG}process", "0:0").partition(":")
+    try:
+        return bool(abs(psutil.Process(int(pid)).create_time() - float(born)) < 1.0)
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def code_tags() -> dict[str, str]:
+    """Git commit of the project and whether the tree differs from it; `unknown` outside a checkout."""
+
+    def git(*words: str) -> str:
+        out = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=False)
+        return out.stdout.strip() if out.returncode == 0 else "unknown"
+
+    commit = git("rev-parse", "HEAD")
+    dirty = "unknown" if commit == "unknown" else str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower()
+    return {"code_version": commit, "code_dirty": dirty}
+
+
+class TrackedRun:
+    """One MLflow run: params once, metrics without duplicates, artifacts, state.
+
+    Args:
+        client: of the store.
+        run_id: an existing run.
+        resumed: whether something was logged by an earlier process; what is there is then not logged again.
+    """
+
+    def __init__(self, client: mlflow.MlflowClient, run_id: str, resumed: bool = False) -> None:
+        self.client, self.run_id, self.resumed = client, run_id, resumed
+        self._known: dict[str, set[int]] | None = None if resumed else {}
+        info = client.get_run(run_id).info
+        parsed = urlparse(info.artifact_uri)
+        self._root = Path(url2pathname(parsed.path)) if parsed.scheme in ("", "file") else None
+        self._artifacts = get_artifact_repository(info.artifact_uri, tracking_uri=client.tracking_uri)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set our own tags; names without a dot get our prefix."""
+        named = [RunTag(key if "." in key else TAG + key, str(value)[:7900]) for key, value in tags.items()]
+        self.client.log_batch(self.run_id, tags=named)
+
+    def log_config(self, config: RunConfig) -> None:
+        """Log a resolved config as params. Params are write-once: those that `mlflow run` logged stay as they are.
+
+        Raises:
+            StoreError: if a param is there already and means something else.
+        """
+        config = config.resolved()
+        there = self.client.get_run(self.run_id).data.params
+        fields = config.to_strings()
+        earlier = RunConfig.from_strings({k: v for k, v in there.items() if k in fields}).resolved().to_strings()
+        differ = [k for k in there if k in fields and earlier[k] != fields[k]]
+        if differ:
+            told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)
+            raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
+        new = [Param(k, v) for k, v in fields.items() if k not in there]
+        self.client.log_batch(self.run_id, params=new)
+
+    def log_points(self, points: Iterable[tuple[int, str, float]]) -> None:
+        """Log (step, metric, value) points in batches; a step that an earlier process logged is left as it is."""
+        now = int(time.time() * 1000)
+        fresh = [(step, key, value) for step, key, value in points if step not in self._logged(key)]
+        for start in range(0, len(fresh), 1000):
+            batch = [Metric(key, value, now, step) for step, key, value in fresh[start : start + 1000]]
+            self.client.log_batch(self.run_id, metrics=batch, tags=[RunTag(f"{TAG}heartbeat", str(now // 1000))])
+
+    def _logged(self, key: str) -> set[int]:
+        if self._known is None:
+            names = self.client.get_run(self.run_id).data.metrics
+            self._known = {n: {m.step for m in self.client.get_metric_history(self.run_id, n)} for n in names}
+        return self._known.get(key, set())
+
+    def put_tensors(self, path: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Store tensors as a safetensors artifact, whole or not at all where the artifact store is a local folder."""
+        if self._root is not None:
+            checkpoint.save(self._root / path, tensors, facts)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            checkpoint.save(local, tensors, facts)
+            self.put_file(local, str(Path(path).parent))
+
+    def put_file(self, local: Path, folder: str = "") -> None:
+        """Store a file as an artifact under `folder`."""
+        self._artifacts.log_artifact(str(local), folder if folder not in ("", ".") else None)
+
+    def put_arrays(self, path: str, **arrays: np.ndarray) -> None:
+        """Store arrays as a compressed npz artifact."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            np.savez_compressed(local, **arrays)  # type: ignore[arg-type]
+            self.put_file(local, str(Path(path).parent))
+
+    def put_text(self, path: str, text: str) -> None:
+        """Store text as an artifact."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            local.write_text(text, encoding="utf-8")
+            self.put_file(local, str(Path(path).parent))
+
+    def put_json(self, path: str, value: Any) -> None:
+        """Store a value as a JSON artifact."""
+        self.put_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+    def get_file(self, path: str, folder: Path) -> Path:
+        """A local path of an artifact: in place where the store is local, else downloaded into `folder`.
+
+        Raises:
+            StoreError: if there is none.
+        """
+        try:
+            local = self._root / path if self._root is not None else Path(self._artifacts.download_artifacts(path, str(folder)))
+            if local.exists():
+                return local
+        except (MlflowException, OSError):
+            pass
+        raise StoreError(f"artifact must exist in run {self.run_id}, got {path}. See what it has with `mlflow ui`.")
+
+    def list_files(self, folder: str) -> list[str]:
+        """Paths of the artifacts directly under `folder`, sorted."""
+        return sorted(entry.path for entry in self._artifacts.list_artifacts(folder) if not entry.is_dir)
+
+    def delete(self, path: str) -> None:
+        """Delete one artifact of this run."""
+        if self._root is not None:
+            (self._root / path).unlink(missing_ok=True)
+        else:
+            self._artifacts.delete_artifacts(path)
+
+    def log_dataset(self, features: np.ndarray, targets: np.ndarray, name: str, source: str, context: str) -> None:
+        """Log a dataset's digest, shape and source; the data itself is a function of the config."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a source in words is ambiguous to MLflow, and meant so
+            dataset = mlflow.data.from_numpy(features, source=source, targets=targets, name=name)
+        entry = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
+        self.client.log_inputs(self.run_id, [entry])
+
+    def log_network(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], step: int) -> None:
+        """Log the network as an MLflow model: safetensors and the code that reads them, no pickle."""
+        run = self.client.get_run(self.run_id)
+        if run.outputs is not None and run.outputs.model_outputs:
+            return  # an earlier process got this far
+        model = self.client.create_logged_model(
+            run.info.experiment_id, name="network", source_run_id=self.run_id,
+            tags={f"{TAG}activation": str(facts["activation"])}, model_type="two-layer network",
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's advice on type hints
+            weights = Path(folder) / "network.safetensors"
+            checkpoint.save(weights, tensors, facts)
+            requirements = [f"{m}=={sys.modules[m].__version__.split('+')[0]}" for m in ("mlflow", "torch", "numpy")]
+            mlflow.pyfunc.save_model(
+                f"{folder}/model", python_model=str(PROJECT / "grok" / "served.py"), artifacts={"network": str(weights)},
+                code_paths=[str(PROJECT / "grok")], pip_requirements=[*requirements, "safetensors", "psutil", "pandas"],
+            )  # fmt: skip
+            self.client.log_model_artifacts(model.model_id, f"{folder}/model")
+        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        self.client.log_outputs(self.run_id, models=[LoggedModelOutput(model.model_id, step)])
+
+    def end(self, state: str, error: str = "") -> None:
+        """Set our state tag and MLflow's status."""
+        self.set_tags({"state": state} | ({"error": error} if error else {}))
+        self.client.set_terminated(self.run_id, status=STATES[state])

@@ -1,0 +1,110 @@
+"""Weight updates of any tensor, and the banded Gram matrix of their inner products.
+
+Shapes: S seeds, T updates so far, L lags kept, P parameters. Every w×w Gram of a window of updates is a diagonal
+block of the T×T matrix ⟨Δ_s, Δ_t⟩, so its band of L lags holds the spectra of every window w ≤ L.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CHUNK = 2048
+"""Parameters converted to float64 at a time on a CPU: (L + block) × CHUNK doubles stay in the cache."""
+
+
+class BandedGram:
+    """Keeps the last updates raw and the band of their inner products, in float64.
+
+        band[t − 1, l] = ⟨Δ_t, Δ_{t−l}⟩,  NaN where l ≥ t
+
+    Inner products are taken `block` updates at a time: one pass over the kept updates then serves the whole block, and
+    a matrix product does it. Reading the band between two blocks is exact too; only the work comes earlier.
+
+    Args:
+        lags: L ≥ 1.
+        parameters: P, entries of one update.
+        seeds: S, updates that arrive together and are kept apart.
+        block: updates per pass, ≥ 1; 1 gives each column at once.
+        dtype: of the raw updates; products are taken and summed in float64 whatever it is.
+        device: where the raw updates live.
+
+    Source: PROTOCOL of Xu (arXiv 2605.08119) §2; the band and the blocks are ours.
+    """
+
+    def __init__(
+        self, lags: int, parameters: int, *, seeds: int = 1, block: int = 16,
+        dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
+    ) -> None:  # fmt: skip
+        if lags < 1 or parameters < 1 or block < 1:
+            raise ValueError(f"lags, parameters and block must be ≥ 1, got {lags}, {parameters}, {block}. Raise them.")
+        self.lags, self.block = lags, block
+        self.slots = -(-(lags + block) // block) * block  # a whole number of blocks, so that no block wraps around
+        self.ring = torch.zeros(seeds, self.slots, parameters, dtype=dtype, device=device)
+        self.count = 0  # T
+        self._rows: list[np.ndarray] = []  # (S, block, L) each: the band as far as whole blocks go
+
+    @property
+    def complete(self) -> int:
+        """Updates whose band rows are computed: T rounded down to whole blocks."""
+        return self.count - self.count % self.block
+
+    def append(self, new: Tensor, old: Tensor) -> None:
+        """Add the update Δ = new − old; S·P entries each, first axis the seed."""
+        slot = self.ring[:, self.count % self.slots]
+        torch.sub(new.reshape(slot.shape), old.reshape(slot.shape), out=slot)
+        self.count += 1
+        if self.count % self.block == 0:
+            self._rows.append(self._columns(self.block))
+
+    def band(self) -> np.ndarray:
+        """The band so far: (S, T, L) float64, NaN where l ≥ t."""
+        pending = self.count - self.complete
+        rows = [*self._rows, self._columns(pending)] if pending else self._rows
+        return np.concatenate(rows, axis=1) if rows else np.empty((len(self.ring), 0, self.lags))
+
+    def band_rows(self, start: int) -> np.ndarray:
+        """Rows `start` … `complete` of the band: (S, complete − start, L) float64; `start` is a multiple of block."""
+        rows = self._rows[start // self.block :]
+        return np.concatenate(rows, axis=1) if rows else np.empty((len(self.ring), 0, self.lags))
+
+    def window(self, size: int, end: int | None = None) -> Tensor:
+        """The raw updates `end − size + 1` … `end` (default: the last): (S, size, P), a copy, oldest first.
+
+        Raises:
+            ValueError: if one of them never was or is no longer kept.
+        """
+        end = self.count if end is None else end
+        if not max(0, self.count - self.slots) <= end - size < end <= self.count:
+            raise ValueError(
+                f"window must lie in the last {self.slots} of {self.count} updates, got {size} updates up to {end}. "
+                "Ask earlier or keep more lags."
+            )
+        return self.ring[:, [t % self.slots for t in range(end - size, end)]]
+
+    def _columns(self, count: int) -> np.ndarray:
+        """Band rows of the last `count` updates: (S, count, L) float64."""
+        seeds, slots, parameters = self.ring.shape
+        first = (self.count - count) % slots
+        gram = torch.zeros(seeds, count, slots, dtype=torch.float64, device=self.ring.device)
+        step = parameters if self.ring.is_cuda else CHUNK
+        for start in range(0, parameters, step):
+            chunk = self.ring[:, :, start : start + step].double()
+            gram.baddbmm_(chunk[:, first : first + count], chunk.transpose(1, 2))
+        t = np.arange(self.count - count + 1, self.count + 1)[:, None]
+        lag = np.arange(self.lags)[None, :]
+        rows = gram.cpu().numpy()[:, np.arange(count)[:, None], (t - 1 - lag) % slots]
+        return np.where(lag < t, rows, np.nan)
+
+    def state(self, seed: int) -> dict[str, Tensor]:
+        """Everything that `load` needs to go on bit for bit: the raw updates, the band, the count, of one seed."""
+        band = self.band_rows(0)[seed]
+        return {"ring": self.ring[seed], "band": torch.from_numpy(band), "count": torch.tensor(self.count)}
+
+    def load(self, states: list[dict[str, Tensor]]) -> None:
+        """Go on from `state`s of the same lags, block and parameters, one per seed and all at the same count."""
+        self.count = int(states[0]["count"])
+        self.ring.copy_(torch.stack([state["ring"] for state in states]))
+        band = np.stack([state["band"].numpy() for state in states])
+        self._rows = [band[:, i : i + self.block] for i in range(0, band.shape[1], self.block)]
