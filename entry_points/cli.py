@@ -65,7 +65,7 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        print("stopping: saving the state first (Ctrl-C again stops at once)", file=sys.stderr)
+        os.write(2, b"stopping: saving the state first (Ctrl-C again stops at once)\n")  # print may not be re-entered
 
     def __call__(self) -> bool:
         """Whether a stop was asked for."""

@@ -8,6 +8,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from grok.config import RunConfig
+from grok.study_runner import Result
 
 
 class EpochBar:
@@ -31,3 +32,29 @@ class EpochBar:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.close()
+
+
+class CellBar:
+    """A tqdm bar over a study's cells; each cell that ends is named on standard error."""
+
+    def __init__(self, name: str, cells: int) -> None:
+        self._bar = tqdm(
+            total=cells, desc=name, unit="run", file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True
+        )
+        self._reused = 0
+
+    def update(self, result: Result) -> None:
+        """Count a cell and say how it ended."""
+        self._reused += result.reused
+        self._bar.set_postfix({"reused": self._reused}, refresh=False)
+        self._bar.update(result.done)
+        if not result.reused:
+            self._bar.write(f"{result.state}: {result.cell.condition}: {result.cell.config.display_name()}", file=sys.stderr)
+
+    def __enter__(self) -> CellBar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.close()
+        if self._reused:
+            print(f"{self._reused} runs were complete already and are reused", file=sys.stderr)

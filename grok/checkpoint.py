@@ -14,6 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+PARTIAL = ".*.safetensors.*"
+"""Pattern of the names that a file has while it is written."""
+
 
 class CheckpointError(RuntimeError):
     """A file is missing, cut short or of another run."""

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 PROTOCOL_VERSION = "1"
 """Version of the numbers: it moves when the same config would give different ones."""
@@ -107,7 +107,7 @@ class RunConfig:
         """The same run with every `auto` of its definition replaced by its value."""
         epochs = self.epochs
         if epochs is None:
-            epochs = 400 if self.activation == "square" else 800
+            epochs = default_epochs(self.activation)
         checkpoints = self.checkpoint_epochs
         if checkpoints is None:
             ranked = (RANKING_EPOCH,) if self.pair_ranking == "epoch_150" else ()
@@ -145,6 +145,7 @@ class RunConfig:
         """What a person would call the run: the activation, what differs from the default, the seed."""
         default = RunConfig(activation=self.activation, seed=self.seed).resolved()
         mine = self.resolved()
+        auto = dataclasses.replace(self, n_train=None, checkpoint_epochs=None, epochs=mine.epochs).resolved()
         said = {"weight_decay": "η", "n_train": "n", "modulus": "M", "width": "K", "learning_rate": "lr"}
         parts = [self.activation]
         for field in dataclasses.fields(self):
@@ -155,11 +156,16 @@ class RunConfig:
                 parts.append("random labels")
             elif field.name in ("optimizer", "precision"):
                 parts.append(value)
-            elif (field.name == "n_train" and self.n_train is None) or field.name == "checkpoint_epochs":
-                continue
+            elif field.name in ("n_train", "checkpoint_epochs") and value == getattr(auto, field.name):
+                continue  # what auto gives at this modulus and length
             else:
                 parts.append(f"{said.get(field.name, field.name)}={_format(value)}")
         return ", ".join([*parts, f"seed {self.seed}"])
+
+
+def default_epochs(activation: str) -> int:
+    """Epochs of an `auto`: 400 for square, 800 otherwise (Xu §2)."""
+    return 400 if activation == "square" else 800
 
 
 def parse(name: str, type_name: str, text: str) -> Any:
@@ -255,7 +261,7 @@ def _validate(c: RunConfig) -> None:
         "be a comma list of gram, gram32, svd, randomized, randomized_N", "gram is always recorded",
     )  # fmt: skip
     if c.checkpoint_epochs is not None:
-        last = cast(int, c.epochs if c.epochs is not None else (400 if c.activation == "square" else 800))
+        last = c.epochs if c.epochs is not None else default_epochs(c.activation)
         check(
             all(isinstance(e, int) and 0 <= e <= last for e in c.checkpoint_epochs), "checkpoint_epochs",
             f"be whole numbers in [0, {last}] (this run's epochs)", "Drop the others or raise epochs",

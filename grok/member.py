@@ -23,6 +23,7 @@ class Member:
         self.history = History(config)
         self.pairs: list[tuple[int, int, int, float]] = []
         self.modes: dict[str, Tensor] = {}
+        self.factors: dict[str, dict[int, np.ndarray]] = {}
         self.fire_epoch: int | None = None
         self.logged = 0
         self.elapsed_s = 0.0
@@ -36,6 +37,8 @@ class Member:
             self.diverged = record.epoch
             return
         self.history.append(dict(zip(SCORES, scores.tolist(), strict=True)) | record.observed[self.index])
+        for name, factor in record.factors[self.index].items():
+            self.factors.setdefault(name, {})[record.epoch] = factor
         found = record.repulsions[self.index]
         if found is not None:
             rows = zip(found.pairs.tolist(), found.cos.tolist(), strict=True)
@@ -68,6 +71,7 @@ class Member:
         tensors = {name: tensor.detach().clone().cpu() for name, tensor in training.state(self.index).items()}
         tensors["history"] = torch.tensor(rows.to_numpy(dtype=np.float64))
         tensors |= {f"modes/{name}": value for name, value in self.modes.items()}
+        tensors |= {f"factors/{name}": torch.from_numpy(value) for name, value in self.factor_arrays(training.epoch).items()}
         facts = {
             "config_hash": self.config.hash, "epoch": training.epoch, "columns": list(rows.columns), "pairs": self.pairs,
             "fire_epoch": self.fire_epoch, "elapsed_s": self.elapsed_s,
@@ -78,9 +82,12 @@ class Member:
         """Take history and modes back; returns the tensors of the training itself."""
         values = tensors.pop("history").numpy()
         self.history.rows = [
-            {name: float(x) for name, x in zip(facts["columns"], row, strict=True) if np.isfinite(x)} for row in values
+            {name: float(x) for name, x in zip(facts["columns"], row, strict=True) if not np.isnan(x)} for row in values
         ]
         self.modes = {name.removeprefix("modes/"): tensors.pop(name) for name in list(tensors) if name.startswith("modes/")}
+        for name in [name for name in tensors if name.startswith("factors/")]:
+            known = {epoch: value for epoch, value in enumerate(tensors.pop(name).numpy()) if not np.isnan(value[0, 0])}
+            self.factors[name.removeprefix("factors/")] = known
         self.pairs = [(int(e), int(j), int(l), float(c)) for e, j, l, c in facts["pairs"]]
         self.fire_epoch, self.elapsed_s = facts["fire_epoch"], facts["elapsed_s"]
         return tensors
@@ -105,6 +112,18 @@ class Member:
     def final(self) -> dict[str, float]:
         """The last known value of every metric."""
         return {name: value for row in self.history.rows for name, value in row.items()}
+
+    def factor_arrays(self, epochs: int) -> dict[str, np.ndarray]:
+        """Window factors by `<kind>_<layer>`: (epochs, w, w), row t that of epoch t, NaN where the window is shorter."""
+        size = self.config.window
+        out = {}
+        for name, known in self.factors.items():
+            values = np.full((epochs, size, size), np.nan, dtype=next(iter(known.values())).dtype)
+            for epoch, factor in known.items():
+                if epoch < epochs:
+                    values[epoch, : len(factor), : len(factor)] = factor
+            out[name] = values
+        return out
 
     def pair_table(self) -> pd.DataFrame:
         """Top pairs at each measurement: columns epoch, j, l, cos."""

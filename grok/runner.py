@@ -48,32 +48,44 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def find_prior(store: Store, config: RunConfig, takeover: bool = False) -> tuple[str, str] | None:
+class BusyError(StoreError):
+    """A living process is training this run now."""
+
+
+def find_prior(store: Store, config: RunConfig, session: str = "", since: float = 0.0) -> tuple[str, str] | None:
     """The newest run of this identity that is complete or can go on: (`complete` or `resumable`, run id).
 
+    Args:
+        store: to look in. config: whose identity.
+        session: a run that this session began is taken over even if its process seems alive.
+        since: Unix time in s; runs begun earlier are passed over.
+
     Raises:
-        StoreError: if another process is training it now (unless `takeover`).
+        BusyError: if a process of another session is training it now.
     """
     resumable = None
     for run in store.prior(config):
-        found = named_prior(store, run.info.run_id, takeover)
+        if run.info.start_time < since * 1000:
+            continue
+        found = named_prior(store, run.info.run_id, session)
         if found[0] == "complete":
             return found
         resumable = resumable or found
     return resumable
 
 
-def named_prior(store: Store, run_id: str, takeover: bool = False) -> tuple[str, str]:
+def named_prior(store: Store, run_id: str, session: str = "") -> tuple[str, str]:
     """`find_prior` for one run that the user names.
 
     Raises:
-        StoreError: if there is no such training run, or another process is training it now.
+        StoreError: if there is no such training run.
+        BusyError: if a process of another session is training it now.
     """
     run = store.get(run_id)
     if run.data.tags.get("grok.state") in ("complete", "diverged"):
         return "complete", run_id
-    if is_alive(run) and not takeover:
-        raise StoreError(
+    if is_alive(run) and not (session and run.data.tags.get("grok.session") == session):
+        raise BusyError(
             f"run must not be trained twice at once, got {run_id}, which a living process on "
             f"{run.data.tags.get('grok.host')} holds. Wait for it, or start another with --force."
         )
@@ -111,7 +123,10 @@ def run_config(store: Store, run_id: str) -> RunConfig:
     if run.data.tags.get("grok.kind") != "train":
         raise StoreError(f"run must be a training run of this project, got {run_id}. Look its id up with `mlflow ui`.")
     names = RunConfig().to_strings()
-    return RunConfig.from_strings({k: v for k, v in run.data.params.items() if k in names})
+    config = RunConfig.from_strings({k: v for k, v in run.data.params.items() if k in names})
+    if config.hash != run.data.tags["grok.config_hash"]:
+        raise StoreError(f"run must have the params of its config, got {run_id}, which stopped before. Repeat its command.")
+    return config
 
 
 def check_device(config: RunConfig) -> None:
@@ -139,7 +154,7 @@ def train_tracked(
         store: where to.
         resume: per seed, the run to go on with, or None for a new one; empty for all new.
         parent: MLflow run that new runs are nested under.
-        tags: more tags for new runs, without our prefix.
+        tags: more tags, without our prefix.
         figures: draws the run's figures at the end.
         progress: told of each block of epochs.
         should_stop: asked at each epoch; True saves the state and ends as `interrupted`.
@@ -157,8 +172,8 @@ def train_tracked(
     tracked: list[TrackedRun] = []
     try:
         for config, run_id in zip(configs, resume or [None] * len(configs), strict=True):
-            tracked.append(store.reopen(run_id) if run_id else _create(store, config, parent, tags))
-            if not run_id:
+            tracked.append(store.reopen(run_id, tags) if run_id else _create(store, config, parent, tags))
+            if "config.json" not in tracked[-1].list_files(""):
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
         members = [Member(config, index) for index, config in enumerate(configs)]
         if all(run.resumed for run in tracked):
@@ -177,12 +192,12 @@ def _create(store: Store, config: RunConfig, parent: str | None, tags: dict[str,
 def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: int) -> None:
     run.log_config(config)
     run.set_tags(describe.host_tags(training.device) | {"mlflow.note.content": describe.running(config)})
-    run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
     task = training.problems[index]
     source = f"grok.modular_addition({config.modulus}, {config.n_train}, seed={config.seed}, labels={config.labels!r})"
     name = f"addition mod {config.modulus}" + (", random labels" if config.labels == "random" else "")
     run.log_dataset(task.train_pairs.numpy(), task.train_labels.numpy(), f"{name}, train", source, "training")
     run.log_dataset(task.test_pairs.numpy(), task.test_labels.numpy(), f"{name}, test", source, "evaluation")
+    run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
 
 
 def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
@@ -199,6 +214,12 @@ def _restore(training: Training, members: list[Member], tracked: list[TrackedRun
             for member in members:
                 member.extend(training)
             return
+
+
+def _drop_states(run: TrackedRun, but: str = "") -> None:
+    for name in run.list_files("resume"):
+        if name != but:
+            run.delete(name)
 
 
 def _mark_failed(tracked: list[TrackedRun], error: BaseException) -> None:
@@ -223,7 +244,6 @@ class _Loop:
         self.first = training.epoch
         self.pending: list[Record] = []
         self.background = Background()
-        self.saved: str | None = None
         self.started = time.perf_counter()
         self.elapsed_before = [member.elapsed_s for member in members]
         self.spectra_s = self.waited_s = 0.0
@@ -286,9 +306,7 @@ class _Loop:
             if member.diverged is None:
                 self.background.submit(run.log_points, member.new_points())
                 self.background.submit(run.put_tensors, name, *member.state(self.training))
-                if self.saved is not None:
-                    self.background.submit(run.delete, self.saved)
-        self.saved = name
+                self.background.submit(_drop_states, run, name)
 
     def _interrupt(self) -> list[Outcome]:
         self.background.wait()
@@ -353,6 +371,8 @@ class _Loop:
         band = {layer: self.training.updates[layer].band()[member.index] for layer in LAYERS}
         kept = len(frame) - 1 if member.diverged is not None else None
         run.put_arrays("delta_w/band.npz", **{layer: values[:kept] for layer, values in band.items()})
+        if member.factors:
+            run.put_arrays("delta_w/factors.npz", **member.factor_arrays(len(frame)))
         facts = {"activation": member.config.activation, "config_hash": member.config.hash}
         if member.modes:
             run.put_tensors("delta_w/modes.safetensors", member.modes, facts | {"fire_epoch": member.fire_epoch})
@@ -362,9 +382,8 @@ class _Loop:
         summary["elapsed_s"] = self.elapsed_before[member.index] + time.perf_counter() - self.started
         run.log_points([(0, name, value) for name, value in summary.items()])
         run.set_tags({"mlflow.note.content": describe.finished(member.config, summary, member.final())})
-        for name in run.list_files("resume"):
-            run.delete(name)
         run.end(state)
+        _drop_states(run)  # after the end: a run that stops between the two is complete, not without a state
         total = time.perf_counter() - self.started
         seconds = self.training.seconds | {
             "spectra": self.spectra_s, "finish": time.perf_counter() - start, "background": self.background.seconds,

@@ -1,5 +1,7 @@
 """The logged network as MLflow loads it: pairs in, class scores out. Read by MLflow, not imported by the library."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from mlflow.models import set_model
@@ -18,7 +20,7 @@ class ServedNetwork(PythonModel):
         self.network = TwoLayerNetwork(tensors["w"][None], tensors["v"][None], facts["activation"])
         self.modulus = tensors["v"].shape[1]
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads hints as a schema
+    def predict(self, context: PythonModelContext, model_input: np.ndarray, params: Any = None) -> np.ndarray:
         """Scores of each class; their argmax is the answer."""
         pairs = torch.as_tensor(np.asarray(model_input, dtype=np.int64))[None]
         batch = Batch(pairs, torch.zeros(pairs.shape[:2], dtype=torch.int64), self.modulus, torch.device("cpu"))

@@ -15,6 +15,8 @@ from torch import Tensor
 from grok.updates import BandedGram
 
 EIGENVALUES = 5
+QR_BLOCK = 8192
+"""Rows of Δ per block of its QR factorisation."""
 RESOLUTION = 4 * np.finfo(np.float64).eps
 """λ below w · RESOLUTION · λ₁ is rounding of a float64 Gram, not signal."""
 
@@ -110,41 +112,88 @@ def gap(eigenvalues: np.ndarray, k: int, window: int) -> np.ndarray:
 def raw_eigenvalues(window: Tensor, method: str, count: int = EIGENVALUES, seed: int = 0) -> np.ndarray:
     """Eigenvalues of ΔᵀΔ from one raw window, by one of the methods that the papers and reviews name.
 
-    `gram32`: Gram and eigensolve in float32. `svd`: squared singular values of Δ in float64. `randomized_N`: a
-    Gaussian sketch of count + N columns with one power iteration, then the SVD of the small matrix
-    (Halko, Martinsson and Tropp, arXiv 0909.4061, algorithms 4.4 and 5.1).
-
     Args:
         window: (w, P), any float type, one update a row.
-        method: `gram32`, `svd` or `randomized_N`.
+        method: `gram32`, `svd` or `randomized_N`, as `window_factor` and `factor_eigenvalues` have them.
         count: k.
         seed: of the sketch, used by `randomized_N` only.
 
     Returns:
-        (k,) float64, descending; NaN beyond the w-th.
+        (k,) float64, descending; NaN beyond the w-th, and everywhere if an update is not finite.
 
     Raises:
         ValueError: if the method is none of these.
     """
-    out = np.full(count, np.nan)
     if not torch.isfinite(window).all():
-        return out
+        return np.full(count, np.nan)
+    return factor_eigenvalues(window_factor(window, method), method, len(window), count, seed)
+
+
+def factor_kind(method: str) -> str:
+    """Which factor of a window a method reads: `gram32` or `qr`."""
     if method == "gram32":
+        return "gram32"
+    if method == "svd" or method.startswith("randomized_"):
+        return "qr"
+    raise ValueError(f"method must be gram32, svd or randomized_N, got {method}. Pick one of these.")
+
+
+def window_factor(window: Tensor, method: str) -> np.ndarray:
+    """All that a method needs of one raw window Δᵀ (w, P), as a w×w matrix.
+
+    `gram32`: the Gram ΔᵀΔ multiplied in float32. Otherwise the triangular factor R of Δ = QR in float64, by
+    Householder reflections of row blocks and then of their factors: Δ and R have the same singular values, and a
+    sketch ΔΩ = Q(RΩ) the same as RΩ. With the newest update first, the leading v columns of R belong to the window of
+    the last v updates, so one factor serves every window up to w.
+
+    Args:
+        window: (w, P), one update a row, newest first if smaller windows are to be read from it.
+        method: any of `raw_eigenvalues`.
+
+    Returns:
+        (w, w): float32 for `gram32`, else float64.
+    """
+    if factor_kind(method) == "gram32":
         rows = window.float()
-        values = torch.linalg.eigvalsh(rows @ rows.T).flip(0)
-    elif method == "svd":
-        values = torch.linalg.svdvals(window.double().T).square()
-    elif method.startswith("randomized_"):
-        rows = window.double()
-        columns = min(count + int(method.removeprefix("randomized_")), len(rows))
-        generator = torch.Generator().manual_seed(seed)
-        sketch = torch.randn(len(rows), columns, generator=generator, dtype=torch.float64).to(rows.device)
-        basis = torch.linalg.qr(rows.T @ sketch).Q
-        basis = torch.linalg.qr(rows.T @ torch.linalg.qr(rows @ basis).Q).Q
-        values = torch.linalg.svdvals(rows @ basis).square()
+        return (rows @ rows.T).cpu().numpy()
+    columns = window.double().T
+    whole = len(columns) // QR_BLOCK * QR_BLOCK
+    blocks = torch.linalg.qr(columns[:whole].reshape(-1, QR_BLOCK, len(window)), mode="r").R
+    stacked = torch.cat((blocks.flatten(0, 1), columns[whole:]))
+    padding = stacked.new_zeros(max(0, len(window) - len(stacked)), len(window))
+    factor: Tensor = torch.linalg.qr(torch.cat((stacked, padding)), mode="r").R
+    return factor.cpu().numpy()
+
+
+def factor_eigenvalues(factor: np.ndarray, method: str, window: int, count: int = EIGENVALUES, seed: int = 0) -> np.ndarray:
+    """Eigenvalues of ΔᵀΔ over the last `window` updates from a `window_factor` of at least that many.
+
+    `gram32`: eigensolve in float32. `svd`: squared singular values. `randomized_N`: a Gaussian sketch of count + N
+    columns with one power iteration, then the SVD of the small matrix (Halko, Martinsson and Tropp, arXiv 0909.4061,
+    algorithms 4.4 and 5.1).
+
+    Args:
+        factor: (w, w), newest update first.
+        method: that the factor was made for.
+        window: v in [1, w].
+        count: k.
+        seed: of the sketch.
+
+    Returns:
+        (k,) float64, descending; NaN beyond the v-th.
+    """
+    out = np.full(count, np.nan)
+    if factor_kind(method) == "gram32":
+        values = np.linalg.eigvalsh(factor[:window, :window].astype(np.float32))[::-1].astype(np.float64)
     else:
-        raise ValueError(f"method must be gram32, svd or randomized_N, got {method}. Pick one of these.")
-    kept = values[:count].double().cpu().numpy()
+        matrix = factor[:window, :window]  # R is triangular: rows below the v-th are zero in these columns
+        if method != "svd":
+            columns = min(count + int(method.removeprefix("randomized_")), window)
+            sketch = matrix @ np.random.default_rng(seed).standard_normal((window, columns))
+            basis = np.linalg.qr(matrix @ (matrix.T @ np.linalg.qr(sketch)[0]))[0]
+            matrix = basis.T @ matrix
+        values = np.linalg.svd(matrix, compute_uv=False) ** 2
+    kept = values[:count]
     out[: len(kept)] = kept
     return out
 

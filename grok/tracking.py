@@ -4,9 +4,11 @@ store; without it the store is `mlflow.db` and `mlruns/` in the project's folder
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse
 from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -44,7 +46,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from torch import Tensor
 
 from grok import checkpoint
-from grok.config import PROTOCOL_VERSION, RunConfig
+from grok.config import EXECUTION_FIELDS, PROTOCOL_VERSION, RunConfig
 
 PROJECT = Path(__file__).resolve().parent.parent
 STATES = {"running": "RUNNING", "complete": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
@@ -92,9 +94,12 @@ class Store:
             StoreError: if the store has none.
         """
         try:
-            return self.client.get_run(run_id)
+            run = self.client.get_run(run_id)
         except MlflowException as error:
             raise StoreError(f"run must exist in {self.uri}, got {run_id}. Look its id up with `mlflow ui`.") from error
+        if run.info.lifecycle_stage != "active":
+            raise StoreError(f"run must not be deleted, got {run_id}. Restore it: `mlflow runs restore --run-id {run_id}`.")
+        return run
 
     def create(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> TrackedRun:
         """A new run; the one that `mlflow run` has made for this process, if it has."""
@@ -108,11 +113,12 @@ class Store:
         run.set_tags({**tags, "state": "running", **process_tags()})
         return run
 
-    def reopen(self, run_id: str) -> TrackedRun:
-        """A run that stopped, set running again."""
+    def reopen(self, run_id: str, tags: Mapping[str, str] | None = None) -> TrackedRun:
+        """A run that stopped, set running again, with some more tags."""
         self.client.update_run(run_id, status="RUNNING")
         run = TrackedRun(self.client, run_id, resumed=True)
-        run.set_tags({"state": "running", **process_tags()})
+        run.set_tags({**(tags or {}), "state": "running", **process_tags()})
+        run.drop_partial_files()
         return run
 
 
@@ -150,12 +156,18 @@ def open_store() -> Store:
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        return Store(client, uri, _experiment(client))
+        return Store(client, uri, _experiment(client, uri))
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line
         reason = str(error).strip().splitlines()[0][:200]
         raise StoreError(f"MLFLOW_TRACKING_URI must name a usable store, got {uri} ({reason}). Check it.") from error
+
+
+def connect(uri: str, experiment_id: str) -> Store:
+    """A store that another process has opened, for a worker: no checks, no experiment made."""
+    mlflow.set_tracking_uri(uri)
+    return Store(mlflow.MlflowClient(uri), uri, experiment_id)
 
 
 def _check_server(uri: str) -> None:
@@ -168,17 +180,25 @@ def _check_server(uri: str) -> None:
 
 
 def _check_sqlite(uri: str) -> None:
-    path = Path(uri.removeprefix("sqlite:///")).absolute()
-    target = path if path.exists() else path.parent
-    if not target.exists() or not os.access(target, os.W_OK) or path.is_dir():
-        raise StoreError(f"MLFLOW_TRACKING_URI must name a file in a folder that can be written, got {uri}. Name another.")
-    if not path.exists():
+    path = _sqlite_path(uri)
+    try:
+        with tempfile.TemporaryFile(dir=path.parent), contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+            database.execute("BEGIN IMMEDIATE")  # asks for the write lock, and reads the header
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI must name a database in a folder that can be written, got {uri} ({error}). Name another."
+        ) from error
+    if not path.stat().st_size:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         SqlAlchemyStore(uri, (path.parent / "mlruns").as_uri())  # artifacts beside the database, whatever the cwd
 
 
-def _experiment(client: mlflow.MlflowClient) -> str:
+def _sqlite_path(uri: str) -> Path:
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
+
+
+def _experiment(client: mlflow.MlflowClient, uri: str) -> str:
     run_id = adopted_run_id()
     if run_id:
         return str(client.get_run(run_id).info.experiment_id)
@@ -187,7 +207,8 @@ def _experiment(client: mlflow.MlflowClient) -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name))
+        folder = _sqlite_path(uri).parent / "mlruns" / quote(name, safe=" ")  # beside the database too
+        return str(client.create_experiment(name, folder.as_uri() if uri.startswith("sqlite:///") else None))
     if found.lifecycle_stage != "active":
         raise StoreError(f"experiment must be active, got {name} (deleted). Restore it or set MLFLOW_EXPERIMENT_NAME.")
     return str(found.experiment_id)
@@ -208,7 +229,8 @@ def is_alive(run: Run) -> bool:
         return time.time() - float(tags.get(f"{TAG}heartbeat", 0)) < STALE_S
     pid, _, born = tags.get(f"{TAG}process", "0:0").partition(":")
     try:
-        return bool(abs(psutil.Process(int(pid)).create_time() - float(born)) < 1.0)
+        process = psutil.Process(int(pid))
+        return bool(abs(process.create_time() - float(born)) < 1.0 and process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.NoSuchProcess, ValueError):
         return False
 
@@ -243,21 +265,22 @@ class TrackedRun:
         self._artifacts = get_artifact_repository(info.artifact_uri, tracking_uri=client.tracking_uri)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set our own tags; names without a dot get our prefix."""
-        named = [RunTag(key if "." in key else TAG + key, str(value)[:7900]) for key, value in tags.items()]
+        """Set tags; names that are not MLflow's get our prefix."""
+        own = ("mlflow.", TAG)
+        named = [RunTag(key if key.startswith(own) else TAG + key, str(value)[:7900]) for key, value in tags.items()]
         self.client.log_batch(self.run_id, tags=named)
 
     def log_config(self, config: RunConfig) -> None:
-        """Log a resolved config as params. Params are write-once: those that `mlflow run` logged stay as they are.
+        """Log a resolved config as params. Params are write-once: those that are there stay as they are.
 
         Raises:
-            StoreError: if a param is there already and means something else.
+            StoreError: if a param is there already and means another run.
         """
         config = config.resolved()
         there = self.client.get_run(self.run_id).data.params
         fields = config.to_strings()
-        earlier = RunConfig.from_strings({k: v for k, v in there.items() if k in fields}).resolved().to_strings()
-        differ = [k for k in there if k in fields and earlier[k] != fields[k]]
+        earlier = RunConfig.from_strings(fields | {k: v for k, v in there.items() if k in fields}).resolved().to_strings()
+        differ = [k for k in there if k in fields and k not in EXECUTION_FIELDS and earlier[k] != fields[k]]
         if differ:
             told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)
             raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
@@ -325,8 +348,14 @@ class TrackedRun:
         raise StoreError(f"artifact must exist in run {self.run_id}, got {path}. See what it has with `mlflow ui`.")
 
     def list_files(self, folder: str) -> list[str]:
-        """Paths of the artifacts directly under `folder`, sorted."""
-        return sorted(entry.path for entry in self._artifacts.list_artifacts(folder) if not entry.is_dir)
+        """Paths of the artifacts directly under `folder`, sorted; not those that are still being written."""
+        paths = [entry.path for entry in self._artifacts.list_artifacts(folder) if not entry.is_dir]
+        return sorted(path for path in paths if not Path(path).name.startswith("."))
+
+    def drop_partial_files(self) -> None:
+        """Delete what a killed process was writing when it died."""
+        for path in self._root.rglob(checkpoint.PARTIAL) if self._root is not None else ():
+            path.unlink(missing_ok=True)
 
     def delete(self, path: str) -> None:
         """Delete one artifact of this run."""
@@ -348,18 +377,28 @@ class TrackedRun:
         run = self.client.get_run(self.run_id)
         if run.outputs is not None and run.outputs.model_outputs:
             return  # an earlier process got this far
+        if self.resumed:  # or not quite
+            for left in self.client.search_logged_models([run.info.experiment_id], f"source_run_id = '{self.run_id}'"):
+                self.client.delete_logged_model(left.model_id)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*type hint", UserWarning)  # of MLflow's own classes
+            from mlflow.models import infer_signature
+            from mlflow.pyfunc import save_model
         model = self.client.create_logged_model(
             run.info.experiment_id, name="network", source_run_id=self.run_id,
             tags={f"{TAG}activation": str(facts["activation"])}, model_type="two-layer network",
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MLflow's advice on type hints
+            warnings.filterwarnings("ignore", ".*input example", UserWarning)  # the signature is given
             weights = Path(folder) / "network.safetensors"
             checkpoint.save(weights, tensors, facts)
+            scores = tensors["v"].detach().cpu().numpy()[:0]
+            signature = infer_signature(np.empty((1, 2), dtype=np.int64), scores)
             requirements = [f"{m}=={sys.modules[m].__version__.split('+')[0]}" for m in ("mlflow", "torch", "numpy")]
-            mlflow.pyfunc.save_model(
+            save_model(
                 f"{folder}/model", python_model=str(PROJECT / "grok" / "served.py"), artifacts={"network": str(weights)},
-                code_paths=[str(PROJECT / "grok")], pip_requirements=[*requirements, "safetensors", "psutil", "pandas"],
+                signature=signature, code_paths=[str(PROJECT / "grok")],
+                pip_requirements=[*requirements, "safetensors", "psutil", "pandas"],
             )  # fmt: skip
             self.client.log_model_artifacts(model.model_id, f"{folder}/model")
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

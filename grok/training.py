@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+import threadpoolctl
 import torch
 from torch import Tensor
 
@@ -22,6 +23,9 @@ from grok.updates import BandedGram
 
 SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test", "norm/w", "norm/v")
 LAYERS = ("w", "v")
+_PerSeed = list[dict[str, float]]
+_Repulsions = list[repulsion.Repulsion | None]
+_Factors = list[dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Record:
         scores: (S, 6) float64 on the training device, columns as `SCORES`.
         observed: per seed, the metrics taken at this epoch only (features, gradient, repulsion, raw spectra).
         repulsions: per seed, the measurement behind `repulsion/…`, or None where there was none.
+        factors: per seed, the `window_factor`s of this epoch by `<kind>_<layer>`, where raw spectra were asked for.
         weights: {"w": (S, 2M, K), "v": (S, K, M)}: the live tensors, which the next step changes.
     """
 
@@ -40,6 +45,7 @@ class Record:
     scores: Tensor
     observed: list[dict[str, float]]
     repulsions: list[repulsion.Repulsion | None]
+    factors: list[dict[str, np.ndarray]]
     weights: dict[str, Tensor]
 
     def metrics(self, seed_index: int = 0) -> dict[str, float]:
@@ -97,6 +103,7 @@ class Training:
         self.device = resolve_device(config.device)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
+            threadpoolctl.threadpool_limits(config.threads)  # scipy's BLAS has a pool of its own
         dtype = getattr(torch, config.precision)
         self.problems = [problem(replace(config, seed=seed)) for seed in self.seeds]
         self.train_batch = self._batch("train")
@@ -143,9 +150,9 @@ class Training:
             scores = torch.stack((loss, test_loss, accuracy, test_accuracy, *norms), dim=1)
             self._clock("training", start)
             start = time.perf_counter()
-            observed, repulsions = self._observe(scores)
+            seen = self._observe(scores)
             self._clock("observables", start)
-        return Record(self.epoch, scores, observed, repulsions, self.weights)
+        return Record(self.epoch, scores, *seen, self.weights)
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -165,24 +172,26 @@ class Training:
         checkpoint = self.epoch in cast(tuple[int, ...], self.config.checkpoint_epochs)
         return checkpoint or (every > 0 and self.epoch % every == 0)
 
-    def _observe(self, scores: Tensor) -> tuple[list[dict[str, float]], list[repulsion.Repulsion | None]]:
+    def _observe(self, scores: Tensor) -> tuple[_PerSeed, _Repulsions, _Factors]:
         """The observables that are due, per seed; a network with a non-finite loss gives none."""
         count, config = len(self.seeds), self.config
-        observed: list[dict[str, float]] = [{} for _ in range(count)]
-        repulsions: list[repulsion.Repulsion | None] = [None] * count
+        observed: _PerSeed = [{} for _ in range(count)]
+        repulsions: _Repulsions = [None] * count
+        factors: _Factors = [{} for _ in range(count)]
         ranks = config.pair_ranking == "epoch_150" and self.epoch == RANKING_EPOCH
         repels = self._due(config.repulsion_every) or ranks
         looks = self._due(config.observe_every)
         raw_methods = config.spectrum_methods[1:] if self.updates["w"].count >= 2 else ()
         if not (repels or looks or raw_methods):
-            return observed, repulsions
+            return observed, repulsions, factors
         finite = torch.isfinite(scores[:, 0]).tolist()
         features = self.network.features(self.train_batch) if repels or looks else None
         for s in range(count):
             if not finite[s]:
                 continue
             if raw_methods:
-                observed[s] |= self._raw_spectra(s, raw_methods)
+                found, factors[s] = self._raw_spectra(s, raw_methods)
+                observed[s] |= found
             if features is None:
                 continue
             if looks:
@@ -194,7 +203,7 @@ class Training:
             if repels:
                 repulsions[s] = self._repulsion(s, features[s])
                 observed[s] |= repulsions[s].metrics() if repulsions[s] is not None else {}  # type: ignore[union-attr]
-        return observed, repulsions
+        return observed, repulsions, factors
 
     def _repulsion(self, s: int, features: Tensor) -> repulsion.Repulsion | None:
         fixed = self.config.pair_ranking == "epoch_150"
@@ -211,15 +220,21 @@ class Training:
             self.ranked_pairs[s] = out.pairs
         return out
 
-    def _raw_spectra(self, s: int, methods: tuple[str, ...]) -> dict[str, float]:
-        out: dict[str, float] = {}
+    def _raw_spectra(self, s: int, methods: tuple[str, ...]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Eigenvalues by each raw method, and the factors that they were read from."""
+        size = min(self.config.window, self.updates["w"].count)
+        metrics: dict[str, float] = {}
+        factors: dict[str, np.ndarray] = {}
         for layer, updates in self.updates.items():
-            window = updates.window(min(self.config.window, updates.count))[s]
+            newest_first = updates.window(size)[s].flip(0)
             for method in methods:
-                values = spectra.raw_eigenvalues(window, method, seed=self.seeds[s])
+                name = f"{spectra.factor_kind(method)}_{layer}"
+                if name not in factors:
+                    factors[name] = spectra.window_factor(newest_first, method)
+                values = spectra.factor_eigenvalues(factors[name], method, size, seed=self.seeds[s])
                 known = np.flatnonzero(np.isfinite(values))
-                out |= {f"delta_{layer}_{method}/lambda_{k + 1}": float(values[k]) for k in known}
-        return out
+                metrics |= {f"delta_{layer}_{method}/lambda_{k + 1}": float(values[k]) for k in known}
+        return metrics, factors
 
     def state(self, s: int) -> dict[str, Tensor]:
         """Everything that one seed needs to go on bit for bit, by name; read it between two records.

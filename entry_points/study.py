@@ -1,0 +1,100 @@
+"""Train a named grid of runs: `python -m entry_points.study --study headline`.
+
+Complete runs of the same config are reused, interrupted ones go on, the rest is trained on many workers. The same
+command finishes what was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
+
+
+def parser() -> OneLineParser:
+    """Which study, on what."""
+    out = OneLineParser(prog="study", description=__doc__)
+    out.add_argument(
+        "--study", default="quick", metavar="NAME", help="a study of grok/studies.yaml, or your file.yaml:name. Default quick."
+    )
+    out.add_argument(
+        "--backend", default="loky", metavar="VALUE", help="loky (local processes), dask or sequential. Default loky."
+    )
+    out.add_argument(
+        "--scheduler", default="none", metavar="ADDRESS", help="of the Dask scheduler, tcp://host:port; with --backend dask"
+    )
+    out.add_argument(
+        "--workers",
+        type=integer("workers"),
+        default=0,
+        metavar="N",
+        help="runs at once. Default 0: one per core, or all of Dask's.",
+    )
+    out.add_argument(
+        "--seeds-at-once", type=integer("seeds_at_once"), default=0, metavar="N",
+        help="seeds of one condition trained in lockstep. Default 0: 15 where there is a GPU, 1 elsewhere.",
+    )  # fmt: skip
+    out.add_argument("--force", action=argparse.BooleanOptionalAction, default=False, help="train every cell anew. Default no.")
+    out.add_argument(
+        "--plan", action=argparse.BooleanOptionalAction, default=False, help="print the grid and its cost, train nothing"
+    )
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, run the study, print one line."""
+    flags = parser().parse_args(arguments)
+    return run(flags)
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Run the study that the flags name."""
+    from grok.studies import load_study
+
+    study = load_study(flags.study)
+    if flags.plan:
+        for cell in study.cells:
+            print(f"{cell.condition}: {cell.config.display_name()}")
+        print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config")
+        return 0
+    stop = StopRequest()
+    from analysis import study_report
+    from analysis.figures import run_figures
+    from entry_points.progress import CellBar
+    from grok import study_runner, tracking
+    from grok.fanout import Fanout
+    from grok.training import resolve_device
+
+    fanout = Fanout(flags.backend, flags.workers, "" if flags.scheduler == "none" else flags.scheduler)
+    seeds_at_once = flags.seeds_at_once or (15 if resolve_device("auto").type == "cuda" else 1)
+    started = time.perf_counter()
+    store = tracking.open_store()
+    parent = study_runner.open_parent(store, study, flags.force)
+    try:
+        with CellBar(study.name, len(study.cells)) as bar:
+            results = study_runner.run_study(
+                study, store, fanout, parent=parent, force=flags.force, seeds_at_once=seeds_at_once, figures=run_figures,
+                report=bar.update, should_stop=stop,
+            )  # fmt: skip
+        study_report.write(store, parent, study, results, time.perf_counter() - started)
+    except BaseException as error:
+        parent.end("failed", f"{type(error).__name__}: {error}")
+        raise
+    failed = [result for result in results if result.state == "failed"]
+    open_cells = sum(not result.done for result in results)
+    state = "complete" if not open_cells else "failed" if failed and not stop() else "interrupted"
+    parent.end(state, failed[0].error if failed else "")
+    for result in failed:
+        print(f"failed: {result.cell.config.display_name()}: {result.error}", file=sys.stderr)
+    trained = sum(result.done and not result.reused for result in results)
+    print(
+        f"run={parent.run_id} study={study.name} state={state} cells={len(results)} trained={trained} "
+        f"reused={sum(r.reused for r in results)} open={open_cells} seconds={time.perf_counter() - started:.0f}"
+    )
+    return {"complete": 0, "failed": 1, "interrupted": INTERRUPTED}[state]
+
+
+if __name__ == "__main__":
+    run_main(main)
