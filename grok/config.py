@@ -96,8 +96,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Replace aliases by names, put lists in order, and check every rule."""
         put = object.__setattr__
+        _check_types(self)
         put(self, "activation", ALIASES.get(self.activation, self.activation))
-        methods = {"randomized_10" if m == "randomized" else m for m in self.spectrum_methods}
+        for name in ("weight_decay", "learning_rate", "slope_threshold"):
+            put(self, name, float(getattr(self, name)) + 0.0)  # one text for 0, 0.0 and −0.0
+        methods = {_canonical_method(method) for method in self.spectrum_methods}
         put(self, "spectrum_methods", ("gram", *sorted(methods - {"gram"})))
         if self.checkpoint_epochs is not None:
             put(self, "checkpoint_epochs", tuple(sorted(set(self.checkpoint_epochs))))
@@ -209,7 +212,38 @@ def _format(value: Any) -> str:
         return "auto"
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value) or "none"
-    return repr(value) if isinstance(value, float) else str(value)
+    text = repr(float(value)) if isinstance(value, float) else str(value)
+    return text if text.isprintable() else repr(text)
+
+
+def _canonical_method(method: str) -> str:
+    """`randomized` and `randomized_010` as `randomized_10`; anything else as it is."""
+    number = method.removeprefix("randomized").removeprefix("_")
+    if not method.startswith("randomized") or not (number.isdecimal() or method == "randomized"):
+        return method
+    return f"randomized_{int(number or 10)}"
+
+
+def _check_types(c: RunConfig) -> None:
+    """Refuse a value whose type a rule could not even be asked of."""
+    for field in dataclasses.fields(c):
+        kind, value = str(field.type), getattr(c, field.name)
+        if value is None and "None" in kind:
+            continue
+        match kind.removesuffix(" | None"):
+            case "str":
+                ok, rule = isinstance(value, str), "be text"
+            case "float":
+                ok, rule = isinstance(value, (int, float)) and not isinstance(value, bool), "be a number"
+            case "int":
+                ok, rule = isinstance(value, int) and not isinstance(value, bool), "be a whole number"
+            case "tuple[int, ...]":
+                ok = isinstance(value, tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+                rule = "be a tuple of whole numbers"
+            case _:
+                ok, rule = isinstance(value, tuple) and all(isinstance(v, str) for v in value), "be a tuple of texts"
+        if not ok:
+            raise ConfigError(f"{field.name} must {rule}, got {_format(value)}. Write for example {_example(field.name)}.")
 
 
 def _validate(c: RunConfig) -> None:

@@ -36,12 +36,12 @@ class Member:
         if not np.isfinite(scores[0]):
             self.diverged = record.epoch
             return
-        self.history.append(dict(zip(SCORES, scores.tolist(), strict=True)) | record.observed[self.index])
-        for name, factor in record.factors[self.index].items():
+        self.history.append(dict(zip(SCORES, scores.tolist(), strict=True)) | record.found[self.index].metrics)
+        for name, factor in record.found[self.index].factors.items():
             self.factors.setdefault(name, {})[record.epoch] = factor
-        found = record.repulsions[self.index]
-        if found is not None:
-            rows = zip(found.pairs.tolist(), found.cos.tolist(), strict=True)
+        measured = record.found[self.index].repulsion
+        if measured is not None:
+            rows = zip(measured.pairs.tolist(), measured.cos.tolist(), strict=True)
             self.pairs += [(record.epoch, j, l, cos) for (j, l), cos in rows]
 
     def extend(self, training: Training) -> None:
@@ -73,7 +73,7 @@ class Member:
         tensors |= {f"modes/{name}": value for name, value in self.modes.items()}
         tensors |= {f"factors/{name}": torch.from_numpy(value) for name, value in self.factor_arrays(training.epoch).items()}
         facts = {
-            "config_hash": self.config.hash, "epoch": training.epoch, "columns": list(rows.columns), "pairs": self.pairs,
+            "config_hash": self.config.hash, "epoch": training.epoch, "columns": list(rows.columns), "pairs": list(self.pairs),
             "fire_epoch": self.fire_epoch, "elapsed_s": self.elapsed_s,
         }  # fmt: skip
         return tensors, facts

@@ -10,22 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
 import threadpoolctl
 import torch
 from torch import Tensor
 
-from grok import observables, repulsion, spectra
-from grok.config import RANKING_EPOCH, RunConfig
+from grok.config import RunConfig
 from grok.data import Problem, modular_addition
 from grok.model import Batch, TwoLayerNetwork
+from grok.observer import Found, Observer
 from grok.updates import BandedGram
 
 SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test", "norm/w", "norm/v")
 LAYERS = ("w", "v")
-_PerSeed = list[dict[str, float]]
-_Repulsions = list[repulsion.Repulsion | None]
-_Factors = list[dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -35,22 +31,18 @@ class Record:
     Attributes:
         epoch: t; the networks have taken t steps.
         scores: (S, 6) float64 on the training device, columns as `SCORES`.
-        observed: per seed, the metrics taken at this epoch only (features, gradient, repulsion, raw spectra).
-        repulsions: per seed, the measurement behind `repulsion/…`, or None where there was none.
-        factors: per seed, the `window_factor`s of this epoch by `<kind>_<layer>`, where raw spectra were asked for.
+        found: per seed, what was observed at this epoch only.
         weights: {"w": (S, 2M, K), "v": (S, K, M)}: the live tensors, which the next step changes.
     """
 
     epoch: int
     scores: Tensor
-    observed: list[dict[str, float]]
-    repulsions: list[repulsion.Repulsion | None]
-    factors: list[dict[str, np.ndarray]]
+    found: list[Found]
     weights: dict[str, Tensor]
 
     def metrics(self, seed_index: int = 0) -> dict[str, float]:
         """Everything of one seed by metric name; it waits for the device."""
-        return dict(zip(SCORES, self.scores[seed_index].tolist(), strict=True)) | self.observed[seed_index]
+        return dict(zip(SCORES, self.scores[seed_index].tolist(), strict=True)) | self.found[seed_index].metrics
 
     @property
     def train_accuracy(self) -> float:
@@ -118,7 +110,7 @@ class Training:
             )
             for layer, weights in self.weights.items()
         }  # fmt: skip
-        self.ranked_pairs: list[Tensor | None] = [None] * len(self.seeds)
+        self.observer = Observer(config, self.seeds)
         self.epoch = 0
         self.seconds = {"training": 0.0, "updates": 0.0, "observables": 0.0}
 
@@ -150,9 +142,9 @@ class Training:
             scores = torch.stack((loss, test_loss, accuracy, test_accuracy, *norms), dim=1)
             self._clock("training", start)
             start = time.perf_counter()
-            seen = self._observe(scores)
+            found = self.observer.observe(self.epoch, scores[:, 0], self.network, self.train_batch, self.updates)
             self._clock("observables", start)
-        return Record(self.epoch, scores, *seen, self.weights)
+        return Record(self.epoch, scores, found, self.weights)
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -168,74 +160,6 @@ class Training:
     def _clock(self, part: str, start: float) -> None:
         self.seconds[part] += time.perf_counter() - start
 
-    def _due(self, every: int) -> bool:
-        checkpoint = self.epoch in cast(tuple[int, ...], self.config.checkpoint_epochs)
-        return checkpoint or (every > 0 and self.epoch % every == 0)
-
-    def _observe(self, scores: Tensor) -> tuple[_PerSeed, _Repulsions, _Factors]:
-        """The observables that are due, per seed; a network with a non-finite loss gives none."""
-        count, config = len(self.seeds), self.config
-        observed: _PerSeed = [{} for _ in range(count)]
-        repulsions: _Repulsions = [None] * count
-        factors: _Factors = [{} for _ in range(count)]
-        ranks = config.pair_ranking == "epoch_150" and self.epoch == RANKING_EPOCH
-        repels = self._due(config.repulsion_every) or ranks
-        looks = self._due(config.observe_every)
-        raw_methods = config.spectrum_methods[1:] if self.updates["w"].count >= 2 else ()
-        if not (repels or looks or raw_methods):
-            return observed, repulsions, factors
-        finite = torch.isfinite(scores[:, 0]).tolist()
-        features = self.network.features(self.train_batch) if repels or looks else None
-        for s in range(count):
-            if not finite[s]:
-                continue
-            if raw_methods:
-                found, factors[s] = self._raw_spectra(s, raw_methods)
-                observed[s] |= found
-            if features is None:
-                continue
-            if looks:
-                observed[s] |= observables.feature_observables(features[s])
-                labels = self.train_batch.labels[s]
-                observed[s] |= observables.gradient_observables(features[s], self.network.v[s], labels, self.seeds[s])
-                if self._due(0):
-                    observed[s] |= observables.kernel_observables(features[s])
-            if repels:
-                repulsions[s] = self._repulsion(s, features[s])
-                observed[s] |= repulsions[s].metrics() if repulsions[s] is not None else {}  # type: ignore[union-attr]
-        return observed, repulsions, factors
-
-    def _repulsion(self, s: int, features: Tensor) -> repulsion.Repulsion | None:
-        fixed = self.config.pair_ranking == "epoch_150"
-        if fixed and self.epoch < RANKING_EPOCH:
-            return None  # the pairs are not chosen yet
-        try:
-            out = repulsion.measure_repulsion(
-                features, self.config.weight_decay, self.config.top_pairs, self.seeds[s],
-                self.ranked_pairs[s] if fixed else None,
-            )  # fmt: skip
-        except repulsion.PairError:
-            return None  # a dead network has no pair; `features/dead` counts it
-        if fixed:
-            self.ranked_pairs[s] = out.pairs
-        return out
-
-    def _raw_spectra(self, s: int, methods: tuple[str, ...]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Eigenvalues by each raw method, and the factors that they were read from."""
-        size = min(self.config.window, self.updates["w"].count)
-        metrics: dict[str, float] = {}
-        factors: dict[str, np.ndarray] = {}
-        for layer, updates in self.updates.items():
-            newest_first = updates.window(size)[s].flip(0)
-            for method in methods:
-                name = f"{spectra.factor_kind(method)}_{layer}"
-                if name not in factors:
-                    factors[name] = spectra.window_factor(newest_first, method)
-                values = spectra.factor_eigenvalues(factors[name], method, size, seed=self.seeds[s])
-                known = np.flatnonzero(np.isfinite(values))
-                metrics |= {f"delta_{layer}_{method}/lambda_{k + 1}": float(values[k]) for k in known}
-        return metrics, factors
-
     def state(self, s: int) -> dict[str, Tensor]:
         """Everything that one seed needs to go on bit for bit, by name; read it between two records.
 
@@ -246,7 +170,7 @@ class Training:
             entry = self.optimizer.state[self._parameters(s)[index]]
             out |= {f"optimizer/{layer}/{name}": value for name, value in entry.items() if isinstance(value, Tensor)}
             out |= {f"updates/{layer}/{name}": value for name, value in self.updates[layer].state(s).items()}
-        pairs = self.ranked_pairs[s]
+        pairs = self.observer.ranked_pairs[s]
         if pairs is not None:
             out["ranked_pairs"] = pairs
         out["epoch"] = torch.tensor(self.epoch)
@@ -258,7 +182,7 @@ class Training:
         for s, state in enumerate(states):
             for layer, weights in self.weights.items():
                 weights[s].copy_(state[f"network/{layer}"])
-            self.ranked_pairs[s] = state.get("ranked_pairs")
+            self.observer.ranked_pairs[s] = state.get("ranked_pairs")
         saved: dict[int, dict[str, Any]] = {}
         for s, state in enumerate(states):
             for index, layer in enumerate(LAYERS):
@@ -286,7 +210,7 @@ def make_optimizer(config: RunConfig, network: TwoLayerNetwork) -> torch.optim.O
     """The full-batch optimiser of a config on 2-D parameters, W and V of each seed in turn.
 
     Betas, eps, momentum and the like are torch's defaults (Xu §2 for Adam). Adam's and SGD's weight decay is L2, AdamW's
-    and Muon's decoupled.
+    and Muon's decoupled. Muon's step depends on a matrix's orientation: here W is (2M, K) and V (K, M), as in σ(XW)V.
     """
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     parameters = network.parameters()

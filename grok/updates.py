@@ -91,7 +91,7 @@ class BandedGram:
         step = parameters if self.ring.is_cuda else CHUNK
         for start in range(0, parameters, step):
             chunk = self.ring[:, :, start : start + step].double()
-            gram.baddbmm_(chunk[:, first : first + count], chunk.transpose(1, 2))
+            gram += torch.bmm(chunk[:, first : first + count], chunk.transpose(1, 2))  # pairwise, not one running sum
         t = np.arange(self.count - count + 1, self.count + 1)[:, None]
         lag = np.arange(self.lags)[None, :]
         rows = gram.cpu().numpy()[:, np.arange(count)[:, None], (t - 1 - lag) % slots]
