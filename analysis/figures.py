@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grok.config import RunConfig
@@ -13,6 +16,8 @@ from grok.detectors import fire_epoch
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 METRIC_LABELS = {"accuracy/test": "test accuracy", "delta_w/gap_23": r"$\lambda_2/\lambda_3$ of $\Delta W$"}
+CURVES = 9
+"""Epochs whose top pairs are drawn, spread over all that were measured: the legend holds no more."""
 STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "axes.titlesize": 9, "axes.titlelocation": "left", "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 160,
@@ -40,6 +45,17 @@ def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -
     return out
 
 
+def _titled(title: str, height: float) -> Figure:
+    figure = Figure(figsize=(5.2, height))
+    figure.suptitle(textwrap.fill(title, 72), x=0.01, ha="left", fontsize=9)
+    return figure
+
+
+def _legend(ax: Axes, columns: int) -> None:
+    """A legend above the axes, where it covers no line."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.0, handlelength=1.4)
+
+
 def _mark(axes: np.ndarray, fired: int | None) -> None:
     for number, ax in enumerate(axes):
         if fired is not None:
@@ -49,56 +65,57 @@ def _mark(axes: np.ndarray, fired: int | None) -> None:
 
 
 def _accuracy(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Figure:
-    figure = Figure(figsize=(5.2, 4.2))
+    figure = _titled(config.display_name(), 4.2)
     axes = figure.subplots(2, 1, sharex=True)
     for part, colour in (("train", COLOURS[0]), ("test", COLOURS[1])):
         axes[0].plot(history["epoch"], history[f"accuracy/{part}"], color=colour, label=part)
         axes[1].plot(history["epoch"], history[f"loss/{part}"], color=colour, label=part)
-    axes[0].set(ylabel="accuracy", ylim=(-0.03, 1.05), title=config.display_name())
+    axes[0].set(ylabel="accuracy", ylim=(-0.03, 1.05))
     axes[1].set(ylabel="loss (MSE)", yscale="log")
     _mark(axes, fired)
-    axes[0].legend(loc="center right")
+    _legend(axes[0], 3)
     return figure
 
 
 def _spectrum(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Figure:
-    figure = Figure(figsize=(5.2, 5.6))
+    figure = _titled(config.display_name(), 5.8)
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1, 1))
     for k in range(1, 6):
         name = f"delta_w/lambda_{k}"
         if name in history:
             axes[0].plot(history["epoch"], history[name], color=COLOURS[k - 1], label=f"$\\lambda_{k}$")
-    axes[0].set(yscale="log", ylabel=r"eigenvalues of $\Delta^T\!\Delta$", title=config.display_name())
+    axes[0].set(yscale="log", ylabel=r"eigenvalues of $\Delta^T\!\Delta$")
     axes[1].plot(history["epoch"], history["delta_w/gap_23"], color=COLOURS[1])
     axes[1].set(yscale="log", ylabel=r"$\lambda_2/\lambda_3$")
-    axes[2].plot(history["epoch"], history["delta_w/slope_23"], color=COLOURS[2])
+    if "delta_w/slope_23" in history:  # a run shorter than the slope's lag has none
+        axes[2].plot(history["epoch"], history["delta_w/slope_23"], color=COLOURS[2])
     axes[2].axhline(config.slope_threshold, color="gray", linewidth=1, label=f"threshold {config.slope_threshold:g}")
     axes[2].axvspan(0, config.first_epoch, color="gray", alpha=0.12, linewidth=0, label="detector off")
     axes[2].set(ylabel=r"slope of $\log \lambda_2/\lambda_3$")
-    axes[2].legend(loc="upper right")
     _mark(axes, fired)
-    axes[0].legend(loc="upper right", ncols=3)
+    _legend(axes[0], 6)
+    _legend(axes[2], 2)
     return figure
 
 
 def _top_pairs(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -> Figure:
-    figure = Figure(figsize=(5.2, 4.6))
+    figure = _titled(f"{config.display_name()}: top {config.top_pairs} pairs", 4.8)
     left, right = figure.subplots(2, 1)
-    epochs = sorted(pairs["epoch"].unique())
+    measured = np.sort(pairs["epoch"].unique())
+    epochs = measured[np.unique(np.linspace(0, len(measured) - 1, CURVES).round().astype(int))]
     shades = np.linspace(0.25, 1, len(epochs))
     for epoch, shade in zip(epochs, shades, strict=True):
         size = pairs.loc[pairs["epoch"] == epoch, "cos"].abs().sort_values(ascending=False).to_numpy()
         left.plot(np.arange(1, len(size) + 1), size, color=COLOURS[0], alpha=shade, label=f"{epoch}")
     left.set(xlabel="pair, most similar first", ylabel=r"|cos($\tilde f_j, \tilde f_l$)|", ylim=(0, 1.02))
-    left.set_title(f"{config.display_name()}: top {config.top_pairs} pairs")
-    left.legend(title="epoch", ncols=3, fontsize=7, title_fontsize=7)
+    left.legend(title="epoch", loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, title_fontsize=7)
     rows = history.dropna(subset=["repulsion/rate"])
     right.fill_between(rows["epoch"], rows["repulsion/null_low"], rows["repulsion/null_high"], color="gray", alpha=0.25,
                        linewidth=0, label="random pairs, range of draws")  # fmt: skip
     right.plot(rows["epoch"], rows["repulsion/null_rate"], color="gray", marker="o", markersize=3)
     right.plot(rows["epoch"], rows["repulsion/rate"], color=COLOURS[1], marker="o", markersize=4, label="top pairs")
     right.set(xlabel="epoch", ylabel="repulsion rate", ylim=(0.4, 1.03))
-    right.legend(loc="lower right")
+    _legend(right, 2)
     return figure
 
 

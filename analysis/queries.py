@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ class Runs(NamedTuple):
     """A study's runs in a store.
 
     Attributes:
-        table: a row per finished run: run_id, condition, state, every config field, the summary metrics, and
+        table: a row per config, its newest finished run: run_id, condition, state, every config field, the summary metrics, and
             `accuracy/test` and the like at the last epoch.
         left_out: a row per other run: run_id, condition, reason.
     """
@@ -39,8 +40,8 @@ def study_runs(store: Store, study: str) -> Runs:
         study: name, as its runs are tagged.
     """
     fields = RunConfig().to_strings()
-    rows, left_out = [], []
-    for run in store.find({"kind": "train"}):
+    rows, left_out, seen = [], [], set[str]()
+    for run in store.find({"kind": "train"}):  # newest first
         tags = run.data.tags
         condition = tags.get(f"grok.study.{study}")
         if condition is None:
@@ -50,9 +51,12 @@ def study_runs(store: Store, study: str) -> Runs:
             reason = f"protocol {tags.get('grok.protocol')}, not {PROTOCOL_VERSION}"
         elif tags.get("grok.state") not in DONE:
             reason = f"state {tags.get('grok.state')}"
+        elif tags["grok.config_hash"] in seen:
+            reason = "an older run of the same config"
         if reason:
             left_out.append({"run_id": run.info.run_id, "condition": condition, "reason": reason})
             continue
+        seen.add(tags["grok.config_hash"])
         params = {name: text for name, text in run.data.params.items() if name in fields}
         config = RunConfig.from_strings(params).resolved()
         known = {name: getattr(config, name) for name in fields}
@@ -91,9 +95,9 @@ def read_bands(store: Store, run_ids: Iterable[str], workers: int = 8) -> dict[s
         with tempfile.TemporaryDirectory() as folder:
             path = TrackedRun(store.client, run_id).get_file("delta_w/band.npz", Path(folder))
             try:
-                with np.load(path) as arrays:
+                with path.open("rb") as file, np.load(file) as arrays:
                     return {name: arrays[name] for name in ("w", "v")}
-            except (ValueError, KeyError, OSError) as error:
+            except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 raise StoreError(f"band must be a whole npz file, got {run_id} ({error}). Train that run anew.") from error
 
     return _parallel(read, list(run_ids), workers)

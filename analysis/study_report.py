@@ -24,17 +24,11 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
         results: per cell, as `run_study` gives them.
         seconds: wall time of the command.
     """
-    hashes = {cell.config.hash for cell in study.cells}
-    table = queries.study_runs(store, study.name).table
-    table = table[table["config_hash"].isin(hashes)].drop_duplicates("config_hash")
+    found = queries.study_runs(store, study.name)
     order = {cell.config.hash: number for number, cell in enumerate(study.cells)}
+    table = found.table[found.table["config_hash"].isin(order)]
     table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
-    done, failed = sum(result.done for result in results), [result for result in results if result.state == "failed"]
-    head = f"**{study.sentence}**\n\nSource: {study.source}. {done} of {len(results)} runs are complete"
-    trained = sum(result.done and not result.reused for result in results)
-    head += f" ({trained} trained, {done - trained} reused by the last command, in {seconds:.0f} s).\n"
-    for result in failed:
-        head += f"\nFailed: {result.cell.config.display_name()}: {result.error}\n"
+    head = _head(study, results, found.left_out, seconds)
     conditions = pd.DataFrame()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -54,8 +48,21 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
             figures.study_series(plotted, study.name).savefig(folder / "series.png")
             parent.put_file(folder / "series.png", "figures")
         (folder / "summary.md").write_text(head, encoding="utf-8")
-        for path in sorted(folder.glob("*.[cmp]*")):
-            if path.suffix != ".png":
-                parent.put_file(path)
+        for path in sorted(path for path in folder.iterdir() if path.suffix != ".png"):
+            parent.put_file(path)
     parent.set_tags({"mlflow.note.content": head})
     return conditions
+
+
+def _head(study: Study, results: Sequence[Result], left_out: pd.DataFrame, seconds: float) -> str:
+    """What was asked, how far it got, what failed and what is not counted."""
+    done, reused = sum(result.done for result in results), sum(result.done and result.reused for result in results)
+    head = (
+        f"**{study.sentence}**\n\nSource: {study.source}. {done} of {len(results)} runs are complete ({done - reused} "
+        f"trained, {reused} reused by the last command, in {seconds:.0f} s).\n"
+    )
+    for result in results:
+        if result.failed:
+            head += f"\nFailed: {result.cell.config.display_name()}: {result.error}\n"
+    reasons = ", ".join(f"{count} × {reason}" for reason, count in left_out["reason"].value_counts(sort=False).items())
+    return head + (f"\nNot counted: {reasons}.\n" if reasons else "")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grok.config import RunConfig
+from grok.config import EXECUTION_FIELDS, RunConfig
 from grok.detectors import fire_epoch
 from grok.history import LATE_EPOCHS
 from grok.spectra import gap, rolling_eigenvalues
 
 MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test")
+PLAIN = ("activation", "optimizer")
+"""Settings whose values need no name beside them."""
 
 
 def by_window(runs: pd.DataFrame, bands: dict[str, dict[str, np.ndarray]], windows: tuple[int, ...]) -> pd.DataFrame:
@@ -37,6 +39,12 @@ def by_window(runs: pd.DataFrame, bands: dict[str, dict[str, np.ndarray]], windo
     return pd.DataFrame(rows)
 
 
+def settings(runs: pd.DataFrame) -> list[str]:
+    """The config fields, and `window`, that differ between runs; seeds and fields of execution left out."""
+    fields = [name for name in RunConfig().to_strings() if name not in ("seed", *EXECUTION_FIELDS)]
+    return [name for name in fields if name in runs and runs[name].map(str).nunique() > 1]
+
+
 def conditions(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per condition and setting, the seeds gathered.
 
@@ -44,11 +52,11 @@ def conditions(runs: pd.DataFrame) -> pd.DataFrame:
         runs: a row per run.
 
     Returns:
-        condition, the config fields that vary, `runs`, `diverged`, `diverged_epoch` (earliest), `fired` (how many), and
-        for each of `MEASURES` the median with its quartiles: `<name>`, `<name>_q1`, `<name>_q3`, over the runs that have it.
+        condition, the config fields that vary, `runs`, `diverged`, `diverged_epoch` (earliest; only where one diverged),
+        `fired` (how many), and for each of `MEASURES` the median with its quartiles: `<name>`, `<name>_q1`, `<name>_q3`,
+        over the runs that have it.
     """
-    fields = [name for name in RunConfig().to_strings() if name not in ("seed", "threads", "device", "save_every")]
-    keys = ["condition", *[name for name in fields if name in runs and runs[name].map(str).nunique() > 1]]
+    keys = ["condition", *settings(runs)]
     rows = []
     for values, group in runs.groupby(
         [runs[key].map(str) if runs[key].dtype == object else runs[key] for key in keys], sort=False
@@ -101,16 +109,18 @@ def series(runs: pd.DataFrame, histories: dict[str, pd.DataFrame], metric: str) 
         metric: a column of the histories.
 
     Returns:
-        By label (condition and what else varies): columns epoch, median, low, high, over the epochs that every run has.
+        By label (the condition and what varies within one): columns epoch, median, low, high; each epoch over the runs that
+        have it, so that one which diverged early does not hide the others.
     """
-    varied = [name for name in ("activation", "optimizer", "modulus", "n_train", "weight_decay") if runs[name].nunique() > 1]
+    varied = [name for name in settings(runs) if runs.groupby("condition")[name].agg(lambda x: x.map(str).nunique()).max() > 1]
     out = {}
-    for values, group in runs.groupby(["condition", *varied], sort=False):
+    for values, group in runs.groupby(["condition", *(runs[name].map(str) for name in varied)], sort=False):
         columns = [histories[run_id].set_index("epoch")[metric] for run_id in group["run_id"] if metric in histories[run_id]]
         if not columns:
             continue
-        table = pd.concat(columns, axis=1, join="inner").dropna(how="all")
+        table = pd.concat(columns, axis=1, join="outer").sort_index().dropna(how="all")
         low, median, high = np.nanpercentile(table.to_numpy(), [25, 50, 75], axis=1) if len(table) else ([], [], [])
-        label = ", ".join(dict.fromkeys(f"{value:g}" if isinstance(value, float) else str(value) for value in values))
-        out[label] = pd.DataFrame({"epoch": table.index, "median": median, "low": low, "high": high})
+        texts = [str(value) for value in values]
+        parts = [text if name in PLAIN else f"{name}={text}" for name, text in zip(varied, texts[1:], strict=True)]
+        out[", ".join([texts[0], *parts])] = pd.DataFrame({"epoch": table.index, "median": median, "low": low, "high": high})
     return out

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 import signal
 import sys
 import types
 from collections.abc import Callable
 from typing import Any
 
-from grok.config import ConfigError, RunConfig, parse
+from grok.config import ConfigError, RunConfig
 
 INTERRUPTED = 130
 
@@ -21,6 +22,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # argparse takes -1e-4 for a flag
 
     def error(self, message: str) -> Any:
         """Print one line and leave with status 2."""
@@ -94,5 +96,12 @@ def _fail(status: int, reason: object) -> int:
 
 
 def integer(name: str) -> Callable[[str], int]:
-    """An argparse type: a whole number, or the config's own error."""
-    return lambda text: int(parse(name, "int", text))
+    """An argparse type: a whole number."""
+
+    def read(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{name} must be a whole number, got {text!r}") from None
+
+    return read

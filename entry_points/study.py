@@ -9,8 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
+from grok.config import ConfigError
+
+if TYPE_CHECKING:
+    from grok.study_runner import Result
+    from grok.tracking import TrackedRun
 
 
 def parser() -> OneLineParser:
@@ -30,7 +36,7 @@ def parser() -> OneLineParser:
         type=integer("workers"),
         default=0,
         metavar="N",
-        help="runs at once. Default 0: one per core, or all of Dask's.",
+        help="runs at once. Default 0: one per core, or all that Dask's workers take.",
     )
     out.add_argument(
         "--seeds-at-once", type=integer("seeds_at_once"), default=0, metavar="N",
@@ -59,6 +65,8 @@ def run(flags: argparse.Namespace) -> int:
             print(f"{cell.condition}: {cell.config.display_name()}")
         print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config")
         return 0
+    if flags.seeds_at_once < 0:
+        raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
     stop = StopRequest()
     from analysis import study_report
     from analysis.figures import run_figures
@@ -68,6 +76,7 @@ def run(flags: argparse.Namespace) -> int:
     from grok.training import resolve_device
 
     fanout = Fanout(flags.backend, flags.workers, "" if flags.scheduler == "none" else flags.scheduler)
+    study_runner.check(study, fanout)
     seeds_at_once = flags.seeds_at_once or (15 if resolve_device("auto").type == "cuda" else 1)
     started = time.perf_counter()
     store = tracking.open_store()
@@ -80,18 +89,23 @@ def run(flags: argparse.Namespace) -> int:
             )  # fmt: skip
         study_report.write(store, parent, study, results, time.perf_counter() - started)
     except BaseException as error:
-        parent.end("failed", f"{type(error).__name__}: {error}")
+        parent.end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", f"{type(error).__name__}: {error}")
         raise
-    failed = [result for result in results if result.state == "failed"]
+    return _end(parent, study.name, results, stop(), time.perf_counter() - started)
+
+
+def _end(parent: TrackedRun, name: str, results: list[Result], stopped: bool, seconds: float) -> int:
+    """Close the parent run and print the result line."""
+    failed = [result for result in results if result.failed]
     open_cells = sum(not result.done for result in results)
-    state = "complete" if not open_cells else "failed" if failed and not stop() else "interrupted"
+    state = "complete" if not open_cells else "failed" if failed and not stopped else "interrupted"
     parent.end(state, failed[0].error if failed else "")
     for result in failed:
         print(f"failed: {result.cell.config.display_name()}: {result.error}", file=sys.stderr)
     trained = sum(result.done and not result.reused for result in results)
     print(
-        f"run={parent.run_id} study={study.name} state={state} cells={len(results)} trained={trained} "
-        f"reused={sum(r.reused for r in results)} open={open_cells} seconds={time.perf_counter() - started:.0f}"
+        f"run={parent.run_id} study={name} state={state} cells={len(results)} trained={trained} "
+        f"reused={sum(r.reused for r in results)} open={open_cells} seconds={seconds:.0f}"
     )
     return {"complete": 0, "failed": 1, "interrupted": INTERRUPTED}[state]
 

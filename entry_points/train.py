@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
-    from grok import replay, runner, tracking
+    from grok import existing, replay, runner, tracking
 
     runner.check_device(config)
     store = tracking.open_store()
@@ -48,20 +48,20 @@ def main(arguments: list[str]) -> int:
         return 0 if result.identical else 1
     prior = None
     if flags.resume:
-        config, prior = runner.run_config(store, flags.resume), runner.named_prior(store, flags.resume)
+        config, prior = existing.run_config(store, flags.resume), existing.named_prior(store, flags.resume)
     elif not flags.force:
-        prior = runner.find_prior(store, config)
+        prior = existing.find_prior(store, config)
     if prior is not None:
         tracking.point_to(store, prior[1])
         if prior[0] == "complete":
-            print(f"run={prior[1]} state=complete reused=yes {runner.summary_line(store, prior[1])}")
+            print(f"run={prior[1]} state=complete reused=yes {existing.summary_line(store, prior[1])}")
             return 0
         print(f"going on with run {prior[1]}", file=sys.stderr)
     with EpochBar(config) as bar:
         (outcome,) = runner.train_tracked(
             [config], store, resume=[prior[1] if prior else None], figures=run_figures, progress=bar.update, should_stop=stop
         )
-    print(f"run={outcome.run_id} state={outcome.state} reused=no {runner.facts_line(outcome.summary)}".rstrip())
+    print(f"run={outcome.run_id} state={outcome.state} reused=no {existing.facts_line(outcome.summary)}".rstrip())
     return INTERRUPTED if outcome.state == "interrupted" else 0
 
 

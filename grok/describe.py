@@ -70,12 +70,13 @@ def finished(config: RunConfig, summary: dict[str, float], final: dict[str, floa
     ended = ""
     if "diverged_epoch" in summary:
         ended = f"\n\n**Diverged**: the loss is not finite from epoch {summary['diverged_epoch']:.0f} on; the run ends there."
+    accuracy = " / ".join(f"{final[name]:.3f}" if name in final else "–" for name in ("accuracy/train", "accuracy/test"))
     return (
         f"{task(c)}{ended}\n\n| | |\n|---|---|\n"
         f"| slope detector (window {c.window}, slope > {c.slope_threshold:g} over {c.slope_lag} epochs) | **{verdict}** |\n"
         f"| test accuracy ≥ 0.5 | {at('test_50_epoch')} |\n| test accuracy ≥ 0.99 | {at('test_99_epoch')} |\n"
         f"| train accuracy ≥ 0.99 | {at('train_99_epoch')} |\n"
-        f"| accuracy at the end, train / test | {final['accuracy/train']:.3f} / {final['accuracy/test']:.3f} |\n"
+        f"| accuracy at the end, train / test | {accuracy} |\n"
         f"| λ₂/λ₃ of ΔW, median of epochs 200–400 | {late} |{repulsion}\n\n"
         "λ are eigenvalues of the window's Gram ΔᵀΔ (the paper prints them as σ). Curves: model metrics and "
         "`history.parquet`; figures: `figures/`; updates: `delta_w/`."

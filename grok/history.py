@@ -11,6 +11,8 @@ from grok.config import RunConfig
 from grok.detectors import fire_epoch, first_crossing, slope
 from grok.spectra import EIGENVALUES, gap, rolling_eigenvalues
 
+SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test", "norm/w", "norm/v")
+"""Metrics that every epoch has."""
 LATE_EPOCHS = (200, 400)
 """First and last epoch of the late-stage gap (Xu §2)."""
 
@@ -69,7 +71,7 @@ class History:
     def frame(self) -> pd.DataFrame:
         """A row per complete epoch: `epoch`, then a column per metric, NaN where it was not observed."""
         count = self.complete
-        observed = pd.DataFrame(self.rows[:count])
+        observed = pd.DataFrame(self.rows[:count], columns=None if count else list(SCORES))
         columns: dict[str, np.ndarray] = {"epoch": np.arange(count)}
         columns |= {name: observed[name].to_numpy(dtype=np.float64) for name in observed.columns}
         for layer in self.eigenvalues:
@@ -81,7 +83,7 @@ class History:
                 values = [columns.get(f"{name}/lambda_{k}", blank) for k in range(1, EIGENVALUES + 1)]
                 columns |= self._spectrum_columns(name, np.stack(values, axis=1))
         frame = pd.DataFrame(columns)
-        return frame.dropna(axis="columns", how="all")
+        return frame.dropna(axis="columns", how="all") if count else frame
 
     def _spectrum_columns(self, name: str, eigenvalues: np.ndarray) -> dict[str, np.ndarray]:
         window = self.config.window

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from grok.config import RunConfig
-from grok.history import History
+from grok.history import SCORES, History
 from grok.spectra import top_directions
-from grok.training import SCORES, Record, Training
+from grok.training import Record, Training
 
 
 class Member:

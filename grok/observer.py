@@ -133,18 +133,18 @@ class Observer:
             for observable in scheduled:
                 found[s].metrics |= observable.measure(*(getattr(view, need) for need in observable.needs))
             if repels:
-                self._repulsion(s, view, found[s])
+                self._repulsion(s, view, found[s], epoch > RANKING_EPOCH)
             if raw_methods:
                 self._raw_spectra(s, raw_methods, updates, found[s])
         return found
 
-    def _repulsion(self, s: int, view: View, found: Found) -> None:
+    def _repulsion(self, s: int, view: View, found: Found, ranked: bool) -> None:
         config = self.config
-        fixed = self.ranked_pairs[s] if config.pair_ranking == "epoch_150" else None
+        fixed = self.ranked_pairs[s] if config.pair_ranking == "epoch_150" and ranked else None
         try:
             measured = repulsion.measure_repulsion(view.features, config.weight_decay, config.top_pairs, view.seed, fixed)
         except repulsion.PairError:
-            return  # a dead network has no pair; `features/dead` counts it
+            return  # a dead network (`features/dead` counts it) or one that is about to diverge
         if config.pair_ranking == "epoch_150" and fixed is None:
             self.ranked_pairs[s] = measured.pairs
         found.repulsion = measured

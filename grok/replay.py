@@ -10,7 +10,7 @@ import torch
 
 from grok import checkpoint
 from grok.config import ConfigError
-from grok.runner import run_config
+from grok.existing import run_config
 from grok.tracking import Store, TrackedRun
 from grok.training import Training
 

@@ -63,7 +63,7 @@ class Repulsion(NamedTuple):
 
 
 class PairError(ValueError):
-    """Too few living features to form one pair."""
+    """No pair can be measured: too few living features, or features whose products overflow."""
 
 
 def centred(features: Tensor) -> Tensor:
@@ -202,14 +202,16 @@ def measure_repulsion(
         The measurement; its pairs and cosines on the CPU.
 
     Raises:
-        PairError: if fewer than two features live.
+        PairError: if fewer than two features live, or their products overflow.
 
     Source: Xu (arXiv 2605.08119) §4, Theorem 6; rate, null and direct check are ours.
     """
     f = centred(features)
     g = symmetric(upper_gram(f))
-    # Below K ε max G_jj the Cholesky factor of a singular G + ηI does not exist in float64.
-    resolved = len(g) * torch.finfo(g.dtype).eps * float(g.diagonal().max())
+    if not bool(torch.isfinite(g).all()):
+        raise PairError("features must have finite products, got an overflow. The network is about to diverge.")
+    # Below about max(n, K) ε tr G a singular G + ηI has no Cholesky factor in float64.
+    resolved = max(f.shape) * torch.finfo(g.dtype).eps * float(g.diagonal().sum())
     ridge = max(weight_decay if weight_decay > 0 else DEFAULT_RIDGE, resolved)
     living = (g.diagonal() > 0).cpu()
     alive = torch.nonzero(living).flatten()

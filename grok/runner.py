@@ -22,7 +22,7 @@ from grok.background import Background
 from grok.checkpoint import CheckpointError, load
 from grok.config import PROTOCOL_VERSION, ConfigError, RunConfig
 from grok.member import Member
-from grok.tracking import Store, StoreError, TrackedRun, code_tags, is_alive
+from grok.tracking import Store, StoreError, TrackedRun, code_tags
 from grok.training import LAYERS, Record, Training
 
 FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, RunConfig], dict[str, Any]]
@@ -46,87 +46,6 @@ class Outcome:
     state: str
     summary: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-class BusyError(StoreError):
-    """A living process is training this run now."""
-
-
-def find_prior(store: Store, config: RunConfig, session: str = "", since: float = 0.0) -> tuple[str, str] | None:
-    """The newest run of this identity that is complete or can go on: (`complete` or `resumable`, run id).
-
-    Args:
-        store: to look in. config: whose identity.
-        session: a run that this session began is taken over even if its process seems alive.
-        since: Unix time in s; runs begun earlier are passed over.
-
-    Raises:
-        BusyError: if a process of another session is training it now.
-    """
-    resumable = None
-    for run in store.prior(config):
-        if run.info.start_time < since * 1000:
-            continue
-        found = named_prior(store, run.info.run_id, session)
-        if found[0] == "complete":
-            return found
-        resumable = resumable or found
-    return resumable
-
-
-def named_prior(store: Store, run_id: str, session: str = "") -> tuple[str, str]:
-    """`find_prior` for one run that the user names.
-
-    Raises:
-        StoreError: if there is no such training run.
-        BusyError: if a process of another session is training it now.
-    """
-    run = store.get(run_id)
-    if run.data.tags.get("grok.state") in ("complete", "diverged"):
-        return "complete", run_id
-    if is_alive(run) and not (session and run.data.tags.get("grok.session") == session):
-        raise BusyError(
-            f"run must not be trained twice at once, got {run_id}, which a living process on "
-            f"{run.data.tags.get('grok.host')} holds. Wait for it, or start another with --force."
-        )
-    return "resumable", run_id
-
-
-def summary_line(store: Store, run_id: str) -> str:
-    """A finished run's summary metrics as `name=value` words."""
-    metrics = store.get(run_id).data.metrics
-    return facts_line({name: metrics[name] for name in metrics if "/" not in name})
-
-
-def facts_line(summary: dict[str, float]) -> str:
-    """`name=value` words in a fixed order; whole numbers without a point."""
-    order = (
-        "fired",
-        "fire_epoch",
-        "test_50_epoch",
-        "test_99_epoch",
-        "train_99_epoch",
-        "late_gap_23",
-        "diverged_epoch",
-        "elapsed_s",
-    )
-    return " ".join(f"{name}={summary[name]:.6g}" for name in order if name in summary)
-
-
-def run_config(store: Store, run_id: str) -> RunConfig:
-    """The config of a tracked run, from its params.
-
-    Raises:
-        StoreError: if it is not one of our training runs.
-    """
-    run = store.get(run_id)
-    if run.data.tags.get("grok.kind") != "train":
-        raise StoreError(f"run must be a training run of this project, got {run_id}. Look its id up with `mlflow ui`.")
-    names = RunConfig().to_strings()
-    config = RunConfig.from_strings({k: v for k, v in run.data.params.items() if k in names})
-    if config.hash != run.data.tags["grok.config_hash"]:
-        raise StoreError(f"run must have the params of its config, got {run_id}, which stopped before. Repeat its command.")
-    return config
 
 
 def check_device(config: RunConfig) -> None:

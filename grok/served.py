@@ -22,7 +22,7 @@ class ServedNetwork(PythonModel):
 
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params: Any = None) -> np.ndarray:
         """Scores of each class; their argmax is the answer."""
-        pairs = torch.as_tensor(np.asarray(model_input, dtype=np.int64))[None]
+        pairs = torch.from_numpy(np.array(model_input, dtype=np.int64))[None]
         batch = Batch(pairs, torch.zeros(pairs.shape[:2], dtype=torch.int64), self.modulus, torch.device("cpu"))
         with torch.no_grad():
             return (self.network.features(batch)[0] @ self.network.v[0]).numpy()

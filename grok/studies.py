@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,21 @@ from grok.config import ConfigError, RunConfig
 REGISTRY = Path(__file__).with_name("studies.yaml")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 OWN_FILE = re.compile(r"(.+\.ya?ml)(?::(.*))?")
-NAME = re.compile(r"[\w./-]{1,100}", re.ASCII)
+NAME = re.compile(r"[\w-][\w.-]{0,79}", re.ASCII)
 STUDY_KEYS = ("sentence", "source", "runs", "windows")
+MOST_RUNS = 10_000
+"""Runs of one study; more is taken for a slip in a range."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is written twice is an error, not silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        repeated = sorted({key for key in keys if isinstance(key, str) and keys.count(key) > 1})
+        if repeated:
+            raise yaml.constructor.ConstructorError(None, None, f"{repeated[0]} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
@@ -93,17 +107,20 @@ def load_file(path: Path, prefix: str | None = None) -> dict[str, Study]:
         ConfigError: if the file cannot be read or a study breaks a rule.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader  # noqa: S506
     except OSError as error:
         raise ConfigError(f"study file must be readable, got {path} ({error.strerror}). Check the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"study file must be YAML, got {path} ({' '.join(str(error).split())}). Mend it.") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"study file must map names to studies, got {path}. See grok/studies.yaml.")
+    for name in content if prefix == "" else [path.stem, *content]:
+        if not NAME.fullmatch(str(name)):
+            raise ConfigError(
+                f"names of studies and their file must be up to 80 letters, digits, _, - and dots, got {name} in {path}. "
+                "Rename it."
+            )
     prefix = f"{path.stem}/" if prefix is None else prefix
-    for name in content:
-        if not NAME.fullmatch(prefix + str(name)):
-            raise ConfigError(f"study name must be letters, digits, _, - and dots, got {name} in {path}. Rename it.")
     return {str(name): _study(prefix + str(name), body) for name, body in content.items()}
 
 
@@ -113,28 +130,45 @@ def _study(name: str, body: Any) -> Study:
     unknown = [str(key) for key in body if key not in STUDY_KEYS]
     if unknown:
         raise ConfigError(f"study {name} must have keys among {', '.join(STUDY_KEYS)}, got {', '.join(unknown)}. Drop them.")
+    sentence, source = (body.get(key) for key in ("sentence", "source"))
+    for key, text in (("sentence", sentence), ("source", source)):
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"study {name} must have a {key}, got {text!r:.80}. Write one line of text.")
     cells: dict[str, Cell] = {}
     for number, block in enumerate(body["runs"], start=1):
         for cell in _cells(f"study {name}, block {number}", block):
-            cells.setdefault(cell.config.hash, cell)
-    windows = tuple(body.get("windows") or ())
-    for cell in cells.values():
-        if not all(isinstance(w, int) and 3 <= w <= cell.config.max_window for w in windows):
-            raise ConfigError(
-                f"study {name}: windows must be whole numbers in [3, {cell.config.max_window}] (max_window), got {windows}. "
-                "Lower them or raise max_window."
-            )
-    sentence, source = (str(body.get(key, "")).strip() for key in ("sentence", "source"))
-    return Study(name, sentence, source, tuple(cells.values()), windows)
+            if cell.config.hash in cells:
+                raise ConfigError(
+                    f"study {name}, block {number} must not repeat a run, got {cell.config.display_name()} again. Drop one."
+                )
+            cells[cell.config.hash] = cell
+    return Study(name, str(sentence).strip(), str(source).strip(), tuple(cells.values()), _windows(name, body, cells.values()))
+
+
+def _windows(name: str, body: dict[str, Any], cells: Iterable[Cell]) -> tuple[int, ...]:
+    windows = body.get("windows", [])
+    most = min(cell.config.max_window for cell in cells)
+    if not isinstance(windows, list) or not all(type(w) is int and 3 <= w <= most for w in windows):
+        raise ConfigError(
+            f"study {name}: windows must be a list of whole numbers in [3, {most}] (max_window), got {windows!r:.80}. "
+            "Lower them or raise max_window."
+        )
+    return tuple(dict.fromkeys(windows))
 
 
 def _cells(place: str, block: Any) -> list[Cell]:
     if not isinstance(block, dict):
         raise ConfigError(f"{place} must map parameters to values, got {block!r:.80}. Write for example activation: relu.")
     values = {str(key): _values(value) for key, value in block.items() if key != "condition"}
-    if any(not options for options in values.values()):
-        raise ConfigError(f"{place} must give every parameter at least one value, got an empty list. Fill or drop it.")
-    condition = str(block.get("condition", "run"))
+    for name, options in values.items():
+        if not options:
+            raise ConfigError(f"{place} must give every parameter at least one value, got none for {name}. Fill or drop it.")
+    count = math.prod(len(options) for options in values.values())
+    if count > MOST_RUNS:
+        raise ConfigError(f"{place} must be at most {MOST_RUNS} runs, got {count}. Shorten its lists.")
+    condition = block.get("condition", "run")
+    if not isinstance(condition, str) or not condition.strip():
+        raise ConfigError(f"{place} must have one line of text as condition, got {condition!r:.80}. Quote it.")
     try:
         grid = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
         return [Cell(condition, RunConfig.from_strings(strings).resolved()) for strings in grid]
@@ -142,16 +176,13 @@ def _cells(place: str, block: Any) -> list[Cell]:
         raise ConfigError(f"{place}: {error}") from error
 
 
-def _values(value: Any) -> list[str]:
+def _values(value: Any) -> Sequence[str]:
     """The texts that a YAML value sweeps over."""
     if isinstance(value, str) and (found := RANGE.fullmatch(value.strip())):
-        return [str(number) for number in range(int(found[1]), int(found[2]) + 1)]
+        first, last = int(found[1]), int(found[2])
+        return [str(number) for number in range(first, min(last, first + MOST_RUNS) + 1)]
     if isinstance(value, list):
         return [text for item in value for text in _values(item)]
+    if isinstance(value, bool):
+        return [str(value).lower()]  # `labels: true` is a boolean to YAML
     return [repr(value) if isinstance(value, float) else str(value)]
-
-
-def varying(cells: tuple[Cell, ...]) -> list[str]:
-    """Names of the config fields that differ between cells, the seed left out."""
-    names = [field.name for field in dataclasses.fields(RunConfig) if field.name != "seed"]
-    return [name for name in names if len({getattr(cell.config, name) for cell in cells}) > 1]

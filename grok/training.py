@@ -16,11 +16,11 @@ from torch import Tensor
 
 from grok.config import RunConfig
 from grok.data import Problem, modular_addition
+from grok.history import SCORES
 from grok.model import Batch, TwoLayerNetwork
 from grok.observer import Found, Observer
 from grok.updates import BandedGram
 
-SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test", "norm/w", "norm/v")
 LAYERS = ("w", "v")
 
 

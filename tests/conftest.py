@@ -23,7 +23,7 @@ from grok.config import RunConfig
 PROJECT = Path(__file__).resolve().parent.parent
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 TINY = RunConfig(
-    modulus=11, width=32, epochs=64, max_window=24, window=6, slope_lag=5, first_epoch=10, slope_threshold=0.2, top_pairs=20,
+    modulus=11, width=32, epochs=64, max_window=24, window=6, slope_lag=5, first_epoch=34, slope_threshold=0.06, top_pairs=20,
     checkpoint_epochs=(0, 20, 40, 64), observe_every=16, save_every=16, threads=1, device="cpu",
 )  # fmt: skip
 """Fires; and has a checkpoint off the saves, saves on and off the checkpoints."""
@@ -96,9 +96,7 @@ def tiny() -> Callable[..., RunConfig]:
 @pytest.fixture(scope="session")
 def flags() -> Callable[[RunConfig], list[str]]:
     """`flags(config)`: the command-line flags that spell a config out."""
-    return lambda config: [
-        word for name, text in config.to_strings().items() for word in (f"--{name.replace('_', '-')}", text)
-    ]
+    return lambda config: [word for name, text in config.to_strings().items() for word in (f"--{name.replace('_', '-')}", text)]
 
 
 @dataclass(frozen=True)

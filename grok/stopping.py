@@ -1,0 +1,66 @@
+"""How a command that runs a study and its workers, on whatever machine, agree to stop: by a tag on the parent run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+from grok import tracking
+from grok.tracking import Store
+
+POLL_S = 5.0
+"""How often a worker looks whether the study was asked to stop."""
+STOP_TAG = f"{tracking.TAG}stop."
+
+
+class Poll:
+    """A worker's `should_stop`: the command's stop tag, looked at now and then; the death of its process; a SIGTERM."""
+
+    def __init__(self, store: Store, payload: dict[str, Any]) -> None:
+        self.store, self.parent_run, self.tag = store, payload["parent"], STOP_TAG + payload["session"]
+        self.parent_pid = payload["parent_pid"]
+        self.stopped, self.next_look = False, 0.0
+        if self.parent_pid and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._stop)  # a process of its own, which a service manager may stop with the rest
+
+    def __call__(self) -> bool:
+        """Whether to save and stop."""
+        if not self.stopped and time.monotonic() >= self.next_look:
+            self.next_look = time.monotonic() + POLL_S
+            orphaned = self.parent_pid not in (0, os.getpid()) and os.getppid() != self.parent_pid
+            self.stopped = orphaned or self.tag in self.store.get(self.parent_run).data.tags
+        return self.stopped
+
+    def _stop(self, number: int, frame: types.FrameType | None) -> None:
+        self.stopped = True
+
+
+class StopSignal:
+    """Watches `should_stop` in the parent and tells the workers by a tag of this command's own; it goes when they are done."""
+
+    def __init__(self, parent: tracking.TrackedRun, session: str, should_stop: Callable[[], bool]) -> None:
+        self.parent, self.tag, self.should_stop = parent, STOP_TAG + session, should_stop
+        self.asked = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self.asked:
+            self.parent.client.delete_tag(self.parent.run_id, self.tag)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            if self.should_stop():
+                self.parent.set_tags({self.tag: f"{time.time():.0f}"})
+                self.asked = True
+                return

@@ -1,0 +1,111 @@
+"""Tables of conditions and series: medians with quartiles by hand, settings that vary, runs that diverged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import study_summary
+from analysis.figures import study_series
+from grok.config import RunConfig
+
+
+def runs(*rows: dict[str, object]) -> pd.DataFrame:
+    """A table of runs: the default config and a quiet detector where a row says nothing else."""
+    base = RunConfig().resolved()
+    known = {name: getattr(base, name) for name in base.to_strings()}
+    quiet = {"condition": "a", "state": "complete", "fired": 0.0, "accuracy/test": 1.0}
+    return pd.DataFrame([{"run_id": f"r{i}", "seed": i} | known | quiet | row for i, row in enumerate(rows)])
+
+
+def test_medians_and_quartiles_are_over_the_runs_that_have_a_value() -> None:
+    fires = [
+        {"fired": 1.0, "fire_epoch": float(e), "late_gap_23": g} for e, g in ((170, 1.0), (172, 2.0), (174, 3.0), (178, 9.0))
+    ]
+    (row,) = study_summary.conditions(runs(*fires, {})).to_dict("records")
+    assert (row["runs"], row["fired"], row["diverged"]) == (5, 4, 0)
+    assert (row["fire_epoch"], row["fire_epoch_q1"], row["fire_epoch_q3"]) == (173, 171.5, 175)
+    assert row["late_gap_23"] == 2.5
+    assert np.isnan(row["test_50_epoch"])  # no run has it
+    assert "diverged_epoch" not in row
+
+
+def test_rows_are_conditions_and_what_varies_in_them_but_seeds() -> None:
+    table = runs(
+        {"weight_decay": 0.0, "condition": "eta0"}, {"weight_decay": 0.0, "condition": "eta0", "threads": 2},
+        {"activation": "relu"}, {}, {"checkpoint_epochs": (1, 2)},
+    )  # fmt: skip
+    out = study_summary.conditions(table)
+    assert list(out.columns[: list(out.columns).index("runs")]) == [
+        "condition", "activation", "weight_decay", "checkpoint_epochs",
+    ]  # fmt: skip
+    assert sorted(zip(out["condition"], out["activation"], out["runs"], strict=True)) == [
+        ("a", "relu", 1), ("a", "square", 1), ("a", "square", 1), ("eta0", "square", 2),
+    ]  # fmt: skip
+
+
+def test_diverged_runs_are_told_with_the_epoch_and_without_nan() -> None:
+    gone = {"condition": "b", "state": "diverged", "modulus": 127}
+    table = runs({}, gone | {"diverged_epoch": 31.0}, gone | {"diverged_epoch": 12.0})
+    text = study_summary.markdown(study_summary.conditions(table)).splitlines()
+    assert text[0] == (
+        "| condition | modulus | runs | fired | fires at | late λ₂/λ₃ | test ≥ 0.5 at | test ≥ 0.99 at | "
+        "test accuracy, last | diverged |"
+    )
+    assert text[2] == "| a | 71 | 1 | 0/1 | – | – | – | – | 1 [1, 1] | – |"
+    assert text[3] == "| b | 127 | 2 | 0/2 | – | – | – | – | 1 [1, 1] | 2 (epoch 12) |"
+
+
+def test_by_window_reads_the_detector_from_the_band() -> None:
+    rng = np.random.default_rng(0)
+    updates = rng.standard_normal((60, 300))
+    updates[30:] += np.outer(np.linspace(1, 60, 30), rng.standard_normal(300))  # one direction takes over
+    band = np.full((60, 12), np.nan)
+    for t in range(60):
+        for lag in range(min(12, t + 1)):
+            band[t, lag] = updates[t] @ updates[t - lag]
+    table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15, "fired": 7.0})
+    out = study_summary.by_window(table, {"r0": {"w": band, "v": band}}, (4, 8))
+    assert list(out["window"]) == [4, 8]
+    for row in out.to_dict("records"):
+        window, gaps = row["window"], np.full(61, np.nan)
+        for t in range(window, 61):
+            values = np.linalg.svd(updates[t - window : t], compute_uv=False) ** 2
+            gaps[t] = values[1] / values[2]
+        slopes = (np.log(gaps[3:]) - np.log(gaps[:-3])) / 3
+        expected = next((t + 3 for t in range(12, len(slopes)) if slopes[t] > 0.01), None)
+        assert row["fire_epoch"] == expected
+        assert row["fired"] == 1.0
+    assert "window" in study_summary.conditions(out).columns
+
+
+def test_series_are_quartiles_of_each_epoch_over_the_runs_that_have_it() -> None:
+    table = runs({}, {}, {"state": "diverged"}, {"condition": "b", "weight_decay": 0.0})
+    lengths = {"r0": (4, 1.0), "r1": (4, 3.0), "r2": (2, 11.0), "r3": (4, 5.0)}
+    histories = {
+        run: pd.DataFrame({"epoch": np.arange(n), "accuracy/test": np.full(n, value)}) for run, (n, value) in lengths.items()
+    }
+    out = study_summary.series(table, histories, "accuracy/test")
+    assert list(out) == ["a", "b"]  # the condition says which weight decay it is
+    assert list(out["a"]["epoch"]) == [0, 1, 2, 3]
+    assert list(out["a"]["median"]) == [3, 3, 2, 2]  # one that diverged early does not cut the others short
+    assert (out["a"]["low"][0], out["a"]["high"][0]) == (2, 7)
+    assert study_summary.series(table, histories, "delta_w/gap_23") == {}
+
+
+def test_series_are_told_apart_by_what_varies_within_a_condition() -> None:
+    table = runs({}, {"activation": "relu"}, {"learning_rate": 0.1})
+    histories = {f"r{i}": pd.DataFrame({"epoch": [0], "accuracy/test": [float(i)]}) for i in range(3)}
+    out = study_summary.series(table, histories, "accuracy/test")
+    assert {label: float(panel["median"][0]) for label, panel in out.items()} == {
+        "a, square, learning_rate=0.001": 0.0, "a, relu, learning_rate=0.001": 1.0, "a, square, learning_rate=0.1": 2.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("gap", [{}, {"a": pd.DataFrame({"epoch": [0], "median": [2.0], "low": [1.0], "high": [3.0]})}])
+def test_series_figure_is_drawn_with_and_without_gaps(gap: dict[str, pd.DataFrame], tmp_path: object) -> None:
+    panel = {"a": pd.DataFrame({"epoch": [0, 1], "median": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.3, 0.4]})}
+    figure = study_series({"accuracy/test": panel, "delta_w/gap_23": gap}, "tiny")
+    figure.savefig(f"{tmp_path}/series.png")
+    assert [len(axes.lines) for axes in figure.axes] == [1, len(gap)]
