@@ -84,8 +84,10 @@ def read_histories(store: Store, run_ids: Iterable[str], workers: int = 8) -> di
     return _parallel(read, list(run_ids), workers)
 
 
-def read_bands(store: Store, run_ids: Iterable[str], workers: int = 8) -> dict[str, dict[str, np.ndarray]]:
-    """`delta_w/band.npz` of each run, by run id: {"w": (T, L), "v": (T, L)} float64.
+def read_arrays(store: Store, run_ids: Iterable[str], path: str, workers: int = 8) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of an npz artifact of each run, by run id and name, read in parallel.
+
+    `delta_w/band.npz` has `w` and `v`, (T, L) float64; `delta_w/factors.npz` has `<kind>_<layer>`, (T + 1, w, w).
 
     Raises:
         StoreError: if a run has none or it is not whole.
@@ -93,14 +95,23 @@ def read_bands(store: Store, run_ids: Iterable[str], workers: int = 8) -> dict[s
 
     def read(run_id: str) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory() as folder:
-            path = TrackedRun(store.client, run_id).get_file("delta_w/band.npz", Path(folder))
+            local = TrackedRun(store.client, run_id).get_file(path, Path(folder))
             try:
-                with path.open("rb") as file, np.load(file) as arrays:
-                    return {name: arrays[name] for name in ("w", "v")}
+                with local.open("rb") as file, np.load(file) as arrays:
+                    return dict(arrays)
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                raise StoreError(f"band must be a whole npz file, got {run_id} ({error}). Train that run anew.") from error
+                raise StoreError(f"{path} must be a whole npz file, got {run_id} ({error}). Train that run anew.") from error
 
     return _parallel(read, list(run_ids), workers)
+
+
+def read_bands(store: Store, run_ids: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """`delta_w/band.npz` of each run: {"w": (T, L), "v": (T, L)} float64, by run id.
+
+    Raises:
+        StoreError: if a run has none or it is not whole.
+    """
+    return read_arrays(store, run_ids, "delta_w/band.npz")
 
 
 def _parallel(read: Callable[[str], T], run_ids: list[str], workers: int) -> dict[str, T]:

@@ -17,7 +17,8 @@ from grok.tracking import Store, TrackedRun
 def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Result], seconds: float) -> pd.DataFrame:
     """Summarise a study on its parent run and return the table of conditions.
 
-    Artifacts: `runs.csv` and `runs.parquet` (a row per run), `conditions.csv`, `summary.md`, `figures/series.png`.
+    Artifacts: `runs.csv` and `runs.parquet` (a row per run), `conditions.csv`, `repulsion.csv`,
+    `summary.md`, `figures/series.png`.
 
     Args:
         store: that holds the runs. parent: the study's run, open. study: its grid.
@@ -33,9 +34,12 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if len(table):
-            shown = table
+            histories = queries.read_histories(store, table["run_id"])
+            shown = table = study_summary.with_rho(table, histories)
             if study.windows:
-                shown = study_summary.by_window(table, queries.read_bands(store, table["run_id"]), study.windows)
+                raw = table.loc[table["spectrum_methods"].map(len) > 1, "run_id"]
+                factors = queries.read_arrays(store, raw, "delta_w/factors.npz")
+                shown = study_summary.by_setting(table, queries.read_bands(store, table["run_id"]), factors, study.windows)
             conditions = study_summary.conditions(shown)
             head += "\n" + study_summary.markdown(conditions) + "\n\nMedian over seeds [quartiles].\n"
             shown.to_csv(folder / "runs.csv", index=False)
@@ -43,7 +47,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
                 folder / "runs.parquet", index=False
             )
             conditions.to_csv(folder / "conditions.csv", index=False)
-            histories = queries.read_histories(store, table["run_id"])
+            study_summary.repulsion(table, histories).to_csv(folder / "repulsion.csv", index=False)
             plotted = {m: study_summary.series(table, histories, m) for m in ("accuracy/test", "delta_w/gap_23")}
             figures.study_series(plotted, study.name).savefig(folder / "series.png")
             parent.put_file(folder / "series.png", "figures")

@@ -2,41 +2,110 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from analysis.gaps import gap_series
 from grok.config import EXECUTION_FIELDS, RunConfig
-from grok.detectors import fire_epoch
+from grok.detectors import fire_epoch, first_crossing
 from grok.history import LATE_EPOCHS
-from grok.spectra import gap, rolling_eigenvalues
 
-MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test")
+MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test", "rho_epoch", "lead")
+RHO_THRESHOLD = 0.075
+"""Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
+REPULSION = ("rate", "null_rate", "theorem6", "published_estimator", "median_cos", "positive_share")
+LISTED_RUNS = 5
+"""Up to so many runs, the table lists each fire epoch instead of quartiles."""
 PLAIN = ("activation", "optimizer")
 """Settings whose values need no name beside them."""
 
 
-def by_window(runs: pd.DataFrame, bands: dict[str, dict[str, np.ndarray]], windows: tuple[int, ...]) -> pd.DataFrame:
-    """The runs' table once per window, with the detector's verdict and the late gap read from the band.
+def by_setting(
+    runs: pd.DataFrame,
+    bands: dict[str, dict[str, np.ndarray]],
+    factors: dict[str, dict[str, np.ndarray]],
+    windows: tuple[int, ...],
+) -> pd.DataFrame:
+    """The runs' table once per spectrum method and window, with the detector's verdict and the late gap of each.
 
     Args:
         runs: as `queries.study_runs` gives it.
-        bands: by run id.
-        windows: each at most the band's lags.
+        bands, factors: arrays of `delta_w/band.npz` and, where raw spectra were recorded, `delta_w/factors.npz`, by run id.
+        windows: each at most the band's lags, and at most the run's own window where it recorded raw spectra.
 
     Returns:
-        `runs` with `window`, `fired`, `fire_epoch` and `late_gap_23` replaced, len(windows) times as long.
+        `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced.
     """
     rows = []
     for window in windows:
         for row in runs.to_dict("records"):
-            band = bands[row["run_id"]]["w"]
-            series = gap(rolling_eigenvalues(band, window, 3), 2, window)
-            fired = fire_epoch(series, row["slope_lag"], row["slope_threshold"], row["first_epoch"])
-            late = series[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
-            measured = {"window": window, "fired": float(fired is not None), "fire_epoch": np.nan if fired is None else fired}
-            measured["late_gap_23"] = float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan
-            rows.append(row | measured)
+            for method in row["spectrum_methods"]:
+                known = factors.get(row["run_id"], {})
+                series = gap_series(bands[row["run_id"]]["w"], known, method=method, window=window, seed=row["seed"])
+                fired = fire_epoch(series, row["slope_lag"], row["slope_threshold"], row["first_epoch"])
+                late = series[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
+                measured = {"spectrum_methods": method, "window": window, "fired": float(fired is not None)}
+                measured["fire_epoch"] = np.nan if fired is None else fired
+                measured["late_gap_23"] = float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan
+                rows.append(row | measured)
     return pd.DataFrame(rows)
+
+
+def with_rho(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The runs' table with `rho_epoch`, the first observed epoch with ρ ≥ 0.075, and `lead`, test ≥ 0.5 minus that.
+
+    Both are known to the run's `observe_every` only.
+    """
+    epochs = []
+    for run_id in runs["run_id"]:
+        history = histories[run_id]
+        seen = (
+            first_crossing(history["features/rho"].to_numpy(), RHO_THRESHOLD, strict=False)
+            if "features/rho" in history
+            else None
+        )
+        epochs.append(np.nan if seen is None else float(history["epoch"].iloc[seen]))
+    test = runs.get("test_50_epoch", np.nan)
+    return runs.assign(rho_epoch=epochs, lead=test - np.array(epochs))
+
+
+def repulsion(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Repulsion by condition, setting and epoch: median and quartiles over seeds.
+
+    Args:
+        runs: a row per run.
+        histories: by run id.
+
+    Returns:
+        condition, what varies, epoch, runs, and `<name>`, `<name>_q1`, `<name>_q3` of each of `REPULSION`; empty if none
+        was measured.
+    """
+    keys = ["condition", *settings(runs)]
+    columns = [f"repulsion/{name}" for name in REPULSION]
+    parts = []
+    for run in runs.to_dict("records"):
+        history = histories[run["run_id"]]
+        if "repulsion/rate" in history:
+            seen = history.dropna(subset=["repulsion/rate"])[["epoch", *columns]]
+            parts.append(seen.assign(**{key: str(run[key]) for key in keys}))
+    if not parts:
+        return pd.DataFrame()
+    rows: list[dict[str, Any]] = []
+    for values, group in pd.concat(parts).groupby([*keys, "epoch"], sort=False):
+        row: dict[str, Any] = {str(k): v for k, v in zip((*keys, "epoch"), values, strict=True)} | {"runs": len(group)}
+        for name in REPULSION:
+            row |= _quartiles(name, group[f"repulsion/{name}"])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _quartiles(name: str, values: pd.Series) -> dict[str, float]:
+    """Median and quartiles as `<name>`, `<name>_q1`, `<name>_q3`; NaN if no value is known."""
+    known = values.dropna()
+    found = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
+    return dict(zip((name, f"{name}_q1", f"{name}_q3"), found, strict=True))
 
 
 def settings(runs: pd.DataFrame) -> list[str]:
@@ -53,8 +122,8 @@ def conditions(runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         condition, the config fields that vary, `runs`, `diverged`, `diverged_epoch` (earliest; only where one diverged),
-        `fired` (how many), and for each of `MEASURES` the median with its quartiles: `<name>`, `<name>_q1`, `<name>_q3`,
-        over the runs that have it.
+        `fired` (how many), `fire_epochs` (each, by seed), and for each of `MEASURES` the median with its quartiles:
+        `<name>`, `<name>_q1`, `<name>_q3`, over the runs that have it.
     """
     keys = ["condition", *settings(runs)]
     rows = []
@@ -66,10 +135,10 @@ def conditions(runs: pd.DataFrame) -> pd.DataFrame:
         if row["diverged"]:
             row["diverged_epoch"] = group["diverged_epoch"].min()
         row["fired"] = int(group["fired"].sum())
+        in_order = group.sort_values("seed")["fire_epoch"] if "fire_epoch" in group else pd.Series([np.nan] * len(group))
+        row["fire_epochs"] = " ".join("–" if np.isnan(epoch) else f"{epoch:.0f}" for epoch in in_order)
         for name in MEASURES:
-            known = group[name].dropna() if name in group else pd.Series(dtype=float)
-            quartiles = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
-            row |= dict(zip((name, f"{name}_q1", f"{name}_q3"), quartiles, strict=True))
+            row |= _quartiles(name, group[name] if name in group else pd.Series(dtype=float))
         rows.append(row)
     out = pd.DataFrame(rows)
     return out.sort_values(keys[1:] or keys, kind="stable", ignore_index=True) if len(keys) > 1 else out
@@ -79,15 +148,19 @@ def markdown(table: pd.DataFrame) -> str:
     """The condition table as Markdown for people: `median [q1, q3]`, a dash where nothing was measured."""
     names = {
         "fire_epoch": "fires at", "late_gap_23": "late λ₂/λ₃", "test_50_epoch": "test ≥ 0.5 at",
-        "test_99_epoch": "test ≥ 0.99 at", "accuracy/test": "test accuracy, last",
+        "test_99_epoch": "test ≥ 0.99 at", "accuracy/test": "test accuracy, last", "rho_epoch": "ρ ≥ 0.075 at", "lead": "lead",
     }  # fmt: skip
+    names = {name: label for name, label in names.items() if table[name].notna().any()}
     keys = [name for name in table.columns[: list(table.columns).index("runs")] if name != "checkpoint_epochs"]
     lines = ["| " + " | ".join([*keys, "runs", "fired", *names.values(), "diverged"]) + " |"]
     lines.append("|" + "---|" * (len(keys) + len(names) + 3))
     for row in table.to_dict("records"):
         cells = [f"{row[key]:g}" if isinstance(row[key], float) else str(row[key]) for key in keys]
         cells += [str(row["runs"]), f"{row['fired']}/{row['runs']}"]
-        cells += [_spread(row[name], row[f"{name}_q1"], row[f"{name}_q3"]) for name in names]
+        spreads = {name: _spread(row[name], row[f"{name}_q1"], row[f"{name}_q3"]) for name in names}
+        if row["runs"] <= LISTED_RUNS and row["fired"]:
+            spreads["fire_epoch"] = row["fire_epochs"]
+        cells += spreads.values()
         cells.append(f"{row['diverged']} (epoch {row['diverged_epoch']:.0f})" if row["diverged"] else "–")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

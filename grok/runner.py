@@ -288,7 +288,7 @@ class _Loop:
                 figure.savefig(Path(folder) / f"{name}.png")
                 run.put_file(Path(folder) / f"{name}.png", "figures")
         band = {layer: self.training.updates[layer].band()[member.index] for layer in LAYERS}
-        kept = len(frame) - 1 if member.diverged is not None else None
+        kept = max(len(frame) - 1, 0) if member.diverged is not None else None
         run.put_arrays("delta_w/band.npz", **{layer: values[:kept] for layer, values in band.items()})
         if member.factors:
             run.put_arrays("delta_w/factors.npz", **member.factor_arrays(len(frame)))

@@ -73,10 +73,11 @@ class Study:
 
 
 def training_flops(config: RunConfig) -> float:
-    """Matrix-product work of a run's training: three products of 2 n K M an epoch, and one for the test pairs."""
+    """Matrix-product work of a run: three products of 2 n K M an epoch and one for the test pairs, and n K² an observation."""
     c = config.resolved()
     n, epochs = c.n_train or 0, c.epochs or 0
-    return 2.0 * c.width * c.modulus * (3 * n + c.modulus**2 - n) * epochs
+    observations = epochs / c.observe_every if c.observe_every else 0
+    return 2.0 * c.width * c.modulus * (3 * n + c.modulus**2 - n) * epochs + 1.0 * n * c.width**2 * observations
 
 
 def load_study(name: str) -> Study:

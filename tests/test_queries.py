@@ -86,5 +86,5 @@ def test_missing_and_broken_artifacts_are_errors(filled: Any) -> None:
     assert root is not None
     path = root / "delta_w" / "band.npz"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(StoreError, match=f"band must be a whole npz file, got {ids['stranger']}"):
+    with pytest.raises(StoreError, match=f"band.npz must be a whole npz file, got {ids['stranger']}"):
         queries.read_bands(store, [ids["stranger"]])

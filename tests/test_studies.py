@@ -97,7 +97,9 @@ def test_studies_share_the_runs_of_one_config(registry: dict[str, Study]) -> Non
 def test_cost_counts_default_runs(registry: dict[str, Study]) -> None:
     assert registry["headline"].cost() == pytest.approx(30)
     assert registry["relu"].cost() == pytest.approx(60)  # 800 epochs each
-    assert studies.training_flops(RunConfig(width=1024)) == pytest.approx(studies.training_flops(RunConfig()) / 2)
+    plain, unseen = RunConfig(), RunConfig(observe_every=0)
+    assert studies.training_flops(unseen) == pytest.approx(2 * 2048 * 71 * (3 * 2016 + 3025) * 400)
+    assert studies.training_flops(plain) - studies.training_flops(unseen) == pytest.approx(40 * 2016 * 2048**2)
 
 
 def test_grid_hash_is_of_the_runs_and_conditions_only(registry: dict[str, Study]) -> None:

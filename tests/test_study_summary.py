@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from analysis import study_summary
 from analysis.figures import study_series
+from analysis.gaps import gap_series
 from grok.config import RunConfig
+from grok.spectra import window_factor
 
 
 def runs(*rows: dict[str, object]) -> pd.DataFrame:
@@ -49,15 +52,12 @@ def test_diverged_runs_are_told_with_the_epoch_and_without_nan() -> None:
     gone = {"condition": "b", "state": "diverged", "modulus": 127}
     table = runs({}, gone | {"diverged_epoch": 31.0}, gone | {"diverged_epoch": 12.0})
     text = study_summary.markdown(study_summary.conditions(table)).splitlines()
-    assert text[0] == (
-        "| condition | modulus | runs | fired | fires at | late λ₂/λ₃ | test ≥ 0.5 at | test ≥ 0.99 at | "
-        "test accuracy, last | diverged |"
-    )
-    assert text[2] == "| a | 71 | 1 | 0/1 | – | – | – | – | 1 [1, 1] | – |"
-    assert text[3] == "| b | 127 | 2 | 0/2 | – | – | – | – | 1 [1, 1] | 2 (epoch 12) |"
+    assert text[0] == ("| condition | modulus | runs | fired | test accuracy, last | diverged |")
+    assert text[2] == "| a | 71 | 1 | 0/1 | 1 [1, 1] | – |"
+    assert text[3] == "| b | 127 | 2 | 0/2 | 1 [1, 1] | 2 (epoch 12) |"
 
 
-def test_by_window_reads_the_detector_from_the_band() -> None:
+def test_by_setting_reads_the_detector_from_the_band() -> None:
     rng = np.random.default_rng(0)
     updates = rng.standard_normal((60, 300))
     updates[30:] += np.outer(np.linspace(1, 60, 30), rng.standard_normal(300))  # one direction takes over
@@ -66,7 +66,7 @@ def test_by_window_reads_the_detector_from_the_band() -> None:
         for lag in range(min(12, t + 1)):
             band[t, lag] = updates[t] @ updates[t - lag]
     table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15, "fired": 7.0})
-    out = study_summary.by_window(table, {"r0": {"w": band, "v": band}}, (4, 8))
+    out = study_summary.by_setting(table, {"r0": {"w": band, "v": band}}, {}, (4, 8))
     assert list(out["window"]) == [4, 8]
     for row in out.to_dict("records"):
         window, gaps = row["window"], np.full(61, np.nan)
@@ -109,3 +109,62 @@ def test_series_figure_is_drawn_with_and_without_gaps(gap: dict[str, pd.DataFram
     figure = study_series({"accuracy/test": panel, "delta_w/gap_23": gap}, "tiny")
     figure.savefig(f"{tmp_path}/series.png")
     assert [len(axes.lines) for axes in figure.axes] == [1, len(gap)]
+
+
+def test_by_setting_reads_recorded_methods_from_their_factors() -> None:
+    rng = np.random.default_rng(1)
+    updates = rng.standard_normal((40, 500)).astype(np.float32)
+    updates[20:] += np.outer(np.linspace(1, 60, 20), rng.standard_normal(500))
+    band, names = np.full((40, 8), np.nan), ("gram32", "svd", "randomized_20")
+    factors = {"gram32_w": np.full((41, 8, 8), np.nan, np.float32), "qr_w": np.full((41, 8, 8), np.nan)}
+    for t in range(1, 41):
+        newest_first = torch.from_numpy(updates[max(t - 8, 0) : t][::-1].copy())
+        for name, method in (("gram32_w", "gram32"), ("qr_w", "svd")):
+            size = len(newest_first)
+            factors[name][t, :size, :size] = window_factor(newest_first, method)
+        for lag in range(min(8, t)):
+            band[t - 1, lag] = updates[t - 1].astype(float) @ updates[t - 1 - lag].astype(float)
+    table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15, "spectrum_methods": ("gram", *names)})
+    out = study_summary.by_setting(table, {"r0": {"w": band}}, {"r0": factors}, (4, 8))
+    assert list(out["spectrum_methods"]) == ["gram", *names] * 2
+    for window, group in out.groupby("window"):
+        assert group["fire_epoch"].nunique() == 1, window  # one trajectory, four ways to its spectrum
+    exact = gap_series(band, {}, window=8)
+    np.testing.assert_allclose(gap_series(band, factors, method="svd", window=8)[3:], exact[3:], rtol=1e-9)
+    np.testing.assert_allclose(gap_series(band, factors, method="randomized_20", window=4)[3:],
+                               gap_series(band, {}, window=4)[3:], rtol=1e-9)  # 20 columns hold all of 4  # fmt: skip
+    with pytest.raises(ValueError, match="method must be one that the run recorded"):
+        gap_series(band, {}, method="svd", window=8)
+    with pytest.raises(ValueError, match=r"window must be in \[2, 8\]"):
+        gap_series(band, factors, method="svd", window=9)
+
+
+def test_rho_and_lead_are_read_from_the_observed_epochs() -> None:
+    table = runs({"test_50_epoch": 30.0}, {"test_50_epoch": 30.0})
+    rho = np.full(41, np.nan)
+    rho[::10] = [0.05, 0.07, 0.075, 0.2, 0.3]
+    histories = {
+        "r0": pd.DataFrame({"epoch": np.arange(41), "features/rho": rho}),
+        "r1": pd.DataFrame({"epoch": np.arange(41)}),
+    }
+    out = study_summary.with_rho(table, histories)
+    assert (out["rho_epoch"][0], out["lead"][0]) == (20, 10)
+    assert out[["rho_epoch", "lead"]].iloc[1].isna().all()
+
+
+def test_repulsion_is_gathered_by_condition_and_epoch() -> None:
+    table = runs({}, {}, {"condition": "b"})
+    names = [f"repulsion/{name}" for name in study_summary.REPULSION]
+    histories = {
+        f"r{i}": pd.DataFrame({"epoch": [0, 5, 10]} | {name: [np.nan, i, i + 0.5] for name in names}) for i in range(3)
+    }
+    out = study_summary.repulsion(table, histories)
+    assert list(zip(out["condition"], out["epoch"], out["runs"], strict=True)) == [
+        ("a", 5, 2),
+        ("a", 10, 2),
+        ("b", 5, 1),
+        ("b", 10, 1),
+    ]
+    assert list(out["rate"]) == [0.5, 1.0, 2.0, 2.5]
+    assert list(out["null_rate_q3"]) == [0.75, 1.25, 2.0, 2.5]
+    assert study_summary.repulsion(table, {f"r{i}": pd.DataFrame({"epoch": [0]}) for i in range(3)}).empty
