@@ -54,6 +54,8 @@ STATES = {"running": "RUNNING", "complete": "FINISHED", "diverged": "FINISHED", 
 STALE_S = 3600.0
 """A run of another host without a sign of life for this long counts as dead."""
 TAG = "grok."
+KIND_TAG = "mlflow.experimentKind"
+"""Asks the MLflow UI for its pages on training, not those on language models."""
 
 
 class StoreError(RuntimeError):
@@ -96,7 +98,9 @@ class Store:
         try:
             run = self.client.get_run(run_id)
         except MlflowException as error:
-            raise StoreError(f"run must exist in {self.uri}, got {run_id}. Look its id up with `mlflow ui`.") from error
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise StoreError(f"run must exist in {self.uri}, got {run_id}. Look its id up with `mlflow ui`.") from error
+            raise
         if run.info.lifecycle_stage != "active":
             raise StoreError(f"run must not be deleted, got {run_id}. Restore it: `mlflow runs restore --run-id {run_id}`.")
         return run
@@ -156,7 +160,10 @@ def open_store() -> Store:
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        return Store(client, uri, _experiment(client, uri))
+        store = Store(client, uri, _experiment(client, uri))
+        if KIND_TAG not in client.get_experiment(store.experiment_id).tags:
+            client.set_experiment_tag(store.experiment_id, KIND_TAG, "custom_model_development")
+        return store
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line
