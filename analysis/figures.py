@@ -47,7 +47,7 @@ def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -
 
 def _titled(title: str, height: float) -> Figure:
     figure = Figure(figsize=(5.2, height))
-    figure.suptitle(textwrap.fill(title, 72), x=0.01, ha="left", fontsize=9)
+    figure.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=9)
     return figure
 
 
@@ -114,7 +114,7 @@ def _top_pairs(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) ->
                        linewidth=0, label="random pairs, range of draws")  # fmt: skip
     right.plot(rows["epoch"], rows["repulsion/null_rate"], color="gray", marker="o", markersize=3)
     right.plot(rows["epoch"], rows["repulsion/rate"], color=COLOURS[1], marker="o", markersize=4, label="top pairs")
-    right.set(xlabel="epoch", ylabel="repulsion rate", ylim=(0.4, 1.03))
+    right.set(xlabel="epoch", ylabel="repulsion rate", ylim=(0, 1.03))
     _legend(right, 2)
     return figure
 

@@ -41,7 +41,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
                 factors = queries.read_arrays(store, raw, "delta_w/factors.npz")
                 shown = study_summary.by_setting(table, queries.read_bands(store, table["run_id"]), factors, study.windows)
             conditions = study_summary.conditions(shown)
-            head += "\n" + study_summary.markdown(conditions) + "\n\nMedian over seeds [quartiles].\n"
+            head += "\n" + study_summary.markdown(conditions) + "\n\nMedian [quartiles] over the seeds that have the value.\n"
             shown.to_csv(folder / "runs.csv", index=False)
             shown.assign(**{c: shown[c].map(str) for c in ("checkpoint_epochs", "spectrum_methods")}).to_parquet(
                 folder / "runs.parquet", index=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -102,10 +103,11 @@ def repulsion(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.Data
 
 
 def _quartiles(name: str, values: pd.Series) -> dict[str, float]:
-    """Median and quartiles as `<name>`, `<name>_q1`, `<name>_q3`; NaN if no value is known."""
+    """Median and quartiles as `<name>`, `<name>_q1`, `<name>_q3`, NaN if no value is known; `<name>_n` values."""
     known = values.dropna()
+    count = {f"{name}_n": len(known)}
     found = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
-    return dict(zip((name, f"{name}_q1", f"{name}_q3"), found, strict=True))
+    return dict(zip((name, f"{name}_q1", f"{name}_q3"), found, strict=True)) | count
 
 
 def settings(runs: pd.DataFrame) -> list[str]:
@@ -123,7 +125,7 @@ def conditions(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         condition, the config fields that vary, `runs`, `diverged`, `diverged_epoch` (earliest; only where one diverged),
         `fired` (how many), `fire_epochs` (each, by seed), and for each of `MEASURES` the median with its quartiles:
-        `<name>`, `<name>_q1`, `<name>_q3`, over the runs that have it.
+        `<name>`, `<name>_q1`, `<name>_q3`, over the `<name>_n` runs that have it.
     """
     keys = ["condition", *settings(runs)]
     rows = []
@@ -140,8 +142,7 @@ def conditions(runs: pd.DataFrame) -> pd.DataFrame:
         for name in MEASURES:
             row |= _quartiles(name, group[name] if name in group else pd.Series(dtype=float))
         rows.append(row)
-    out = pd.DataFrame(rows)
-    return out.sort_values(keys[1:] or keys, kind="stable", ignore_index=True) if len(keys) > 1 else out
+    return pd.DataFrame(rows)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -157,7 +158,7 @@ def markdown(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         cells = [f"{row[key]:g}" if isinstance(row[key], float) else str(row[key]) for key in keys]
         cells += [str(row["runs"]), f"{row['fired']}/{row['runs']}"]
-        spreads = {name: _spread(row[name], row[f"{name}_q1"], row[f"{name}_q3"]) for name in names}
+        spreads = {name: _spread(row, name) for name in names}
         if row["runs"] <= LISTED_RUNS and row["fired"]:
             spreads["fire_epoch"] = row["fire_epochs"]
         cells += spreads.values()
@@ -166,11 +167,15 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _spread(median: float, low: float, high: float) -> str:
-    if np.isnan(median):
+def _spread(row: dict[Hashable, Any], name: str) -> str:
+    """`median [q1, q3]`, and over how many runs where not all have the value."""
+    if not row[f"{name}_n"]:
         return "–"
-    middle, lower, upper = (f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}" for value in (median, low, high))
-    return f"{middle} [{lower}, {upper}]"
+    low, middle, high = (
+        f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}" for value in (row[f"{name}_q1"], row[name], row[f"{name}_q3"])
+    )
+    some = f" ({row[f'{name}_n']} of {row['runs']})" if row[f"{name}_n"] < row["runs"] else ""
+    return f"{middle} [{low}, {high}]{some}"
 
 
 def series(runs: pd.DataFrame, histories: dict[str, pd.DataFrame], metric: str) -> dict[str, pd.DataFrame]:

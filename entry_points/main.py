@@ -6,14 +6,19 @@ It takes the flags of `study`, so a larger study is one flag away.
 from __future__ import annotations
 
 from entry_points import study
-from entry_points.cli import run_main
+from entry_points.cli import OneLineParser, run_main
+
+
+def parser() -> OneLineParser:
+    """The flags of `study`."""
+    out = study.parser()
+    out.prog, out.description = "python -m entry_points.main", __doc__
+    return out
 
 
 def main(arguments: list[str]) -> int:
     """Run a study, `quick` unless said otherwise."""
-    parser = study.parser()
-    parser.prog, parser.description = "main", __doc__
-    return study.run(parser.parse_args(arguments))
+    return study.run(parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

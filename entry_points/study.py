@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def parser() -> OneLineParser:
     """Which study, on what."""
-    out = OneLineParser(prog="study", description=__doc__)
+    out = OneLineParser(prog="python -m entry_points.study", description=__doc__)
     out.add_argument(
         "--study", default="quick", metavar="NAME", help="a study of grok/studies.yaml, or your file.yaml:name. Default quick."
     )

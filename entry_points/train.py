@@ -13,18 +13,19 @@ from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, add_config
 
 def parser() -> OneLineParser:
     """Config flags, and what to do with a run that exists."""
-    out = OneLineParser(prog="train", description=__doc__)
+    out = OneLineParser(prog="python -m entry_points.train", description=__doc__)
     add_config_flags(out)
-    how = out.add_argument_group("existing runs")
+    group = out.add_argument_group("existing runs")
+    how = group.add_mutually_exclusive_group()
     how.add_argument("--resume", metavar="RUN_ID", help="go on with this interrupted run, whatever the other flags say")
     how.add_argument("--force", action="store_true", help="train a new run even if one of this config exists")
     how.add_argument(
         "--replay", metavar="RUN_ID", help="train this run's config again, untracked, and compare with its checkpoint"
     )
-    how.add_argument(
+    group.add_argument(
         "--until", metavar="EPOCH", type=int, help="checkpoint epoch at which --replay compares; default: the last"
     )
-    how.add_argument("--out", metavar="FILE", type=Path, help="where --replay writes the rebuilt weights (safetensors)")
+    group.add_argument("--out", metavar="FILE", type=Path, help="where --replay writes the rebuilt weights (safetensors)")
     return out
 
 
@@ -34,7 +35,6 @@ def main(arguments: list[str]) -> int:
     if (flags.until is not None or flags.out is not None) and not flags.replay:
         parser().error("--until and --out must come with --replay RUN_ID")
     config = config_from(flags)
-    stop = StopRequest()
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
@@ -53,10 +53,11 @@ def main(arguments: list[str]) -> int:
         prior = existing.find_prior(store, config)
     if prior is not None:
         tracking.point_to(store, prior[1])
-        if prior[0] == "complete":
-            print(f"run={prior[1]} state=complete reused=yes {existing.summary_line(store, prior[1])}")
+        if prior[0] != existing.RESUMABLE:
+            print(f"run={prior[1]} state={prior[0]} reused=yes {existing.summary_line(store, prior[1])}")
             return 0
         print(f"going on with run {prior[1]}", file=sys.stderr)
+    stop = StopRequest()
     with EpochBar(config) as bar:
         (outcome,) = runner.train_tracked(
             [config], store, resume=[prior[1] if prior else None], figures=run_figures, progress=bar.update, should_stop=stop

@@ -77,4 +77,13 @@ def activation(name: str) -> Activation:
             (slope,) = torch.autograd.grad(value(x).sum(), x)
         return slope
 
+    probe = torch.linspace(-2, 2, 6).reshape(2, 3)
+    try:
+        ok = value(probe).shape == probe.shape and derivative(probe).shape == probe.shape
+    except Exception as error:  # whatever a function of somebody else raises, a person needs one line
+        raise ConfigError(f"activation must act on tensors, got {name} ({error}). Write it with torch functions.") from error
+    if not ok:
+        raise ConfigError(
+            f"activation must act elementwise, got {name}, which changes the shape. Return a tensor shaped like its input."
+        )
     return Activation(value, derivative)

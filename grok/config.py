@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 PROTOCOL_VERSION = "1"
@@ -39,7 +41,7 @@ class ConfigError(ValueError):
     """A value breaks a rule of the config: `<name> must <rule>, got <value>. <next step>.` is the message."""
 
 
-def knob(default: Any, text: str, source: str, choices: tuple[str, ...] = ()) -> Any:
+def config_field(default: Any, text: str, source: str, choices: tuple[str, ...] = ()) -> Any:
     """A config field with what the command line needs to describe it."""
     return dataclasses.field(default=default, metadata={"help": text, "source": source, "choices": choices})
 
@@ -56,42 +58,47 @@ class RunConfig:
     Source: defaults are those of Xu (arXiv 2605.08119) §2 unless a field's metadata says otherwise.
     """
 
-    activation: str = knob(
+    activation: str = config_field(
         "square", "activation of the hidden layer, x2 = square, or your own as module:function", "Xu §2", ACTIVATIONS
     )
-    weight_decay: float = knob(2e-4, "η of the papers; L2 in adam and sgd, decoupled in adamw and muon", "Xu §2")
-    labels: str = knob("true", "(a + b) mod M, or drawn at random once per seed", "Xu §2; random: ours", LABELS)
-    n_train: int | None = knob(None, "training pairs; auto = 40 % of the modulus², 2016 at 71", "Xu §2")
-    modulus: int = knob(71, "M of the task (a + b) mod M", "Xu §2")
-    width: int = knob(2048, "hidden units K", "Xu §2")
-    learning_rate: float = knob(1e-3, "step size of the optimiser", "Xu §2")
-    optimizer: str = knob("adam", "full-batch optimiser of torch.optim, its other settings at default", "Xu §2", OPTIMIZERS)
-    epochs: int | None = knob(None, "optimiser steps; auto = 400 for square, 800 otherwise", "Xu §2")
-    seed: int = knob(0, "seeds the split and the initial weights", "Xu §2: 0 to 14")
-    window: int = knob(20, "updates in the rolling window, at least 3", "Xu §2")
-    max_window: int = knob(64, "lags kept in the band: the largest window that can be asked of the run later", "ours")
-    slope_lag: int = knob(25, "epochs between the two gaps of the slope", "Xu eq. 3")
-    slope_threshold: float = knob(0.04, "slope of log gap, per epoch, above which the detector fires", "Xu eq. 3")
-    first_epoch: int = knob(100, "first epoch at which the detector may fire", "Xu eq. 3")
-    top_pairs: int = knob(200, "most similar feature pairs of the repulsion measurement", "Xu §4")
-    pair_ranking: str = knob(
-        "current", "rank the pairs anew at each checkpoint, or once at epoch 150", "Xu: code; rebuttal", PAIR_RANKINGS
+    weight_decay: float = config_field(2e-4, "η of the papers; L2 in adam and sgd, decoupled in adamw and muon", "Xu §2")
+    labels: str = config_field("true", "(a + b) mod M, or drawn at random once per seed", "Xu §2; random: ours", LABELS)
+    n_train: int | None = config_field(None, "training pairs; auto = 40 % of the modulus², 2016 at 71", "Xu §2")
+    modulus: int = config_field(71, "M of the task (a + b) mod M", "Xu §2")
+    width: int = config_field(2048, "hidden units K", "Xu §2")
+    learning_rate: float = config_field(1e-3, "step size of the optimiser", "Xu §2")
+    optimizer: str = config_field(
+        "adam", "full-batch optimiser of torch.optim, its other settings at default", "Xu §2", OPTIMIZERS
     )
-    checkpoint_epochs: tuple[int, ...] | None = knob(
+    epochs: int | None = config_field(None, "optimiser steps; auto = 400 for square, 800 otherwise", "Xu §2")
+    seed: int = config_field(0, "seeds the split and the initial weights", "Xu §2: 0 to 14")
+    window: int = config_field(20, "updates in the rolling window, at least 3", "Xu §2")
+    max_window: int = config_field(64, "lags kept in the band: the largest window that can be asked of the run later", "ours")
+    slope_lag: int = config_field(25, "epochs between the two gaps of the slope", "Xu eq. 3")
+    slope_threshold: float = config_field(0.04, "slope of log gap, per epoch, above which the detector fires", "Xu eq. 3")
+    first_epoch: int = config_field(100, "first epoch at which the detector may fire", "Xu eq. 3")
+    top_pairs: int = config_field(200, "most similar feature pairs of the repulsion measurement", "Xu §4")
+    pair_ranking: str = config_field(
+        "current",
+        "rank the pairs at each measurement, or once at epoch 150 and measure from there on",
+        "Xu: code; rebuttal",
+        PAIR_RANKINGS,
+    )
+    checkpoint_epochs: tuple[int, ...] | None = config_field(
         None, "epochs whose weights are kept and observed in full, comma list; auto = 50,100,175,250,300,400,500,800 "
         "as far as the run goes, and its last epoch", "Xu Theorem 6 table; from 400 on ours"
     )  # fmt: skip
-    observe_every: int = knob(10, "epochs between feature and gradient observables; 0 = only at checkpoints", "ours")
-    repulsion_every: int = knob(0, "epochs between repulsion measurements; 0 = only at checkpoints", "ours")
-    delta_w: str = knob("gram", "updates kept: their Gram band, raw windows at checkpoints, or all", "ours", DELTA_W)
-    spectrum_methods: tuple[str, ...] = knob(
+    observe_every: int = config_field(10, "epochs between feature and gradient observables; 0 = only at checkpoints", "ours")
+    repulsion_every: int = config_field(0, "epochs between repulsion measurements; 0 = only at checkpoints", "ours")
+    delta_w: str = config_field("gram", "updates kept: their Gram band, raw windows at checkpoints, or all", "ours", DELTA_W)
+    spectrum_methods: tuple[str, ...] = config_field(
         ("gram",), "comma list of gram (always), gram32, svd, randomized (or randomized_N: N oversampled columns, "
         "10 unless said)", "Xu §2; rebuttal"
     )  # fmt: skip
-    precision: str = knob("float32", "of weights and training; the band is float64 either way", "Xu §2", PRECISIONS)
-    device: str = knob("auto", "auto (cuda where there is one), cpu, cuda or cuda:N", "ours")
-    threads: int | None = knob(None, "CPU threads of torch; auto leaves torch's own choice", "ours")
-    save_every: int = knob(100, "epochs between saves of the resumable state and logs of metrics; 0 = never", "ours")
+    precision: str = config_field("float32", "of weights and training; the band is float64 either way", "Xu §2", PRECISIONS)
+    device: str = config_field("auto", "auto (cuda where there is one), cpu, cuda or cuda:N", "ours")
+    threads: int | None = config_field(None, "CPU threads of torch; auto leaves torch's own choice", "ours")
+    save_every: int = config_field(100, "epochs between saves of the resumable state and logs of metrics; 0 = never", "ours")
 
     def __post_init__(self) -> None:
         """Replace aliases by names, put lists in order, and check every rule."""
@@ -122,7 +129,19 @@ class RunConfig:
     def hash(self) -> str:
         """(16 hex digits) SHA-256 of the resolved config without its execution fields: the run's identity."""
         text = {k: v for k, v in self.resolved().to_strings().items() if k not in EXECUTION_FIELDS}
+        if source := self.activation_source():
+            text["activation_source"] = hashlib.sha256(source.read_bytes()).hexdigest()
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:16]
+
+    def activation_source(self) -> Path | None:
+        """The file of an activation of your own: part of the run's identity, since its name does not say what it does."""
+        if self.activation in ACTIVATIONS:
+            return None
+        try:
+            spec = importlib.util.find_spec(self.activation.partition(":")[0])
+        except (ImportError, ValueError):
+            return None
+        return Path(spec.origin) if spec and spec.origin and spec.has_location else None
 
     def to_strings(self) -> dict[str, str]:
         """Field name to canonical text, as MLflow params hold it; `from_strings` is its inverse."""
@@ -294,8 +313,12 @@ def _validate(c: RunConfig) -> None:
         all(SPECTRUM_METHOD.fullmatch(m) for m in c.spectrum_methods), "spectrum_methods",
         "be a comma list of gram, gram32, svd, randomized, randomized_N", "gram is always recorded",
     )  # fmt: skip
+    last = c.epochs if c.epochs is not None else default_epochs(c.activation)
+    check(
+        c.pair_ranking != "epoch_150" or last >= RANKING_EPOCH, "pair_ranking",
+        f"be current in a run of fewer than {RANKING_EPOCH} epochs", "Raise epochs or rank at each measurement",
+    )  # fmt: skip
     if c.checkpoint_epochs is not None:
-        last = c.epochs if c.epochs is not None else default_epochs(c.activation)
         check(
             all(isinstance(e, int) and 0 <= e <= last for e in c.checkpoint_epochs), "checkpoint_epochs",
             f"be whole numbers in [0, {last}] (this run's epochs)", "Drop the others or raise epochs",

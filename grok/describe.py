@@ -52,6 +52,11 @@ def running(config: RunConfig) -> str:
     return f"{task(config)}\n\n*Training.*"
 
 
+def stopped(config: RunConfig, reason: str) -> str:
+    """Description of a run that did not get to its end."""
+    return f"{task(config)}\n\n**{reason}** The same command goes on from the last save."
+
+
 def finished(config: RunConfig, summary: dict[str, float], final: dict[str, float]) -> str:
     """Description in Markdown of a finished run: what happened, the detector's verdict, where to look."""
     c = config.resolved()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from grok.config import PROTOCOL_VERSION, RunConfig
 from grok.tracking import Store, StoreError, is_alive
 
+RESUMABLE = "resumable"
+
 
 class BusyError(StoreError):
     """A living process is training this run now."""
 
 
 def find_prior(store: Store, config: RunConfig, session: str = "", since: float = 0.0) -> tuple[str, str] | None:
-    """The newest run of this identity that is complete or can go on: (`complete` or `resumable`, run id).
+    """The newest run of this identity that is complete or can go on: (`complete`, `diverged` or `resumable`, run id).
 
     Args:
         store: to look in. config: whose identity.
@@ -26,7 +28,7 @@ def find_prior(store: Store, config: RunConfig, session: str = "", since: float 
         if run.info.start_time < since * 1000:
             continue
         found = named_prior(store, run.info.run_id, session)
-        if found[0] == "complete":
+        if found[0] != RESUMABLE:
             return found
         resumable = resumable or found
     return resumable
@@ -40,8 +42,9 @@ def named_prior(store: Store, run_id: str, session: str = "") -> tuple[str, str]
         BusyError: if a process of another session is training it now.
     """
     run = store.get(run_id)
-    if run.data.tags.get("grok.state") in ("complete", "diverged"):
-        return "complete", run_id
+    state = run.data.tags.get("grok.state", "")
+    if state in ("complete", "diverged"):
+        return state, run_id
     if run.data.tags.get("grok.protocol", PROTOCOL_VERSION) != PROTOCOL_VERSION:
         raise StoreError(
             f"run must be of protocol {PROTOCOL_VERSION} to go on, got {run_id} of {run.data.tags['grok.protocol']}. "
@@ -52,7 +55,7 @@ def named_prior(store: Store, run_id: str, session: str = "") -> tuple[str, str]
             f"run must not be trained twice at once, got {run_id}, which a living process on "
             f"{run.data.tags.get('grok.host')} holds. Wait for it, or start another with --force."
         )
-    return "resumable", run_id
+    return RESUMABLE, run_id
 
 
 def summary_line(store: Store, run_id: str) -> str:

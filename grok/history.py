@@ -104,7 +104,7 @@ class History:
         """The run in a few numbers; what never happened is absent.
 
         `fired` (0 or 1), `fire_epoch`, `test_50_epoch`, `test_99_epoch`, `train_99_epoch` (first epochs at which the
-        accuracy is ≥ that), `late_gap_23` (median of λ₂/λ₃ over epochs 200 … 400).
+        accuracy is ≥ that), `late_gap_23` (median of λ₂/λ₃ over epochs 200 … 400, of runs that reach 400).
         """
         frame = self.frame()
         fire = self.fire_epoch()
@@ -117,7 +117,7 @@ class History:
         }
         out |= {name: float(epoch) for name, epoch in epochs.items() if epoch is not None}
         late = self.gap_23()[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
-        if np.isfinite(late).any():
+        if self.complete > LATE_EPOCHS[1] and np.isfinite(late).any():
             out["late_gap_23"] = float(np.nanmedian(late))
         return out
 

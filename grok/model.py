@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from grok.activations import Activation, activation
 
 BLOCK_VALUES = 1 << 20
-"""Preactivations per block on a CPU, 4 MiB in float32: the fastest of those measured (benchmarks/)."""
+"""Preactivations per block on a CPU, 4 MiB in float32: at K = 2048 the fastest of 126 … 2016 rows a block."""
 
 
 class Batch:

@@ -22,8 +22,11 @@ DEFAULT_RIDGE = 2e-4
 """η of B when the run's weight decay is 0 (G is singular then): that of the papers' grokking condition, so that the two
 conditions are measured with one ruler."""
 NULL_DRAWS = 10
+"""Draws of random pairs; their range is the null's interval."""
 PARTNERS = 10
+"""Random partners of each random anchor: 200 pairs then need 20 columns of B, not 200."""
 THEOREM_SAMPLE = 3
+"""Top pairs that Theorem 6 is checked on: each takes an n×n Cholesky factor of its own."""
 TIE = 1e-12
 """Cosines closer than this are ties, settled by lexicographic index (review's rebuttal)."""
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -87,6 +87,9 @@ def train_tracked(
     """
     configs = [config.resolved() for config in configs]
     check_device(configs[0])
+    if resume and resume[0] and configs[0].threads is None:  # the same bits need the same threads
+        threads = store.get(resume[0]).data.tags.get("grok.threads", "")
+        configs = [replace(config, threads=int(threads) if threads.isdigit() else None) for config in configs]
     training = Training(configs[0], [config.seed for config in configs])
     tracked: list[TrackedRun] = []
     try:
@@ -94,12 +97,14 @@ def train_tracked(
             tracked.append(store.reopen(run_id, tags) if run_id else _create(store, config, parent, tags))
             if "config.json" not in tracked[-1].list_files(""):
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
+            elif run_id:
+                _note_resumed(config, tracked[-1], store.get(run_id).data.tags, training)
         members = [Member(config, index) for index, config in enumerate(configs)]
         if all(run.resumed for run in tracked):
             _restore(training, members, tracked)
         return _Loop(training, members, tracked, figures, progress, should_stop).run()
     except BaseException as error:
-        _mark_failed(tracked, error)
+        _mark_failed(configs, tracked, error)
         raise
 
 
@@ -117,6 +122,14 @@ def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: in
     run.log_dataset(task.train_pairs.numpy(), task.train_labels.numpy(), f"{name}, train", source, "training")
     run.log_dataset(task.test_pairs.numpy(), task.test_labels.numpy(), f"{name}, test", source, "evaluation")
     run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
+
+
+def _note_resumed(config: RunConfig, run: TrackedRun, tags: dict[str, str], training: Training) -> None:
+    """Say what differs from the process that began the run: its code, its machine."""
+    now = {**code_tags(), **describe.host_tags(training.device)}
+    differs = [f"{name} {value}" for name, value in now.items() if tags.get(f"grok.{name}") != value]
+    run.delete("failure.txt")
+    run.set_tags({"mlflow.note.content": describe.running(config)} | ({"resumed_with": ", ".join(differs)} if differs else {}))
 
 
 def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
@@ -141,11 +154,12 @@ def _drop_states(run: TrackedRun, but: str = "") -> None:
             run.delete(name)
 
 
-def _mark_failed(tracked: list[TrackedRun], error: BaseException) -> None:
+def _mark_failed(configs: Sequence[RunConfig], tracked: list[TrackedRun], error: BaseException) -> None:
     state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    for run in tracked:
+    for config, run in zip(configs, tracked, strict=False):
         with contextlib.suppress(Exception):  # the store may be what failed; the caller hears of the first error
             run.end(state, f"{type(error).__name__}: {error}")
+            run.set_tags({"mlflow.note.content": describe.stopped(config, f"Failed: {type(error).__name__}: {error}")})
             run.put_text("failure.txt", "".join(traceback.format_exception(error)))
 
 
@@ -229,7 +243,8 @@ class _Loop:
 
     def _interrupt(self) -> list[Outcome]:
         self.background.wait()
-        for run in self.tracked:
+        for member, run in zip(self.members, self.tracked, strict=True):
+            run.set_tags({"mlflow.note.content": describe.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
             run.end("interrupted")
         return [Outcome(run.run_id, "interrupted") for run in self.tracked]
 
@@ -281,10 +296,10 @@ class _Loop:
         summary = member.summary()
         with tempfile.TemporaryDirectory() as folder:
             for table, name in ((frame, "history"), (pairs, "repulsion_pairs")):
-                if len(table):
+                if len(table) or name == "history":
                     table.to_parquet(Path(folder) / f"{name}.parquet", index=False)
                     run.put_file(Path(folder) / f"{name}.parquet")
-            for name, figure in (self.figures(frame, pairs, member.config) if self.figures else {}).items():
+            for name, figure in (self.figures(frame, pairs, member.config) if self.figures and len(frame) else {}).items():
                 figure.savefig(Path(folder) / f"{name}.png")
                 run.put_file(Path(folder) / f"{name}.png", "figures")
         band = {layer: self.training.updates[layer].band()[member.index] for layer in LAYERS}
@@ -295,8 +310,11 @@ class _Loop:
         facts = {"activation": member.config.activation, "config_hash": member.config.hash}
         if member.modes:
             run.put_tensors("delta_w/modes.safetensors", member.modes, facts | {"fire_epoch": member.fire_epoch})
+        source = member.config.activation_source()
+        if source is not None:
+            run.put_file(source, "code")
         if member.diverged is None:
-            run.log_network({name: w[member.index] for name, w in self.training.weights.items()}, facts, self.epochs)
+            run.log_network({name: w[member.index] for name, w in self.training.weights.items()}, facts, self.epochs, source)
         self.background.wait()
         summary["elapsed_s"] = self.elapsed_before[member.index] + time.perf_counter() - self.started
         run.log_points([(0, name, value) for name, value in summary.items()])

@@ -23,6 +23,10 @@ class ServedNetwork(PythonModel):
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params: Any = None) -> np.ndarray:
         """Scores of each class; their argmax is the answer."""
         pairs = torch.from_numpy(np.array(model_input, dtype=np.int64))[None]
+        if pairs.numel() and not 0 <= int(pairs.min()) <= int(pairs.max()) < self.modulus:
+            raise ValueError(
+                f"pairs must be whole numbers in [0, {self.modulus - 1}], got others. Take them modulo {self.modulus}."
+            )
         batch = Batch(pairs, torch.zeros(pairs.shape[:2], dtype=torch.int64), self.modulus, torch.device("cpu"))
         with torch.no_grad():
             return (self.network.features(batch)[0] @ self.network.v[0]).numpy()

@@ -180,9 +180,11 @@ def factor_eigenvalues(factor: np.ndarray, method: str, window: int, count: int 
         seed: of the sketch.
 
     Returns:
-        (k,) float64, descending; NaN beyond the v-th.
+        (k,) float64, descending; NaN beyond the v-th, and everywhere if the factor is not finite.
     """
     out = np.full(count, np.nan)
+    if not np.isfinite(factor[:window, :window]).all():
+        return out  # the float32 Gram of a diverging run overflows before its updates do
     if factor_kind(method) == "gram32":
         values = np.linalg.eigvalsh(factor[:window, :window].astype(np.float32))[::-1].astype(np.float64)
     else:
@@ -235,6 +237,7 @@ class RollingSpectrum:
             raise ValueError(f"window must be in [2, {self.max_window}] (max_window), got {window}. Raise max_window.")
         self._previous: Tensor | None = None
         self._grams: BandedGram | None = None
+        self._solved: dict[tuple[int, int], np.ndarray] = {}
 
     def update(self, weights: Tensor | Iterable[Tensor]) -> None:
         """Read the weights after a step (or before the first): one tensor, or several taken as one vector."""
@@ -252,8 +255,20 @@ class RollingSpectrum:
         return np.empty((0, self.max_window)) if self._grams is None else self._grams.band()[0]
 
     def eigenvalues(self, window: int | None = None, count: int = EIGENVALUES) -> np.ndarray:
-        """(T + 1, count) float64: `rolling_eigenvalues` of the band so far, for any window up to max_window."""
-        return rolling_eigenvalues(self.band, self.window if window is None else window, count)
+        """(T + 1, count) float64: `rolling_eigenvalues` so far, for any window up to max_window.
+
+        Epochs that an earlier call has solved are not solved again.
+        """
+        size = self.window if window is None else window
+        _check_window(size, self.max_window)
+        known = self._solved.get((size, count), np.empty((0, count)))
+        updates = 0 if self._grams is None else self._grams.count
+        if len(known) <= updates:
+            first = max(0, len(known) - size)  # the band rows that the new windows reach back to
+            rows = self.band if self._grams is None else self._grams.band_rows(first)[0]
+            known = np.concatenate((known, rolling_eigenvalues(rows, size, count, start=len(known) - first)))
+            self._solved[size, count] = known
+        return known.copy()
 
     def gap(self, k: int = 2, window: int | None = None) -> np.ndarray:
         """(T + 1,) float64: λ_k / λ_{k+1} at every epoch, NaN where the window is too short."""

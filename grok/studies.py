@@ -148,11 +148,12 @@ def _study(name: str, body: Any) -> Study:
 
 def _windows(name: str, body: dict[str, Any], cells: Iterable[Cell]) -> tuple[int, ...]:
     windows = body.get("windows", [])
-    most = min(cell.config.max_window for cell in cells)
+    # The band serves windows up to max_window, the factors of raw spectra those up to the run's own.
+    most = min(c.config.max_window if c.config.spectrum_methods == ("gram",) else c.config.window for c in cells)
     if not isinstance(windows, list) or not all(type(w) is int and 3 <= w <= most for w in windows):
         raise ConfigError(
-            f"study {name}: windows must be a list of whole numbers in [3, {most}] (max_window), got {windows!r:.80}. "
-            "Lower them or raise max_window."
+            f"study {name}: windows must be a list of whole numbers in [3, {most}], got {windows!r:.80}. "
+            "Lower them or raise max_window, or window where raw spectra are recorded."
         )
     return tuple(dict.fromkeys(windows))
 

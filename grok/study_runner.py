@@ -176,7 +176,7 @@ def train_cells(payload: dict[str, Any]) -> list[Result]:
         ready, rest = [], []
         for cell in cells:
             found = _resumable(store, cell.config, payload, should_stop)
-            if found is not None and found[0] == "complete":  # another process finished it meanwhile
+            if found is not None and found[0] != existing.RESUMABLE:  # another process finished it meanwhile
                 ready.append(_adopt(store, cell, found[1], payload["member_tag"]))
             else:
                 rest.append((cell, found[1] if found else None))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import sqlite3
@@ -29,6 +30,7 @@ import mlflow
 import numpy as np
 import psutil
 import requests
+from filelock import FileLock
 from mlflow.entities import (
     DatasetInput,
     InputTag,
@@ -54,6 +56,9 @@ STATES = {"running": "RUNNING", "complete": "FINISHED", "diverged": "FINISHED", 
 STALE_S = 3600.0
 """A run of another host without a sign of life for this long counts as dead."""
 TAG = "grok."
+DATASET_TRIES = 5
+_held: set[str] = set()
+"""Runs that this process is training."""
 KIND_TAG = "mlflow.experimentKind"
 """Asks the MLflow UI for its pages on training, not those on language models."""
 
@@ -110,10 +115,13 @@ class Store:
         run_id = os.environ.pop("MLFLOW_RUN_ID", None)
         if run_id is None or parent is not None:
             own = {"mlflow.runName": name} | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {})
+            if KIND_TAG not in self.client.get_experiment(self.experiment_id).tags:
+                self.client.set_experiment_tag(self.experiment_id, KIND_TAG, "custom_model_development")
             run_id = self.client.create_run(self.experiment_id, tags=resolve_tags(own)).info.run_id
         else:
             self.client.set_tag(run_id, "mlflow.runName", name)
         run = TrackedRun(self.client, run_id)
+        _held.add(run_id)
         run.set_tags({**tags, "state": "running", **process_tags()})
         return run
 
@@ -121,7 +129,10 @@ class Store:
         """A run that stopped, set running again, with some more tags."""
         self.client.update_run(run_id, status="RUNNING")
         run = TrackedRun(self.client, run_id, resumed=True)
+        _held.add(run_id)
         run.set_tags({**(tags or {}), "state": "running", **process_tags()})
+        if f"{TAG}error" in self.get(run_id).data.tags:
+            self.client.delete_tag(run_id, f"{TAG}error")
         run.drop_partial_files()
         return run
 
@@ -160,14 +171,11 @@ def open_store() -> Store:
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        store = Store(client, uri, _experiment(client, uri))
-        if KIND_TAG not in client.get_experiment(store.experiment_id).tags:
-            client.set_experiment_tag(store.experiment_id, KIND_TAG, "custom_model_development")
-        return store
+        return Store(client, uri, _experiment(client, uri))
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = str(error).strip().splitlines()[0][:400]
         raise StoreError(f"MLFLOW_TRACKING_URI must name a usable store, got {uri} ({reason}). Check it.") from error
 
 
@@ -198,7 +206,9 @@ def _check_sqlite(uri: str) -> None:
     if not path.stat().st_size:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        SqlAlchemyStore(uri, (path.parent / "mlruns").as_uri())  # artifacts beside the database, whatever the cwd
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        with FileLock(f"{path}.lock"):  # two first commands at once would both make the tables, and break them
+            SqlAlchemyStore(uri, (path.parent / "mlruns").as_uri())  # artifacts beside the database, whatever the cwd
 
 
 def _sqlite_path(uri: str) -> Path:
@@ -232,6 +242,8 @@ def is_alive(run: Run) -> bool:
     tags = run.data.tags
     if tags.get(f"{TAG}state") != "running":
         return False
+    if tags.get(f"{TAG}process") == process_tags()["process"] and tags.get(f"{TAG}host") == socket.gethostname():
+        return run.info.run_id in _held
     if tags.get(f"{TAG}host") != socket.gethostname():
         return time.time() - float(tags.get(f"{TAG}heartbeat", 0)) < STALE_S
     pid, _, born = tags.get(f"{TAG}process", "0:0").partition(":")
@@ -246,10 +258,14 @@ def code_tags() -> dict[str, str]:
     """Git commit of the project and whether the tree differs from it; `unknown` outside a checkout."""
 
     def git(*words: str) -> str:
-        out = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=False)
+        try:
+            out = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            return "unknown"
         return out.stdout.strip() if out.returncode == 0 else "unknown"
 
-    commit = git("rev-parse", "HEAD")
+    inside = git("rev-parse", "--show-toplevel")
+    commit = git("rev-parse", "HEAD") if inside == str(PROJECT) else "unknown"
     dirty = "unknown" if commit == "unknown" else str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower()
     return {"code_version": commit, "code_dirty": dirty}
 
@@ -292,7 +308,8 @@ class TrackedRun:
             told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)
             raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
         new = [Param(k, v) for k, v in fields.items() if k not in there]
-        self.client.log_batch(self.run_id, params=new)
+        spelt = [RunTag(f"{TAG}resolved.{k}", fields[k]) for k in there if k in fields and there[k] != fields[k]]
+        self.client.log_batch(self.run_id, params=new, tags=spelt)
 
     def log_points(self, points: Iterable[tuple[int, str, float]]) -> None:
         """Log (step, metric, value) points in batches; a step that an earlier process logged is left as it is."""
@@ -377,10 +394,22 @@ class TrackedRun:
             warnings.simplefilter("ignore")  # a source in words is ambiguous to MLflow, and meant so
             dataset = mlflow.data.from_numpy(features, source=source, targets=targets, name=name)
         entry = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
-        self.client.log_inputs(self.run_id, [entry])
+        for attempt in range(DATASET_TRIES):
+            try:
+                self.client.log_inputs(self.run_id, [entry])
+                return
+            except MlflowException:  # another run logged the same dataset at the same moment: now it is there
+                if attempt == DATASET_TRIES - 1:
+                    raise
+                time.sleep(0.1 * 2**attempt)
 
-    def log_network(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], step: int) -> None:
-        """Log the network as an MLflow model: safetensors and the code that reads them, no pickle."""
+    def log_network(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], step: int, code: Path | None = None) -> None:
+        """Log the network as an MLflow model: safetensors and the code that reads them, no pickle.
+
+        Args:
+            tensors: W and V. facts: with `activation`. step: epoch.
+            code: file of an activation of the user's own, which goes along.
+        """
         run = self.client.get_run(self.run_id)
         if run.outputs is not None and run.outputs.model_outputs:
             return  # an earlier process got this far
@@ -404,8 +433,8 @@ class TrackedRun:
             requirements = [f"{m}=={sys.modules[m].__version__.split('+')[0]}" for m in ("mlflow", "torch", "numpy")]
             save_model(
                 f"{folder}/model", python_model=str(PROJECT / "grok" / "served.py"), artifacts={"network": str(weights)},
-                signature=signature, code_paths=[str(PROJECT / "grok")],
-                pip_requirements=[*requirements, "safetensors", "psutil", "pandas"],
+                signature=signature, code_paths=[str(PROJECT / "grok"), *([str(code)] if code else [])],
+                pip_requirements=[*requirements, "safetensors"],
             )  # fmt: skip
             self.client.log_model_artifacts(model.model_id, f"{folder}/model")
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
@@ -413,5 +442,7 @@ class TrackedRun:
 
     def end(self, state: str, error: str = "") -> None:
         """Set our state tag and MLflow's status."""
+        if state != "running":
+            _held.discard(self.run_id)
         self.set_tags({"state": state} | ({"error": error} if error else {}))
         self.client.set_terminated(self.run_id, status=STATES[state])

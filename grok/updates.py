@@ -30,7 +30,7 @@ class BandedGram:
         dtype: of the raw updates; products are taken and summed in float64 whatever it is.
         device: where the raw updates live.
 
-    Source: PROTOCOL of Xu (arXiv 2605.08119) §2; the band and the blocks are ours.
+    Source: Xu (arXiv 2605.08119) §2; the band and the blocks are ours.
     """
 
     def __init__(

@@ -98,8 +98,39 @@ def test_a_diverged_run_ends_well_and_says_so(store, tiny, flags, command):
     assert done.words["state"] == "diverged"
     assert int(done.words["diverged_epoch"]) >= 1
     again = command(*flags(tiny(learning_rate=1e20)))
-    assert again.words["reused"] == "yes"
+    assert (again.words["state"], again.words["reused"]) == ("diverged", "yes")
     assert count_runs(store) == 1
+
+
+def test_an_activation_of_your_own_is_known_by_its_code(store, tiny, flags, command, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "my_waves.py"
+    module.write_text("import torch\n\ndef wave(h):\n    return torch.sin(3 * h)\n")
+    config = tiny(activation="my_waves:wave")
+    done = command(*flags(config))
+    assert done.words["reused"] == "no"
+    assert command(*flags(config)).words["reused"] == "yes"
+    root = Path(urlparse(store.get(done.words["run"]).info.artifact_uri).path)
+    assert (root / "code" / "my_waves.py").read_text() == module.read_text()
+    module.write_text(module.read_text().replace("sin", "cos"))
+    monkeypatch.delitem(sys.modules, "my_waves")
+    assert command(*flags(config)).words["reused"] == "no"  # another function of the same name is another run
+
+
+def test_what_is_no_tensor_function_is_refused_before_a_run(store, tiny, flags, command):
+    before = count_runs(store)
+    done = command(*flags(tiny(activation="math:sin")))
+    assert done.status == 2
+    assert "activation must act on tensors, got math:sin" in done.err
+    assert count_runs(store) == before
+
+
+@pytest.mark.parametrize("pair", [("--resume", "--replay"), ("--replay", "--force"), ("--resume", "--force")])
+def test_contradicting_flags_are_refused(store, command, pair):
+    words = [word for flag in pair for word in ([flag] if flag == "--force" else [flag, "x"])]
+    done = command(*words)
+    assert done.status == 2
+    assert "not allowed with" in done.err
 
 
 # under `mlflow run`

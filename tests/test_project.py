@@ -40,7 +40,7 @@ OWNERS = {
 """The files that may import a dependency; `grok/served.py` is read by MLflow itself."""
 NOT_DEFAULT = {
     "activation": "tanh", "weight_decay": "0.003", "labels": "random", "n_train": "77", "modulus": "13", "width": "33",
-    "learning_rate": "0.004", "optimizer": "muon", "epochs": "91", "seed": "5", "window": "7", "max_window": "31",
+    "learning_rate": "0.004", "optimizer": "muon", "epochs": "191", "seed": "5", "window": "7", "max_window": "31",
     "slope_lag": "9", "slope_threshold": "0.06", "first_epoch": "12", "top_pairs": "23", "pair_ranking": "epoch_150",
     "checkpoint_epochs": "3,40", "observe_every": "8", "repulsion_every": "6", "delta_w": "full",
     "spectrum_methods": "gram,svd", "precision": "float64", "device": "cpu", "threads": "2", "save_every": "17",

@@ -298,7 +298,7 @@ def test_a_diverged_run_ends_with_its_last_finite_epoch(store, tiny, changes):
     for name in found.data.metrics:
         history = store.client.get_metric_history(outcome.run_id, name)
         assert all(m.value == m.value and abs(m.value) < 1.7e308 and m.step < epoch for m in history), name
-    assert find_prior(store, config) == ("complete", outcome.run_id)
+    assert find_prior(store, config) == ("diverged", outcome.run_id)
     training = Training(config)
     losses = [float(record.scores[0, 0]) for record in itertools.islice(training, int(epoch) + 1)]
     assert not torch.isfinite(torch.tensor(losses[-1]))

@@ -263,3 +263,24 @@ def test_rolling_spectrum_of_one_tensor_changed_in_place() -> None:
 def test_rolling_spectrum_refuses_a_bad_window(window: int, max_window: int | None) -> None:
     with pytest.raises(ValueError, match=r"^window must be in \[2, \d\] \(max_window\), got \d\. Raise"):
         RollingSpectrum(window, max_window)
+
+
+def test_a_factor_that_overflows_gives_no_eigenvalues() -> None:
+    """The float32 Gram of huge updates is infinite where the updates are not."""
+    window = torch.full((4, 50), 1e30, dtype=torch.float64)
+    assert np.isnan(raw_eigenvalues(window, "gram32")).all()
+    assert np.isfinite(raw_eigenvalues(window, "svd")[:4]).all()
+
+
+def test_reading_a_rolling_spectrum_at_every_step_is_reading_it_once_at_the_end() -> None:
+    weights = torch.from_numpy(np.random.default_rng(3).standard_normal((30, 40))).cumsum(0)
+    often, once = RollingSpectrum(5, max_window=8), RollingSpectrum(5, max_window=8)
+    for step, row in enumerate(weights):
+        often.update(row)
+        once.update(row)
+        assert often.eigenvalues().shape == (step + 1, 5)
+        often.eigenvalues(window=8, count=2)
+        often.gap(2)
+    for window in (3, 5, 8):
+        np.testing.assert_array_equal(often.eigenvalues(window), once.eigenvalues(window))
+    np.testing.assert_array_equal(often.eigenvalues(), rolling_eigenvalues(once.band, 5))

@@ -152,8 +152,8 @@ def test_own_file(own: Callable[[str], str]) -> None:
         (GOOD + "    - {labels: [true, false]}\n", "block 2: labels must be one of true, random, got false"),
         (GOOD + "    - {condition: b, seed: 1}\n", "block 2 must not repeat a run, got square, seed 1 again"),
         (GOOD + "    - {condition: [b], seed: 3}\n", "block 2 must have one line of text as condition, got ['b']"),
-        (GOOD + "  windows: 5\n", "windows must be a list of whole numbers in [3, 64] (max_window), got 5"),
-        (GOOD + "  windows: [20, 65]\n", "windows must be a list of whole numbers in [3, 64] (max_window), got [20, 65]"),
+        (GOOD + "  windows: 5\n", "windows must be a list of whole numbers in [3, 64], got 5"),
+        (GOOD + "  windows: [20, 65]\n", "windows must be a list of whole numbers in [3, 64], got [20, 65]"),
         (GOOD.replace("mine", "a/../b"), "names of studies and their file must be"),
     ],
 )
@@ -180,3 +180,15 @@ def test_study_that_is_not_there(own: Callable[[str], str]) -> None:
     for name in (path, f"{path}:third"):
         with pytest.raises(ConfigError, match=r"study must be one of mine, other, or file.yaml:name, got (none|third)"):
             load_study(name)
+
+
+def test_windows_reach_no_further_than_the_raw_spectra(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    text = (
+        'a:\n  sentence: s\n  source: s\n  windows: [30]\n  runs:\n    - {condition: c, seed: 0, spectrum_methods: "gram%s"}\n'
+    )
+    path.write_text(text % "")
+    assert studies.load_study(f"{path}:a").windows == (30,)
+    path.write_text(text % ",svd")
+    with pytest.raises(ConfigError, match=r"in \[3, 20\], got \[30\]"):
+        studies.load_study(f"{path}:a")

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -13,10 +15,12 @@ import psutil
 import pytest
 import torch
 
-from grok import checkpoint, existing, tracking
+from grok import checkpoint, existing, runner, tracking
 from grok.config import EXECUTION_FIELDS, PROTOCOL_VERSION, RunConfig
 from grok.data import modular_addition
 from grok.history import cosine_distance
+from grok.member import Member
+from grok.runner import train_tracked
 from grok.tracking import StoreError, TrackedRun
 from grok.training import train
 
@@ -75,7 +79,7 @@ def test_summary_metrics_say_what_the_history_says(finished):
 
 
 def test_crossings_and_the_late_gap_appear_where_they_happen(store, finish, tiny):
-    run = finish(store, tiny(n_train=110, epochs=201, observe_every=0, checkpoint_epochs=(201,), learning_rate=0.003, width=64))
+    run = finish(store, tiny(n_train=110, epochs=400, observe_every=0, checkpoint_epochs=(400,), learning_rate=0.003, width=64))
     metrics, table = run.run.data.metrics, pd.read_parquet(run.root / "history.parquet")
     for name, column, level in (
         ("test_50_epoch", "test", 0.5),
@@ -538,3 +542,34 @@ def test_find_looks_at_all_experiments_newest_first_and_exactly(store, monkeypat
 
 def test_only_tracking_knows_who_logged_what(finished):
     assert existing.run_config(finished.store, finished.outcome.run_id).hash == finished.config.hash
+
+
+def test_one_dataset_logged_by_many_runs_at_once_fails_none(store):
+    runs = [store.create(f"run {i}", {"kind": "train"}) for i in range(8)]
+    barrier = threading.Barrier(len(runs))
+
+    def log(run):
+        barrier.wait()
+        run.log_dataset(np.arange(6).reshape(3, 2), np.arange(3), "pairs", "ours", "training")
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        list(pool.map(log, runs))
+    assert all(len(store.get(run.run_id).inputs.dataset_inputs) == 1 for run in runs)
+
+
+def test_a_run_that_went_on_forgets_its_failure_and_says_what_changed(store, tiny, monkeypatch):
+    config = tiny()
+    monkeypatch.setattr(Member, "summary", lambda member: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train_tracked([config], store)
+    (failed,) = store.prior(config)
+    assert "Failed: ZeroDivisionError" in failed.data.tags["mlflow.note.content"]
+    monkeypatch.undo()
+    monkeypatch.setattr(runner, "code_tags", lambda: {"code_version": "another", "code_dirty": "false"})
+    train_tracked([config], store, resume=[failed.info.run_id])
+    tags = store.get(failed.info.run_id).data.tags
+    assert tags["grok.state"] == "complete"
+    assert "grok.error" not in tags
+    assert "Failed" not in tags["mlflow.note.content"]
+    assert "code_version another" in tags["grok.resumed_with"]
+    assert "failure.txt" not in TrackedRun(store.client, failed.info.run_id).list_files("")
