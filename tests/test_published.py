@@ -24,7 +24,6 @@ EIGENVALUES = {  # of the w = 20 Gram of ΔW, seed 0, as printed
     (ETA, 150): ("0.86", "0.0146", "6.8e-4"),
     (ETA, 200): ("0.92", "0.0044", "2.1e-5"),
     (0.0, 100): ("2.7", "0.15", "0.008"),
-    (0.0, 200): ("0.013", "6.0e-4", "5.5e-4"),
 }
 SIGN_MATCH = {50: 0.83, 100: 0.91, 175: 0.975, 250: 0.975, 300: 0.995}
 
@@ -79,9 +78,21 @@ def test_eigenvalues_of_seed_0(eta: float, epoch: int) -> None:
     assert [as_printed(v, p) for v, p in zip(computed, printed, strict=True)] == [as_printed(float(p), p) for p in printed]
 
 
+def test_eigenvalues_of_the_control_at_200() -> None:
+    """Published 0.013, 6.0e-4, 5.5e-4. Only λ₁ comes back: the other two are amplified rounding.
+
+    Five orders of summation (blocks of 2¹⁸, 2²⁰ and all values, 1 and 2 threads, float64) gave λ₂ from 5.6e-4 to 7.5e-4
+    and λ₃ from 3.1e-4 to 5.6e-4.
+    """
+    first, second, third = square(0, 0.0).eigenvalues["w"][200, :3]
+    assert as_printed(first, "0.013") == as_printed(0.013, "0.013")
+    assert 5e-4 < second < 8e-4
+    assert 2.5e-4 < third < 6.5e-4
+
+
 @pytest.mark.parametrize("epoch", SIGN_MATCH)
 def test_sign_match_of_seed_0(epoch: int) -> None:
-    """200 pairs: the published three digits name the count of matches. Theorem 6 itself holds on every pair."""
+    """200 pairs: the published three digits name the count of matches. Theorem 6 itself holds on each pair that it is checked on."""
     row = square(0).rows[epoch]
     assert round(200 * row["repulsion/published_estimator"]) == round(200 * SIGN_MATCH[epoch])
     assert row["repulsion/rate"] == row["repulsion/published_estimator"]  # what the estimator measures in effect
