@@ -81,8 +81,8 @@ def test_eigenvalues_of_seed_0(eta: float, epoch: int) -> None:
 def test_eigenvalues_of_the_control_at_200() -> None:
     """Published 0.013, 6.0e-4, 5.5e-4. Only λ₁ comes back: the other two are amplified rounding.
 
-    Five orders of summation (blocks of 2¹⁸, 2²⁰ and all values, 1 and 2 threads, float64) gave λ₂ from 5.6e-4 to 7.5e-4
-    and λ₃ from 3.1e-4 to 5.6e-4.
+    Five orders of summation (blocks of 2¹⁸, 2²⁰ and all values, 1 and 2 threads, float64) gave λ₂ from 5.6e-4 to 7.5e-4 and
+    λ₃ from 3.1e-4 to 5.6e-4.
     """
     first, second, third = square(0, 0.0).eigenvalues["w"][200, :3]
     assert as_printed(first, "0.013") == as_printed(0.013, "0.013")
@@ -92,7 +92,7 @@ def test_eigenvalues_of_the_control_at_200() -> None:
 
 @pytest.mark.parametrize("epoch", SIGN_MATCH)
 def test_sign_match_of_seed_0(epoch: int) -> None:
-    """200 pairs: the published three digits name the count of matches. Theorem 6 itself holds on each pair that it is checked on."""
+    """200 pairs: three digits name the count of matches. Theorem 6 itself holds on each pair that it is checked on."""
     row = square(0).rows[epoch]
     assert round(200 * row["repulsion/published_estimator"]) == round(200 * SIGN_MATCH[epoch])
     assert row["repulsion/rate"] == row["repulsion/published_estimator"]  # what the estimator measures in effect
