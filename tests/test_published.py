@@ -81,7 +81,7 @@ def test_eigenvalues_of_seed_0(eta: float, epoch: int) -> None:
 def test_eigenvalues_of_the_control_at_200() -> None:
     """Published 0.013, 6.0e-4, 5.5e-4. Only λ₁ comes back: the other two are amplified rounding.
 
-    Five orders of summation (blocks of 2¹⁸, 2²⁰ and all values, 1 and 2 threads, float64) gave λ₂ from 5.6e-4 to 7.5e-4 and
+    Five runs (blocks of 2¹⁸, 2²⁰ and all values, 1 and 2 threads, float64) gave λ₂ from 5.6e-4 to 7.5e-4 and
     λ₃ from 3.1e-4 to 5.6e-4.
     """
     first, second, third = square(0, 0.0).eigenvalues["w"][200, :3]
