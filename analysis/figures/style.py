@@ -1,0 +1,28 @@
+"""One style for every figure: colour-blind safe, readable at column width."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+STYLE = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+    "axes.titlesize": 9, "axes.titlelocation": "left", "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 160,
+    "figure.constrained_layout.use": True, "lines.linewidth": 1.4,
+}  # fmt: skip
+
+
+def titled(title: str, height: float) -> Figure:
+    """A figure of column width with a wrapped title."""
+    figure = Figure(figsize=(5.2, height))
+    figure.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=9)
+    return figure
+
+
+def legend(ax: Axes, columns: int) -> None:
+    """A legend above the axes, where it covers no line."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.0, handlelength=1.4)
