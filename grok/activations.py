@@ -27,7 +27,7 @@ class Activation(NamedTuple):
     pullback: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def pull(self, gradient: Tensor, h: Tensor) -> Tensor:
-        """g ⊙ σ′(h), written over the gradient g with respect to σ(h)."""
+        """Gradient with respect to h from that with respect to σ(h), g ⊙ σ′(h), written over g."""
         return self.pullback(gradient, h) if self.pullback else gradient.mul_(self.derivative(h))
 
 
