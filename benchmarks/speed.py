@@ -1,0 +1,181 @@
+"""Time an epoch against its floor and a tracked run against the published procedure: `python -m benchmarks.speed`.
+
+Everything is measured in one sitting, each measurement in a fresh process, the whole round several times in turn; ratios
+are taken within a round and printed as the median over the rounds, with their range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from benchmarks import record
+from benchmarks.measure import Job, in_children
+from grok.config import DEVICE, RunConfig
+
+Row = dict[str, Any]
+BLOCK = 16
+"""Epochs that the training loop is timed by, one block of the band."""
+
+
+def jobs(config: RunConfig, threads: Sequence[int], published_epochs: int) -> Iterator[tuple[str, Job]]:
+    """The measurements of one round, by name; whole runs on the last of the thread counts."""
+    config = config.resolved()
+    blocks = max(1, cast(int, config.epochs) // BLOCK)
+    for count in threads:
+        yield "loop", Job("loop", config, count, {"blocks": blocks})
+    most = threads[-1]
+    yield "bare", Job("bare", config, most)
+    yield "tracked", Job("tracked", config, most)
+    yield "tracked_every", Job("tracked", replace(config, observe_every=1), most, {"everything": True})
+    yield "published", Job("published", config, most, {"epochs": published_epochs})
+
+
+def measure(config: RunConfig, threads: Sequence[int], rounds: int, published_epochs: int) -> list[Row]:
+    """Rows of all rounds; each row has its `name`, `round`, `epochs` and `observe_every`."""
+    rows = []
+    for number in range(rounds):
+        for name, job in jobs(config, threads, published_epochs):
+            print(f"round {number + 1} of {rounds}: {name}, {job.threads} threads", file=sys.stderr)
+            (found,) = in_children([job])
+            about = {"name": name, "round": number, "epochs": job.config.epochs, "observe_every": job.config.observe_every}
+            rows.append(about | found)
+    return rows
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """What the benchmark is about, a value per round.
+
+    `epoch_to_floor_N`: an epoch of the training loop on N threads, in floors. `run_to_loop`: the tracked run in its own
+    training loop's seconds, that loop timed alone; `run_to_loop_once` with what a process pays once. `tracking_share`:
+    part of the tracked run that the same run without a store does not take. `published_to_run` and
+    `published_to_run_every`: the published procedure in seconds of the tracked run, at the default cadence and with every
+    observable at every epoch; `published_to_run_every_less_kernel` leaves the n×n Gram out of our run only.
+    """
+    out: dict[str, list[float]] = {}
+    for number in sorted({row["round"] for row in rows}):
+        mine = [row for row in rows if row["round"] == number]
+        loops = {row["threads"]: row for row in mine if row["name"] == "loop"}
+        bare, run, every, published = (one(mine, name) for name in ("bare", "tracked", "tracked_every", "published"))
+        alone = loops[run["threads"]]["epoch_mean_ms"] / 1e3 * run["epochs"]
+        found = {f"epoch_to_floor_{threads}": row["epoch_ms"] / row["floor_ms"] for threads, row in loops.items()}
+        found |= {
+            "run_to_loop": run["seconds"] / alone,
+            "run_to_loop_once": (run["seconds"] + run["once_s"]) / alone,
+            "tracking_share": 1 - bare["seconds"] / run["seconds"],
+            "published_to_run": published["seconds"] / run["seconds"],
+            "published_to_run_every": published["seconds"] / every["seconds"],
+            "published_to_run_every_less_kernel": published["seconds"] / (every["seconds"] - every["parts"]["kernel"]),
+        }
+        for name, value in found.items():
+            out.setdefault(name, []).append(value)
+    return out
+
+
+def one(rows: Sequence[Row], name: str) -> Row:
+    """The row of a name."""
+    (row,) = (row for row in rows if row["name"] == name)
+    return row
+
+
+def middle(rows: Sequence[Row], name: str) -> Row:
+    """The row of a name whose seconds are the median of its rounds (the lower one of two)."""
+    ordered = sorted((row for row in rows if row["name"] == name), key=lambda row: cast(float, row["seconds"]))
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    """The lines that are printed."""
+    yield record.headline(about)
+    found = ratios(rows)
+    rounds = len(next(iter(found.values())))
+
+    def told(name: str) -> str:
+        values = found[name]
+        return f"{median(values):.2f}" + (f" [{min(values):.2f}, {max(values):.2f}]" if rounds > 1 else "")
+
+    def typical(name: str, key: str, threads: int) -> float:
+        return median(row[key] for row in rows if row["name"] == name and row["threads"] == threads)
+
+    for threads in sorted({row["threads"] for row in rows if row["name"] == "loop"}):
+        floor, epoch = (typical("loop", key, threads) for key in ("floor_ms", "epoch_ms"))
+        rate = typical("loop", "floor_gflops", threads)
+        yield (
+            f"epoch, {threads} thread{'s' * (threads > 1)}: {told(f'epoch_to_floor_{threads}')} × floor"
+            f" ({epoch:.1f} ms; floor {floor:.1f} ms at {rate:.0f} GFLOP/s)"
+        )
+    run, every, published = (middle(rows, name) for name in ("tracked", "tracked_every", "published"))
+    yield (
+        f"tracked run, {run['epochs']} epochs: {told('run_to_loop')} × its training loop ({run['seconds']:.1f} s; "
+        f"{told('run_to_loop_once')} with {run['once_s']:.1f} s that a process pays once); "
+        f"tracking {median(found['tracking_share']):.1%} of it"
+    )
+    yield f"published procedure: {published['seconds']:.1f} s, scaled from {published['timed_epochs']} epochs of " \
+        f"{published['epoch_ms']:.0f} ms and {published['repulsion_s']:.1f} s a repulsion measurement"  # fmt: skip
+    yield f"  against the tracked run, observables every {run['observe_every']} epochs: {told('published_to_run')} ×"
+    yield (
+        f"  against the tracked run, all observables every epoch: {told('published_to_run_every')} × ({every['seconds']:.1f} s); "
+        f"{told('published_to_run_every_less_kernel')} × without the n×n Gram in ours"
+    )
+    for row in (run, every):
+        shares = sorted(row["parts"].items(), key=lambda part: -part[1])
+        yield f"parts, observables every {row['observe_every']}: " + ", ".join(
+            f"{name} {value / row['seconds']:.1%}" for name, value in shares
+        )
+    yield (
+        f"peak memory: tracked {run['peak_mb']:.0f} MB, published {published['peak_mb']:.0f} MB; "
+        f"stored: {run['artifacts_mb']:.1f} MB of artifacts, {run['database_mb']:.1f} MB in the database"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    out = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    cores = os.cpu_count() or 1
+    out.add_argument("--activation", choices=("square", "relu"), default="square", help="of the network (default: square)")
+    out.add_argument("--epochs", type=positive, help="of a run; few to try the command (default: 400, relu 800)")
+    out.add_argument("--published-epochs", type=positive, default=60, help="of the published procedure that are timed and "
+                     "scaled to the run, more than the window (default: 60)")  # fmt: skip
+    out.add_argument("--rounds", type=positive, default=3, help="times that everything is measured (default: 3)")
+    out.add_argument("--threads", type=positive, nargs="+", default=sorted({1, cores}), help="of the training loop; whole runs "
+                     "take the last (default: 1 and all cores)")  # fmt: skip
+    out.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    out.add_argument("--json", type=Path, metavar="OUT", help="file for the data with versions, hardware and date")
+    return out
+
+
+def device(text: str) -> str:
+    """A device that a config takes."""
+    if not DEVICE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, got {text}. auto takes cuda where there is one.")
+    return text
+
+
+def positive(text: str) -> int:
+    """A whole number ≥ 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number ≥ 1, got {text}. Write for example 20.")
+    return int(text)
+
+
+def main() -> None:
+    """Measure, print, and write where asked."""
+    flags = parser().parse_args()
+    config = RunConfig(activation=flags.activation, epochs=flags.epochs, device=flags.device)
+    if flags.published_epochs <= config.window and flags.published_epochs < cast(int, config.resolved().epochs):
+        parser().error(f"--published-epochs must exceed {config.window}, got {flags.published_epochs}. Leave it at 60.")
+    about = record.environment(record.spelt("benchmarks.speed"))
+    rows = measure(config, flags.threads, flags.rounds, flags.published_epochs)
+    print("\n".join(report(about, rows)))
+    if flags.json:
+        record.write(flags.json, about, rows)
+
+
+if __name__ == "__main__":
+    main()
