@@ -42,7 +42,7 @@ def measure(config: RunConfig, threads: Sequence[int], rounds: int, published_ep
     rows = []
     for number in range(rounds):
         for name, job in jobs(config, threads, published_epochs):
-            print(f"round {number + 1} of {rounds}: {name}, {job.threads} threads", file=sys.stderr)
+            print(f"round {number + 1} of {rounds}: {name}, {counted(job.threads, 'thread')}", file=sys.stderr)
             (found,) = in_children([job])
             about = {"name": name, "round": number, "epochs": job.config.epochs, "observe_every": job.config.observe_every}
             rows.append(about | found)
@@ -101,13 +101,13 @@ def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         return f"{median(values):.2f}" + (f" [{min(values):.2f}, {max(values):.2f}]" if rounds > 1 else "")
 
     def typical(name: str, key: str, threads: int) -> float:
-        return median(row[key] for row in rows if row["name"] == name and row["threads"] == threads)
+        return float(median(row[key] for row in rows if row["name"] == name and row["threads"] == threads))
 
     for threads in sorted({row["threads"] for row in rows if row["name"] == "loop"}):
         floor, epoch = (typical("loop", key, threads) for key in ("floor_ms", "epoch_ms"))
         rate = typical("loop", "floor_gflops", threads)
         yield (
-            f"epoch, {threads} thread{'s' * (threads > 1)}: {told(f'epoch_to_floor_{threads}')} × floor"
+            f"epoch, {counted(threads, 'thread')}: {told(f'epoch_to_floor_{threads}')} × floor"
             f" ({epoch:.1f} ms; floor {floor:.1f} ms at {rate:.0f} GFLOP/s)"
         )
     run, every, published = (middle(rows, name) for name in ("tracked", "tracked_every", "published"))
@@ -120,8 +120,8 @@ def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         f"{published['epoch_ms']:.0f} ms and {published['repulsion_s']:.1f} s a repulsion measurement"  # fmt: skip
     yield f"  against the tracked run, observables every {run['observe_every']} epochs: {told('published_to_run')} ×"
     yield (
-        f"  against the tracked run, all observables every epoch: {told('published_to_run_every')} × ({every['seconds']:.1f} s); "
-        f"{told('published_to_run_every_less_kernel')} × without the n×n Gram in ours"
+        f"  against the tracked run, all observables every epoch: {told('published_to_run_every')} × "
+        f"({every['seconds']:.1f} s); {told('published_to_run_every_less_kernel')} × without the n×n Gram in ours"
     )
     for row in (run, every):
         shares = sorted(row["parts"].items(), key=lambda part: -part[1])
@@ -132,6 +132,11 @@ def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         f"peak memory: tracked {run['peak_mb']:.0f} MB, published {published['peak_mb']:.0f} MB; "
         f"stored: {run['artifacts_mb']:.1f} MB of artifacts, {run['database_mb']:.1f} MB in the database"
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {noun}{'s' * (number > 1)}"
 
 
 def parser() -> argparse.ArgumentParser:
