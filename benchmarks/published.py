@@ -108,7 +108,8 @@ class _Published:
         self.previous = {name: weight.detach().clone().flatten() for name, weight in self.layers.items()}
         self.windows: dict[str, deque[Tensor]] = {name: deque(maxlen=config.window) for name in self.layers}
         self.gaps: dict[str, list[float]] = {name: [] for name in self.layers}
-        self.pairs = random_pairs(config.width, COLUMN_PAIRS, np.random.default_rng(config.seed)).T
+        columns = random_pairs(config.width, COLUMN_PAIRS, np.random.default_rng(config.seed))
+        self.column_pairs = torch.from_numpy(columns.T.copy()).to(self.device)
 
     def epoch(self, epoch: int) -> tuple[dict[str, float], Tensor]:
         """Metrics and features of epoch t, then the step to t + 1."""
@@ -138,7 +139,7 @@ class _Published:
         """Size and alignment of G_F = P₁⊥(Y − F V)Vᵀ, formed."""
         residual = self.targets["train"] - output
         gradient = (residual - residual.mean(dim=0)) @ self.second.weight
-        left, right = gradient[:, self.pairs[0]], gradient[:, self.pairs[1]]
+        left, right = (gradient.index_select(1, column) for column in self.column_pairs)
         cos = nn.functional.cosine_similarity(left, right, dim=0, eps=1e-30).abs()
         median, high = torch.quantile(cos, cos.new_tensor([0.5, 0.95])).tolist()
         return {"gradient/norm": float(gradient.norm()), "gradient/cos_median": median, "gradient/cos_p95": high}

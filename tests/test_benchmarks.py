@@ -119,7 +119,7 @@ def test_parts_add_up_and_tell_repulsion_from_the_other_observables():
 
 def loop_row(threads, number, floor, epoch):
     about = {"name": "loop", "round": number, "epochs": 100, "observe_every": 10, "what": "loop", "threads": threads}
-    floors = {"floor_ms": floor, "floor_gflops": 100.0, "spectra_ms": 0.1, "peak_mb": 500.0}
+    floors = {"floor_ms": floor, "floor_gflops": 100.0, "spectra_ms": 0.1, "peak_mb": 500.0, "parts_ms": {"training": 9.0}}
     return about | floors | {"epoch_ms": epoch, "epoch_mean_ms": epoch + 1, "epoch_best_ms": epoch}
 
 
@@ -160,12 +160,25 @@ ABOUT = {
 def test_the_report_prints_the_ratios_with_their_range(rows):
     text = "\n".join(speed.report(ABOUT, rows))
     assert "Model, 2 cores, load 0.0 before; python 3.11, torch 2; 2026-01-02 03:04 UTC" in text
-    assert "epoch, 1 thread: 2.00 [2.00, 2.00] × floor (40.0 ms; floor 20.0 ms at 100 GFLOP/s)" in text
-    assert "epoch, 2 threads: 2.90 [1.90, 3.90] × floor" in text
-    assert "100 epochs: 1.33 [1.00, 2.00] × its training loop (4.0 s; 1.67 [1.25, 2.50] with 1.0 s" in text
-    assert "observables every 10 epochs: 6.00 [6.00, 6.00] ×" in text
-    assert "all observables every epoch: 2.67 [2.67, 2.67] ×" in text
-    assert "parts, observables every 1: observables 66.7%, training 22.2%, kernel 11.1%" in text
+    assert "1 thread: 2.00 × [2.00, 2.00] the floor (40.0 ms: training 9.0; floor 20.0 ms at 100 GFLOP/s)" in text
+    assert "epoch, 2 threads: 2.90 × [1.90, 3.90] the floor" in text
+    assert "100 epochs, 4.0 s: 1.33 × [1.00, 2.00] its training loop (1.67 × [1.25, 2.50] with 1.0 s" in text
+    assert "tracking: 25.0% of the tracked run" in text
+    assert "published procedure, 24.0 s: scaled from 60 epochs of 240 ms and 2.0 s" in text
+    assert "observables every 10 epochs: 6.00 × [6.00, 6.00]" in text
+    assert "all observables every epoch: 2.67 × [2.67, 2.67] (3.00 × [3.00, 3.00] without" in text
+    assert "parts, observables every 1, 9.0 s: observables 66.7%, training 22.2%, kernel 11.1%" in text
+    assert "peak memory: bare 900 MB, tracked 900 MB" in text
+
+
+@pytest.mark.parametrize("names", [("loop",), ("tracked",), ("published", "tracked"), ("bare", "tracked_every")])
+def test_what_was_not_measured_is_left_out(rows, names):
+    some = [row for row in rows if row["name"] in names]
+    whole, found = speed.ratios(rows), speed.ratios(some)
+    assert found == {name: whole[name] for name in found}
+    assert len(found) == {"loop": 2, "published": 1}.get(names[0], 0)
+    text = "\n".join(speed.report(ABOUT, some))
+    assert ("the floor" in text, "parts" in text) == ("loop" in names, names != ("loop",))
 
 
 def points():
@@ -270,7 +283,7 @@ def test_the_command_measures_everything_and_the_report_follows(tiny):
         assert row["database_mb"] > 0
     assert rows[4]["timed_epochs"] == 31
     assert all(len(values) == 1 for values in speed.ratios(rows).values())
-    assert len(list(speed.report(ABOUT, rows))) == 9
+    assert "not measured" not in "\n".join(speed.report(ABOUT, rows))
 
 
 @pytest.mark.parametrize("name", ["speed", "growth", "plot"])
