@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import record
-from benchmarks.measure import Job, in_children
+from benchmarks.jobs import Job, in_children
 from benchmarks.speed import BLOCK, counted, device, positive
 from grok.config import RunConfig
 

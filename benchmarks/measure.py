@@ -1,7 +1,5 @@
-"""The measurements, each in a process of its own: `python -m benchmarks.measure` reads a job and answers with a row.
-
-A fresh process has its own thread count, its own memory peak, and nothing left over from what was measured before. It
-sets itself up, says `ready`, waits for a line, measures, and prints the row as JSON; so several can begin at once.
+"""The measurements. `python -m benchmarks.measure` takes one: it reads a job on standard input, imports, allocates and
+warms up, says `ready`, waits for a line, measures, and answers with a row of JSON.
 """
 
 from __future__ import annotations
@@ -10,56 +8,25 @@ import contextlib
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, TextIO, cast
 
+from benchmarks.jobs import Job
 from grok.config import RunConfig
 
-PROJECT = Path(__file__).resolve().parent.parent
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WARM_BLOCKS = 2
 """Blocks of the band trained before the clock starts: they fill the window, the caches and the allocator."""
 SMALL = RunConfig(modulus=7, width=16, epochs=30, top_pairs=10)
 """Run twice before a whole run is measured: the first time pays what libraries import late, once in a process."""
 
 Measurement = Callable[[], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One measurement.
-
-    Attributes:
-        what: a name in `MEASUREMENTS`. config: of the run. threads: of torch and of BLAS. options: of the measurement.
-    """
-
-    what: str
-    config: RunConfig
-    threads: int
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """One line that `from_json` reads."""
-        plain = {"what": self.what, "config": self.config.to_strings(), "threads": self.threads, "options": self.options}
-        return json.dumps(plain)
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """The job of a line."""
-        plain = json.loads(text)
-        return cls(plain["what"], RunConfig.from_strings(plain["config"]), plain["threads"], plain["options"])
-
-    def prepare(self) -> Measurement:
-        """Import, allocate and warm up; what is returned measures."""
-        return MEASUREMENTS[self.what](replace(self.config, threads=self.threads), **self.options)
 
 
 def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
@@ -172,10 +139,10 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
     spent = {"repulsion": 0.0, "kernel": 0.0}
 
     def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
             start = time.perf_counter()
             try:
-                return function(*args)
+                return function(*args, **named)
             finally:
                 spent[name] += time.perf_counter() - start
 
@@ -261,57 +228,10 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-@contextlib.contextmanager
-def _child(job: Job) -> Iterator[subprocess.Popen[str]]:
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(job.threads))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.measure"], cwd=PROJECT, env=environment, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
-
-
-def in_children(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Measure jobs at the same time, each in a fresh process; they begin together once all are ready.
-
-    Returns:
-        A row per job, in order: `what`, `threads`, what the measurement found, and `peak_mb`.
-
-    Raises:
-        RuntimeError: if a process ends without an answer; its own error is on standard error.
-    """
-    with contextlib.ExitStack() as stack:
-        children = [stack.enter_context(_child(job)) for job in jobs]
-        for child, job in zip(children, jobs, strict=True):
-            _say(child, job.to_json())
-        for child, job in zip(children, jobs, strict=True):
-            _hear(child, job, "ready")
-        for child in children:
-            _say(child, "go")
-        return [json.loads(_hear(child, job, "{")) for child, job in zip(children, jobs, strict=True)]
-
-
-def _say(child: subprocess.Popen[str], line: str) -> None:
-    if child.stdin is not None:
-        child.stdin.write(line + "\n")
-        child.stdin.flush()
-
-
-def _hear(child: subprocess.Popen[str], job: Job, start: str) -> str:
-    for line in child.stdout or ():
-        if line.startswith(start):
-            return line
-    raise RuntimeError(f"measurement must answer, got nothing from {job.what} of {job.config.display_name()}. See above.")
-
-
 def main() -> None:
     """Measure the job on standard input."""
     job = Job.from_json(sys.stdin.readline())
-    measure = job.prepare()
+    measure = MEASUREMENTS[job.what](replace(job.config, threads=job.threads), **job.options)
     print("ready", flush=True)
     sys.stdin.readline()
     print(json.dumps({"what": job.what, "threads": job.threads} | measure() | {"peak_mb": peak_mb()}), flush=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import record
-from benchmarks.measure import PROJECT
+from benchmarks.jobs import PROJECT
 from benchmarks.speed import counted, middle, ratios
 
 LABELS = {
@@ -28,13 +28,11 @@ def speed_figures(data: dict[str, Any]) -> dict[str, Any]:
     labelled = {
         f"epoch / floor, {counted(threads, 'thread')}": found[f"epoch_to_floor_{threads}"]
         for threads in sorted({row["threads"] for row in rows if row["name"] == "loop"})
-    } | {label: found[name] for name, label in LABELS.items()}
+    } | {label: found[name] for name, label in LABELS.items() if name in found}
     runs = {f"observables every {row['observe_every']}": row["parts"]
-            for row in (middle(rows, "tracked"), middle(rows, "tracked_every"))}  # fmt: skip
-    return {
-        "speed-ratios": figures.ratio_rounds(labelled, where),
-        "speed-parts": figures.time_parts(pd.DataFrame(runs).T, f"One tracked run; {where}"),
-    }
+            for row in (middle(rows, "tracked"), middle(rows, "tracked_every")) if row}  # fmt: skip
+    out = {"speed-ratios": figures.ratio_rounds(labelled, where)} if labelled else {}
+    return out | ({"speed-parts": figures.time_parts(pd.DataFrame(runs).T, f"One tracked run; {where}")} if runs else {})
 
 
 def growth_figures(data: dict[str, Any]) -> dict[str, Any]:

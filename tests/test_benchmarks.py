@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import growth, plot, published, record, speed
 from benchmarks.floor import Floor, flops
-from benchmarks.measure import PROJECT, Job, in_children, parts
+from benchmarks.jobs import PROJECT, Job, in_children
+from benchmarks.measure import parts
 from grok.config import RunConfig
 from grok.member import Member
 from grok.training import Training
@@ -243,7 +244,8 @@ def test_growth_changes_one_number_of_the_run():
     ("arguments", "line"),
     [
         (["speed", "--epochs", "0"], "must be a whole number ≥ 1, got 0."),
-        (["speed", "--published-epochs", "20"], "--published-epochs must exceed 20, got 20."),
+        (["speed", "--published-epochs", "19"], "--published-epochs must reach the window, 20, got 19."),
+        (["speed", "--epochs", "5"], "must reach the window, 20, got 5."),
         (["growth", "--device", "tpu"], "must be auto, cpu, cuda or cuda:N, got tpu."),
         (["plot", "--data", "/nowhere"], "--data must hold speed*.json or growth*.json, got /nowhere."),
     ],
