@@ -1,4 +1,4 @@
-"""The floor of an epoch: the matrix products that cannot be avoided, at this machine's own rate for their shapes.
+"""The floor of an epoch: the matrix products that cannot be avoided, at this machine's best rate for their shapes.
 
 Shapes: n training and m = M² − n test samples, K width, M classes.
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from grok.config import RunConfig
+from grok.linalg import product
 from grok.training import resolve_device
 
 
@@ -48,7 +49,7 @@ def products(config: RunConfig) -> dict[str, Product]:
 
 def flops(config: RunConfig) -> int:
     """Floating-point operations of the four products."""
-    return sum(product.flops for product in products(config).values())
+    return sum(shape.flops for shape in products(config).values())
 
 
 class Floor:
@@ -63,25 +64,30 @@ class Floor:
 
     def __init__(self, config: RunConfig) -> None:
         self.device = resolve_device(config.device)
-        self.calls = {name: self._call(name, product, config) for name, product in products(config).items()}
+        self.calls = {name: self._calls(name, shape, config) for name, shape in products(config).items()}
         self.best = dict.fromkeys(self.calls, float("inf"))
 
-    def _call(self, name: str, product: Product, config: RunConfig) -> Callable[[], Tensor]:
+    def _calls(self, name: str, shape: Product, config: RunConfig) -> list[Callable[[], Tensor]]:
+        """Ways to form the product, the quickest of which counts: torch's own, and the library's of it and of its transpose."""
         options = {"dtype": getattr(torch, config.precision), "device": self.device}
         generator = torch.Generator(self.device).manual_seed(0)
-        left = torch.randn(product.rows, product.inner, generator=generator, **options)
-        right = torch.randn(product.inner, product.columns, generator=generator, **options)
+        left = torch.randn(shape.rows, shape.inner, generator=generator, **options)
+        right = torch.randn(shape.inner, shape.columns, generator=generator, **options)
         if name == "grad_v":  # as the network has them: Fᵀ and Vᵀ are views of F and V
             left = left.T.contiguous().T
         if name == "grad_f":
             right = right.T.contiguous().T
-        out = torch.empty(product.rows, product.columns, **options)
-        return lambda: torch.mm(left, right, out=out)
+        out = torch.empty(shape.rows, shape.columns, **options)
+        return [
+            lambda: torch.mm(left, right, out=out),
+            lambda: product(left[None], right.T[None])[0],
+            lambda: product(right.T[None], left[None])[0].T,
+        ]
 
     def measure(self, repeats: int = 3) -> None:
         """Time every product some more times."""
         for _ in range(repeats):
-            for name, call in self.calls.items():
+            for name, call in ((name, call) for name, calls in self.calls.items() for call in calls):
                 start = time.perf_counter()
                 call()
                 if self.device.type == "cuda":

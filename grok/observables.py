@@ -62,6 +62,8 @@ def feature_observables(features: Tensor) -> dict[str, float]:
 def kernel_observables(features: Tensor) -> dict[str, float]:
     """`features/kernel_offdiag_ratio`: mean |off-diagonal| / mean |diagonal| of P₁⊥FFᵀ, the rows' mean removed.
 
+        P₁⊥FFᵀ = F̃F̃ᵀ + (F̃μ)1ᵀ,  F = F̃ + 1μᵀ: a symmetric product and a column
+
     It takes an n×n product of its own, so it is taken at checkpoint epochs only.
 
     Args:
@@ -69,10 +71,14 @@ def kernel_observables(features: Tensor) -> dict[str, float]:
 
     Source: Tian (arXiv 2509.21519) Fig. 3.
     """
-    centred = features - features.mean(dim=0)
-    kernel = centred @ features.T
-    diagonal = float(kernel.diagonal().abs().double().sum())
-    off = float(kernel.abs().sum(dim=1).double().sum()) - diagonal
+    mean = features.mean(dim=0)
+    centred = features - mean
+    upper = upper_gram(centred.T)
+    column = centred @ mean
+    diagonal = float((upper.diagonal() + column).abs().double().sum())
+    off = 0.0
+    for shift in (column[:, None], column[None, :]):  # entries above the diagonal, then their mirror images
+        off += float((upper + shift).triu_(diagonal=1).abs_().sum(dim=1).double().sum())
     ratio = off / (diagonal * (len(features) - 1)) if diagonal > 0 else 0.0
     return {"features/kernel_offdiag_ratio": ratio}
 
