@@ -311,11 +311,10 @@ def test_lockstep_seeds_agree_with_single_runs(store: Any, write: Any, study: An
 def test_groups_differ_in_the_seed_only(write: Any) -> None:
     path = write([("a", {"seed": "0..4"}), ("b", {"seed": "5..6"}), ("a", {"seed": "7..8", "save_every": 0})])
     cells = load_study(path).cells
-    prior = {cells[1].config.hash: study_runner._Prior("interrupted", "x", {})}
-    groups = study_runner._groups(cells, 3, prior)
+    groups = study_runner._groups(cells, 3)
     seeds = [[cell.config.seed for cell in group] for group in groups]
-    assert seeds == [[0, 2, 3], [5, 6], [7, 8], [1], [4]]
-    assert [len(group) for group in study_runner._groups(cells, 1, {})] == [1] * 9
+    assert seeds == [[0, 1, 2], [3, 4], [5, 6], [7, 8]]
+    assert [len(group) for group in study_runner._groups(cells, 1)] == [1] * 9
 
 
 def test_plan_shows_the_grid_and_makes_nothing(store: Any, write: Any, study: Any) -> None:
@@ -390,14 +389,57 @@ def test_study_of_a_mlflow_run_is_its_run(store: Any, write: Any, study: Any, mo
     assert run.info.run_id not in made
 
 
-def test_main_is_the_quick_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    from entry_points import main, study
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[Any]]]:
+    """`main(arguments, **followers)`: the entry point with a study that trains nothing and stand-ins for what follows it."""
 
-    ran: list[tuple[str, str]] = []
-    monkeypatch.setattr(study, "run", lambda flags: ran.append((flags.study, flags.backend)) or 0)
-    assert main.main([]) == 0
-    assert main.main(["--study", "headline", "--backend", "sequential"]) == 0
-    assert ran == [("quick", "loky"), ("headline", "sequential")]
+    def run(arguments: list[str], status: int = 0, **followers: Any) -> tuple[int, list[Any]]:
+        import importlib.util
+        import types
+
+        from entry_points import main, study
+
+        ran: list[Any] = []
+        monkeypatch.setattr(study, "run", lambda flags: ran.append((flags.study, flags.backend)) or status)
+        found = importlib.util.find_spec
+        for name in ("sensitivity", "analyze"):
+            module = types.ModuleType(f"entry_points.{name}")
+            module.main = lambda words, name=name: ran.append((name, *words)) or followers[name]()  # type: ignore[attr-defined]
+            monkeypatch.setitem(sys.modules, f"entry_points.{name}", module)
+        names = {f"entry_points.{name}": object() if name in followers else None for name in ("sensitivity", "analyze")}
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: names[name] if name in names else found(name))
+        return main.main(arguments), ran
+
+    return run
+
+
+def test_main_is_the_quick_study_and_what_follows(main: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == (0, [("quick", "loky")])
+    assert "analyze: skipped, this version has none" in capsys.readouterr().err
+    status, ran = main([], sensitivity=lambda: 0, analyze=lambda: 0)
+    assert (status, ran) == (0, [("quick", "loky"), ("analyze", "--out", "report")])
+    told = "sensitivity: skipped, it needs 5 seeds of a condition and quick has 2: --study headline\n"
+    assert capsys.readouterr().err == told
+    status, ran = main(["--study", "headline", "--backend", "sequential"], sensitivity=lambda: 0, analyze=lambda: 0)
+    follow = [("sensitivity", "--study", "headline"), ("analyze", "--out", "report")]
+    assert (status, ran) == (0, [("headline", "sequential"), *follow])
+
+
+def test_main_tells_a_failure_of_what_follows_in_one_line_and_goes_on(main: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> int:
+        raise RuntimeError("no runs\nat all")
+
+    status, ran = main(["--study", "headline"], sensitivity=fails, analyze=lambda: 3)
+    assert status == 3
+    assert [words[0] for words in ran] == ["headline", "sensitivity", "analyze"]
+    assert capsys.readouterr().err.splitlines() == [
+        "sensitivity: exit status 1 RuntimeError: no runs at all. Repeat it: python -m entry_points.sensitivity --study headline",
+        "analyze: exit status 3. Repeat it: python -m entry_points.analyze --out report",
+    ]
+    assert main([], status=130, analyze=lambda: 0) == (
+        130,
+        [("quick", "loky")],
+    )  # a study that was stopped is followed by nothing
 
 
 def test_whole_study_type_is_picklable(write: Any) -> None:
