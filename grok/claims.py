@@ -47,7 +47,7 @@ def claim(
 
     Args:
         store: to look in. config: whose identity.
-        session: a run that this session began is taken over even if its process seems alive.
+        session: of this command; a run that it began is taken over even if its process seems alive.
         but: runs that are passed over.
         parent: of a new run. tags: more tags, without our prefix.
 
@@ -58,7 +58,7 @@ def claim(
     config, token = config.resolved(), uuid.uuid4().hex
     runner.check_device(config)
     activation(config.activation)
-    marks = {**(tags or {}), "claim": token}
+    marks = {**(tags or {}), "session": session, "claim": token}
     with store.lock():
         found = find_prior(store, config, session, but)
         if found is None:

@@ -227,7 +227,7 @@ def _failed(cell: Cell, error: Exception) -> Result:
 def _claim(store: Store, cells: list[Cell], payload: dict[str, Any]) -> tuple[list[_Held], list[Cell]]:
     """The cells that are this process's to train, or done, with their runs; and those that another process trains now."""
     held: list[_Held] = []
-    tags = {"session": payload["session"], payload["member_tag"]: cells[0].condition}
+    tags = {payload["member_tag"]: cells[0].condition}
     for cell in cells:
         config = replace(cell.config, threads=cell.config.threads or payload["threads"])
         with contextlib.suppress(existing.BusyError):

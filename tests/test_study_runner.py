@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from entry_points import cli
-from grok import runner, stopping, study_runner
+from grok import existing, runner, stopping, study_runner
 from grok.config import RunConfig
 from grok.detectors import fire_epoch
 from grok.fanout import Fanout
@@ -256,6 +256,58 @@ def test_stop_of_another_command_is_not_ours(store: Any, write: Any) -> None:
     assert result.state == "complete"
 
 
+VOLATILE = ("heartbeat", "process", "session", "claim", "resumed_with", "mlflow.note.content", "mlflow.parentRunId")
+
+
+def test_study_stopped_at_random_moments_ends_as_one_that_was_not(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch, contents: Any, tmp_path: Path
+) -> None:
+    path, step = write(windows=[5, 10]), stopping.Poll.__call__
+    left, rng, statuses = [0], np.random.default_rng(), []
+
+    def stop(self: Any) -> bool:
+        left[0] -= 1
+        self.stopped = self.stopped or left[0] < 0
+        return step(self)
+
+    def kept(answer: Answer) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the store has of the runs and of the parent, without ids, times and who trained them."""
+        runs = {}
+        for run in training_runs(store):
+            tags = {k: v for k, v in run.data.tags.items() if k.removeprefix("grok.") not in VOLATILE}
+            runs[run.data.tags["grok.config_hash"]] = (tags, run.data.params, run.info.status, contents(store, run.info.run_id))
+        tracked = TrackedRun(store.client, answer.words["run"])
+        files = [*tracked.list_files(""), *tracked.list_files("figures")]
+        tables = {
+            name: pd.read_csv(tracked.get_file(name, tmp_path)).drop(columns=["run_id", "elapsed_s"], errors="ignore")
+            for name in files
+            if name.endswith(".csv")
+        }
+        tags = {k: v for k, v in store.get(tracked.run_id).data.tags.items() if "progress" in k or k == "grok.state"}
+        return runs, {"files": files, "tables": tables, "tags": tags | {"grok.progress_reused": ""}}
+
+    monkeypatch.setattr(stopping.Poll, "__call__", stop)
+    while not statuses or statuses[-1] == 130:
+        left[0] = int(rng.integers(5, 80))
+        answer = study(path)
+        statuses.append(answer.status)
+        assert len(statuses) < 60
+    assert (statuses[-1], set(statuses[:-1])) == (0, {130})
+    runs, parent = kept(answer)
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    for run in (*training_runs(store), *store.find({"kind": "study"})):
+        store.client.delete_run(run.info.run_id)
+    other_runs, other_parent = kept(study(path))
+    assert runs.keys() == other_runs.keys()
+    for key, (*facts, content) in runs.items():
+        *other_facts, other_content = other_runs[key]
+        assert facts == other_facts
+        content.assert_same(other_content)
+    assert {k: parent[k] for k in ("files", "tags")} == {k: other_parent[k] for k in ("files", "tags")}
+    for name, table in parent["tables"].items():
+        pd.testing.assert_frame_equal(table, other_parent["tables"][name], check_exact=True, obj=name)
+
+
 def test_diverged_cell_is_done_and_has_its_epoch(store: Any, write: Any, study: Any, tmp_path: Path) -> None:
     path = write([("calm", {"seed": "0..1"}), ("wild", {"optimizer": "sgd", "learning_rate": "1e9", "seed": "0..1"})])
     first = study(path)
@@ -306,6 +358,67 @@ def test_lockstep_seeds_agree_with_single_runs(store: Any, write: Any, study: An
             # float32 sums in another order: 2⁻²⁴ a term, grown by 64 steps of training
             np.testing.assert_allclose(ours[name], theirs[name], rtol=2e-3, err_msg=f"{name}, seed {seed}")
     assert single["0"].data.metrics["loss/test"] != single["1"].data.metrics["loss/test"]  # seeds are told apart
+
+
+def test_group_that_stopped_goes_on_as_a_group(
+    store: Any, write: Any, study: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, step, train = write([("grok", {"seed": "0..2"})]), stopping.Poll.__call__, runner.train_tracked
+    assert study(path, "--seeds-at-once", "2").status == 0
+    whole = {run.data.params["seed"]: contents(store, run.info.run_id) for run in training_runs(store)}
+    for run in training_runs(store):
+        store.client.delete_run(run.info.run_id)
+    groups: list[list[str]] = []
+
+    def counted(configs: Any, *args: Any, **kwargs: Any) -> Any:
+        groups.append([config.seed for config in configs])
+        return train(configs, *args, **kwargs)
+
+    def stop_at_40(self: Any) -> bool:
+        asked.append(1)
+        self.stopped = len(asked) > 40
+        return step(self)
+
+    asked: list[int] = []
+    monkeypatch.setattr(runner, "train_tracked", counted)
+    monkeypatch.setattr(stopping.Poll, "__call__", stop_at_40)
+    assert study(path, "--seeds-at-once", "2").status == 130
+    ids = {run.info.run_id for run in training_runs(store)}
+    assert len(ids) == 2
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    assert study(path, "--seeds-at-once", "3").status == 0
+    assert groups == [[0, 1], [0, 1], [2]]  # the third has no saved state, and trains on its own
+    runs = training_runs(store)
+    assert ids < {run.info.run_id for run in runs}
+    for run in runs:
+        contents(store, run.info.run_id).assert_same(whole[run.data.params["seed"]])
+
+
+def test_cells_that_another_command_trains_come_last_and_are_adopted(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "POLL_S", 0.0)
+    find, train = existing.find_prior, runner.train_tracked
+    trained: list[int] = []
+
+    def find_prior(store: Any, config: RunConfig, *args: Any) -> Any:
+        if config.seed == 0 and len(trained) < 3:
+            if len(trained) == 2 and config.weight_decay:
+                trained.append(0)
+                train([config], store)  # the other command gets there in the meantime
+            raise existing.BusyError("held")
+        return find(store, config, *args)
+
+    def counted(configs: Any, *args: Any, **kwargs: Any) -> Any:
+        trained.extend(config.seed for config in configs)
+        return train(configs, *args, **kwargs)
+
+    monkeypatch.setattr("grok.claims.find_prior", find_prior)
+    monkeypatch.setattr(runner, "train_tracked", counted)
+    answer = study(write([("grok", {"seed": "0..2"})]))
+    assert (answer.status, answer.words["trained"], answer.words["reused"]) == (0, "2", "1")
+    assert trained == [1, 2, 0]
+    assert len(training_runs(store)) == 3
 
 
 def test_groups_differ_in_the_seed_only(write: Any) -> None:
@@ -433,7 +546,8 @@ def test_main_tells_a_failure_of_what_follows_in_one_line_and_goes_on(main: Any,
     assert status == 3
     assert [words[0] for words in ran] == ["headline", "sensitivity", "analyze"]
     assert capsys.readouterr().err.splitlines() == [
-        "sensitivity: exit status 1 RuntimeError: no runs at all. Repeat it: python -m entry_points.sensitivity --study headline",
+        "sensitivity: exit status 1 RuntimeError: no runs at all. "
+        "Repeat it: python -m entry_points.sensitivity --study headline",
         "analyze: exit status 3. Repeat it: python -m entry_points.analyze --out report",
     ]
     assert main([], status=130, analyze=lambda: 0) == (
