@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis import study_markdown, study_summary
+from analysis import study_markdown, study_report, study_summary
 from analysis.figures import study_repulsion, study_series
 from analysis.gaps import gap_series
 from grok.config import RunConfig
@@ -245,3 +245,11 @@ def test_repulsion_is_gathered_by_condition_and_epoch() -> None:
     assert list(out["rate"]) == [0.5, 1.0, 2.0, 2.5]
     assert list(out["null_rate_q3"]) == [0.75, 1.25, 2.0, 2.5]
     assert study_summary.repulsion(table, {f"r{i}": pd.DataFrame({"epoch": [0]}) for i in range(3)}).empty
+
+
+def test_description_points_to_what_it_cannot_hold_and_cuts_nothing() -> None:
+    small, large = "s" * 3000, "l" * 6000
+    note = study_report._note("head", [small, large, small])
+    assert note.split("\n\n") == ["head", small, small, "1 longer table is in the artifact `summary.md`.\n"]
+    assert len(note) < 7900
+    assert study_report._note("head", [small]) == f"head\n\n{small}\n"
