@@ -262,7 +262,8 @@ def test_stop_of_another_command_is_not_ours(store: Any, write: Any) -> None:
     assert result.state == "complete"
 
 
-VOLATILE = ("heartbeat", "process", "session", "claim", "resumed_with", "mlflow.note.content", "mlflow.parentRunId")
+VOLATILE = ("heartbeat", "process", "session", "claim", "resumed_with", "mlflow.note.content", "mlflow.parentRunId",
+            "code_version", "code_dirty")  # fmt: skip
 
 
 def test_study_stopped_at_random_moments_ends_as_one_that_was_not(
