@@ -145,7 +145,8 @@ def test_permutation_test_equals_the_exhaustive_one() -> None:
 @pytest.mark.parametrize("paired", [False, True])
 def test_permutation_p_is_uniform_under_the_null_and_not_under_a_shift(paired: bool) -> None:
     """Exact at these sizes: p takes the values 1/m, 2/m … 1 (m = 35, 64) with equal probability for continuous data. The
-    chi-square statistic over five bins of exact expectation passes its 0.999 quantile one time in a thousand; the draw is seeded.
+    chi-square statistic over five bins of exact expectation passes its 0.999 quantile one time in a thousand; the draws
+    are seeded.
     """
     rng, trials, size = np.random.default_rng(11), 500, 7 if paired else 4
     atoms = 2**size // 2 if paired else math.comb(2 * size, size) // 2
