@@ -89,8 +89,8 @@ def test_few_values_have_their_range_and_nan_is_left_out() -> None:
 
 @pytest.mark.parametrize("paired", [False, True])
 def test_bootstrap_intervals_of_a_ratio_cover(monkeypatch: pytest.MonkeyPatch, paired: bool) -> None:
-    """Fifteen seeds a side. The percentile interval of a median is a little wide at this size: 0.93 … 0.99 is what
-    10,000 trials gave for normal, log-normal and heavy tails; half the spread falls far below.
+    """Fifteen seeds a side. The percentile interval of medians is wide at this size: 2,000 trials gave 0.970 … 0.985 for
+    normal, log-normal and heavy-tailed values, paired or not. A quarter of its width falls below the level.
     """
     monkeypatch.setattr(statistics, "RESAMPLES", 299)
     rng, trials, hits, narrow = np.random.default_rng(3), 300, 0, 0
@@ -100,7 +100,7 @@ def test_bootstrap_intervals_of_a_ratio_cover(monkeypatch: pytest.MonkeyPatch, p
         found = statistics.ratio_of_medians(a, b, paired=paired)
         hits += found.low <= math.e <= found.high
         narrow += abs(math.e - found.value) <= (found.high - found.low) / 8
-    assert 0.90 <= hits / trials <= 1.0
+    assert within(hits, trials, 0.975)
     assert narrow / trials < 0.90
 
 
