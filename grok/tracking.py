@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlparse
 from urllib.request import url2pathname
 
@@ -60,6 +60,10 @@ _held: set[str] = set()
 """Runs that this process is training."""
 KIND_TAG = "mlflow.experimentKind"
 """Asks the MLflow UI for its pages on training, not those on language models."""
+
+
+StoredRun: TypeAlias = Run
+"""A run as the store has it: `info`, and `data` with params, metrics and tags."""
 
 
 class StoreError(RuntimeError):
@@ -304,15 +308,18 @@ class TrackedRun:
         client: of the store.
         run_id: an existing run.
         resumed: whether something was logged by an earlier process; what is there is then not logged again.
+        artifact_uri: of the run, where it is known already; saves a query.
     """
 
-    def __init__(self, client: mlflow.MlflowClient, run_id: str, resumed: bool = False) -> None:
+    def __init__(
+        self, client: mlflow.MlflowClient, run_id: str, resumed: bool = False, artifact_uri: str | None = None
+    ) -> None:
         self.client, self.run_id, self.resumed = client, run_id, resumed
         self._known: dict[str, set[int]] | None = None if resumed else {}
-        info = client.get_run(run_id).info
-        parsed = urlparse(info.artifact_uri)
+        uri = artifact_uri or client.get_run(run_id).info.artifact_uri
+        parsed = urlparse(uri)
         self._root = Path(url2pathname(parsed.path)) if parsed.scheme in ("", "file") else None
-        self._artifacts = get_artifact_repository(info.artifact_uri, tracking_uri=client.tracking_uri)
+        self._artifacts = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; names that are not MLflow's get our prefix."""
