@@ -30,3 +30,18 @@ def titled(title: str, height: float) -> Figure:
 def legend(ax: Axes, columns: int) -> None:
     """A legend above the axes, where it covers no line."""
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.0, handlelength=1.4)
+
+
+CONDITIONS = {
+    "grok": ("weight decay", COLOURS[0], "-", "o"),
+    "eta0": ("no weight decay", COLOURS[1], "--", "s"),
+    "random_labels": ("random labels", COLOURS[2], "-.", "^"),
+    "data_starved": ("too few pairs", COLOURS[3], ":", "D"),
+}
+"""Label, colour, dash and marker of the conditions that figures know; in no figure does colour alone tell."""
+ACTIVATIONS = {"square": "square, $x^2$", "relu": "ReLU"}
+
+
+def plain(text: str) -> str:
+    """Text from a store, so that no part of it is taken for mathematics."""
+    return text.replace("\\", "/").replace("$", r"\$")

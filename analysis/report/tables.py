@@ -1,0 +1,210 @@
+"""The tables behind the report's figures: evidence in, tidy tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis import study_summary
+from analysis.evidence import Evidence
+from analysis.statistics import clopper_pearson
+
+WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
+"""Of the window figure; ours, from the smallest with a λ₃ to the longest that a band holds by default."""
+PRECISION_WINDOWS = (5, 10, 20)
+PRECISION_SEEDS = 5
+SIGN_MATCH = {
+    "square": {50: 0.83, 100: 0.91, 175: 0.975, 250: 0.975, 300: 0.995},
+    "relu": {100: 0.91, 300: 0.995, 500: 1.0},
+}
+"""Printed sign match by epoch, seed 0 (Xu, Theorem 6 tables)."""
+WINDOW_GAPS = {"grok": {5: 408, 10: 64, 20: 285, 30: 140}, "eta0": {5: 8.0, 10: 2.3, 20: 1.3, 30: 1.2}}
+"""Printed late gap by window, seeds 0 to 2 (Xu, window table)."""
+ETA_LINE = (0.80, -75.0)
+"""Printed slope and intercept of t_ρ on t_test (Xu, η table)."""
+PRINTED_CONDITIONS = ("grok", "eta0")
+
+
+def of_condition(runs: pd.DataFrame, conditions: Iterable[str], activations: Iterable[str] = ()) -> pd.DataFrame:
+    """The runs of these conditions and activations (all if none is named), sorted by activation, condition and seed."""
+    order = {name: number for number, name in enumerate(conditions)}
+    out = runs[runs["condition"].isin(order)]
+    if activations := tuple(activations):
+        out = out[out["activation"].isin(activations)]
+    return out.sort_values(
+        ["activation", "condition", "seed", "run_id"], ignore_index=True,
+        key=lambda column: column.map(order) if column.name == "condition" else column,
+    )  # fmt: skip
+
+
+def metric(runs: pd.DataFrame, name: str) -> pd.Series:
+    """A summary metric of each run, NaN where it has none."""
+    return runs[name].astype(float) if name in runs else pd.Series(np.nan, index=runs.index)
+
+
+def curves(evidence: Evidence, runs: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Median and quartiles over seeds by epoch: activation, condition, metric, epoch, runs, median, q1, q3."""
+    parts = []
+    for (activation, condition), group in runs.groupby(["activation", "condition"], sort=False):
+        histories = {run_id: evidence.history(run_id) for run_id in group["run_id"]}
+        for name in metrics:
+            series = [history.set_index("epoch")[name] for history in histories.values() if name in history]
+            if not series:
+                continue
+            table = pd.concat(series, axis=1).sort_index().dropna(how="all")
+            low, middle, high = np.nanpercentile(table.to_numpy(), [25, 50, 75], axis=1)
+            parts.append(
+                pd.DataFrame(
+                    {"activation": activation, "condition": condition, "metric": name, "epoch": table.index,
+                     "runs": table.notna().sum(axis=1).to_numpy(), "median": middle, "q1": low, "q3": high}
+                )
+            )  # fmt: skip
+    columns = ["activation", "condition", "metric", "epoch", "runs", "median", "q1", "q3"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def fires(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row per run: run_id, activation, condition, seed, fire_epoch (NaN: never)."""
+    return runs[["run_id", "activation", "condition", "seed"]].assign(fire_epoch=metric(runs, "fire_epoch"))
+
+
+def shares(runs: pd.DataFrame, keys: Sequence[str], event: str = "fired") -> pd.DataFrame:
+    """How many runs of each group had an event: keys, `event`, runs, share and its Clopper–Pearson interval low, high."""
+    rows = []
+    for values, group in runs.groupby(list(keys), sort=False):
+        known = metric(group, event).fillna(0.0)
+        estimate = clopper_pearson(int(known.sum()), len(known))
+        counts = {event: int(known.sum()), "runs": len(known)}
+        rows.append(
+            dict(zip(keys, values, strict=True)) | counts
+            | {"share": estimate.value, "low": estimate.low, "high": estimate.high}
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=[*keys, event, "runs", "share", "low", "high"])
+
+
+def quartiles(values: pd.Series, name: str) -> dict[str, float]:
+    """Median and quartiles of the known values as `name`, `name_q1`, `name_q3`; NaN if there is none."""
+    known = values.dropna()
+    found = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
+    return dict(zip((name, f"{name}_q1", f"{name}_q3"), (float(value) for value in found), strict=True))
+
+
+def repulsion(evidence: Evidence, runs: pd.DataFrame) -> pd.DataFrame:
+    """Repulsion by activation, condition and epoch over seeds, with the null.
+
+    Returns:
+        activation, condition, epoch, runs; median and quartiles of rate, published_estimator, theorem6 and null_rate;
+        null_low and null_high, the least and the greatest share that ten draws of random pairs gave in any run.
+    """
+    names = ("rate", "published_estimator", "theorem6", "null_rate")
+    found = []
+    for run in runs.to_dict("records"):
+        history = evidence.history(run["run_id"])
+        if "repulsion/rate" in history:
+            seen = history.dropna(subset=["repulsion/rate"])
+            found.append(seen.assign(activation=run["activation"], condition=run["condition"]))
+    rows = []
+    if found:
+        for (activation, condition, epoch), group in pd.concat(found).groupby(["activation", "condition", "epoch"], sort=False):
+            row = {"activation": activation, "condition": condition, "epoch": epoch, "runs": len(group)}
+            for name in names:
+                row |= quartiles(group[f"repulsion/{name}"], name)
+            row |= {"null_low": group["repulsion/null_low"].min(), "null_high": group["repulsion/null_high"].max()}
+            rows.append(row)
+    columns = ["activation", "condition", "epoch", "runs", *(f"{n}{q}" for n in names for q in ("", "_q1", "_q3"))]
+    return pd.DataFrame(rows, columns=[*columns, "null_low", "null_high"])
+
+
+def published_sign_match() -> pd.DataFrame:
+    """The printed sign-match rows: activation, epoch, value."""
+    rows = [(activation, epoch, value) for activation, row in SIGN_MATCH.items() for epoch, value in row.items()]
+    return pd.DataFrame(rows, columns=["activation", "epoch", "value"])
+
+
+def published_windows() -> pd.DataFrame:
+    """The printed late gaps: condition, window, gap."""
+    rows = [(condition, window, gap) for condition, row in WINDOW_GAPS.items() for window, gap in row.items()]
+    return pd.DataFrame(rows, columns=["condition", "window", "gap"])
+
+
+def by_window(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) -> pd.DataFrame:
+    """Each run once per detector window, read from its band: run_id, condition, seed, window, fired, fire_epoch, late_gap_23."""
+    gram = runs.assign(spectrum_methods=[("gram",)] * len(runs))
+    bands = {run_id: evidence.band(run_id) for run_id in runs["run_id"]}
+    held = min(band["w"].shape[1] for band in bands.values())
+    table = study_summary.by_setting(gram, bands, {}, tuple(window for window in windows if window <= held))
+    return table[["run_id", "condition", "seed", "window", "fired", "fire_epoch", "late_gap_23"]]
+
+
+def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) -> pd.DataFrame:
+    """Each run once per recorded spectrum method and window: as `by_window`, with `method`."""
+    ids = list(runs["run_id"])
+    bands, factors = {i: evidence.band(i) for i in ids}, {i: evidence.factors(i) for i in ids}
+    table = study_summary.by_setting(runs, bands, factors, tuple(windows)).rename(columns={"spectrum_methods": "method"})
+    return table[["run_id", "condition", "seed", "method", "window", "fired", "fire_epoch", "late_gap_23"]]
+
+
+def gaps_and_shares(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Share that fires with its interval, and the late gap's median and quartiles (`gap`, `gap_q1`, `gap_q3`), by group."""
+    out = shares(table, keys)
+    late = [quartiles(group["late_gap_23"], "gap") for _, group in table.groupby(list(keys), sort=False)]
+    return pd.concat([out, pd.DataFrame(late, columns=["gap", "gap_q1", "gap_q3"])], axis=1)
+
+
+def with_rho(evidence: Evidence, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with `rho_epoch` and `lead`, as a study's summary has them."""
+    return study_summary.with_rho(runs, {run_id: evidence.history(run_id) for run_id in runs["run_id"]})
+
+
+def scaling(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row per modulus and share of training pairs.
+
+    Args:
+        runs: with `rho_epoch` and `lead`.
+
+    Returns:
+        modulus, share (p, one digit), n_train, grokked (test accuracy ≥ 0.99), runs, grok_rate with its interval, diverged,
+        and medians with quartiles of test_50_epoch, test_99_epoch, rho_epoch and lead over the runs that have them.
+    """
+    p = (runs["n_train"].astype(float) / runs["modulus"].astype(float) ** 2).round(1)
+    runs = runs.assign(share=p, grokked=metric(runs, "test_99_epoch").notna().astype(float)).sort_values(["modulus", "share"])
+    rows = []
+    for (modulus, share), group in runs.groupby(["modulus", "share"]):
+        estimate = clopper_pearson(int(group["grokked"].sum()), len(group))
+        row = {"modulus": modulus, "share": share, "n_train": group["n_train"].iloc[0], "grokked": int(group["grokked"].sum()),
+               "runs": len(group), "grok_rate": estimate.value, "grok_rate_low": estimate.low, "grok_rate_high": estimate.high,
+               "diverged": int((group["state"] == "diverged").sum())}  # fmt: skip
+        for name in ("test_50_epoch", "test_99_epoch", "rho_epoch", "lead"):
+            row |= quartiles(metric(group, name), name)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def activations(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row per activation: shares that generalise and fire in both conditions, epochs, and the separation of late gaps."""
+    rows = []
+    for activation, group in runs.groupby("activation", sort=False):
+        row: dict[str, object] = {"activation": activation}
+        parts = {name: group[group["condition"] == name] for name in PRINTED_CONDITIONS}
+        for name, part in parts.items():
+            happened = {"generalised": metric(part, "test_50_epoch").notna(), "fired": metric(part, "fired").fillna(0) > 0}
+            for event, seen in happened.items():
+                estimate = clopper_pearson(int(seen.sum()), len(part))
+                row |= {f"{name}_{event}_share": estimate.value, f"{name}_{event}_low": estimate.low,
+                        f"{name}_{event}_high": estimate.high, f"{name}_{event}_text": f"{int(seen.sum())}/{len(part)}"}  # fmt: skip
+        for key, label in (("test_50_epoch", "test_50"), ("fire_epoch", "fire")):
+            found = quartiles(metric(parts["grok"], key), label)
+            row |= found | {f"{label}_text": _spread(*found.values())}
+        late = [metric(parts[name], "late_gap_23").dropna().to_numpy() for name in PRINTED_CONDITIONS]
+        ratio = ratio_of_medians(*late)
+        row |= {"separation": ratio.value, "separation_low": ratio.low, "separation_high": ratio.high}
+        row["separation_text"] = _spread(ratio.value, ratio.low, ratio.high, ".3g")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _spread(value: float, low: float, high: float, form: str = ".0f") -> str:
+    """`median [low, high]`, or a dash."""
+    return f"{value:{form}}\n[{low:{form}}, {high:{form}}]" if np.isfinite(value) else "–"
