@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, plain
 
@@ -28,23 +29,20 @@ def headline(curves: pd.DataFrame, fires: pd.DataFrame) -> Figure:
         accuracy, gap = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.25))
         for metric, ax in (("accuracy/test", accuracy), ("delta_w/gap_23", gap)):
             _bands(ax, curves[curves["metric"] == metric])
-        for condition, group in fires.groupby("condition", sort=False):
-            label, colour, _, _ = CONDITIONS[str(condition)]
-            for ax in (accuracy, gap):
-                for epoch in group["fire_epoch"].dropna():
-                    ax.axvline(epoch, ymin=0.93, color=colour, linewidth=0.9)
-            known = group["fire_epoch"].dropna()
-            if len(known):
-                middle = known.median()
-                accuracy.annotate(
-                    f"fires in {len(known)} of {len(group)}, median {middle:.0f}", (middle, 0.965), (8, 0),
-                    xycoords=("data", "axes fraction"), textcoords="offset points", va="center", fontsize=8, color=colour,
-                )  # fmt: skip
+        handles = accuracy.get_legend_handles_labels()[0]
+        for condition, handle in zip(_known(curves["condition"], CONDITIONS), handles, strict=True):
+            label, colour, _, _ = CONDITIONS[condition]
+            group = fires.loc[fires["condition"] == condition, "fire_epoch"]
+            known = group.dropna()
+            for ax, epoch in ((ax, epoch) for ax in (accuracy, gap) for epoch in known):
+                ax.axvline(epoch, ymin=0.93, color=colour, linewidth=0.9)
+            middle = f", median epoch {known.median():.0f}" if len(known) else ""
+            handle.set_label(f"{label}: fires in {len(known)} of {len(group)}{middle}")
         accuracy.set(ylabel="test accuracy", ylim=(-0.03, 1.16), yticks=(0, 0.25, 0.5, 0.75, 1))
         gap.set(ylabel=r"$\lambda_2/\lambda_3$ of the update Gram", yscale="log", xlabel="epoch")
         top = gap.get_ylim()[1]
         gap.set_ylim(top=top * 4)
-        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+        figure.legend(handles=handles, loc="outside upper left", ncols=2)
     return figure
 
 
@@ -92,10 +90,10 @@ def repulsion(points: pd.DataFrame) -> Figure:
                 ax.fill_between(line["epoch"], line["null_low"], line["null_high"], color=colour, alpha=0.15, linewidth=0)
                 ax.plot(line["epoch"], line["null_rate"], color=colour, linestyle=dash, linewidth=0.8)
                 _points(ax, line, "rate", colour, dash, marker, f"{label}: top pairs")
-            ax.set(title=ACTIVATIONS[activation], xlabel="epoch", ylim=(0.4, 1.03))
+            ax.set(title=ACTIVATIONS[activation], xlabel="epoch", ylim=(None, 1.03))
         axes[0].set_ylabel("repulsion rate")
-        axes[0].fill_between([], [], [], color=GRAY, alpha=0.3, linewidth=0, label="random pairs: median and range of draws")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+        handles = [*axes[0].get_legend_handles_labels()[0], Patch(color=GRAY, alpha=0.3, linewidth=0, label="random pairs")]
+        figure.legend(handles=handles, loc="outside upper left", ncols=3)
     return figure
 
 
@@ -122,7 +120,7 @@ def sign_match(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
                 _points(ax, part, name, colour, dash, marker, label)
             row = published[published["activation"] == activation]
             ax.plot(row["epoch"], row["value"], linestyle="", marker="x", markersize=7, color=COLOURS[3], label="printed")
-            ax.set(title=ACTIVATIONS[activation], xlabel="epoch", ylim=(0.4, 1.03))
+            ax.set(title=ACTIVATIONS[activation], xlabel="epoch", ylim=(None, 1.03))
         axes[0].set_ylabel("share of top pairs")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure

@@ -11,11 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.curves import WIDTH
-from analysis.figures.style import STYLE, plain
+from analysis.figures.style import ACTIVATIONS, CONDITIONS, STYLE, plain
 
 MAP = "cividis"
 """Read alike with and without red-green vision, and in grey."""
-EMPTY = "#c8ccd0"
+CONTROLS = {name: label for name, (label, *_) in CONDITIONS.items() if name != "grok"} | {"all": "all of these"}
+PUBLISHED_SETTING = (20, 0.04)
+"""Window and threshold of the published detector (Xu §2)."""
 
 
 class Column(NamedTuple):
@@ -80,6 +82,36 @@ def activations(table: pd.DataFrame, columns: tuple[Column, ...]) -> Figure:
         ax.set_xticks(range(len(columns)), [column.label for column in columns], fontsize=7.5)
         ax.set_yticks(range(len(table)), [plain(str(name)) for name in table["activation"]])
         ax.xaxis.tick_top()
+    return figure
+
+
+def surfaces(table: pd.DataFrame) -> Figure:
+    """Youden's J of the slope detector over window and threshold: a row per activation, a column per set of controls.
+
+    Args:
+        table: activation, control, window, threshold, j in [−1, 1].
+    """
+    rows = [name for name in ACTIVATIONS if (table["activation"] == name).any()]
+    columns = [name for name in CONTROLS if (table["control"] == name).any()]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH + 0.6, 0.9 + 1.75 * len(rows)))
+        axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+        for (i, activation), (j, control) in ((r, c) for r in enumerate(rows) for c in enumerate(columns)):
+            ax = axes[i, j]
+            part = table[(table["activation"] == activation) & (table["control"] == control)]
+            grid = part.pivot_table(index="threshold", columns="window", values="j", dropna=False)
+            mesh = ax.pcolormesh(
+                grid.columns, grid.index, grid.to_numpy(), vmin=-1, vmax=1, cmap="PuOr", shading="nearest", rasterized=True
+            )
+            for colour, width in (("#ffffff", 3.0), ("#000000", 1.2)):
+                ax.plot(*PUBLISHED_SETTING, marker="o", markersize=6, markerfacecolor="none", markeredgewidth=width, color=colour)
+            ax.grid(False)
+            ax.set_title(f"{ACTIVATIONS[activation]} against\n{CONTROLS[control]}", fontsize=8)
+        for ax in axes[-1]:
+            ax.set_xlabel("window w")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("slope threshold")
+        figure.colorbar(mesh, ax=axes, label="J", shrink=0.8)
     return figure
 
 

@@ -10,7 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from analysis.figures.curves import GRAY, WIDTH
-from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, plain
+from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, plain, power
+
+METHODS = {"gram": "float64 Gram", "gram32": "float32 Gram", "svd": "full SVD"} | {
+    f"randomized_{n}": f"randomised SVD, +{n}" for n in (5, 10, 20)
+}
 
 
 def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame) -> Figure:
@@ -32,16 +36,16 @@ def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame) -> Figure:
             _, colour, _, marker = CONDITIONS[row["condition"]]
             left.plot([row["low"], row["high"]], [y, y], color=colour)
             left.plot([row["share"]], [y], color=colour, marker=marker, markersize=6, linestyle="")
-            left.annotate(f"{row['fired']}/{row['runs']}", (1.14, y), ha="right", va="center", fontsize=8, annotation_clip=False)
+            left.annotate(f"{row['fired']}/{row['runs']}", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
             mine = (fires["activation"] == row["activation"]) & (fires["condition"] == row["condition"])
             epochs = fires.loc[mine, "fire_epoch"].dropna().to_numpy()
             right.plot(epochs, y + _spread(len(epochs)), linestyle="", marker=marker, markersize=4.5, color=colour, alpha=0.75)
             if not len(epochs):
                 right.annotate("never", (0.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=GRAY)
         left.set_yticks(list(at.values()), [f"{ACTIVATIONS[a]}: {CONDITIONS[c][0]}" for a, c in rows])
-        left.set(xlabel="share of runs that fire", xlim=(-0.04, 1.16), xticks=(0, 0.25, 0.5, 0.75, 1))
+        left.set(xlabel="share of runs that fire", xlim=(-0.04, 1.04), xticks=(0, 0.25, 0.5, 0.75, 1))
         left.invert_yaxis()
-        right.set(xlabel="fire epoch", xlim=(90, None))
+        right.set(xlabel="fire epoch", xmargin=0.06)
     return figure
 
 
@@ -62,7 +66,7 @@ def eta_scatter(points: pd.DataFrame, line: pd.DataFrame, text: str) -> Figure:
             part = points[points["weight_decay"] == value]
             ax.plot(
                 part["test_50_epoch"], part["rho_epoch"], linestyle="", marker=markers[number % len(markers)], markersize=5.5,
-                color=COLOURS[number % len(COLOURS)], label=f"$\\eta$ = {value:g}",
+                color=COLOURS[number % len(COLOURS)], label=f"$\\eta$ = {power(value)}",
             )  # fmt: skip
         if len(line):
             ax.fill_between(line["x"], line["low"], line["high"], color=GRAY, alpha=0.25, linewidth=0)
@@ -111,9 +115,10 @@ def precision(table: pd.DataFrame) -> Figure:
     """The late gap and the share of runs that fire by the method that computed the spectrum, a column per window.
 
     Args:
-        table: condition, window, method, share, low, high, gap, gap_q1, gap_q3; methods in the order of the figure.
+        table: condition, window, method, share, low, high, gap, gap_q1, gap_q3.
     """
-    methods, sizes = list(dict.fromkeys(table["method"])), sorted(table["window"].unique())
+    found = list(dict.fromkeys(table["method"]))
+    methods, sizes = sorted(found, key=lambda name: [*METHODS, *found].index(name)), sorted(table["window"].unique())
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 1.6 + 0.42 * len(methods)))
         axes = figure.subplots(2, len(sizes), sharey=True, sharex="row", squeeze=False)
@@ -133,7 +138,7 @@ def precision(table: pd.DataFrame) -> Figure:
             else:
                 ax.set(xscale="log", xlabel=r"late $\lambda_2/\lambda_3$")
         for ax in axes[:, 0]:
-            ax.set_yticks(range(len(methods)), [plain(method) for method in methods])
+            ax.set_yticks(range(len(methods)), [METHODS.get(method, plain(method)) for method in methods])
             ax.set_ylim(len(methods) - 0.5, -0.5)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure

@@ -39,9 +39,15 @@ CONDITIONS = {
     "data_starved": ("too few pairs", COLOURS[3], ":", "D"),
 }
 """Label, colour, dash and marker of the conditions that figures know; in no figure does colour alone tell."""
-ACTIVATIONS = {"square": "square, $x^2$", "relu": "ReLU"}
+ACTIVATIONS = {"square": "$x^2$", "relu": "ReLU"}
 
 
 def plain(text: str) -> str:
     """Text from a store, so that no part of it is taken for mathematics."""
     return text.replace("\\", "/").replace("$", r"\$")
+
+
+def power(value: float) -> str:
+    """A small number as mathematics of one digit: 5·10⁻⁵."""
+    digits, _, exponent = f"{value:.0e}".partition("e")
+    return f"${digits}\\cdot 10^{{{int(exponent)}}}$"

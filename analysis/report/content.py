@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from analysis.claims import VERDICTS, Result, evaluate
 from analysis.errata import Erratum, errata
 from analysis.evidence import Evidence
 from analysis.report import panels
-from analysis.report.compare import Comparison
+from analysis.report.compare import Comparison, compare
 from grok.studies import REGISTRY, load_file
 
 
@@ -55,12 +56,15 @@ class Content:
         return dict(sorted(((str(k), int(v)) for k, v in counts.items()), key=lambda item: (-item[1], item[0])))
 
 
-def gather(evidence: Evidence, only: Sequence[str] = ()) -> Content:
-    """Evaluate claims, errata and figures.
+def gather(
+    evidence: Evidence, only: Sequence[str] = (), baseline: Mapping[str, Any] | None = None, baseline_name: str = ""
+) -> Content:
+    """Evaluate claims, errata and figures, and compare with a baseline.
 
     Args:
         evidence: of the store.
         only: names of studies; what reads none of them is left out. Empty: all.
+        baseline: as `compare.read_baseline` gives it. baseline_name: what the user calls it.
     """
     wanted = set(only)
     results = tuple(result for result in evaluate(evidence) if not wanted or wanted & set(result.claim.studies))
@@ -85,4 +89,5 @@ def gather(evidence: Evidence, only: Sequence[str] = ()) -> Content:
             StudyRow(name, known.sentence if known else "", len(runs), int((left_out["study"] == name).sum()),
                      evidence.command(name) if known else "")
         )  # fmt: skip
-    return Content(results, found, drawn, tuple(rows), left_out, len(ids))
+    comparison = None if baseline is None else compare(baseline, results, baseline_name, only)
+    return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison)

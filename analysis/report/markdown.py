@@ -43,7 +43,8 @@ def ids(run_ids: Sequence[str]) -> Markup:
 def table(frame: pd.DataFrame) -> Markup:
     """A table of escaped cells, numbers to the right."""
     lines = ["| " + " | ".join(escape(name) for name in frame.columns) + " |"]
-    lines.append("|" + "|".join("---:" if words.numeric(name, frame) else "---" for name in frame.columns) + "|")
+    numbers = words.numeric(frame)
+    lines.append("|" + "|".join("---:" if name in numbers else "---" for name in frame.columns) + "|")
     lines += ["| " + " | ".join(escape(cell.text) for cell in row) + " |" for row in words.rows(frame.head(LISTED))]
     if len(frame) > LISTED:
         lines += ["", f"The first {LISTED} of {len(frame)} rows."]

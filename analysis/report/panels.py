@@ -13,6 +13,9 @@ from analysis.evidence import Evidence
 from analysis.report import tables
 
 Tables = Mapping[str, pd.DataFrame]
+SENSITIVITY = "sensitivity"
+"""Stands among a panel's studies for the newest run of the entry point `sensitivity`."""
+SENSITIVITY_COMMAND = "mlflow run . -e sensitivity -P study=headline"
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,9 @@ class Panel:
 
     Attributes:
         id: of the figure and its files. title: a few words. caption: what is drawn, with its intervals.
-        studies: that it reads; `needs` of them must have runs.
+        studies: that it reads; one of them must have runs.
         prepare: evidence to tables, written as `data/<id>-<name>.csv`; the figure is not drawn if one is empty.
         draw: tables to a matplotlib figure.
-        needs: `any` or `all` of the studies.
     """
 
     id: str
@@ -33,7 +35,6 @@ class Panel:
     studies: tuple[str, ...]
     prepare: Callable[[Evidence], Tables]
     draw: Callable[[Tables], Any]
-    needs: str = "any"
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,24 @@ class Drawn:
 
 def evaluate(panel: Panel, evidence: Evidence) -> Drawn:
     """Prepare and draw a panel, or say which commands make its data."""
-    there = [study for study in panel.studies if len(evidence.runs(study))]
-    missing = tuple(evidence.command(study) for study in panel.studies if study not in there)
-    if not there or (panel.needs == "all" and missing):
-        return Drawn(panel, missing=missing)
-    prepared = panel.prepare(evidence)
-    if any(table.empty for table in prepared.values()):
-        return Drawn(panel, missing=tuple(evidence.command(study) for study in panel.studies))
-    ids = dict.fromkeys(run_id for study in there for run_id in evidence.runs(study)["run_id"])
-    commands = tuple(evidence.command(study) for study in there)
-    return Drawn(panel, prepared, panel.draw(prepared), tuple(ids), commands, missing)
+    there = {study: ids for study in panel.studies if (ids := _run_ids(evidence, study))}
+    missing = tuple(_command(evidence, study) for study in panel.studies if study not in there)
+    prepared = panel.prepare(evidence) if there else {}
+    if not there or any(table.empty for table in prepared.values()):
+        return Drawn(panel, missing=tuple(_command(evidence, study) for study in panel.studies))
+    ids = dict.fromkeys(run_id for ids in there.values() for run_id in ids)
+    return Drawn(panel, prepared, panel.draw(prepared), tuple(ids), tuple(_command(evidence, s) for s in there), missing)
+
+
+def _run_ids(evidence: Evidence, study: str) -> list[str]:
+    if study == SENSITIVITY:
+        found = evidence.sensitivity()
+        return [] if found is None else [str(found["run_id"])]
+    return [str(run_id) for run_id in evidence.runs(study)["run_id"]]
+
+
+def _command(evidence: Evidence, study: str) -> str:
+    return SENSITIVITY_COMMAND if study == SENSITIVITY else evidence.command(study)
 
 
 def _drawer(name: str) -> Callable[..., Any]:
@@ -139,21 +148,26 @@ def _precision(evidence: Evidence) -> Tables:
 
 
 def _eta(evidence: Evidence) -> Tables:
-    return tables.eta(tables.with_rho(evidence, evidence.runs("eta")))
+    return tables.eta(evidence.runs("eta"))
 
 
 def _draw_eta(prepared: Tables) -> Any:
-    points = prepared["runs"].dropna(subset=["test_50_epoch", "rho_epoch"])
+    points = prepared["runs"][prepared["runs"]["fitted"]]
     fit = prepared["fit"].iloc[0]
     text = (
         f"$t_\\rho$ = {fit['slope']:.2f} $t_{{test}}$ {'−' if fit['intercept'] < 0 else '+'} {abs(fit['intercept']):.0f}\n"
-        f"$R^2$ = {fit['r2']:.2f}, {fit['n']:.0f} runs"
+        f"$R^2$ = {fit['r_squared']:.2f}, {fit['n']:.0f} runs"
     )
     return _drawer("eta_scatter")(points, prepared["line"], text)
 
 
 def _scaling(evidence: Evidence) -> Tables:
-    return {"cells": tables.scaling(tables.with_rho(evidence, evidence.runs("scaling")))}
+    return {"cells": tables.scaling(evidence.runs("scaling"))}
+
+
+def _sensitivity(evidence: Evidence) -> Tables:
+    found = evidence.sensitivity()
+    return {"surface": evidence.files.csv(found["run_id"], "surface.csv") if found else pd.DataFrame()}
 
 
 def _activations(evidence: Evidence) -> Tables:
@@ -220,9 +234,16 @@ PANELS: tuple[Panel, ...] = (
         ("svd",), _precision, lambda t: _drawer("precision")(t["shares"]),
     ),
     Panel(
+        "sensitivity", "Sensitivity surfaces",
+        "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the slope detector "
+        "by window and threshold, with the published lag and first epoch; the circle is the published setting. The 95 % intervals "
+        "are in the data.",
+        (SENSITIVITY,), _sensitivity, lambda t: _drawer("surfaces")(t["surface"]),
+    ),
+    Panel(
         "eta", "Weight decay: the ρ rule against generalisation",
-        "A point per run that reaches both. Line: least squares over the runs, with the 95 % band of its mean; dashed: the printed "
-        "line.",
+        "A point per run of 600 epochs that reaches both. Line: least squares over these runs, with the 95 % band of its mean; "
+        "dashed: the printed line.",
         ("eta",), _eta, _draw_eta,
     ),
     Panel(

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis import study_summary
+from scipy import stats
+
 from analysis.evidence import Evidence
-from analysis.statistics import clopper_pearson
+from analysis.statistics import clopper_pearson, ratio_of_medians, regression
+from grok.detectors import fire_epoch
+from grok.history import LATE_EPOCHS
 
 WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
 """Of the window figure; ours, from the smallest with a λ₃ to the longest that a band holds by default."""
@@ -130,20 +133,32 @@ def published_windows() -> pd.DataFrame:
 
 
 def by_window(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) -> pd.DataFrame:
-    """Each run once per detector window, read from its band: run_id, condition, seed, window, fired, fire_epoch, late_gap_23."""
-    gram = runs.assign(spectrum_methods=[("gram",)] * len(runs))
-    bands = {run_id: evidence.band(run_id) for run_id in runs["run_id"]}
-    held = min(band["w"].shape[1] for band in bands.values())
-    table = study_summary.by_setting(gram, bands, {}, tuple(window for window in windows if window <= held))
-    return table[["run_id", "condition", "seed", "window", "fired", "fire_epoch", "late_gap_23"]]
+    """Each run once per detector window that its band holds.
+
+    Returns:
+        run_id, condition, seed, method, window, fired, fire_epoch (NaN: never), late_gap_23.
+    """
+    return by_method(evidence, runs.assign(spectrum_methods=[("gram",)] * len(runs)), windows)
 
 
 def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) -> pd.DataFrame:
-    """Each run once per recorded spectrum method and window: as `by_window`, with `method`."""
-    ids = list(runs["run_id"])
-    bands, factors = {i: evidence.band(i) for i in ids}, {i: evidence.factors(i) for i in ids}
-    table = study_summary.by_setting(runs, bands, factors, tuple(windows)).rename(columns={"spectrum_methods": "method"})
-    return table[["run_id", "condition", "seed", "method", "window", "fired", "fire_epoch", "late_gap_23"]]
+    """Each run once per recorded spectrum method and window: columns as `by_window` has them."""
+    rows = []
+    for run in runs.to_dict("records"):
+        for window in windows:
+            if window > run["max_window"]:
+                continue
+            for method in run["spectrum_methods"]:
+                gap = evidence.gap(run["run_id"], window=window, method=method, seed=run["seed"])
+                fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
+                late = gap[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
+                rows.append(
+                    {"run_id": run["run_id"], "condition": run["condition"], "seed": run["seed"], "method": method,
+                     "window": window, "fired": float(fired is not None), "fire_epoch": np.nan if fired is None else fired,
+                     "late_gap_23": float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan}
+                )  # fmt: skip
+    columns = ["run_id", "condition", "seed", "method", "window", "fired", "fire_epoch", "late_gap_23"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def gaps_and_shares(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -153,9 +168,37 @@ def gaps_and_shares(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return pd.concat([out, pd.DataFrame(late, columns=["gap", "gap_q1", "gap_q3"])], axis=1)
 
 
-def with_rho(evidence: Evidence, runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with `rho_epoch` and `lead`, as a study's summary has them."""
-    return study_summary.with_rho(runs, {run_id: evidence.history(run_id) for run_id in runs["run_id"]})
+def eta(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The ρ rule against generalisation over the sweep of weight decay.
+
+    Args:
+        runs: of the study, with `rho_epoch`.
+
+    Returns:
+        `runs`: run_id, weight_decay, epochs, seed, test_50_epoch, rho_epoch, fitted (has both, and is not the one long run);
+        `fit`: slope and intercept with intervals, R², n; empty with fewer than three runs;
+        `line`: x, fit, low, high (95 % band of the mean, Student's t), published.
+    """
+    table = runs[["run_id", "weight_decay", "epochs", "seed"]].assign(
+        test_50_epoch=metric(runs, "test_50_epoch"), rho_epoch=metric(runs, "rho_epoch")
+    )
+    table = table.sort_values(["weight_decay", "epochs", "seed"], ignore_index=True)
+    both = table[["test_50_epoch", "rho_epoch"]].notna().all(axis=1)
+    table["fitted"] = both & (table["epochs"] == table["epochs"].min())
+    x, y = (table.loc[table["fitted"], name].to_numpy() for name in ("test_50_epoch", "rho_epoch"))
+    found = regression(x, y)
+    if np.isnan(found.slope.value):
+        return {"runs": table, "fit": pd.DataFrame(), "line": pd.DataFrame()}
+    fit = {"n": len(x)}
+    for name, estimate in zip(("slope", "intercept", "r_squared"), found, strict=True):
+        fit |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    at = np.linspace(x.min(), x.max(), 60)
+    line = found.intercept.value + found.slope.value * at
+    residual = y - found.intercept.value - found.slope.value * x
+    spread = np.sqrt((residual**2).sum() / (len(x) - 2) * (1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()))
+    reach = stats.t.ppf(0.975, len(x) - 2) * spread
+    lines = {"x": at, "fit": line, "low": line - reach, "high": line + reach, "published": ETA_LINE[1] + ETA_LINE[0] * at}
+    return {"runs": table, "fit": pd.DataFrame([fit]), "line": pd.DataFrame(lines)}
 
 
 def scaling(runs: pd.DataFrame) -> pd.DataFrame:

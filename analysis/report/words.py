@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -96,9 +95,9 @@ def rows(table: pd.DataFrame) -> list[list[Cell]]:
     return [[cell(value) for value in values] for values in table.astype(object).itertuples(index=False, name=None)]
 
 
-def numeric(name: str, table: pd.DataFrame) -> bool:
-    """Whether a column holds numbers."""
-    return table[name].dtype.kind in "iuf"
+def numeric(table: pd.DataFrame) -> set[str]:
+    """The columns that hold numbers."""
+    return {str(name) for name in table.columns if table[name].dtype.kind in "iuf"}
 
 
 def paragraphs(text: str) -> list[str]:
@@ -109,8 +108,3 @@ def paragraphs(text: str) -> list[str]:
 def slug(text: str) -> str:
     """Lower-case words joined by dashes."""
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
-
-
-def joined(parts: Iterable[str]) -> str:
-    """Words with spaces between."""
-    return " ".join(parts)

@@ -151,6 +151,18 @@ def workspace(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def check(built: Path, out: Path) -> None:
+    """Refuse if a file that is not the report's is in the way of one that is.
+
+    Raises:
+        ConfigError: naming that file.
+    """
+    old = owned(out)
+    for name in sorted(digests(built)):
+        if name not in old and ((out / name).exists() or (out / name).is_symlink()):
+            raise ConfigError(f"out must not hold other files under the report's names, got {out / name}. Give another --out.")
+
+
 def publish(built: Path, out: Path) -> None:
     """Put a built report into its output folder, over files of an earlier report only.
 
@@ -160,10 +172,8 @@ def publish(built: Path, out: Path) -> None:
     Raises:
         ConfigError: if a file that is not the report's is in the way; nothing was changed then.
     """
+    check(built, out)
     old, new = owned(out), digests(built)
-    foreign = sorted(name for name in new if name not in old and ((out / name).exists() or (out / name).is_symlink()))
-    if foreign:
-        raise ConfigError(f"out must not hold other files under the report's names, got {out / foreign[0]}. Give another --out.")
     for name in ("data", "figures"):
         (out / name).mkdir(parents=True, exist_ok=True)
     _manifest(out, dict.fromkeys(old, "") | new)  # first: whatever happens next, these files are known to be ours
