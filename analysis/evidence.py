@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,12 @@ from grok.tracking import Store
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
 NO_STUDY = "of no study"
+
+
+@functools.cache
+def _registered() -> tuple[str, ...]:
+    """The registry's studies, in its order."""
+    return tuple(load_file(REGISTRY, prefix=""))
 
 
 class Evidence:
@@ -39,8 +46,7 @@ class Evidence:
     @cached_property
     def studies(self) -> tuple[str, ...]:
         """Names of the studies that runs are tagged with: those of the registry in its order, then others by name."""
-        there = queries.study_names(self._found)
-        known = list(load_file(REGISTRY, prefix=""))
+        there, known = queries.study_names(self._found), _registered()
         return tuple(sorted(there, key=lambda name: (known.index(name) if name in known else len(known), name)))
 
     def runs(self, study: str) -> pd.DataFrame:
@@ -106,5 +112,5 @@ class Evidence:
     @staticmethod
     def command(study: str) -> str:
         """The command that makes a study's runs."""
-        name = study if study in load_file(REGISTRY, prefix="") else study.replace("/", ".yaml:", 1)
+        name = study if study in _registered() else study.replace("/", ".yaml:", 1)
         return f"mlflow run . -e study -P study={name}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from analysis.claims import headline, meaning, repulsion, sweeps, windows
 from analysis.claims.model import CAVEAT, NOT_TESTABLE, REPRODUCED, Claim, Result
 from analysis.claims.sources import Absent, Sources
 from analysis.evidence import Evidence
 from grok.tracking import StoreError
 
-CLAIMS: tuple[Claim, ...] = ()
+CLAIMS: tuple[Claim, ...] = (
+    *headline.CLAIMS, *meaning.CLAIMS, *windows.CLAIMS, *repulsion.CLAIMS, *sweeps.CLAIMS,
+)  # fmt: skip
 """Every published statement. Add yours to the module of its kind, or here."""
 
 
