@@ -22,7 +22,10 @@ def parser() -> OneLineParser:
     """Where to, against what, of which studies."""
     out = OneLineParser(prog="python -m entry_points.analyze", description=__doc__)
     out.add_argument(
-        "--out", default="report", metavar="FOLDER", help="new, or one that analyze made; its files are replaced. Default report."
+        "--out",
+        default="report",
+        metavar="FOLDER",
+        help="new, or one that analyze made; its files are replaced. Default report.",
     )
     out.add_argument(
         "--baseline", default="none", metavar="RUN_OR_REPORT",

@@ -40,7 +40,9 @@ class FakeEvidence(Evidence):
     def runs(self, study: str) -> pd.DataFrame:
         if study not in self._runs:
             cells = [cell for cell in load_study(study).cells if self._keep(cell)] if study in self._names else []
-            self._runs[study] = pd.DataFrame([_row(cell) for cell in cells]) if cells else pd.DataFrame(columns=["run_id", "condition"])
+            self._runs[study] = (
+                pd.DataFrame([_row(cell) for cell in cells]) if cells else pd.DataFrame(columns=["run_id", "condition"])
+            )
         return self._runs[study]
 
     def _config(self, run_id: str) -> pd.Series:
@@ -63,7 +65,10 @@ class FakeEvidence(Evidence):
         for name, level in (("rate", 0.9), ("published_estimator", 0.89), ("theorem6", 1.0), ("null_rate", 0.54)):
             table[f"repulsion/{name}"] = np.where(at, np.clip(level + 0.02 * rng.standard_normal(len(t)), 0, 1), np.nan)
         table["repulsion/theorem6"] = np.where(at, 1.0, np.nan)
-        table["repulsion/null_low"], table["repulsion/null_high"] = table["repulsion/null_rate"] - 0.06, table["repulsion/null_rate"] + 0.06
+        table["repulsion/null_low"], table["repulsion/null_high"] = (
+            table["repulsion/null_rate"] - 0.06,
+            table["repulsion/null_rate"] + 0.06,
+        )
         return table
 
     def gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
@@ -112,4 +117,8 @@ def _row(cell: Cell) -> dict[str, Any]:
     }  # fmt: skip
     known = {name: getattr(config, name) for name in config.to_strings()}
     state = "diverged" if config.modulus == 127 and config.n_train > 8000 else "complete"
-    return {"run_id": config.hash.ljust(32, "0")[:32], "condition": cell.condition, "state": state, "config_hash": config.hash} | known | measured
+    return (
+        {"run_id": config.hash.ljust(32, "0")[:32], "condition": cell.condition, "state": state, "config_hash": config.hash}
+        | known
+        | measured
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, plai
 
 WIDTH = 6.4
 GRAY = "#808080"
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def headline(curves: pd.DataFrame, fires: pd.DataFrame) -> Figure:
@@ -57,18 +58,23 @@ def eigenvalues(curves: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(WIDTH, 1.0 + 2.1 * len(rows)))
         axes = figure.subplots(len(rows), len(columns), sharex="col", sharey=True, squeeze=False)
         for (i, condition), (j, activation) in ((r, c) for r in enumerate(rows) for c in enumerate(columns)):
-            ax, label = axes[i, j], f"{ACTIVATIONS[activation]}, {CONDITIONS[condition][0]}"
+            ax = axes[i, j]
             part = curves[(curves["condition"] == condition) & (curves["activation"] == activation)]
-            ax.set(title=label, yscale="log")
+            if part.empty:
+                ax.remove()
+                continue
+            ax.set(title=f"{ACTIVATIONS[activation]}, {CONDITIONS[condition][0]}", yscale="log", xlabel="epoch")
+            ax.set_ylabel(r"eigenvalues of $\Delta^T\!\Delta$")
+            ax.label_outer(remove_inner_ticks=False)
             for k in range(1, 6):
                 line = part[part["metric"] == f"delta_w/lambda_{k}"]
                 if len(line):
-                    _band(ax, line, COLOURS[k - 1], ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))[k - 1], f"$\\lambda_{k}$")
-        for ax in axes[-1]:
-            ax.set_xlabel("epoch")
-        for ax in axes[:, 0]:
-            ax.set_ylabel(r"eigenvalues of $\Delta^T\!\Delta$")
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
+                    _band(ax, line, COLOURS[k - 1], DASHES[k - 1], f"$\\lambda_{k}$")
+        for j in range(len(columns)):
+            lowest = [ax for ax in axes[:, j] if ax in figure.axes][-1]
+            lowest.set_xlabel("epoch")
+            lowest.tick_params(labelbottom=True)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
     return figure
 
 
@@ -126,7 +132,7 @@ def sign_match(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
     return figure
 
 
-def _known(values: pd.Series, names: dict[str, object] | dict[str, str]) -> list[str]:
+def _known(values: pd.Series, names: Mapping[str, object]) -> list[str]:
     """Those of `names` that occur, in the order of `names`."""
     there = set(values)
     return [name for name in names if name in there]

@@ -78,7 +78,12 @@ def activations(table: pd.DataFrame, columns: tuple[Column, ...]) -> Figure:
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH + 0.6, 1.0 + 0.3 * len(table)))
         ax = figure.subplots()
-        _grid(ax, table[[c.name for c in columns]].to_numpy(dtype=float), table[[c.text for c in columns]].to_numpy().tolist(), 7.5)
+        _grid(
+            ax,
+            table[[c.name for c in columns]].to_numpy(dtype=float),
+            [[text.replace(" [", "\n[") for text in row] for row in table[[c.text for c in columns]].to_numpy().tolist()],
+            7.5,
+        )
         ax.set_xticks(range(len(columns)), [column.label for column in columns], fontsize=7.5)
         ax.set_yticks(range(len(table)), [plain(str(name)) for name in table["activation"]])
         ax.xaxis.tick_top()
@@ -104,7 +109,9 @@ def surfaces(table: pd.DataFrame) -> Figure:
                 grid.columns, grid.index, grid.to_numpy(), vmin=-1, vmax=1, cmap="PuOr", shading="nearest", rasterized=True
             )
             for colour, width in (("#ffffff", 3.0), ("#000000", 1.2)):
-                ax.plot(*PUBLISHED_SETTING, marker="o", markersize=6, markerfacecolor="none", markeredgewidth=width, color=colour)
+                ax.plot(
+                    *PUBLISHED_SETTING, marker="o", markersize=6, markerfacecolor="none", markeredgewidth=width, color=colour
+                )
             ax.grid(False)
             ax.set_title(f"{ACTIVATIONS[activation]} against\n{CONTROLS[control]}", fontsize=8)
         for ax in axes[-1]:
@@ -124,7 +131,7 @@ def _grid(ax: Axes, values: np.ndarray, texts: list[list[str]], size: float = 8)
         ax.fill([j - 0.48, j + 0.48, j + 0.48, j - 0.48], [i - 0.46, i - 0.46, i + 0.46, i + 0.46], color=colours[i, j],
                 linewidth=0)  # fmt: skip
         known = bool(np.isfinite(values[i, j]))
-        ink = {} if not known else {"color": "#000000" if values[i, j] > 0.45 else "#ffffff"}
+        ink: dict[str, Any] = {} if not known else {"color": "#000000" if values[i, j] > 0.45 else "#ffffff"}
         ax.text(j, i, texts[i][j], ha="center", va="center", fontsize=size, **ink)
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     ax.grid(False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
@@ -25,9 +27,8 @@ def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame) -> Figure:
         fires: activation, condition, fire_epoch (NaN: never).
     """
     rows = list(zip(shares["activation"], shares["condition"], strict=True))
-    activations = shares["activation"].tolist()
-    at = {row: number + 0.6 * sum(a != b for a, b in zip(activations[:number], activations[1 : number + 1], strict=True))
-          for number, row in enumerate(rows)}  # fmt: skip
+    steps = [0.0, *(1.0 if above == below else 1.6 for (above, _), (below, _) in pairwise(rows))]
+    at = dict(zip(rows, np.cumsum(steps).tolist(), strict=True))
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 1.2 + 0.34 * max(at.values())))
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.35))
@@ -36,7 +37,9 @@ def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame) -> Figure:
             _, colour, _, marker = CONDITIONS[row["condition"]]
             left.plot([row["low"], row["high"]], [y, y], color=colour)
             left.plot([row["share"]], [y], color=colour, marker=marker, markersize=6, linestyle="")
-            left.annotate(f"{row['fired']}/{row['runs']}", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+            left.annotate(
+                f"{row['fired']}/{row['runs']}", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8
+            )
             mine = (fires["activation"] == row["activation"]) & (fires["condition"] == row["condition"])
             epochs = fires.loc[mine, "fire_epoch"].dropna().to_numpy()
             right.plot(epochs, y + _spread(len(epochs)), linestyle="", marker=marker, markersize=4.5, color=colour, alpha=0.75)
@@ -118,7 +121,7 @@ def precision(table: pd.DataFrame) -> Figure:
         table: condition, window, method, share, low, high, gap, gap_q1, gap_q3.
     """
     found = list(dict.fromkeys(table["method"]))
-    methods, sizes = sorted(found, key=lambda name: [*METHODS, *found].index(name)), sorted(table["window"].unique())
+    methods, sizes = sorted(found, key=[*METHODS, *found].index), sorted(table["window"].unique())
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 1.6 + 0.42 * len(methods)))
         axes = figure.subplots(2, len(sizes), sharey=True, sharex="row", squeeze=False)
@@ -128,7 +131,8 @@ def precision(table: pd.DataFrame) -> Figure:
             ax = axes[row, column]
             for shift, condition in ((-0.15, "grok"), (0.15, "eta0")):
                 label, colour, _, marker = CONDITIONS[condition]
-                part = table[(table["condition"] == condition) & (table["window"] == window)].set_index("method").reindex(methods)
+                mine = table[(table["condition"] == condition) & (table["window"] == window)]
+                part = mine.set_index("method").reindex(methods)
                 ax.errorbar(
                     part[name], np.arange(len(methods)) + shift, xerr=_bars(part, name, low, high), linestyle="", color=colour,
                     marker=marker, markersize=4.5, capsize=2, label=label,
@@ -146,7 +150,7 @@ def precision(table: pd.DataFrame) -> Figure:
 
 def _bars(table: pd.DataFrame, name: str, low: str, high: str) -> np.ndarray:
     """(2, n) distances of an interval's ends, as errorbar wants them."""
-    return np.clip(np.array([table[name] - table[low], table[high] - table[name]]), 0, None)
+    return np.asarray(np.clip(np.array([table[name] - table[low], table[high] - table[name]]), 0, None))
 
 
 def _spread(count: int) -> np.ndarray:

@@ -96,7 +96,9 @@ def read_baseline(store: Store, name: str) -> dict[str, Any]:
     if path.is_dir():
         path = path / "claims.json"
         if not path.is_file():
-            raise ConfigError(f"baseline must be a folder with claims.json, got {name}. Make it: python -m entry_points.analyze.")
+            raise ConfigError(
+                f"baseline must be a folder with claims.json, got {name}. Make it: python -m entry_points.analyze."
+            )
     if path.is_file():
         return _parse(path, name)
     if not name.isalnum():
@@ -120,7 +122,9 @@ def _parse(path: Path, name: str) -> dict[str, Any]:
                 raise TypeError("a claim without id, statement, verdict or measured")
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"baseline must have a claims.json of format {FORMAT}, got {name} ({reason}). Make it anew.") from error
+        raise ConfigError(
+            f"baseline must have a claims.json of format {FORMAT}, got {name} ({reason}). Make it anew."
+        ) from error
     return dict(found)
 
 

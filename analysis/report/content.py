@@ -18,11 +18,17 @@ from grok.studies import REGISTRY, load_file
 
 @dataclass(frozen=True)
 class StudyRow:
-    """A study in the report: its name, how many finished runs it has and how many are left out, its command if it has one."""
+    """A study in the report.
+
+    Attributes:
+        name: as its runs are tagged. sentence: what it asks. runs: finished ones. cells: of its grid; 0 if it is not of the
+            registry. left_out: runs that are not counted. command: that makes the runs; empty if it is not of the registry.
+    """
 
     name: str
     sentence: str
     runs: int
+    cells: int
     left_out: int
     command: str
 
@@ -73,8 +79,8 @@ def gather(
     shown = {panel.id for panel in chosen}
     found = tuple(e for e in errata(evidence) if not wanted or any(f"study={name}" in e.command.split() for name in wanted)
                   or (e.figure in shown))  # fmt: skip
-    names = [name for name in dict.fromkeys((*load_file(REGISTRY, prefix=""), *evidence.studies)) if not wanted or name in wanted]
     registry = load_file(REGISTRY, prefix="")
+    names = [name for name in dict.fromkeys((*registry, *evidence.studies)) if not wanted or name in wanted]
     left_out = evidence.left_out
     if wanted:
         left_out = left_out[left_out["study"].isin(wanted)]
@@ -84,10 +90,11 @@ def gather(
     for name in names:
         runs = evidence.runs(name)
         ids |= dict.fromkeys(runs["run_id"])
-        known = registry.get(name)
+        known, out = registry.get(name), int((left_out["study"] == name).sum())
         rows.append(
-            StudyRow(name, known.sentence if known else "", len(runs), int((left_out["study"] == name).sum()),
-                     evidence.command(name) if known else "")
-        )  # fmt: skip
+            StudyRow(name, known.sentence, len(runs), len(known.cells), out, evidence.command(name))
+            if known
+            else StudyRow(name, "", len(runs), 0, out, "")
+        )
     comparison = None if baseline is None else compare(baseline, results, baseline_name, only)
     return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison)

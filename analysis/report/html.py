@@ -24,7 +24,7 @@ class Shown:
     """A figure as the templates see it.
 
     Attributes:
-        panel: its definition. run_ids, commands, missing: as in `Drawn`.
+        panel: its definition. run_ids, commands, missing, partial: as in `Drawn`.
         svg: the drawing, empty if there is none. files: relative paths of its data and its picture, data first.
     """
 
@@ -32,6 +32,7 @@ class Shown:
     run_ids: tuple[str, ...]
     commands: tuple[str, ...]
     missing: tuple[str, ...]
+    partial: tuple[str, ...]
     svg: Markup
     files: tuple[str, ...]
 
@@ -43,7 +44,7 @@ def shown(drawn: Drawn, svg: str, files: Sequence[str]) -> Shown:
         drawn: the panel held against a store. svg: of `figures.inline_svg`, trusted; empty if not drawn.
         files: relative to the report's folder.
     """
-    return Shown(drawn.panel, drawn.run_ids, drawn.commands, drawn.missing, Markup(svg), tuple(files))  # noqa: S704
+    return Shown(drawn.panel, drawn.run_ids, drawn.commands, drawn.missing, drawn.partial, Markup(svg), tuple(files))  # noqa: S704
 
 
 def context(content: Content, figures: Sequence[Shown]) -> dict[str, object]:

@@ -57,13 +57,12 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
     Args:
         content: of the report. figures: in order.
     """
-    environment = Environment(  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's  # noqa: S701
+    environment = Environment(  # noqa: S701  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's
         loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {
-        "estimate": words.estimate, "paragraphs": words.paragraphs, "code": code, "ids": ids, "table": table
-    }
+    own = {"estimate": words.estimate, "paragraphs": words.paragraphs, "code": code, "ids": ids, "table": table}
+    environment.filters |= own
     return environment.get_template("report.md.j2").render(context(content, figures))
 
 

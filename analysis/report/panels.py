@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.evidence import Evidence
 from analysis.report import tables
+from grok.studies import load_study
 
 Tables = Mapping[str, pd.DataFrame]
 SENSITIVITY = "sensitivity"
@@ -45,6 +46,7 @@ class Drawn:
         panel: its definition. tables: by name; empty if it is not drawn.
         figure: None if it is not drawn. run_ids: of the runs in its studies.
         commands: that make its data, of the studies that have runs. missing: commands of those that have none.
+        partial: `relu: 4 of 30 runs` for each study that is not all there.
     """
 
     panel: Panel
@@ -53,6 +55,7 @@ class Drawn:
     run_ids: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
 
 
 def evaluate(panel: Panel, evidence: Evidence) -> Drawn:
@@ -62,8 +65,18 @@ def evaluate(panel: Panel, evidence: Evidence) -> Drawn:
     prepared = panel.prepare(evidence) if there else {}
     if not there or any(table.empty for table in prepared.values()):
         return Drawn(panel, missing=tuple(_command(evidence, study) for study in panel.studies))
-    ids = dict.fromkeys(run_id for ids in there.values() for run_id in ids)
-    return Drawn(panel, prepared, panel.draw(prepared), tuple(ids), tuple(_command(evidence, s) for s in there), missing)
+    used = dict.fromkeys(run_id for ids in there.values() for run_id in ids)
+    counts = {study: _grid_runs(evidence, study) for study in there if study != SENSITIVITY}
+    partial = tuple(f"{study}: {have} of {grid} runs" for study, (have, grid) in counts.items() if have < grid)
+    commands = tuple(_command(evidence, study) for study in there)
+    return Drawn(panel, prepared, panel.draw(prepared), tuple(used), commands, missing, partial)
+
+
+def _grid_runs(evidence: Evidence, study: str) -> tuple[int, int]:
+    """How many cells of a registry study's grid have a finished run, and how many cells there are."""
+    hashes = {cell.config.hash for cell in load_study(study).cells}
+    runs = evidence.runs(study)
+    return len(hashes & set(runs["config_hash"])) if len(runs) else 0, len(hashes)
 
 
 def _run_ids(evidence: Evidence, study: str) -> list[str]:
@@ -126,8 +139,7 @@ def _detector(evidence: Evidence) -> Tables:
 
 
 def _windows(evidence: Evidence) -> Tables:
-    study = "headline" if len(evidence.runs("headline")) else "windows"
-    runs = tables.of_condition(evidence.runs(study), tables.PRINTED_CONDITIONS, ["square"])
+    runs = tables.of_condition(evidence.runs("headline"), tables.PRINTED_CONDITIONS, ["square"])
     if runs.empty:
         return {"shares": runs}
     measured = tables.by_window(evidence, runs, tables.WINDOWS)
@@ -192,8 +204,8 @@ def _draw_activations(prepared: Tables) -> Any:
 PANELS: tuple[Panel, ...] = (
     Panel(
         "headline", "Test accuracy and spectral gap",
-        "Square activation, M = 71, w = 20. Lines: median over seeds; bands: quartiles. Each tick at the top edge is the epoch at "
-        "which the slope detector fires in one run; λ are eigenvalues of the Gram of the last 20 weight updates.",
+        "Square activation, M = 71, w = 20. Lines: median over seeds; bands: quartiles. Each tick at the top edge is "
+        "the epoch at which the slope detector fires in one run; λ are eigenvalues of the Gram of the last 20 weight updates.",
         ("headline",), _headline, lambda t: _drawer("headline")(t["curves"], t["fires"]),
     ),
     Panel(
@@ -203,9 +215,9 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "repulsion", "Repulsion rate and its null",
-        "How often the inverse's entry of a pair has the sign opposite to its cosine, on the 200 most similar pairs of features. "
-        "Points: median over seeds; bars: quartiles. The thin line is the same rate on random pairs, its band the range of all "
-        "draws in all runs.",
+        "How often the inverse's entry of a pair has the sign opposite to its cosine, on the 200 most similar pairs of "
+        "features. Points: median over seeds; bars: quartiles. The thin line is the same rate on random pairs, its "
+        "band the range of all draws in all runs.",
         ("headline", "relu"), _repulsion, lambda t: _drawer("repulsion")(t["points"]),
     ),
     Panel(
@@ -216,28 +228,29 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "detector", "Where the detector fires",
-        "Left: share of runs that fire, with its 95 % Clopper–Pearson interval. Right: the fire epoch of each run. Random labels "
-        "and too few pairs keep weight decay on, and do not generalise.",
+        "Left: share of runs that fire, with its 95 % Clopper–Pearson interval. Right: the fire epoch of each run. "
+        "Random labels and too few pairs keep weight decay on, and do not generalise.",
         ("headline", "relu", "controls"), _detector, lambda t: _drawer("detector_controls")(t["shares"], t["fires"]),
     ),
     Panel(
         "windows", "Window sensitivity",
-        "Square activation; every window is read from the bands of the same runs, without retraining. Top: share that fires, with "
-        "its 95 % Clopper–Pearson interval. Middle: the fire epoch of each run. Bottom: late λ₂/λ₃ (median over epochs 200 to "
-        "400), median and quartiles over seeds; crosses are the printed values of seeds 0 to 2.",
-        ("headline", "windows"), _windows, lambda t: _drawer("windows")(t["shares"], t["runs"], t["published"]),
+        "Square activation; every window is read from the bands of the same runs, without retraining. Top: share that "
+        "fires, with its 95 % Clopper–Pearson interval. Middle: the fire epoch of each run. Bottom: late λ₂/λ₃ (median "
+        "over epochs 200 to 400), median and quartiles over seeds; crosses are the printed values of seeds 0 to 2.",
+        ("headline",), _windows, lambda t: _drawer("windows")(t["shares"], t["runs"], t["published"]),
     ),
     Panel(
         "precision", "Precision of the spectrum",
-        f"The same updates through each spectrum method; square activation, seeds 0 to {tables.PRECISION_SEEDS - 1}. Shares with "
+        f"The same updates through each spectrum method; square activation, seeds 0 to {tables.PRECISION_SEEDS - 1}. "
+        f"Shares with "
         "their 95 % Clopper–Pearson intervals; late λ₂/λ₃ as median and quartiles over seeds.",
         ("svd",), _precision, lambda t: _drawer("precision")(t["shares"]),
     ),
     Panel(
         "sensitivity", "Sensitivity surfaces",
-        "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the slope detector "
-        "by window and threshold, with the published lag and first epoch; the circle is the published setting. The 95 % intervals "
-        "are in the data.",
+        "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the "
+        "slope detector by window and threshold, with the published lag and first epoch; the circle is the published "
+        "setting. The 95 % intervals are in the data.",
         (SENSITIVITY,), _sensitivity, lambda t: _drawer("surfaces")(t["surface"]),
     ),
     Panel(
@@ -248,14 +261,14 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "scaling", "Modulus and share of training pairs",
-        "Per cell: runs that reach a test accuracy of 0.99, and medians over the runs that have the epoch; – where none has. Lead: "
-        "epochs from ρ ≥ 0.075 to test accuracy ≥ 0.5. The intervals are in the data.",
+        "Per cell: runs that reach a test accuracy of 0.99, and medians over the runs that have the epoch; – where "
+        "none has. Lead: epochs from ρ ≥ 0.075 to test accuracy ≥ 0.5. The intervals are in the data.",
         ("scaling",), _scaling, lambda t: _drawer("scaling")(t["cells"]),
     ),
     Panel(
         "activations", "Activations",
-        "Runs that generalise and runs that fire, with weight decay and without; medians with quartiles of the epochs with weight "
-        "decay; the ratio of median late gaps, with weight decay over without, and its 95 % interval.",
+        "Runs that generalise and runs that fire, with weight decay and without; medians with quartiles of the epochs "
+        "with weight decay; the ratio of median late gaps, with weight decay over without, and its 95 % interval.",
         ("activations",), _activations, _draw_activations,
     ),
 )  # fmt: skip

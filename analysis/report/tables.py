@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-
 from scipy import stats
 
+from analysis.claims.repulsion import RELU_0, SEED_0
+from analysis.claims.windows import TABLE
 from analysis.evidence import Evidence
 from analysis.statistics import clopper_pearson, ratio_of_medians, regression
 from grok.detectors import fire_epoch
@@ -18,13 +19,6 @@ WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
 """Of the window figure; ours, from the smallest with a λ₃ to the longest that a band holds by default."""
 PRECISION_WINDOWS = (5, 10, 20)
 PRECISION_SEEDS = 5
-SIGN_MATCH = {
-    "square": {50: 0.83, 100: 0.91, 175: 0.975, 250: 0.975, 300: 0.995},
-    "relu": {100: 0.91, 300: 0.995, 500: 1.0},
-}
-"""Printed sign match by epoch, seed 0 (Xu, Theorem 6 tables)."""
-WINDOW_GAPS = {"grok": {5: 408, 10: 64, 20: 285, 30: 140}, "eta0": {5: 8.0, 10: 2.3, 20: 1.3, 30: 1.2}}
-"""Printed late gap by window, seeds 0 to 2 (Xu, window table)."""
 ETA_LINE = (0.80, -75.0)
 """Printed slope and intercept of t_ρ on t_test (Xu, η table)."""
 PRINTED_CONDITIONS = ("grok", "eta0")
@@ -122,13 +116,14 @@ def repulsion(evidence: Evidence, runs: pd.DataFrame) -> pd.DataFrame:
 
 def published_sign_match() -> pd.DataFrame:
     """The printed sign-match rows: activation, epoch, value."""
-    rows = [(activation, epoch, value) for activation, row in SIGN_MATCH.items() for epoch, value in row.items()]
+    rows = [(name, epoch, float(text)) for name, row in (("square", SEED_0), ("relu", RELU_0)) for epoch, text in row.items()]
     return pd.DataFrame(rows, columns=["activation", "epoch", "value"])
 
 
 def published_windows() -> pd.DataFrame:
     """The printed late gaps: condition, window, gap."""
-    rows = [(condition, window, gap) for condition, row in WINDOW_GAPS.items() for window, gap in row.items()]
+    rows = [("grok", window, float(gap)) for window, (_, _, gap, _) in TABLE.items()]
+    rows += [("eta0", window, float(gap)) for window, (_, _, _, gap) in TABLE.items()]
     return pd.DataFrame(rows, columns=["condition", "window", "gap"])
 
 
@@ -138,7 +133,7 @@ def by_window(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) ->
     Returns:
         run_id, condition, seed, method, window, fired, fire_epoch (NaN: never), late_gap_23.
     """
-    return by_method(evidence, runs.assign(spectrum_methods=[("gram",)] * len(runs)), windows)
+    return by_method(evidence, runs.assign(spectrum_methods=pd.Series([("gram",)] * len(runs), index=runs.index)), windows)
 
 
 def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) -> pd.DataFrame:
@@ -189,7 +184,7 @@ def eta(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found = regression(x, y)
     if np.isnan(found.slope.value):
         return {"runs": table, "fit": pd.DataFrame(), "line": pd.DataFrame()}
-    fit = {"n": len(x)}
+    fit: dict[str, float] = {"n": len(x)}
     for name, estimate in zip(("slope", "intercept", "r_squared"), found, strict=True):
         fit |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     at = np.linspace(x.min(), x.max(), 60)
@@ -234,12 +229,12 @@ def activations(runs: pd.DataFrame) -> pd.DataFrame:
         for name, part in parts.items():
             happened = {"generalised": metric(part, "test_50_epoch").notna(), "fired": metric(part, "fired").fillna(0) > 0}
             for event, seen in happened.items():
-                estimate = clopper_pearson(int(seen.sum()), len(part))
-                row |= {f"{name}_{event}_share": estimate.value, f"{name}_{event}_low": estimate.low,
-                        f"{name}_{event}_high": estimate.high, f"{name}_{event}_text": f"{int(seen.sum())}/{len(part)}"}  # fmt: skip
+                share, key = clopper_pearson(int(seen.sum()), len(part)), f"{name}_{event}"
+                row |= {f"{key}_share": share.value, f"{key}_low": share.low, f"{key}_high": share.high}
+                row[f"{key}_text"] = f"{int(seen.sum())}/{len(part)}"
         for key, label in (("test_50_epoch", "test_50"), ("fire_epoch", "fire")):
             found = quartiles(metric(parts["grok"], key), label)
-            row |= found | {f"{label}_text": _spread(*found.values())}
+            row |= {**found, f"{label}_text": _spread(found[label], found[f"{label}_q1"], found[f"{label}_q3"])}
         late = [metric(parts[name], "late_gap_23").dropna().to_numpy() for name in PRINTED_CONDITIONS]
         ratio = ratio_of_medians(*late)
         row |= {"separation": ratio.value, "separation_low": ratio.low, "separation_high": ratio.high}
@@ -250,4 +245,4 @@ def activations(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _spread(value: float, low: float, high: float, form: str = ".0f") -> str:
     """`median [low, high]`, or a dash."""
-    return f"{value:{form}}\n[{low:{form}}, {high:{form}}]" if np.isfinite(value) else "–"
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]" if np.isfinite(value) else "–"

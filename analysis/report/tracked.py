@@ -27,7 +27,9 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
     tags |= {f"analyze.{name}": value for name, value in settings.items()}
     run = store.create("dissociation report", tags)
     try:
-        run.log_points((0, f"claims/{words.slug(verdict).replace('-', '_')}", number) for verdict, number in content.verdicts.items())
+        run.log_points(
+            (0, f"claims/{words.slug(verdict).replace('-', '_')}", number) for verdict, number in content.verdicts.items()
+        )
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             run.put_file(path, path.parent.relative_to(folder).as_posix())
     except BaseException as error:

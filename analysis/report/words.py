@@ -16,11 +16,11 @@ TITLE = "The dissociation report"
 METHOD = (
     "λ₁ … λ₅ are the largest eigenvalues of the Gram ΔᵀΔ of the last w weight updates. The paper prints them as σ; singular "
     "values of Δ are their square roots. η is the weight decay.",
-    "Brackets in the claims are 95 % intervals unless a claim says otherwise: Clopper–Pearson for counts, bootstrap or exact for "
-    "medians and ratios. Bands and bars in figures over epochs are quartiles over seeds. Rates over pairs of features are reported "
-    "over seeds, since pairs of one network are not independent.",
-    "“Not testable yet” says that the store lacks the runs; the command beside the claim makes them. A run counts once, the newest "
-    "finished one of its config; others are left out, with the reason.",
+    "Brackets in the claims are 95 % intervals unless a claim says otherwise: Clopper–Pearson for counts, bootstrap or "
+    "exact for medians and ratios. Bands and bars in figures over epochs are quartiles over seeds. Rates over pairs of "
+    "features are reported over seeds, since pairs of one network are not independent.",
+    "“Not testable yet” says that the store lacks the runs; the command beside the claim makes them. A run counts "
+    "once, the newest finished one of its config; others are left out, with the reason.",
     "The same store gives the same report, byte for byte.",
 )
 
@@ -39,7 +39,8 @@ def count(number: int, noun: str) -> str:
 
 def lead(content: Content) -> str:
     """The report's first sentence."""
-    text = f"{count(len(content.results), 'published statement')}, held against {count(content.runs, 'finished run')} of this store."
+    claims, runs = count(len(content.results), "published statement"), count(content.runs, "finished run")
+    text = f"{claims}, held against {runs} of this store."
     out = content.left_out["run_id"].nunique()
     return text + (f" {count(out, 'run')} {'is' if out == 1 else 'are'} left out, each with a reason below." if out else "")
 
@@ -47,7 +48,7 @@ def lead(content: Content) -> str:
 def runs_line(content: Content) -> str:
     """How many runs are read, and from how many studies."""
     there = sum(study.runs > 0 for study in content.studies)
-    return f"{count(content.runs, 'finished run')} in {there} of {count(len(content.studies), 'known study').replace('studys', 'studies')}; a run may serve several."  # noqa: E501
+    return f"{count(content.runs, 'finished run')} in {there} of {len(content.studies)} studies; a run may serve several."
 
 
 def change_line(comparison: Comparison | None) -> str:
@@ -83,9 +84,9 @@ def cell(value: Any) -> Cell:
         return Cell("yes" if value else "no", False)
     if value is None or value is pd.NA:
         return Cell("–", False)
-    if isinstance(value, int) or hasattr(value, "dtype") and value.dtype.kind in "iu":
+    if isinstance(value, int) or (hasattr(value, "dtype") and value.dtype.kind in "iu"):
         return Cell(str(int(value)), True)
-    if isinstance(value, float) or hasattr(value, "dtype") and value.dtype.kind == "f":
+    if isinstance(value, float) or (hasattr(value, "dtype") and value.dtype.kind == "f"):
         return Cell(number(float(value)), True)
     return Cell(str(value), False)
 

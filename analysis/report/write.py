@@ -144,7 +144,9 @@ def workspace(out: Path) -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=".report-", dir=parent))
     except OSError as error:
-        raise ConfigError(f"out must be in a folder that can be written, got {out} ({error.strerror}). Name another.") from error
+        raise ConfigError(
+            f"out must be in a folder that can be written, got {out} ({error.strerror}). Name another."
+        ) from error
     try:
         yield folder
     finally:
