@@ -16,7 +16,7 @@ import pandas as pd
 
 from grok import checkpoint
 from grok.checkpoint import CheckpointError
-from grok.tracking import Run, Store, StoreError, TrackedRun
+from grok.tracking import Store, StoredRun, StoreError, TrackedRun
 
 BAND, FACTORS, HISTORY = "delta_w/band.npz", "delta_w/factors.npz", "history.parquet"
 KEPT = 512
@@ -34,7 +34,7 @@ class RunFiles:
         workers: threads of `load`.
     """
 
-    def __init__(self, store: Store, runs: Iterable[Run] = (), workers: int = WORKERS) -> None:
+    def __init__(self, store: Store, runs: Iterable[StoredRun] = (), workers: int = WORKERS) -> None:
         self.store, self.workers = store, workers
         self._places = {run.info.run_id: run.info.artifact_uri for run in runs}
         self.history: Callable[[str], pd.DataFrame] = functools.lru_cache(2 * KEPT)(self._history)

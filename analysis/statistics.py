@@ -1,6 +1,7 @@
-"""Intervals and tests for few seeds: arrays in, `Estimate` or a p-value out. Seeded, so that the same data gives the same bytes.
+"""Intervals and tests for few seeds: arrays in, `Estimate` or a p-value out.
 
-A value that never came (a detector that did not fire) is NaN and is left out of medians; n says how many were left.
+Seeded: the same data gives the same bytes. A value that never came (a detector that did not fire) is NaN and is left out of
+medians; n says how many were left.
 """
 
 from __future__ import annotations
@@ -77,9 +78,8 @@ def quantile_interval(values: np.ndarray, p: float, level: float = LEVEL) -> Est
     if len(x) == 0:
         return UNKNOWN
     ends = stats.quantile_test(x, p=p).confidence_interval(level)
-    low, high = (
-        float(end) if math.isfinite(end) else float(limit) for end, limit in zip(ends, (x.min(), x.max()), strict=True)
-    )
+    limits = zip(ends, (x.min(), x.max()), strict=True)
+    low, high = (float(end if math.isfinite(end) else limit) for end, limit in limits)
     return Estimate(float(np.quantile(x, p)), low, high, len(x))
 
 
