@@ -57,8 +57,8 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
     Args:
         content: of the report. figures: in order.
     """
-    environment = Environment(  # noqa: S701  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined,
+    environment = Environment(  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's
+        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined,  # noqa: S701
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     own = {"estimate": words.estimate, "paragraphs": words.paragraphs, "code": code, "ids": ids, "table": table}

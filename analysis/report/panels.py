@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,13 @@ def evaluate(panel: Panel, evidence: Evidence) -> Drawn:
 
 def _grid_runs(evidence: Evidence, study: str) -> tuple[int, int]:
     """How many cells of a registry study's grid have a finished run, and how many cells there are."""
-    hashes = {cell.config.hash for cell in load_study(study).cells}
-    runs = evidence.runs(study)
+    hashes, runs = _grid(study), evidence.runs(study)
     return len(hashes & set(runs["config_hash"])) if len(runs) else 0, len(hashes)
+
+
+@cache
+def _grid(study: str) -> frozenset[str]:
+    return frozenset(cell.config.hash for cell in load_study(study).cells)
 
 
 def _run_ids(evidence: Evidence, study: str) -> list[str]:

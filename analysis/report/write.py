@@ -41,8 +41,9 @@ def build(content: Content, folder: Path) -> None:
         for part, table in drawn.tables.items():
             files.append(_csv(table, folder, f"{name}-{part}"))
         if drawn.figure is not None:
-            svg = inline_svg(drawn.figure, f"fig-{name}", drawn.panel.title)
-            files += [path.relative_to(folder).as_posix() for path in save(drawn.figure, folder / "figures", name)]
+            paths = save(drawn.figure, folder / "figures", name)
+            svg = inline_svg(paths[0], drawn.panel.title)
+            files += [path.relative_to(folder).as_posix() for path in paths]
         figures.append(html.shown(drawn, svg, files))
     for erratum in content.errata:
         if len(erratum.table):
