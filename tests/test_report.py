@@ -207,9 +207,10 @@ def test_a_run_named_script_stays_text(page: Page, home: dict[str, Any]) -> None
 
 
 def test_the_same_store_gives_the_same_bytes_and_the_run_that_is_there(
-    analyze: Any, home: dict[str, Any], tmp_path: Path
+    home: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = analyze("--out", str(tmp_path / "second"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", home["store"].uri)
+    answer = call("--out", str(tmp_path / "second"))
     assert files(tmp_path / "second") == files(home["first"])
     assert (answer.words["run"], answer.words["reused"]) == (home["answer"].words["run"], "yes")
 

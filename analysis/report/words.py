@@ -68,8 +68,7 @@ def number(value: float) -> str:
     """Four significant digits; a dash where nothing is known."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    text = f"{value:.4g}"
-    return text if "e" in text or abs(value) < 1e4 else f"{value:.0f}"
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 def estimate(value: Estimate) -> str:
