@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -201,8 +201,3 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Ru
             if (rows, updates) != ((config.epochs or 0) + 1, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken
-
-
-def config_of(row: Mapping[str, Any]) -> RunConfig:
-    """The config of a row of `Runs.table`."""
-    return RunConfig(**{name: row[name] for name in RunConfig().to_strings()})

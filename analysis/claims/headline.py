@@ -206,7 +206,7 @@ CLAIMS = (
         "The late gaps of the two conditions are 229 times apart.",
         "229×",
         "ratio of the two medians over seeds",
-        rules.RATIO,
+        rules.RATIO + " " + rules.MEDIAN,
         _separation,
     ),
     _claim(
