@@ -96,8 +96,9 @@ def repulsion(points: pd.DataFrame) -> Figure:
                 ax.fill_between(line["epoch"], line["null_low"], line["null_high"], color=colour, alpha=0.15, linewidth=0)
                 ax.plot(line["epoch"], line["null_rate"], color=colour, linestyle=dash, linewidth=0.8)
                 _points(ax, line, "rate", colour, dash, marker, f"{label}: top pairs")
-            ax.set(title=ACTIVATIONS[activation], xlabel="epoch", ylim=(None, 1.03))
+            ax.set(title=ACTIVATIONS[activation], xlabel="epoch")
         axes[0].set_ylabel("repulsion rate")
+        axes[0].set_ylim(top=1.03)  # shared, and after all is drawn
         handles = [*axes[0].get_legend_handles_labels()[0], Patch(color=GRAY, alpha=0.3, linewidth=0, label="random pairs")]
         figure.legend(handles=handles, loc="outside upper left", ncols=3)
     return figure
@@ -126,8 +127,9 @@ def sign_match(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
                 _points(ax, part, name, colour, dash, marker, label)
             row = published[published["activation"] == activation]
             ax.plot(row["epoch"], row["value"], linestyle="", marker="x", markersize=7, color=COLOURS[3], label="printed")
-            ax.set(title=ACTIVATIONS[activation], xlabel="epoch", ylim=(None, 1.03))
+            ax.set(title=ACTIVATIONS[activation], xlabel="epoch")
         axes[0].set_ylabel("share of top pairs")
+        axes[0].set_ylim(top=1.03)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
 
