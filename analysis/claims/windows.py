@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -95,6 +96,10 @@ def cells(
     methods: Sequence[str], thresholds: Sequence[float] = THRESHOLDS,
 ) -> Iterator[Cell]:  # fmt: skip
     """The rebuttal's grid on some runs, each spectrum computed once for all thresholds."""
+    if set(methods) != {"gram"}:  # run by run, so that each file of factors is read once for all methods
+        for run in pd.concat((square, relu, control)).to_dict("records"):
+            for method, window in itertools.product(METHODS, windows):
+                sources.evidence.gap(run["run_id"], window=window, method=method, seed=run["seed"])
     for method in methods:
         for window in windows:
             gaps = [
