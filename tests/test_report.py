@@ -16,11 +16,14 @@ from urllib.parse import unquote
 
 import pytest
 
+from analysis.report import panels
 from grok import runner, tracking
 from grok.tracking import TrackedRun
 from tests.conftest import OUTSIDE, TINY, Answer
 
 EVIL = "<script>alert(1)</script>"
+SLOW = ("eigenvalues", "repulsion", "windows")
+"""Figures of the same study as others, left out here; test_report_parts.py draws every one."""
 LINK = "[x](https://example.com) ![y](https://example.com/y.png) |**b**|"
 
 
@@ -30,6 +33,7 @@ def home(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("report-store")
     shutil.copy(template_store, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id not in SLOW])
         for name in OUTSIDE:
             patch.delenv(name, raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -79,8 +83,6 @@ def call(*arguments: str) -> Answer:
 @pytest.fixture
 def analyze(home: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """`analyze(*arguments)` on the module's store, with one figure only, to be quick."""
-    from analysis.report import panels
-
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home["store"].uri)
     monkeypatch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id == "detector"])
     return call
@@ -210,6 +212,7 @@ def test_the_same_store_gives_the_same_bytes_and_the_run_that_is_there(
     home: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home["store"].uri)
+    monkeypatch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id not in SLOW])
     answer = call("--out", str(tmp_path / "second"))
     assert files(tmp_path / "second") == files(home["first"])
     assert (answer.words["run"], answer.words["reused"]) == (home["answer"].words["run"], "yes")
