@@ -108,6 +108,14 @@ class RunFiles:
         """
         return self._open(run_id, path, lambda local: json.loads(local.read_text(encoding="utf-8")))
 
+    def csv(self, run_id: str, path: str) -> pd.DataFrame:
+        """A CSV artifact.
+
+        Raises:
+            StoreError: if the run has none or it is not whole.
+        """
+        return self._open(run_id, path, pd.read_csv)
+
 
 def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:
     """`read` of each run id, in threads, by run id in the order given."""

@@ -180,15 +180,20 @@ def adopted_run_id() -> str | None:
     return os.environ.get("MLFLOW_RUN_ID")
 
 
-def open_store() -> Store:
+def open_store(existing: str = "") -> Store:
     """Open the store that `MLFLOW_TRACKING_URI` names, or the project's own, and its experiment.
 
     The experiment is that of `MLFLOW_RUN_ID`, `MLFLOW_EXPERIMENT_ID` or `MLFLOW_EXPERIMENT_NAME`, else MLflow's Default.
+
+    Args:
+        existing: for who only reads: nothing is made, neither a database nor an experiment; what to do if there is no database.
 
     Raises:
         StoreError: if the store cannot be reached or written; nothing was created then.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlflow.db'}"
+    if existing and uri.startswith("sqlite:///") and not (_sqlite_path(uri).is_file() and _sqlite_path(uri).stat().st_size):
+        raise StoreError(f"store must hold runs, got no database at {uri}. {existing}.")
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
     elif uri.startswith("sqlite:///"):
@@ -196,7 +201,7 @@ def open_store() -> Store:
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        return Store(client, uri, _experiment(client, uri))
+        return Store(client, uri, "" if existing else _experiment(client, uri))
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line

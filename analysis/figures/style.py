@@ -9,10 +9,14 @@ from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
+INK = "#1b1f23"
+"""Of text and axes; a page puts its own text colour in its place."""
 STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "axes.titlesize": 9, "axes.titlelocation": "left", "legend.frameon": False, "legend.fontsize": 8, "savefig.dpi": 160,
     "figure.constrained_layout.use": True, "lines.linewidth": 1.4,
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "svg.hashsalt": "grok-registry", "pdf.fonttype": 42,
 }  # fmt: skip
 
 
@@ -26,3 +30,24 @@ def titled(title: str, height: float) -> Figure:
 def legend(ax: Axes, columns: int) -> None:
     """A legend above the axes, where it covers no line."""
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.0, handlelength=1.4)
+
+
+CONDITIONS = {
+    "grok": ("weight decay", COLOURS[0], "-", "o"),
+    "eta0": ("no weight decay", COLOURS[1], "--", "s"),
+    "random_labels": ("random labels", COLOURS[2], "-.", "^"),
+    "data_starved": ("too few pairs", COLOURS[3], ":", "D"),
+}
+"""Label, colour, dash and marker of the conditions that figures know; in no figure does colour alone tell."""
+ACTIVATIONS = {"square": "$x^2$", "relu": "ReLU"}
+
+
+def plain(text: str) -> str:
+    """Text from a store, so that no part of it is taken for mathematics."""
+    return text.replace("\\", "/").replace("$", r"\$")
+
+
+def power(value: float) -> str:
+    """A small number as mathematics of one digit: 5·10⁻⁵."""
+    digits, _, exponent = f"{value:.0e}".partition("e")
+    return f"${digits}\\cdot 10^{{{int(exponent)}}}$"

@@ -1,0 +1,10 @@
+"""The figures of the report by name; they draw tables and compute nothing."""
+
+from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
+from analysis.figures.grids import Column, activations, scaling, surfaces
+from analysis.figures.points import detector_controls, eta_scatter, precision, windows
+
+__all__ = [
+    "Column", "activations", "detector_controls", "eigenvalues", "eta_scatter", "headline", "precision", "repulsion",
+    "scaling", "sign_match", "surfaces", "windows",
+]  # fmt: skip

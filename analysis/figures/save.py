@@ -1,0 +1,57 @@
+"""Figures to files and to SVG for a page; the same figure gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from analysis.figures.style import COLOURS, INK, STYLE
+
+RASTER_AND_PRINT: dict[str, dict[str, None]] = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+"""What each format would say about when and by what it was written, left out."""
+PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as SVG, PDF and PNG, and return the paths, the SVG's first."""
+    paths = [folder / f"{name}.svg"]
+    with rc_context(STYLE):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, not once per format
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        opening, tag, rest = re.split(r"(<svg[^>]*>)", text.getvalue(), maxsplit=1)
+        paths[0].write_text(f"{opening}{tag}{PAPER}{rest}", encoding="utf-8", newline="\n")
+        for suffix, metadata in RASTER_AND_PRINT.items():
+            paths.append(folder / f"{name}.{suffix}")
+            figure.savefig(paths[-1], metadata=metadata)
+    return paths
+
+
+def inline_svg(path: Path, label: str) -> str:
+    """An SVG of `save` as an element for a page: no background, ink in the page's text colour, ids of its own.
+
+    Args:
+        path: of the file. label: what a screen reader says; letters, digits, spaces, commas and colons.
+
+    Returns:
+        `<svg>…</svg>`, at most as wide on the page as the figure is on paper.
+    """
+    text = path.read_text(encoding="utf-8").replace(PAPER, "", 1)
+    text = text[text.index("<svg") :].strip()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>fig-{path.stem}-", text)
+    text = text.replace(INK, "currentColor")
+    for number, colour in enumerate(COLOURS, start=1):
+        text = text.replace(colour.lower(), f"var(--c{number}, {colour.lower()})")
+    opening, rest = text.split(">", 1)
+    points = float(re.findall(r'viewBox="0 0 ([\d.]+)', opening)[0])
+    opening = re.sub(r' (?:width|height)="[^"]*"', "", opening)
+    return f'{opening} role="img" aria-label="{label}" style="max-width: {points * 1.5:.0f}px">{rest}'

@@ -1,0 +1,100 @@
+"""What a report says, before it is HTML or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.claims import VERDICTS, Result, evaluate
+from analysis.errata import Erratum, errata
+from analysis.evidence import Evidence
+from analysis.report import panels
+from analysis.report.compare import Comparison, compare
+from grok.studies import REGISTRY, load_file
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study in the report.
+
+    Attributes:
+        name: as its runs are tagged. sentence: what it asks. runs: finished ones. cells: of its grid; 0 if it is not of the
+            registry. left_out: runs that are not counted. command: that makes the runs; empty if it is not of the registry.
+    """
+
+    name: str
+    sentence: str
+    runs: int
+    cells: int
+    left_out: int
+    command: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the report shows.
+
+    Attributes:
+        results: claims, in order. errata: demonstrations. drawn: figures, drawn or not. studies: those that it reads.
+        left_out: run_id, name, study, condition, reason. runs: different finished runs. comparison: with a baseline, if any.
+    """
+
+    results: tuple[Result, ...]
+    errata: tuple[Erratum, ...]
+    drawn: tuple[panels.Drawn, ...]
+    studies: tuple[StudyRow, ...]
+    left_out: pd.DataFrame
+    runs: int
+    comparison: Comparison | None = None
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many claims have each verdict, in the order of `VERDICTS`."""
+        return {verdict: sum(result.verdict == verdict for result in self.results) for verdict in VERDICTS}
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many left-out runs there are by reason, the most frequent first."""
+        counts = self.left_out.drop_duplicates(["run_id", "reason"])["reason"].value_counts(sort=False)
+        return dict(sorted(((str(k), int(v)) for k, v in counts.items()), key=lambda item: (-item[1], item[0])))
+
+
+def gather(
+    evidence: Evidence, only: Sequence[str] = (), baseline: Mapping[str, Any] | None = None, baseline_name: str = ""
+) -> Content:
+    """Evaluate claims, errata and figures, and compare with a baseline.
+
+    Args:
+        evidence: of the store.
+        only: names of studies; what reads none of them is left out. Empty: all.
+        baseline: as `compare.read_baseline` gives it. baseline_name: what the user calls it.
+    """
+    wanted = set(only)
+    results = tuple(result for result in evaluate(evidence) if not wanted or wanted & set(result.claim.studies))
+    chosen = [panel for panel in panels.PANELS if not wanted or wanted & set(panel.studies)]
+    drawn = tuple(panels.evaluate(panel, evidence) for panel in chosen)
+    shown = {panel.id for panel in chosen}
+    found = tuple(e for e in errata(evidence) if not wanted or any(f"study={name}" in e.command.split() for name in wanted)
+                  or (e.figure in shown))  # fmt: skip
+    registry = load_file(REGISTRY, prefix="")
+    names = [name for name in dict.fromkeys((*registry, *evidence.studies)) if not wanted or name in wanted]
+    left_out = evidence.left_out
+    if wanted:
+        left_out = left_out[left_out["study"].isin(wanted)]
+    left_out = left_out.sort_values(["study", "condition", "reason", "run_id"], ignore_index=True)
+    ids: dict[str, None] = {}
+    rows = []
+    for name in names:
+        runs = evidence.runs(name)
+        ids |= dict.fromkeys(runs["run_id"])
+        known, out = registry.get(name), int((left_out["study"] == name).sum())
+        rows.append(
+            StudyRow(name, known.sentence, len(runs), len(known.cells), out, evidence.command(name))
+            if known
+            else StudyRow(name, "", len(runs), 0, out, "")
+        )
+    comparison = None if baseline is None else compare(baseline, results, baseline_name, only)
+    return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison)

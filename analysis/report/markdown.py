@@ -1,0 +1,75 @@
+"""The report as Markdown: every text is escaped, so that none from a store becomes a link, a picture or HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.report import words
+from analysis.report.content import Content
+from analysis.report.html import TEMPLATES, Shown, context
+
+LISTED = 200
+"""Run ids, and rows of a table, that the text shows; the CSV has all."""
+
+
+def escape(value: Any) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    if isinstance(value, Markup):
+        return str(value)
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split()) if str(value) != " " else " "
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
+    return re.sub(r"^([#+-]|\d+[.)])(?=\s)", r"\\\1", text)
+
+
+def code(text: str) -> Markup:
+    """A code span; escaped text where a backtick or a bar would break out of one."""
+    return Markup(escape(text)) if re.search(r"[`|\n]", text) else Markup(f"`{text}`")  # noqa: S704  # nothing acts in a span
+
+
+def ids(run_ids: Sequence[str]) -> Markup:
+    """Run ids in one line."""
+    more = f" and {len(run_ids) - LISTED} more" if len(run_ids) > LISTED else ""
+    text = ", ".join(code(run_id) for run_id in run_ids[:LISTED])
+    return Markup(f"{words.count(len(run_ids), 'run').capitalize()}: {text}{more}.")  # noqa: S704  # each is escaped
+
+
+def table(frame: pd.DataFrame) -> Markup:
+    """A table of escaped cells, numbers to the right."""
+    lines = ["| " + " | ".join(escape(name) for name in frame.columns) + " |"]
+    numbers = words.numeric(frame)
+    lines.append("|" + "|".join("---:" if name in numbers else "---" for name in frame.columns) + "|")
+    lines += ["| " + " | ".join(escape(cell.text) for cell in row) + " |" for row in words.rows(frame.head(LISTED))]
+    if len(frame) > LISTED:
+        lines += ["", f"The first {LISTED} of {len(frame)} rows."]
+    return Markup("\n".join(lines))  # noqa: S704
+
+
+def render(content: Content, figures: Sequence[Shown]) -> str:
+    """The report in Markdown.
+
+    Args:
+        content: of the report. figures: in order.
+    """
+    environment = Environment(  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's
+        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined,  # noqa: S701
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    own = {"estimate": words.estimate, "paragraphs": words.paragraphs, "code": code, "ids": ids, "table": table}
+    environment.filters |= own
+    return environment.get_template("report.md.j2").render(context(content, figures))
+
+
+def description(content: Content) -> str:
+    """The same in a few lines, for the page of the MLflow run."""
+    lines = [words.lead(content), ""]
+    lines += [f"- **{number}** {verdict}" for verdict, number in content.verdicts.items()]
+    if content.comparison is not None:
+        lines += ["", escape(words.change_line(content.comparison))]
+    return "\n".join([*lines, "", "Open `report.html` among the artifacts; `claims.json` has every number."]) + "\n"

@@ -1,0 +1,110 @@
+"""The sentences of the report, and how numbers are written; the same for HTML and Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison
+from analysis.report.content import Content
+from analysis.statistics import Estimate
+
+TITLE = "The dissociation report"
+METHOD = (
+    "λ₁ … λ₅ are the largest eigenvalues of the Gram ΔᵀΔ of the last w weight updates. The paper prints them as σ; singular "
+    "values of Δ are their square roots. η is the weight decay.",
+    "Brackets in the claims are 95 % intervals unless a claim says otherwise: Clopper–Pearson for counts, bootstrap or "
+    "exact for medians and ratios. Bands and bars in figures over epochs are quartiles over seeds. Rates over pairs of "
+    "features are reported over seeds, since pairs of one network are not independent.",
+    "“Not testable yet” says that the store lacks the runs; the command beside the claim makes them. A run counts "
+    "once, the newest finished one of its config; others are left out, with the reason.",
+    "The same store gives the same report, byte for byte.",
+)
+
+
+class Cell(NamedTuple):
+    """A cell of a table: its text, and whether it is a number."""
+
+    text: str
+    number: bool
+
+
+def count(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def lead(content: Content) -> str:
+    """The report's first sentence."""
+    claims, runs = count(len(content.results), "published statement"), count(content.runs, "finished run")
+    text = f"{claims}, held against {runs} of this store."
+    out = content.left_out["run_id"].nunique()
+    return text + (f" {count(out, 'run')} {'is' if out == 1 else 'are'} left out, each with a reason below." if out else "")
+
+
+def runs_line(content: Content) -> str:
+    """How many runs are read, and from how many studies."""
+    there = sum(study.runs > 0 for study in content.studies)
+    return f"{count(content.runs, 'finished run')} in {there} of {len(content.studies)} studies; a run may serve several."
+
+
+def change_line(comparison: Comparison | None) -> str:
+    """How many claims differ from the baseline, and how."""
+    if comparison is None:
+        return ""
+    parts = (
+        (CHANGED, "verdict changed", "verdicts changed"), (NEW, "claim is new", "claims are new"),
+        (ABSENT, "claim is absent now", "claims are absent now"), (MOVED, "measured value changed", "measured values changed"),
+    )  # fmt: skip
+    told = [f"{n} {one if n == 1 else many}" for kind, one, many in parts if (n := comparison.count(kind))]
+    what = ", ".join(told) if told else "nothing changed"
+    return f"Against {comparison.baseline}: {what}; {count(comparison.same, 'claim')} as before."
+
+
+def number(value: float) -> str:
+    """Four significant digits; a dash where nothing is known."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.4g}"
+
+
+def estimate(value: Estimate) -> str:
+    """`value [low, high], n = 15`."""
+    interval = "" if math.isnan(value.low) and math.isnan(value.high) else f" [{number(value.low)}, {number(value.high)}]"
+    return f"{number(value.value)}{interval}, n = {value.n}"
+
+
+def cell(value: Any) -> Cell:
+    """A value of a DataFrame as text."""
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no", False)
+    if value is None or value is pd.NA:
+        return Cell("–", False)
+    if isinstance(value, int) or (hasattr(value, "dtype") and value.dtype.kind in "iu"):
+        return Cell(str(int(value)), True)
+    if isinstance(value, float) or (hasattr(value, "dtype") and value.dtype.kind == "f"):
+        return Cell(number(float(value)), True)
+    return Cell(str(value), False)
+
+
+def rows(table: pd.DataFrame) -> list[list[Cell]]:
+    """The cells of a table, by row."""
+    return [[cell(value) for value in values] for values in table.astype(object).itertuples(index=False, name=None)]
+
+
+def numeric(table: pd.DataFrame) -> set[str]:
+    """The columns that hold numbers."""
+    return {str(name) for name in table.columns if table[name].dtype.kind in "iuf"}
+
+
+def paragraphs(text: str) -> list[str]:
+    """Parts of a text between empty lines, each on one line."""
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by dashes."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))

@@ -1,0 +1,97 @@
+"""Write the report of a store's runs: `python -m entry_points.analyze --out report`.
+
+Every published number as a claim with a verdict, the errata, the figures; with `--baseline` also what changed since an
+earlier report. The same store gives the same files, and the run that has them already is named instead of another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entry_points.cli import OneLineParser, run_main
+from grok.config import ConfigError
+
+if TYPE_CHECKING:
+    from analysis.report.content import Content
+
+FIRST = "Run one first: mlflow run . -e study -P study=headline"
+
+
+def parser() -> OneLineParser:
+    """Where to, against what, of which studies."""
+    out = OneLineParser(prog="python -m entry_points.analyze", description=__doc__)
+    out.add_argument(
+        "--out",
+        default="report",
+        metavar="FOLDER",
+        help="new, or one that analyze made; its files are replaced. Default report.",
+    )
+    out.add_argument(
+        "--baseline", default="none", metavar="RUN_OR_REPORT",
+        help="an earlier report to compare with: the id of its analysis run, its folder or its claims.json. Default none.",
+    )  # fmt: skip
+    out.add_argument(
+        "--study", default="all", metavar="NAMES",
+        help="only claims, errata and figures that read these studies of grok/studies.yaml, separated by commas. Default all.",
+    )  # fmt: skip
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, read the store, write the report, track it, print one line."""
+    flags = parser().parse_args(arguments)
+    only, out = _studies(flags.study), Path(flags.out)
+    from analysis.evidence import Evidence
+    from analysis.report import content, tracked, write
+    from analysis.report.compare import read_baseline
+    from grok import tracking
+
+    write.owned(out)
+    store = tracking.open_store(existing=FIRST)
+    baseline = None if flags.baseline == "none" else read_baseline(store, flags.baseline)
+    evidence = Evidence(store)
+    if not any(len(evidence.runs(study)) for study in (only or evidence.studies)):
+        of = f" of the study {' or '.join(only)}" if only else " of a study"
+        first = FIRST.replace("headline", only[0]) if only else FIRST
+        raise ConfigError(f"store must hold a finished run{of}, got none in {store.uri}. {first}.")
+    found = content.gather(evidence, only, baseline, flags.baseline)
+    with write.workspace(out) as folder:
+        write.build(found, folder)
+        write.check(folder, out)
+        run_id, reused = tracked.keep(tracking.open_store(), found, folder, vars(flags))
+        write.publish(folder, out)
+    print(_line(found, run_id, reused, out))
+    return 0
+
+
+def _studies(text: str) -> tuple[str, ...]:
+    """The names of `--study`; empty for all."""
+    if text == "all":
+        return ()
+    from grok.studies import REGISTRY, load_file
+
+    known = load_file(REGISTRY, prefix="")
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"study must be all or names of {', '.join(known)}, got {name or 'none'}. Pick one.")
+    return names
+
+
+def _line(found: Content, run_id: str, reused: bool, out: Path) -> str:
+    """The result line."""
+    words = {"run": run_id, "reused": "yes" if reused else "no", "out": str(out), "runs": str(found.runs)}
+    words |= {"left_out": str(found.left_out["run_id"].nunique()), "claims": str(len(found.results))}
+    words |= {verdict.replace(" ", "_"): str(number) for verdict, number in found.verdicts.items()}
+    if found.comparison is not None:
+        from analysis.report.compare import ABSENT, CHANGED, NEW
+
+        changed = [change.id for change in found.comparison.changes if change.kind == CHANGED]
+        words |= {"changed": str(len(changed)), "new": str(found.comparison.count(NEW))}
+        words |= {"absent": str(found.comparison.count(ABSENT)), "changed_claims": ",".join(changed) or "none"}
+    return " ".join(f"{name}={value}" for name, value in words.items())
+
+
+if __name__ == "__main__":
+    run_main(main)
