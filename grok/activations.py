@@ -15,10 +15,20 @@ from grok.config import ALIASES, CUSTOM_ACTIVATION, ConfigError
 
 
 class Activation(NamedTuple):
-    """An elementwise function and its derivative, both of the preactivation."""
+    """An elementwise function and its derivative, both of the preactivation.
+
+    Attributes:
+        value: σ. derivative: σ′.
+        pullback: (g, h) to g ⊙ σ′(h), written over g, where that takes fewer passes than by `derivative`.
+    """
 
     value: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor]
+    pullback: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def pull(self, gradient: Tensor, h: Tensor) -> Tensor:
+        """Gradient with respect to h from that with respect to σ(h), g ⊙ σ′(h), written over g."""
+        return self.pullback(gradient, h) if self.pullback else gradient.mul_(self.derivative(h))
 
 
 def _gelu_derivative(h: Tensor) -> Tensor:
@@ -38,8 +48,10 @@ def _sigmoid_derivative(h: Tensor) -> Tensor:
 
 
 ACTIVATION_FUNCTIONS: dict[str, Activation] = {
-    "square": Activation(lambda h: h * h, lambda h: 2 * h),
-    "relu": Activation(lambda h: h.clamp_min(0), lambda h: (h > 0).to(h.dtype)),
+    "square": Activation(lambda h: h * h, lambda h: 2 * h, lambda g, h: g.mul_(h).mul_(2)),
+    "relu": Activation(
+        lambda h: h.clamp_min(0), lambda h: (h > 0).to(h.dtype), lambda g, h: torch.ops.aten.threshold_backward(g, h, 0)
+    ),
     "abs": Activation(torch.abs, torch.sign),
     "cube": Activation(lambda h: h * h * h, lambda h: 3 * h * h),
     "relu2": Activation(lambda h: h.clamp_min(0).square(), lambda h: 2 * h.clamp_min(0)),

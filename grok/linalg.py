@@ -1,4 +1,6 @@
-"""Symmetric products and solves: LAPACK's half-work routines through scipy on a CPU, torch on a GPU."""
+"""Products and solves by the fastest routine at hand: oneDNN's products where torch has them, LAPACK's half-work routines
+through scipy on a CPU, torch on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,17 @@ import numpy as np
 import torch
 from scipy.linalg import blas, lapack
 from torch import Tensor
+
+ONEDNN: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+"""Whether this torch has oneDNN's float32 product, which on AMD's CPUs runs 1.1 to 1.9 times as fast as MKL's."""
+
+
+def product(x: Tensor, y: Tensor) -> Tensor:
+    """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m)."""
+    if x.is_cuda or x.dtype != torch.float32 or not ONEDNN:
+        return torch.bmm(x, y.transpose(1, 2))
+    out = [torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "") for a, b in zip(x, y, strict=True)]
+    return out[0][None] if len(out) == 1 else torch.stack(out)
 
 
 def upper_gram(x: Tensor) -> Tensor:
@@ -32,7 +45,7 @@ def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
     """A⁻¹ R of a positive definite A, of which the upper triangle is given.
 
     Args:
-        upper: (K, K) float64, rows contiguous; overwritten with the factor on a CPU.
+        upper: (K, K) float64; what is below the diagonal is not read.
         right: (K, c) float64.
 
     Returns:
@@ -41,10 +54,10 @@ def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
     Raises:
         LinAlgError: if A is not positive definite to rounding.
     """
+    factor, failed = torch.linalg.cholesky_ex(upper, upper=True)
+    if int(failed):
+        raise np.linalg.LinAlgError(f"matrix must be positive definite, got a pivot ≤ 0 at {int(failed)}. Raise the ridge.")
     if upper.is_cuda:
-        return torch.cholesky_solve(right, torch.linalg.cholesky(upper, upper=True), upper=True)
-    factor, failed = lapack.dpotrf(upper.numpy().T, lower=1, clean=0, overwrite_a=1)
-    if failed:
-        raise np.linalg.LinAlgError(f"matrix must be positive definite, got a pivot ≤ 0 at {failed}. Raise the ridge.")
-    solution, _ = lapack.dpotrs(factor, right.numpy(), lower=1)
+        return torch.cholesky_solve(right, factor, upper=True)
+    solution, _ = lapack.dpotrs(factor.numpy(), right.numpy(), lower=0)  # torch's takes 6 times as long for one column
     return torch.from_numpy(solution)

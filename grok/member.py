@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from grok.config import RunConfig
+from grok.factors import window_factors
 from grok.history import SCORES, History
-from grok.spectra import top_directions
+from grok.spectra import factor_eigenvalues, factor_kind, top_directions
 from grok.training import Record, Training
+from grok.updates import BandedGram
 
 
 class Member:
@@ -37,8 +39,6 @@ class Member:
             self.diverged = record.epoch
             return
         self.history.append(dict(zip(SCORES, scores.tolist(), strict=True)) | record.found[self.index].metrics)
-        for name, factor in record.found[self.index].factors.items():
-            self.factors.setdefault(name, {})[record.epoch] = factor
         measured = record.found[self.index].repulsion
         if measured is not None:
             rows = zip(measured.pairs.tolist(), measured.cos.tolist(), strict=True)
@@ -50,11 +50,30 @@ class Member:
         last = None if self.diverged is None else max(self.diverged - 1, 0)
         for layer, updates in training.updates.items():
             band = updates.band() if partial else updates.band_rows(0)
+            self._extend_raw(layer, updates, updates.count if partial else updates.complete)
             self.history.extend_spectra(layer, band[self.index, :last])
         if self.fire_epoch is None and self.diverged is None:
             self.fire_epoch = self.history.fire_epoch()
             if self.fire_epoch is not None:
                 self.add_modes("fire", training, self.fire_epoch)
+
+    def _extend_raw(self, layer: str, recorder: BandedGram, end: int) -> None:
+        """Factors of the raw windows that end at updates not seen yet, up to `end`, and the eigenvalues by each raw method."""
+        window, methods = self.config.window, self.config.spectrum_methods[1:]
+        for kind in dict.fromkeys(factor_kind(method) for method in methods):
+            known = self.factors.setdefault(f"{kind}_{layer}", {})
+            first = max(known, default=1) + 1
+            if first > end:
+                continue
+            updates = recorder.window(min(end, end - first + window), end)[self.index]
+            new = dict(zip(range(first, end + 1), window_factors(updates, window, end - first + 1, kind), strict=True))
+            known |= new
+            for method in (method for method in methods if factor_kind(method) == kind):
+                for epoch, factor in new.items():
+                    values = factor_eigenvalues(factor, method, min(window, epoch), seed=self.config.seed)
+                    found = {f"delta_{layer}_{method}/lambda_{k}": float(v) for k, v in enumerate(values, 1) if np.isfinite(v)}
+                    if epoch < len(self.history.rows):
+                        self.history.rows[epoch] |= found
 
     def add_modes(self, when: str, training: Training, epoch: int) -> None:
         """Keep the top directions of the window that ends at `epoch`."""
@@ -118,10 +137,10 @@ class Member:
         size = self.config.window
         out = {}
         for name, known in self.factors.items():
-            values = np.full((epochs, size, size), np.nan, dtype=next(iter(known.values())).dtype)
+            values = np.full((epochs, size, size), np.nan, dtype=np.float32 if name.startswith("gram32") else np.float64)
             for epoch, factor in known.items():
                 if epoch < epochs:
-                    values[epoch, : len(factor), : len(factor)] = factor
+                    values[epoch] = factor
             out[name] = values
         return out
 

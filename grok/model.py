@@ -7,14 +7,33 @@ its gradient a segment sum. Samples pass in blocks that stay in the cache.
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from grok.activations import Activation, activation
+from grok.linalg import product
 
-BLOCK_VALUES = 1 << 20
-"""Preactivations per block on a CPU, 4 MiB in float32: at K = 2048 the fastest of 126 … 2016 rows a block."""
+BLOCK_VALUES = 1 << 18
+"""Preactivations per block on a CPU, 1 MiB in float32: what passes between two products then stays in the L2 cache."""
+
+
+class Block(NamedTuple):
+    """Samples that pass through the network together, and where they come from.
+
+    Attributes:
+        rows: which samples of the batch.
+        sources, bags: rows of the stacked (S·2M, K) first layer that each sample adds up, and where each sample's begin.
+        samples, segments: for each row of the first layer the block's samples that it feeds, and where each row's begin.
+    """
+
+    rows: slice
+    sources: Tensor
+    bags: Tensor
+    samples: Tensor
+    segments: Tensor
 
 
 class Batch:
@@ -25,21 +44,37 @@ class Batch:
         labels: (S, n) int64.
         modulus: M.
         device: where the tensors live.
+
+    Attributes:
+        hits: (S, n, M) int8, one-hot labels.
     """
 
     def __init__(self, pairs: Tensor, labels: Tensor, modulus: int, device: torch.device) -> None:
-        seeds, self.size = labels.shape
-        offset = torch.arange(seeds)[:, None] * 2 * modulus
-        self.rows_a = (pairs[:, :, 0] + offset).to(device)  # rows of the stacked (S·2M, K) first layer
-        self.rows_b = (pairs[:, :, 1] + modulus + offset).to(device)
+        self.seeds, self.size = labels.shape
+        offset = torch.arange(self.seeds)[:, None] * 2 * modulus
+        self._sources = torch.stack((pairs[:, :, 0] + offset, pairs[:, :, 1] + modulus + offset), dim=2)
+        self._blocks: dict[int, list[Block]] = {}
         self.labels = labels.to(device)
         self.modulus = modulus
+        self.hits = functional.one_hot(self.labels, modulus).to(torch.int8)
 
-    def blocks(self, rows: int) -> list[slice]:
-        """Slices of at most `rows` samples that cover the batch, of nearly equal length."""
-        count = max(1, -(-self.size // rows))
-        bounds = [self.size * i // count for i in range(count + 1)]
-        return [slice(low, high) for low, high in itertools.pairwise(bounds)]
+    def blocks(self, rows: int) -> list[Block]:
+        """The batch in blocks of at most `rows` samples of each seed, of nearly equal length."""
+        if rows not in self._blocks:
+            count = max(1, -(-self.size // rows))
+            bounds = [self.size * i // count for i in range(count + 1)]
+            self._blocks[rows] = [self._block(slice(low, high)) for low, high in itertools.pairwise(bounds)]
+        return self._blocks[rows]
+
+    def _block(self, rows: slice) -> Block:
+        device = self.labels.device
+        sources = self._sources[:, rows].flatten()
+        layer_rows = self.seeds * 2 * self.modulus
+        starts = torch.bincount(sources, minlength=layer_rows).cumsum(0).roll(1)
+        starts[0] = 0
+        samples = torch.argsort(sources, stable=True) // 2
+        bags = torch.arange(0, len(sources), 2)
+        return Block(rows, *(index.to(device) for index in (sources, bags, samples, starts)))
 
 
 def initial_weights(modulus: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -95,28 +130,25 @@ class TwoLayerNetwork:
                 out.append(parameter)
         return out
 
-    def preactivations(self, batch: Batch, rows: slice = slice(None)) -> Tensor:
-        """X W of the samples `rows`: (S, n, K)."""
-        w = self.w.flatten(0, 1)
-        h = w.index_select(0, batch.rows_a[:, rows].flatten())
-        h += w.index_select(0, batch.rows_b[:, rows].flatten())
+    def preactivations(self, block: Block) -> Tensor:
+        """X W of a block's samples: (S, n, K)."""
+        h = functional.embedding_bag(block.sources, self.w.flatten(0, 1), block.bags, mode="sum")
         return h.view(len(self.w), -1, self.w.shape[2])
 
     def features(self, batch: Batch) -> Tensor:
         """F = σ(X W): (S, n, K)."""
         seeds, _, width = self.w.shape
         out = self.w.new_empty(seeds, batch.size, width)
-        for rows in batch.blocks(self._block_rows()):
-            out[:, rows] = self.activation.value(self.preactivations(batch, rows))
+        for block in batch.blocks(self._block_rows()):
+            out[:, block.rows] = self.activation.value(self.preactivations(block))
         return out
 
     def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy of each seed, (S,) float64 both; no activation is kept."""
-        loss, correct = self._sums()
-        for rows in batch.blocks(self._block_rows()):
-            features = self.activation.value(self.preactivations(batch, rows))
-            self._score(torch.bmm(features, self.v), batch.labels[:, rows], loss, correct)
-        return self._means(loss, correct, batch)
+        output = self.v.new_empty(*batch.hits.shape)
+        for block in batch.blocks(self._block_rows()):
+            output[:, block.rows] = product(self.activation.value(self.preactivations(block)), self.v.transpose(1, 2))
+        return self._score(output, batch)
 
     def loss_and_gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy of each seed, and the gradient of the loss in `grad_w` and `grad_v`.
@@ -129,40 +161,31 @@ class TwoLayerNetwork:
 
         Source: Xu (arXiv 2605.08119) §2; the autograd version in tests/references.py agrees.
         """
-        loss, correct = self._sums()
+        output = self.v.new_empty(*batch.hits.shape)
         self.grad_w.zero_()
-        self.grad_v.zero_()
         grad_rows = self.grad_w.flatten(0, 1)
-        v_transposed = self.v.transpose(1, 2)
-        for rows in batch.blocks(self._block_rows()):
-            h = self.preactivations(batch, rows)
+        grad_v = self.v.new_zeros(len(self.v), batch.modulus, self.v.shape[1])
+        for block in batch.blocks(self._block_rows()):
+            h = self.preactivations(block)
             features = self.activation.value(h)
-            labels = batch.labels[:, rows]
-            residual = self._score(torch.bmm(features, self.v), labels, loss, correct)
-            residual.scatter_add_(2, labels[:, :, None], residual.new_full((), -1.0).expand(*labels.shape, 1))
-            residual.add_(1 / batch.modulus).mul_(2 / batch.size)
-            self.grad_v.baddbmm_(features.transpose(1, 2), residual)
-            slope = self.activation.derivative(h)  # before `features`, which may be h itself, is written over
-            back = torch.bmm(residual, v_transposed, out=features).mul_(slope).flatten(0, 1)
-            grad_rows.index_add_(0, batch.rows_a[:, rows].flatten(), back)
-            grad_rows.index_add_(0, batch.rows_b[:, rows].flatten(), back)
-        return self._means(loss, correct, batch)
+            output[:, block.rows] = raw = product(features, self.v.transpose(1, 2))
+            raw -= raw.mean(dim=2, keepdim=True) - 1 / batch.modulus
+            residual = raw.sub_(batch.hits[:, block.rows]).mul_(2 / batch.size)
+            grad_v += product(residual.transpose(1, 2), features.transpose(1, 2))
+            back = self.activation.pull(product(residual, self.v), h)
+            grad_rows += functional.embedding_bag(block.samples, back.flatten(0, 1), block.segments, mode="sum")
+        self.grad_v.copy_(grad_v.transpose(1, 2))
+        return self._score(output, batch)
 
     def _block_rows(self) -> int:
         seeds, _, width = self.w.shape
         return 1 << 30 if self.w.is_cuda else max(1, BLOCK_VALUES // (seeds * width))
 
-    def _sums(self) -> tuple[Tensor, Tensor]:
-        return tuple(torch.zeros(len(self.w), dtype=torch.float64, device=self.w.device) for _ in range(2))  # type: ignore[return-value]
-
     @staticmethod
-    def _score(output: Tensor, labels: Tensor, loss: Tensor, correct: Tensor) -> Tensor:
-        """Add the block's summed loss and hits; return the class-centred output, in place."""
-        correct += (output.argmax(dim=2) == labels).sum(dim=1)
+    def _score(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean loss and accuracy of each seed from the outputs (S, n, M), which are centred in place."""
+        accuracy = (output.argmax(dim=2) == batch.labels).double().mean(dim=1)
         output -= output.mean(dim=2, keepdim=True)
-        hit = output.gather(2, labels[:, :, None]).sum(dim=(1, 2), dtype=torch.float64)
-        loss += output.square().sum(dim=(1, 2), dtype=torch.float64) - 2 * hit
-        return output
-
-    def _means(self, loss: Tensor, correct: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        return loss / batch.size + 1 - 1 / batch.modulus, correct / batch.size
+        hit = output.gather(2, batch.labels[:, :, None]).sum(dim=(1, 2), dtype=torch.float64)
+        loss = output.square().sum(dim=(1, 2), dtype=torch.float64) - 2 * hit
+        return loss / batch.size + 1 - 1 / batch.modulus, accuracy

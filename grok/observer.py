@@ -5,19 +5,17 @@ Another one is a function of the needs it names and a row in `OBSERVABLES`; its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from grok import observables, repulsion, spectra
+from grok import observables, repulsion
 from grok.config import RANKING_EPOCH, RunConfig
 from grok.model import Batch, TwoLayerNetwork
-from grok.updates import BandedGram
 
 
 class Observable(NamedTuple):
@@ -81,12 +79,10 @@ class Found:
     Attributes:
         metrics: by name.
         repulsion: the measurement behind `repulsion/…`, with its pairs.
-        factors: `window_factor`s by `<kind>_<layer>`, where raw spectra were asked for.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     repulsion: repulsion.Repulsion | None = None
-    factors: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Observer:
@@ -109,22 +105,18 @@ class Observer:
         every = getattr(self.config, cadence) if cadence else 0
         return epoch in cast(tuple[int, ...], self.config.checkpoint_epochs) or (every > 0 and epoch % every == 0)
 
-    def observe(
-        self, epoch: int, loss: Tensor, network: TwoLayerNetwork, batch: Batch, updates: Mapping[str, BandedGram]
-    ) -> list[Found]:
+    def observe(self, epoch: int, loss: Tensor, network: TwoLayerNetwork, batch: Batch) -> list[Found]:
         """Measure what is due, per seed; a network whose loss is not finite shows nothing.
 
         Args:
             epoch: t. loss: (S,) training loss. network, batch: the networks and their training samples.
-            updates: the recorders of W and V.
         """
         found = [Found() for _ in self.seeds]
         scheduled = [observable for observable in OBSERVABLES if self.due(epoch, observable.cadence)]
         repels = self.due(epoch, "repulsion_every")
         if self.config.pair_ranking == "epoch_150":
             repels = epoch == RANKING_EPOCH or (repels and epoch > RANKING_EPOCH)
-        raw_methods = self.config.spectrum_methods[1:] if updates["w"].count >= 2 else ()
-        if not (scheduled or repels or raw_methods):
+        if not (scheduled or repels):
             return found
         finite = torch.isfinite(loss).tolist()
         shared: dict[str, Tensor] = {}
@@ -134,8 +126,6 @@ class Observer:
                 found[s].metrics |= observable.measure(*(getattr(view, need) for need in observable.needs))
             if repels:
                 self._repulsion(s, view, found[s], epoch > RANKING_EPOCH)
-            if raw_methods:
-                self._raw_spectra(s, raw_methods, updates, found[s])
         return found
 
     def _repulsion(self, s: int, view: View, found: Found, ranked: bool) -> None:
@@ -149,16 +139,3 @@ class Observer:
             self.ranked_pairs[s] = measured.pairs
         found.repulsion = measured
         found.metrics |= measured.metrics()
-
-    def _raw_spectra(self, s: int, methods: tuple[str, ...], updates: Mapping[str, BandedGram], found: Found) -> None:
-        """Eigenvalues by each raw method, and the factors that they were read from."""
-        for layer, recorder in updates.items():
-            size = min(self.config.window, recorder.count)
-            newest_first = recorder.window(size)[s].flip(0)
-            for method in methods:
-                name = f"{spectra.factor_kind(method)}_{layer}"
-                if name not in found.factors:
-                    found.factors[name] = spectra.window_factor(newest_first, method)
-                values = spectra.factor_eigenvalues(found.factors[name], method, size, seed=self.seeds[s])
-                known: Any = np.flatnonzero(np.isfinite(values))
-                found.metrics |= {f"delta_{layer}_{method}/lambda_{k + 1}": float(values[k]) for k in known}

@@ -142,7 +142,7 @@ class Training:
             scores = torch.stack((loss, test_loss, accuracy, test_accuracy, *norms), dim=1)
             self._clock("training", start)
             start = time.perf_counter()
-            found = self.observer.observe(self.epoch, scores[:, 0], self.network, self.train_batch, self.updates)
+            found = self.observer.observe(self.epoch, scores[:, 0], self.network, self.train_batch)
             self._clock("observables", start)
         return Record(self.epoch, scores, found, self.weights)
 

@@ -60,7 +60,7 @@ def test_blocks_change_nothing_but_rounding(name: str, monkeypatch: pytest.Monke
     expected = (*whole.loss_and_gradient(batch), *whole.evaluate(batch), whole.features(batch), whole.grad_w, whole.grad_v)
     monkeypatch.setattr(model, "BLOCK_VALUES", 7 * K)  # blocks of 7 rows at most: 30 samples in 5 uneven blocks
     split, _ = network_and_batch(name)
-    sizes = [block.stop - block.start for block in batch.blocks(7)]
+    sizes = [block.rows.stop - block.rows.start for block in batch.blocks(7)]
     assert (sum(sizes), len(sizes), max(sizes) <= 7) == (N, 5, True)
     got = (*split.loss_and_gradient(batch), *split.evaluate(batch), split.features(batch), split.grad_w, split.grad_v)
     for mine, reference in zip(got, expected, strict=True):

@@ -23,7 +23,7 @@ from grok import config as config_module
 from grok import observer as observer_module
 from grok import training as training_module
 from grok.config import RANKING_EPOCH, RunConfig
-from grok.history import History
+from grok.member import Member
 from grok.training import SCORES, Record, Training, problem, train
 
 TINY = RunConfig(
@@ -51,12 +51,13 @@ def run(config: RunConfig) -> tuple[Run, Training]:
 
 def finished(config: RunConfig) -> dict[str, Any]:
     """All numbers of one run: its rows, spectra, verdict and last weights."""
-    metrics, training = run(config)
-    history = History(config)
-    for row in metrics:
-        history.append(row)
-    for layer in ("w", "v"):
-        history.extend_spectra(layer, training.updates[layer].band()[0])
+    training = Training(config)
+    member = Member(config, 0)
+    for record in training:
+        member.add(record, record.scores[0].numpy())
+        if training.updates["w"].count == training.updates["w"].complete or record.epoch == training.config.epochs:
+            member.extend(training)
+    history = member.history
     return {"frame": history.frame(), "summary": history.summary(), "weights": training.network.w.clone()}
 
 
