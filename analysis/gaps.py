@@ -26,10 +26,12 @@ def method_eigenvalues(factors: np.ndarray, method: str, window: int, seed: int)
     if not 2 <= window <= kept:
         raise ValueError(f"window must be in [2, {kept}] (the run's window), got {window}. Lower it.")
     out = np.full((len(factors), EIGENVALUES), np.nan)
-    for epoch, factor in enumerate(factors):
-        size = min(window, int(np.isfinite(factor[0]).sum()))
+    full = np.isfinite(factors[:, :window, :window]).all(axis=(1, 2))
+    out[full] = factor_eigenvalues(factors[full], method, window, seed=seed)
+    for epoch in np.flatnonzero(~full):
+        size = min(window, int(np.isfinite(factors[epoch, 0]).sum()))
         if size >= 2:
-            out[epoch] = factor_eigenvalues(factor, method, size, seed=seed)
+            out[epoch] = factor_eigenvalues(factors[epoch], method, size, seed=seed)
     return out
 
 

@@ -173,30 +173,30 @@ def factor_eigenvalues(factor: np.ndarray, method: str, window: int, count: int 
     algorithms 4.4 and 5.1).
 
     Args:
-        factor: (w, w), newest update first.
+        factor: (…, w, w), newest update first; all of a stack take the same sketch.
         method: that the factor was made for.
         window: v in [1, w].
         count: k.
         seed: of the sketch.
 
     Returns:
-        (k,) float64, descending; NaN beyond the v-th, and everywhere if the factor is not finite.
+        (…, k) float64, descending; NaN beyond the v-th, and everywhere if a factor is not finite.
     """
-    out = np.full(count, np.nan)
-    if not np.isfinite(factor[:window, :window]).all():
+    out = np.full((*factor.shape[:-2], count), np.nan)
+    matrix = factor[..., :window, :window]  # R is triangular: rows below the v-th are zero in these columns
+    if not np.isfinite(matrix).all():
         return out  # the float32 Gram of a diverging run overflows before its updates do
     if factor_kind(method) == "gram32":
-        values = np.linalg.eigvalsh(factor[:window, :window].astype(np.float32))[::-1].astype(np.float64)
+        values = np.linalg.eigvalsh(matrix.astype(np.float32))[..., ::-1].astype(np.float64)
     else:
-        matrix = factor[:window, :window]  # R is triangular: rows below the v-th are zero in these columns
         if method != "svd":
             columns = min(count + int(method.removeprefix("randomized_")), window)
             sketch = matrix @ np.random.default_rng(seed).standard_normal((window, columns))
-            basis = np.linalg.qr(matrix @ (matrix.T @ np.linalg.qr(sketch)[0]))[0]
-            matrix = basis.T @ matrix
+            basis = np.linalg.qr(matrix @ (matrix.mT @ np.linalg.qr(sketch)[0]))[0]
+            matrix = basis.mT @ matrix
         values = np.linalg.svd(matrix, compute_uv=False) ** 2
-    kept = values[:count]
-    out[: len(kept)] = kept
+    kept = values[..., :count]
+    out[..., : kept.shape[-1]] = kept
     return out
 
 

@@ -277,15 +277,18 @@ class TrackedRun:
         client: of the store.
         run_id: an existing run.
         resumed: whether something was logged by an earlier process; what is there is then not logged again.
+        artifact_uri: of the run, where it is known already; saves a query.
     """
 
-    def __init__(self, client: mlflow.MlflowClient, run_id: str, resumed: bool = False) -> None:
+    def __init__(
+        self, client: mlflow.MlflowClient, run_id: str, resumed: bool = False, artifact_uri: str | None = None
+    ) -> None:
         self.client, self.run_id, self.resumed = client, run_id, resumed
         self._known: dict[str, set[int]] | None = None if resumed else {}
-        info = client.get_run(run_id).info
-        parsed = urlparse(info.artifact_uri)
+        uri = artifact_uri or client.get_run(run_id).info.artifact_uri
+        parsed = urlparse(uri)
         self._root = Path(url2pathname(parsed.path)) if parsed.scheme in ("", "file") else None
-        self._artifacts = get_artifact_repository(info.artifact_uri, tracking_uri=client.tracking_uri)
+        self._artifacts = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; names that are not MLflow's get our prefix."""

@@ -1,0 +1,163 @@
+"""Claims on what the spectrum and the detector mean: ReLU's silence, ranks, and whether the detector marks grokking."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis import statistics
+from analysis.claims import rules
+from analysis.claims.headline import CONTROL, GROK, XU
+from analysis.claims.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
+from analysis.claims.sources import Sources, column, late_median, series
+from analysis.statistics import Estimate
+
+MUCH, ALIKE = 10.0, 2.0
+"""What `≫` and `≈` are taken to mean: at least a factor of 10, at most a factor of 2."""
+GROKKED = 0.9
+"""Test accuracy at the end from which a run is taken to have grokked."""
+
+
+def _relu_fires(sources: Sources) -> Measured:
+    runs = sources.take("relu", condition=GROK)
+    others = sources.take("relu", condition=CONTROL)
+    fired, test = int(others["fired"].sum()), statistics.median_interval(column(runs, "accuracy/test"))
+    note = f"The networks end at test accuracy {rules.spread(test)}. Without weight decay {fired}/{len(others)} fire."
+    return rules.judge([rules.count("fires", int(runs["fired"].sum()), len(runs), 0, 15)], note)
+
+
+def _relu_separation(sources: Sources) -> Measured:
+    grok, control = (column(sources.take("relu", condition=c), "late_gap_23") for c in (GROK, CONTROL))
+    return rules.judge([rules.ratio("separation", grok, control, "1.4")])
+
+
+def late_ratios(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
+    """(runs, 4) float64: λ_k/λ_{k+1} for k = 1 … 4, per run the median over epochs 200 … 400."""
+    out = []
+    for run_id in runs["run_id"]:
+        values = [series(sources, run_id, f"delta_w/lambda_{k}") for k in range(1, 6)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out.append([late_median(above / below) for above, below in zip(values, values[1:], strict=False)])
+    return np.array(out)
+
+
+def _ratio_estimates(ratios: np.ndarray) -> dict[str, Estimate]:
+    names = ("λ₁/λ₂", "λ₂/λ₃", "λ₃/λ₄", "λ₄/λ₅")
+    return {name: statistics.median_interval(ratios[:, k]) for k, name in enumerate(names)}
+
+
+def _relu_spectrum(sources: Sources) -> Measured:
+    found = _ratio_estimates(late_ratios(sources, sources.take("relu", condition=GROK)))
+    first, *rest = (estimate.value for estimate in found.values())
+    alike = sum(value <= ALIKE for value in rest)
+    if first >= MUCH and alike == len(rest):
+        verdict = REPRODUCED
+    elif first >= MUCH and alike:
+        verdict = CAVEAT
+    else:
+        verdict = CONTRADICTED if first < ALIKE else NOT_REPRODUCED
+    return Measured("; ".join(f"{name} {rules.spread(e)}" for name, e in found.items()), verdict, found)
+
+
+def _ranks(sources: Sources) -> Measured:
+    counts, text, largest = {}, [], {}
+    for name, study, rank in (("square", "headline", 2), ("relu", "relu", 1)):
+        ratios = late_ratios(sources, sources.take(study, condition=GROK))
+        ranks = np.nanargmax(ratios, axis=1) + 1
+        counts[f"{name} of rank {rank}"] = statistics.clopper_pearson(int((ranks == rank).sum()), len(ranks))
+        largest |= {f"{name} {key}": estimate for key, estimate in _ratio_estimates(ratios).items()}
+        told = ", ".join(f"rank {r} in {int((ranks == r).sum())}" for r in sorted(set(ranks.tolist())))
+        text.append(f"{name}: {told} of {len(ranks)}")
+    shares = [estimate.value for estimate in counts.values()]
+    if all(share == 1 for share in shares):
+        verdict = REPRODUCED
+    elif all(share >= 0.8 for share in shares):
+        verdict = CAVEAT
+    else:
+        verdict = CONTRADICTED if any(share <= 0.2 for share in shares) else NOT_REPRODUCED
+    note = "; ".join(f"{name} {rules.spread(estimate)}" for name, estimate in largest.items()) + "."
+    return Measured("; ".join(text), verdict, counts | largest, note)
+
+
+class Fires(NamedTuple):
+    """How often the detector fires among runs of one kind.
+
+    Attributes:
+        share: with Clopper–Pearson interval. epoch: quartiles of the fire epochs. test: quartiles of the final test accuracy.
+        grokked: runs with a final test accuracy of at least `GROKKED`.
+    """
+
+    share: Estimate
+    epoch: Estimate
+    test: Estimate
+    grokked: int
+
+    @property
+    def count(self) -> int:
+        """Runs that fire."""
+        return round(self.share.value * self.share.n)
+
+    def text(self) -> str:
+        """In words."""
+        when = f" at {rules.spread(self.epoch)}" if self.count else ""
+        return f"{self.count}/{self.share.n}{when}, test accuracy {rules.number(self.test.value)}"
+
+
+def fires_of(runs: pd.DataFrame) -> Fires:
+    """The detector on some runs, from their summaries."""
+    test = column(runs, "accuracy/test")
+    return Fires(
+        statistics.clopper_pearson(int(runs["fired"].sum()), len(runs)),
+        statistics.quartiles(column(runs, "fire_epoch")),
+        statistics.quartiles(test),
+        int((test >= GROKKED).sum()),
+    )
+
+
+def _marks_grokking(sources: Sources) -> Measured:
+    kinds = {
+        "grok": fires_of(sources.take("headline", condition=GROK)),
+        "random labels": fires_of(sources.take("controls", condition="random_labels", activation="square")),
+        "data-starved": fires_of(sources.take("controls", condition="data_starved", activation="square")),
+    }
+    negatives = [kinds["random labels"], kinds["data-starved"]]
+    if any(kind.grokked for kind in negatives):
+        return Measured(
+            "; ".join(f"{name} {kind.text()}" for name, kind in kinds.items()), NOT_REPRODUCED,
+            {name: kind.share for name, kind in kinds.items()}, "Some negatives generalise, so they are none.",
+        )  # fmt: skip
+    positive = kinds["grok"].share.value
+    if positive * 15 >= 14 and all(kind.share.value * 15 <= 1 for kind in negatives):
+        verdict = REPRODUCED
+    else:
+        verdict = CONTRADICTED if any(kind.share.value > 0.5 for kind in negatives) else NOT_REPRODUCED
+    text = "; ".join(f"{name} fires in {kind.text()}" for name, kind in kinds.items())
+    tests = ", ".join(
+        f"{name} p = {statistics.counts_differ(kinds['grok'].count, kinds['grok'].share.n, kind.count, kind.share.n):.2g}"
+        for name, kind in kinds.items()
+        if name != "grok"
+    )
+    note = f"Weight decay is on in all. Fisher's exact test against the runs that grok: {tests}."
+    return Measured(text, verdict, {name: kind.share for name, kind in kinds.items()}, note)
+
+
+CLAIMS = (
+    Claim("relu-grok-fires", "With ReLU the detector never fires on the runs that grok.", f"{XU}, ReLU table", "0/15",
+          "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on, of 800", ("relu",), rules.COUNT, _relu_fires),
+    Claim("relu-separation", "With ReLU the late gaps of the two conditions are 1.4 times apart.", f"{XU}, ReLU table", "1.4×",
+          "ratio of the two medians over seeds of the late λ₂/λ₃", ("relu",), rules.RATIO + " " + rules.MEDIAN, _relu_separation),
+    Claim("relu-spectrum", "With ReLU one eigenvalue dominates and the next four are alike.", f"{XU}, ReLU table",
+          "λ₁ ≫ λ₂ ≈ λ₃ ≈ λ₄ ≈ λ₅", "ratios of neighbours, per run the median over epochs 200 … 400", ("relu",),
+          "≫ is a factor of 10 or more, ≈ of 2 or less, medians over seeds. Reproduced if all four relations hold; with a caveat if the "
+          "first and some of the others do; contradicted if λ₁ ≈ λ₂; otherwise not reproduced.", _relu_spectrum),
+    Claim("ranks", "The updates of the square network that groks are of rank 2, those of ReLU of rank 1.", XU, "rank 2; rank 1",
+          "the k ≤ 4 with the largest λ_k/λ_{k+1}, per run the median over epochs 200 … 400", ("headline", "relu"),
+          "Reproduced if every run has the rank that its activation is said to have; with a caveat if 80 % of each do; contradicted if "
+          "20 % or less of one do; otherwise not reproduced.", _ranks),
+    Claim("marks-grokking", "The detector marks grokking.", XU, "fires if and only if the network groks",
+          "fires on square runs that grok, and on two negatives that keep weight decay on: random labels, too few training pairs",
+          ("headline", "controls"), "Reproduced if at least 14/15 of the runs that grok fire and at most 1/15 of each negative; "
+          "contradicted if more than half of either negative fire; otherwise not reproduced.", _marks_grokking),
+)  # fmt: skip

@@ -1,0 +1,43 @@
+"""The claims, in the order of the report, and their evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analysis.claims import headline, meaning, repulsion, sweeps, windows
+from analysis.claims.model import CAVEAT, NOT_TESTABLE, REPRODUCED, Claim, Result
+from analysis.claims.sources import Absent, Sources
+from analysis.evidence import Evidence
+from grok.tracking import StoreError
+
+CLAIMS: tuple[Claim, ...] = (
+    *headline.CLAIMS, *meaning.CLAIMS, *windows.CLAIMS, *repulsion.CLAIMS, *sweeps.CLAIMS,
+)  # fmt: skip
+"""Every published statement. Add yours to the module of its kind, or here."""
+
+
+def evaluate(evidence: Evidence, claims: Iterable[Claim] | None = None) -> list[Result]:
+    """Hold claims against the runs of a store, in order.
+
+    A claim whose runs are absent, too few or unreadable is `not testable yet`; one that is `reproduced` on fewer runs than
+    its study has is so `with a caveat`.
+
+    Args:
+        evidence: of the store. claims: default `CLAIMS`.
+    """
+    return [_evaluate(claim, evidence) for claim in (CLAIMS if claims is None else claims)]
+
+
+def _evaluate(claim: Claim, evidence: Evidence) -> Result:
+    command = " && ".join(evidence.command(study) for study in claim.studies)
+    sources = Sources(evidence)
+    try:
+        found = claim.measure(sources)
+    except (Absent, StoreError) as reason:
+        return Result(claim, "", {}, NOT_TESTABLE, str(reason), 0, (), command)
+    run_ids = tuple(dict.fromkeys((*sources.run_ids, *found.run_ids)))
+    verdict, notes = found.verdict, [found.note] if found.note else []
+    if sources.shortfalls:
+        verdict = CAVEAT if verdict == REPRODUCED else verdict
+        notes.append(f"Not all runs are there: {', '.join(dict.fromkeys(sources.shortfalls))}.")
+    return Result(claim, found.text, found.estimates, verdict, " ".join(notes), len(run_ids), run_ids, command)

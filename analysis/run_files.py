@@ -1,0 +1,106 @@
+"""The files of finished runs, read in parallel and whole or not at all, kept by run id."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from grok import checkpoint
+from grok.checkpoint import CheckpointError
+from grok.tracking import Run, Store, StoreError, TrackedRun
+
+BAND, FACTORS, HISTORY = "delta_w/band.npz", "delta_w/factors.npz", "history.parquet"
+KEPT = 512
+"""Files of a kind that stay in memory, the latest used; 512 bands of the default size are 0.2 GB."""
+WORKERS = 8
+T = TypeVar("T")
+
+
+class RunFiles:
+    """Reads runs' files; what was read stays in memory, since a finished run does not change.
+
+    Args:
+        store: any backend.
+        runs: whose place is known already, which saves a query each.
+        workers: threads of `load`.
+    """
+
+    def __init__(self, store: Store, runs: Iterable[Run] = (), workers: int = WORKERS) -> None:
+        self.store, self.workers = store, workers
+        self._places = {run.info.run_id: run.info.artifact_uri for run in runs}
+        self.history: Callable[[str], pd.DataFrame] = functools.lru_cache(2 * KEPT)(self._history)
+        self.arrays: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(KEPT)(self._arrays)
+
+    def load(self, run_ids: Iterable[str], path: str = HISTORY) -> dict[str, str]:
+        """Read a file of each run in parallel.
+
+        Returns:
+            By run id, why it could not be read; empty if all could.
+        """
+
+        def attempt(run_id: str) -> str:
+            try:
+                self.history(run_id) if path == HISTORY else self.arrays(run_id, path)
+            except StoreError as error:
+                return str(error)
+            return ""
+
+        return {run_id: reason for run_id, reason in in_parallel(attempt, list(run_ids), self.workers).items() if reason}
+
+    def _open(self, run_id: str, path: str, read: Callable[[Path], T]) -> T:
+        """`read` of a file's local path; a broken file is one line with the run's id."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)).get_file(path, Path(folder))
+            try:
+                return read(local)
+            except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zipfile.error, CheckpointError) as error:
+                kind = {".npz": "npz", ".safetensors": "safetensors"}.get(local.suffix, local.suffix.lstrip("."))
+                why = " ".join(str(error).split())[:120]
+                raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
+
+    def _history(self, run_id: str) -> pd.DataFrame:
+        table = self._open(run_id, HISTORY, pd.read_parquet)
+        missing = [name for name in ("epoch", "accuracy/train", "accuracy/test") if name not in table]
+        if missing or list(table["epoch"]) != list(range(len(table))):
+            what = ", ".join(missing) or "a row for every epoch from 0 on"
+            raise StoreError(f"{HISTORY} must have {what}, got {run_id}, a run of another schema. Train that run anew.")
+        return table
+
+    def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
+        def read(local: Path) -> dict[str, np.ndarray]:
+            with local.open("rb") as file, np.load(file) as arrays:
+                return dict(arrays)
+
+        return self._open(run_id, path, read)
+
+    def weights(self, run_id: str, epoch: int) -> dict[str, np.ndarray]:
+        """`w` (2M, K) and `v` (K, M) at a checkpoint epoch; not kept.
+
+        Raises:
+            StoreError: if the run has none there, or it is not whole.
+        """
+        tensors, _ = self._open(run_id, f"checkpoints/epoch-{epoch:05d}.safetensors", checkpoint.load)
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+    def json(self, run_id: str, path: str) -> Any:
+        """A JSON artifact.
+
+        Raises:
+            StoreError: if the run has none or it is not whole.
+        """
+        return self._open(run_id, path, lambda local: json.loads(local.read_text(encoding="utf-8")))
+
+
+def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:
+    """`read` of each run id, in threads, by run id in the order given."""
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(run_ids, pool.map(read, run_ids), strict=True))

@@ -1,0 +1,204 @@
+"""Intervals and tests for few seeds: arrays in, `Estimate` or a p-value out. Seeded, so that the same data gives the same bytes.
+
+A value that never came (a detector that did not fire) is NaN and is left out of medians; n says how many were left.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+RESAMPLES = 9999
+SEED = 20260508
+"""Of every bootstrap and permutation."""
+
+
+class Estimate(NamedTuple):
+    """A number with its interval.
+
+    Attributes:
+        value: NaN where nothing is known. low, high: ends of the interval, NaN where none can be given. n: runs behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
+"""No data."""
+
+
+class Regression(NamedTuple):
+    """y = intercept + slope · x by least squares, each with its interval, and R²."""
+
+    slope: Estimate
+    intercept: Estimate
+    r_squared: Estimate
+
+
+def known(values: np.ndarray) -> np.ndarray:
+    """The values that are not NaN, float64."""
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    return flat[~np.isnan(flat)]
+
+
+def clopper_pearson(successes: int, n: int, level: float = LEVEL) -> Estimate:
+    """A share with its exact interval, which covers at `level` or more.
+
+    Args:
+        successes: in [0, n]. n: trials; at 0 nothing is known.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934).
+    """
+    if n == 0:
+        return UNKNOWN
+    found = stats.binomtest(int(successes), n).proportion_ci(level, "exact")
+    return Estimate(successes / n, float(found.low), float(found.high), n)
+
+
+def quantile_interval(values: np.ndarray, p: float, level: float = LEVEL) -> Estimate:
+    """A quantile with the exact interval between two order statistics, which covers at `level` or more.
+
+    An end that no order statistic can give at that level is the smallest or largest value: the median of n < 6 values then
+    has their range, which covers at 1 − 2^(1−n) (0.94 at five, 0.75 at three).
+
+    Args:
+        values: one per run; NaN is left out. p: in (0, 1).
+
+    Source: Conover, Practical Nonparametric Statistics, 3rd ed. (1999), §3.2.
+    """
+    x = known(values)
+    if len(x) == 0:
+        return UNKNOWN
+    ends = stats.quantile_test(x, p=p).confidence_interval(level)
+    low, high = (
+        float(end) if math.isfinite(end) else float(limit) for end, limit in zip(ends, (x.min(), x.max()), strict=True)
+    )
+    return Estimate(float(np.quantile(x, p)), low, high, len(x))
+
+
+def median_interval(values: np.ndarray, level: float = LEVEL) -> Estimate:
+    """The median with its exact interval, as `quantile_interval` has it."""
+    return quantile_interval(values, 0.5, level)
+
+
+def quartiles(values: np.ndarray) -> Estimate:
+    """The median between its quartiles: a spread of runs, not an interval of the median."""
+    x = known(values)
+    if len(x) == 0:
+        return UNKNOWN
+    low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
+    return Estimate(float(middle), float(low), float(high), len(x))
+
+
+def ratio_of_medians(a: np.ndarray, b: np.ndarray, *, paired: bool = False, level: float = LEVEL) -> Estimate:
+    """median(a) / median(b) with a bootstrap interval (percentile).
+
+    Percentile, since the jackknife of BCa does not work for a median.
+
+    Args:
+        a, b: positive, one per run; NaN is left out.
+        paired: entry i of both is of one seed; a pair with a NaN is left out.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
+    """
+    x, y = _pairs(a, b) if paired else (known(a), known(b))
+    if min(len(x), len(y)) == 0:
+        return UNKNOWN
+    value = float(np.median(x) / np.median(y))
+    if min(len(x), len(y)) < 2:
+        return Estimate(value, math.nan, math.nan, len(x) + len(y))
+
+    def ratio(u: np.ndarray, v: np.ndarray, axis: int) -> np.ndarray:
+        return np.asarray(np.median(u, axis=axis) / np.median(v, axis=axis))
+
+    found = stats.bootstrap(
+        (x, y), ratio, paired=paired, vectorized=True, n_resamples=RESAMPLES, confidence_level=level, method="percentile",
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval  # fmt: skip
+    return Estimate(value, float(found.low), float(found.high), len(x) + len(y))
+
+
+def permutation_test(a: np.ndarray, b: np.ndarray, *, paired: bool = False) -> float:
+    """Two-sided p-value of equal means under exchange of labels; exact where 9,999 exchanges cover all.
+
+    Args:
+        a, b: one per run.
+        paired: entry i of both is of one seed; labels are then exchanged within pairs.
+
+    Returns:
+        p in (0, 1]; NaN with fewer than two runs in either.
+
+    Raises:
+        ValueError: if a value is NaN, which has no mean.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if np.isnan(x).any() or np.isnan(y).any():
+        raise ValueError("values must be known, got NaN. Leave those runs out, or compare counts.")
+    if min(len(x), len(y)) < 2:
+        return math.nan
+
+    def difference(u: np.ndarray, v: np.ndarray, axis: int) -> np.ndarray:
+        return np.asarray(u.mean(axis=axis) - v.mean(axis=axis))
+
+    found = stats.permutation_test(
+        (x, y), difference, permutation_type="samples" if paired else "independent", vectorized=True,
+        n_resamples=RESAMPLES, rng=np.random.default_rng(SEED),
+    )  # fmt: skip
+    return float(found.pvalue)
+
+
+def counts_differ(successes: int, n: int, others: int, m: int) -> float:
+    """p-value of Fisher's exact test that `successes` of n and `others` of m have one rate."""
+    table = [[successes, n - successes], [others, m - others]]
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def regression(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Regression:
+    """Least squares with t intervals of slope and intercept, and R² with a bootstrap interval over points.
+
+    Args:
+        x, y: (n,); pairs with a NaN are left out; at least three that differ in x.
+
+    Returns:
+        All unknown with fewer.
+    """
+    x, y = _pairs(x, y)
+    if len(x) < 3 or np.ptp(x) == 0:
+        return Regression(UNKNOWN, UNKNOWN, UNKNOWN)
+    fit = stats.linregress(x, y)
+    reach = float(stats.t.ppf((1 + level) / 2, len(x) - 2))
+
+    def r_squared(u: np.ndarray, v: np.ndarray) -> float:
+        return float(np.corrcoef(u, v)[0, 1] ** 2) if np.ptp(u) > 0 and np.ptp(v) > 0 else math.nan
+
+    rng = np.random.default_rng(SEED)
+    draws = [r_squared(x[index], y[index]) for index in rng.integers(0, len(x), (1999, len(x)))]
+    tail = 50 * (1 - level)
+    low, high = np.nanpercentile(draws, [tail, 100 - tail])
+    n = len(x)
+    return Regression(
+        Estimate(float(fit.slope), float(fit.slope - reach * fit.stderr), float(fit.slope + reach * fit.stderr), n),
+        Estimate(
+            float(fit.intercept),
+            float(fit.intercept - reach * fit.intercept_stderr),
+            float(fit.intercept + reach * fit.intercept_stderr),
+            n,
+        ),
+        Estimate(float(fit.rvalue**2), float(low), float(high), n),
+    )
+
+
+def _pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The entries at which both are known."""
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.shape != y.shape:
+        raise ValueError(f"paired values must be as many on both sides, got {x.shape} and {y.shape}. Match them by seed.")
+    both = ~(np.isnan(x) | np.isnan(y))
+    return x[both], y[both]
