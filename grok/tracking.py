@@ -77,6 +77,11 @@ class Store:
     uri: str
     experiment_id: str
 
+    @property
+    def folder(self) -> Path:
+        """Where files that belong to the store are kept on this machine: beside its database, else in the project's folder."""
+        return _sqlite_path(self.uri).parent if self.uri.startswith("sqlite:///") else PROJECT
+
     def find(self, filters: Mapping[str, str]) -> list[Run]:
         """Runs of all active experiments whose own tags equal `filters`, newest first."""
         query = " and ".join(f"tags.`{TAG}{name}` = '{value}'" for name, value in filters.items())
@@ -312,6 +317,13 @@ class TrackedRun:
             raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
         new = [Param(k, v) for k, v in fields.items() if k not in there]
         spelt = [RunTag(f"{TAG}resolved.{k}", fields[k]) for k in there if k in fields and there[k] != fields[k]]
+        self.client.log_batch(self.run_id, params=new, tags=spelt)
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log plain params; those that are there, as `mlflow run` has spelt them, stay and get a `grok.resolved.NAME` tag."""
+        there = self.client.get_run(self.run_id).data.params
+        new = [Param(name, text) for name, text in params.items() if name not in there]
+        spelt = [RunTag(f"{TAG}resolved.{k}", params[k]) for k in there if k in params and there[k] != params[k]]
         self.client.log_batch(self.run_id, params=new, tags=spelt)
 
     def log_points(self, points: Iterable[tuple[int, str, float]]) -> None:

@@ -14,9 +14,10 @@ from scipy.stats import qmc
 
 from analysis.sensitivity.cells import CONDITIONS, Cells
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.objectives import Estimate, Outcome, enough, few, holds, outcome, wilson, youden
+from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
 from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED, from_unit
+from analysis.statistics import Estimate
 from grok.history import LATE_EPOCHS
 from grok.rules import RULES, Range
 
@@ -74,7 +75,7 @@ def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
             fires = judge.fires(setting)
             shown = -threshold if reading == "mirrored" else threshold
             row = {"activation": activation, "method": method, "window": window, "reading": reading, "threshold": shown}
-            rows.append(row | _counted(fires) | {f"j_{name}": _outcome(fires, own).j for name, own in sets.items()})
+            rows.append(row | _counted(fires) | {f"j_{name}": pooled(fires, own).j for name, own in sets.items()})
     columns = ["activation", "method", "window", "reading", "threshold"]
     columns += [f"{c}_{what}" for c in CONDITIONS for what in ("fires", "n", "median_epoch")]
     return pd.DataFrame(rows).reindex(columns=[*columns, *(f"j_{name}" for name in (*CONTROLS, "all"))])
@@ -89,7 +90,8 @@ def _counted(fires: dict[str, np.ndarray]) -> dict[str, float]:
     return out
 
 
-def _outcome(fires: dict[str, np.ndarray], controls: list[str]) -> Outcome:
+def pooled(fires: dict[str, np.ndarray], controls: list[str]) -> Outcome:
+    """The outcome of fire epochs by condition, the runs of some controls taken together."""
     return outcome(fires["grok"], np.concatenate([fires[name] for name in controls]))
 
 
@@ -133,7 +135,7 @@ def surface(cells: Cells, config: SensitivityConfig, report: Callable[[], None] 
             for threshold in SURFACE_THRESHOLDS:
                 fires = judge.fires({**PUBLISHED, "window": window, "slope_threshold": float(threshold)})
                 for name, own in sets.items():
-                    found = _outcome(fires, own)
+                    found = pooled(fires, own)
                     j = youden(found)
                     rows.append((activation, name, window, threshold, found.tpr, found.fpr, j.value, j.low, j.high))
             report()
@@ -173,7 +175,7 @@ def neighbourhood(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
                 row[f"{activation}_{condition}_fires"] = int(np.isfinite(epochs).sum())
                 row[f"{activation}_{condition}_n"] = len(epochs)
             if activation == first:
-                row |= {f"holds_{name}": holds(_outcome(fires, own)) for name, own in cells.control_sets(first).items()}
+                row |= {f"holds_{name}": holds(pooled(fires, own)) for name, own in cells.control_sets(first).items()}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -10,8 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial
 from scipy.stats import qmc
 
-from analysis.sensitivity.objectives import Estimate
 from analysis.sensitivity.space import Values, from_unit
+from analysis.statistics import Estimate
 
 RESAMPLES = 200
 FOREST_RESAMPLES = 20

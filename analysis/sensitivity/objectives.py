@@ -10,20 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-CONFIDENCE = 0.95
-
-
-class Estimate(NamedTuple):
-    """A number with its interval; NaN where nothing is known.
-
-    Attributes:
-        value, low, high: in the unit of the number. n: runs, or samples, that it rests on.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
+from analysis.statistics import LEVEL, UNKNOWN, Estimate
 
 
 class Outcome(NamedTuple):
@@ -83,8 +70,8 @@ def wilson(successes: int, n: int) -> Estimate:
     Source: E. B. Wilson, JASA 22 (1927).
     """
     if n == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    interval = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+        return UNKNOWN
+    interval = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high), n)
 
 
@@ -98,27 +85,11 @@ def youden(found: Outcome) -> Estimate:
     Source: R. G. Newcombe, Statistics in Medicine 17 (1998), method 10.
     """
     if not found.n or not found.controls:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+        return UNKNOWN
     one, two = wilson(found.fires, found.n), wilson(found.false, found.controls)
     low = found.j - np.hypot(one.value - one.low, two.high - two.value)
     high = found.j + np.hypot(one.high - one.value, two.value - two.low)
     return Estimate(found.j, float(low), float(high), found.n + found.controls)
-
-
-def median(values: np.ndarray) -> Estimate:
-    """The median with the distribution-free interval between order statistics, of at least 95 % where n ≥ 6.
-
-    Below six values no such interval has 95 %: the range is given then.
-
-    Source: H. A. David and H. N. Nagaraja, Order Statistics (2003), §7.1.
-    """
-    ordered = np.sort(values[np.isfinite(values)])
-    n = len(ordered)
-    if n == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    below = int(stats.binom.ppf((1 - CONFIDENCE) / 2, n, 0.5))  # P(B < below) ≤ 2.5 % < P(B ≤ below)
-    rank = max(below, 1)
-    return Estimate(float(np.median(ordered)), float(ordered[rank - 1]), float(ordered[n - rank]), n)
 
 
 def holds(found: Outcome) -> bool:
