@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -64,7 +65,7 @@ class StageBar:
     """A tqdm bar for each stage of a longer command, one after the other."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
         self._stage = ""
 
     def update(self, stage: str, done: int, total: int) -> None:

@@ -79,14 +79,14 @@ def slope_hits(
 
 
 def level_hits(log_gap: np.ndarray, first_epoch: int, *, level: float) -> np.ndarray:
-    """gap(t) ≥ level."""
+    """Gap(t) ≥ level."""
     out = np.zeros(log_gap.shape, dtype=bool)
     np.greater_equal(log_gap[:, first_epoch:], np.log(level), out=out[:, first_epoch:])
     return out
 
 
 def sustained_hits(log_gap: np.ndarray, first_epoch: int, *, level: float, hold: int) -> np.ndarray:
-    """gap ≥ level at each of the last `hold` epochs, the first of which may lie before `first_epoch`."""
+    """Gap ≥ level at each of the last `hold` epochs, the first of which may lie before `first_epoch`."""
     start = max(first_epoch - hold + 1, 0)
     over = level_hits(log_gap, start, level=level)
     epochs = np.arange(log_gap.shape[1])

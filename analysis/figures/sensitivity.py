@@ -63,8 +63,7 @@ def roc(table: pd.DataFrame) -> Figure:
         for (row, activation), (column, control) in ((a, c) for a in enumerate(activations) for c in enumerate(controls)):
             ax = axes[row, column]
             part = chosen[(chosen["activation"] == activation) & (chosen["control"] == control)]
-            for number, (window, line) in enumerate(part.groupby("window")):
-                line = line.sort_values("threshold")
+            for number, (window, line) in enumerate(part.sort_values("threshold").groupby("window")):
                 ax.plot(
                     line["fpr"], line["tpr"], marker="o", markersize=3, color=COLOURS[number % len(COLOURS)], label=f"{window}"
                 )

@@ -21,7 +21,7 @@ from analysis import gaps, queries
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
 from grok.config import ConfigError
 from grok.rules import Rule, fire_epochs
-from grok.spectra import gap, rolling_eigenvalues
+from grok.spectra import factor_kind, gap, rolling_eigenvalues
 from grok.tracking import Store
 
 CONDITIONS = ("grok", *CONTROLS)
@@ -81,8 +81,8 @@ class Cell:
     def largest_window(self, method: str) -> int:
         """That every run serves: lags of its band, or the size of its raw factors."""
         if method == "gram":
-            return min(band["w"].shape[1] for band in self.bands)
-        return min(factor.shape[1] for factors in self.factors for factor in factors.values())
+            return min(int(band["w"].shape[1]) for band in self.bands)
+        return min(int(factor.shape[1]) for factors in self.factors for factor in factors.values())
 
     def log_gaps(self, matrix: str, method: str, window: int) -> np.ndarray:
         """(3, R, T + 1) float64: log λ₁/λ₂, log λ₂/λ₃, log λ₃/λ₄ at every epoch; NaN where unknown or after a run's end."""
@@ -107,7 +107,7 @@ class Cell:
         if method == "gram":
             values = rolling_eigenvalues(self.bands[number][matrix], window, RATIOS + 1)
         else:
-            name = f"{gaps.factor_kind(method)}_{matrix}"
+            name = f"{factor_kind(method)}_{matrix}"
             values = gaps.method_eigenvalues(self.factors[number][name], method, window, int(self.seeds[number]))
         with np.errstate(invalid="ignore"):
             ratios = [
@@ -168,9 +168,13 @@ class Cells:
         return found if found is not None and (method == "gram" or method in found.methods()) else None
 
     def control_sets(self, activation: str, method: str = "gram") -> dict[str, list[str]]:
-        """The conditions of each control set that there are runs of; `all` last."""
-        there = [name for name in CONTROLS if self.cell(activation, name, method) is not None]
-        return {name: [name] for name in there} | ({"all": there} if there else {})
+        """The conditions of each control set that there are runs of; `all` last, where it is more than one of them."""
+        there = self.controls(activation, method)
+        return {name: [name] for name in there} | ({"all": there} if len(there) > 1 else {})
+
+    def controls(self, activation: str, method: str = "gram") -> list[str]:
+        """The control conditions that there are runs of."""
+        return [name for name in CONTROLS if self.cell(activation, name, method) is not None]
 
     def largest_window(self) -> int:
         """That every run's band serves."""

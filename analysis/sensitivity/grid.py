@@ -16,7 +16,7 @@ from analysis.sensitivity.cells import CONDITIONS, Cells
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
 from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
-from analysis.sensitivity.space import PUBLISHED, from_unit
+from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
 from analysis.statistics import Estimate
 from grok.history import LATE_EPOCHS
 from grok.rules import RULES, Range
@@ -68,7 +68,7 @@ def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
         if grok is None:
             continue
         sets = cells.control_sets(activation, method)
-        judge = Judge(cells, activation, sets.get("all", []), config)
+        judge = Judge(cells, activation, cells.controls(activation, method), config)
         windows = [window for window in WINDOWS if window <= grok.largest_window(method)]
         for window, (reading, threshold, direction) in itertools.product(windows, readings()):
             setting = {**PUBLISHED, "method": method, "window": window, "slope_threshold": threshold, "direction": direction}
@@ -130,7 +130,7 @@ def surface(cells: Cells, config: SensitivityConfig, report: Callable[[], None] 
     rows = []
     for activation in cells.activations:
         sets = cells.control_sets(activation)
-        judge = Judge(cells, activation, sets.get("all", []), config)
+        judge = Judge(cells, activation, cells.controls(activation), config)
         for window in windows:
             for threshold in SURFACE_THRESHOLDS:
                 fires = judge.fires({**PUBLISHED, "window": window, "slope_threshold": float(threshold)})
@@ -142,17 +142,26 @@ def surface(cells: Cells, config: SensitivityConfig, report: Callable[[], None] 
     return pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "tpr", "fpr", "j", "j_low", "j_high"])
 
 
+def near_space(max_window: int) -> Space:
+    """The published setting with only the neighbourhood's parameters free; `max_window` cuts the window's range off."""
+    free: dict[str, Values] = dict(NEIGHBOURHOOD)
+    low, high = (min(end, max_window) for end in (10, 40))
+    free["window"] = Range(low, high, whole=True) if low < high else (low,)
+    values: dict[str, Values] = {name: free.get(name, (value,)) for name, value in PUBLISHED.items()}
+    return Space({name: values[name] for name in COMMON}, {"slope": {name: values[name] for name in RULES["slope"].parameters}})
+
+
 def neighbourhood_settings(samples: int, seed: int, max_window: int) -> list[dict[str, Any]]:
     """Settings spread evenly over the neighbourhood: a scrambled Sobol sequence, seeded.
 
     Args:
         samples: a power of two. seed: of the scramble. max_window: cuts the window's range off.
     """
-    ranges = dict(NEIGHBOURHOOD)
-    ranges["window"] = Range(10, min(40, max_window), whole=True)
-    points = qmc.Sobol(len(ranges), scramble=True, rng=np.random.default_rng(seed)).random(samples)
+    space = near_space(max_window)
+    free = space.dimensions("slope")
+    points = qmc.Sobol(len(free), scramble=True, rng=np.random.default_rng(seed)).random(samples)
     return [
-        PUBLISHED | {name: from_unit(values, share) for (name, values), share in zip(ranges.items(), point, strict=True)}
+        space.setting("slope", {name: from_unit(values, share) for (name, values), share in zip(free, point, strict=True)})
         for point in points
     ]
 
@@ -165,7 +174,7 @@ def neighbourhood(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
         square, or of the first activation where there is no square.
     """
     first = cells.activations[0]
-    judges = {a: Judge(cells, a, cells.control_sets(a).get("all", []), config) for a in cells.activations}
+    judges = {a: Judge(cells, a, cells.controls(a), config) for a in cells.activations}
     rows = []
     for setting in neighbourhood_settings(config.samples, config.seed, cells.largest_window()):
         row: dict[str, Any] = {name: setting[name] for name in NEIGHBOURHOOD}
@@ -185,7 +194,8 @@ def shares(table: pd.DataFrame, activation: str) -> dict[str, Estimate]:
     most 1/15 of ReLU's grokking runs fire. Intervals: Wilson, as for independent settings, which is cautious here.
     """
     n = len(table)
-    out = {name.removeprefix("holds_"): wilson(int(table[name].sum()), n) for name in table if str(name).startswith("holds_")}
+    names = [str(name) for name in table if str(name).startswith("holds_")]
+    out = {name.removeprefix("holds_"): wilson(int(table[name].sum()), n) for name in names}
     fires = zip(table[f"{activation}_grok_fires"], table[f"{activation}_grok_n"], strict=True)
     out["tpr"] = wilson(sum(enough(f, m) for f, m in fires), n)
     if "relu_grok_fires" in table:
@@ -201,7 +211,7 @@ def window_table(cells: Cells) -> pd.DataFrame:
         window, condition, seed (blank for the late gap), measure (`fire_epoch`, `late_gap`), published, ours, ours_gram32. The
         published epochs are sorted, as printed, and so are ours: they are not matched by seed.
     """
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for window, (grok, control, late_grok, late_control) in PUBLISHED_WINDOWS.items():
         for condition, fires, late in (("grok", grok, late_grok), ("eta0", control, late_control)):
             ours, gap = _measured(cells, condition, "gram", window)

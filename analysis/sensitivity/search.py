@@ -7,22 +7,16 @@ to lose: a killed worker leaves finished trials only.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import pickle
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.sensitivity.cells import Cells
@@ -30,10 +24,10 @@ from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.objectives import Outcome
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import Space, Values, only, varies
+from analysis.sensitivity.storage import Task, lock, open_study, quiet
 from grok.config import ConfigError
 from grok.fanout import Fanout
 from grok.rules import Range
-from grok.tracking import StoreError
 
 STARTUP = 20
 """Random trials before TPE models anything."""
@@ -41,35 +35,6 @@ CHUNK = 25
 """Trials of a worker's turn, and between two reports."""
 NEVER = -1e6
 """Lead of a setting that breaks the bound on the false-positive rate, for each unit that it is broken by."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One Optuna study: which J or lead, of what, in which direction, over which space.
-
-    Attributes:
-        part: what it is for: `search`, `relu_best_eta0`, `square_worst_all`, …
-        name: of the Optuna study. storage: where. fingerprint: of the runs.
-        activation, controls: conditions, as `Judge` takes them.
-        objective: `separation`, `lead` or `multi`. minimise: look for the worst instead.
-        space: of settings. config: the command's.
-    """
-
-    part: str
-    name: str
-    storage: str
-    fingerprint: str
-    activation: str
-    controls: tuple[str, ...]
-    objective: str
-    minimise: bool
-    space: Space
-    config: SensitivityConfig
-
-    @property
-    def directions(self) -> list[str]:
-        """Of the objectives."""
-        return ["minimize" if self.minimise else "maximize"] * (2 if self.objective == "multi" else 1)
 
 
 @dataclass
@@ -96,98 +61,6 @@ class Found:
     trials: list[FrozenTrial]
     times: Times = field(default_factory=Times)
     stopped: bool = False
-
-
-def open_storage(url: str) -> BaseStorage:
-    """The storage of a URL, or a journal file of that path.
-
-    Raises:
-        StoreError: if it cannot be opened.
-    """
-    try:
-        if "://" in url:
-            engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-            return RDBStorage(url, engine_kwargs=engine)
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(url, lock_obj=_AppendLock(url)))  # type: ignore[arg-type]
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise StoreError(
-            f"storage must be a file or a database URL that can be opened, got {url} ({reason}). Check it."
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        try:
-            yield
-        finally:
-            optuna.logging.set_verbosity(level)
-
-
-def _lock(task: Task) -> FileLock:
-    path = task.storage.removeprefix("sqlite:///").partition("?")[0]
-    if "://" in path:  # a database server: the lock is this machine's only
-        path = str(Path(tempfile.gettempdir()) / f"grok-{hashlib.sha256(path.encode()).hexdigest()[:12]}")
-    return FileLock(f"{path}.lock")
-
-
-class _AppendLock:
-    """A journal's lock that goes when its process is killed; Optuna's own then keeps others waiting for half a minute.
-
-    A line that a crash has cut off is dropped before the next one is written.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path, self._lock = Path(path), FileLock(f"{path}.append")
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        if self._path.exists() and self._path.stat().st_size:
-            with self._path.open("rb+") as file:
-                file.seek(-1, 2)
-                if file.read(1) != b"\n":
-                    file.seek(0)
-                    file.truncate(file.read().rfind(b"\n") + 1)
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-def open_study(task: Task) -> optuna.Study:
-    """The shared Optuna study of a task, made if it is not there.
-
-    Raises:
-        StoreError: if it is of other runs or of another question: its trials must not be mixed with new ones.
-    """
-    storage = open_storage(task.storage)
-    with _quiet(), _lock(task):
-        study = optuna.create_study(
-            study_name=task.name, storage=storage, directions=task.directions, load_if_exists=True,
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )  # fmt: skip
-        asked = {"runs": task.fingerprint, "question": _question(task)}
-        there = study.user_attrs
-        for name, value in asked.items():
-            if name not in there:
-                study.set_user_attr(name, value)
-            elif there[name] != value:
-                what = "the same runs" if name == "runs" else "the same question"
-                raise StoreError(
-                    f"study {task.name} must be of {what} as before, got others ({there[name]} then, {value} now): their trials "
-                    "must not be mixed. Give another --name, or restore the runs."
-                )
-    return study
-
-
-def _question(task: Task) -> str:
-    texts = task.space.texts()
-    return " ".join([task.objective, task.config.hash, *(f"{name}={text}" for name, text in sorted(texts.items()))])
 
 
 def sampler_of(config: SensitivityConfig, done: int, worker: int) -> optuna.samplers.BaseSampler:
@@ -292,7 +165,7 @@ def _try_settings(
     """Ask, try and add until the study has its trials, or `most` have been tried."""
     shared = open_study(task)
     judge = Judge(cells, task.activation, task.controls, task.config)
-    with _quiet():
+    with quiet():
         known = _finished(shared)
         memory = optuna.create_study(directions=task.directions, sampler=sampler_of(task.config, len(known), turn))
         memory.add_trials(known)
@@ -320,7 +193,7 @@ def _one(task: Task, judge: Judge, shared: optuna.Study, memory: optuna.Study, s
         state=TrialState.COMPLETE, values=values, params=frozen.params, distributions=frozen.distributions,
         user_attrs={"setting": setting, "calibration": _counts(calibration), "held_out": _counts(held)},
     )  # fmt: skip
-    with _lock(task):
+    with lock(task):
         there = shared.get_trials(deepcopy=False)
         finished = [other for other in there if other.state == TrialState.COMPLETE]
         room = len(finished) < task.config.n_trials
@@ -386,7 +259,8 @@ def check_method(cells: Cells, activation: str, controls: tuple[str, ...], space
                     f"method must be one that the runs of {activation} {condition} recorded, got {method}. Run the study svd."
                 )
             if max(space.windows()) > cell.largest_window(method):
+                most = cell.largest_window(method)
                 raise ConfigError(
-                    f"window must be at most {cell.largest_window(method)} for method {method} of {activation} {condition}, got "
+                    f"window must be at most {most} for method {method} of {activation} {condition}, got "
                     f"{max(space.windows())}. Lower it."
                 )

@@ -180,8 +180,8 @@ def _check(space: Space, max_window: int) -> None:
 
     if max(space.windows()) > max_window or min(space.windows()) < 3:
         raise ConfigError(
-            f"window must be in [3, {max_window}] (the runs' bands hold {max_window} lags), got {_text(space.common['window'])}. "
-            "Lower it, or train with a larger max_window."
+            f"window must be in [3, {max_window}] (the runs' bands hold {max_window} lags), got "
+            f"{_text(space.common['window'])}. Lower it, or train with a larger max_window."
         )
     if space.common["gap"] == ("34",) and max(space.windows()) < 4:
         raise ConfigError("window must be at least 4 where gap is 34, got 3: there is no λ₄. Raise it.")

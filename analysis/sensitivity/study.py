@@ -15,14 +15,15 @@ from analysis.sensitivity import grid, importance, verdict, words
 from analysis.sensitivity.cells import Cells, chosen_activation
 from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.search import Found, Task, check_method, open_study, search
+from analysis.sensitivity.search import Found, check_method, search
 from analysis.sensitivity.settings import METHODS, SPACE_FIELDS, SensitivityConfig
-from analysis.sensitivity.space import PUBLISHED, Space, whole_numbers
+from analysis.sensitivity.space import Space, whole_numbers
+from analysis.sensitivity.storage import Task, open_study
 from grok.config import ConfigError
 
 SCHEMA = 1
-NEAR = {name: (PUBLISHED[name],) for name in ("matrix", "gap", "method", "smoothing", "rule", "direction")} | grid.NEIGHBOURHOOD
-"""The published setting with only the neighbourhood's parameters free."""
+LEAST_SAMPLES = 64
+"""Rows of the designed sample of an importance; else an eighth of `samples`."""
 Report = Callable[[str, int, int], None]
 """Told of progress: what is done, how far, of how many."""
 
@@ -57,14 +58,10 @@ def plan(cells: Cells, config: SensitivityConfig, folder: Path) -> list[Task]:
     if config.mode in ("all", "search"):
         tasks.append(_task(cells, config, folder, "search", activation, config.controls, whole))
     if config.mode in ("all", "adversarial"):
-        near = Space(whole.common, {"slope": {}}).common
-        near_space = Space({**near, **{k: _cut(v, cells) if k == "window" else v for k, v in NEAR.items() if k in near}},
-                           {"slope": {k: NEAR[k] for k in ("slope_threshold", "slope_lag", "direction")}})  # fmt: skip
-        wanted = [("relu_best", "relu", whole, False)] if "relu" in cells.activations else []
-        wanted += [("square_worst", "square", near_space, True)] if "square" in cells.activations else []
-        for part, one, space, minimise in wanted:
-            for name in cells.control_sets(one):
-                tasks.append(_task(cells, config, folder, f"{part}_{name}", one, name, space, minimise))
+        near = grid.near_space(cells.largest_window())
+        for part, one, space, minimise in (("relu_best", "relu", whole, False), ("square_worst", "square", near, True)):
+            sets = cells.control_sets(one) if one in cells.activations else {}
+            tasks += [_task(cells, config, folder, f"{part}_{name}", one, name, space, minimise) for name in sets]
         if not tasks and config.mode == "adversarial":
             raise ConfigError(
                 f"mode must be grid or search where there are no controls of relu or square, got adversarial of {config.study}."
@@ -77,18 +74,11 @@ def plan(cells: Cells, config: SensitivityConfig, folder: Path) -> list[Task]:
     return tasks
 
 
-def _cut(values: Any, cells: Cells) -> Any:
-    from grok.rules import Range
-
-    high = min(values.high, cells.largest_window())
-    return Range(min(values.low, high), high, whole=True) if values.low < high else (int(high),)
-
-
 def _task(
     cells: Cells, config: SensitivityConfig, folder: Path, part: str, activation: str, controls: str, space: Space,
     minimise: bool = False,
 ) -> Task:  # fmt: skip
-    own = cells.control_sets(activation).get(controls, [])
+    own = cells.controls(activation) if controls == "all" else [controls]
     runs = [cell.fingerprint for key in ("grok", *own) if (cell := cells.cell(activation, key)) is not None]
     runs += [cell.fingerprint for key, cell in sorted(cells.raw.items()) if key[0] == activation and config.method != "gram"]
     runs += [str(cell.horizon) for cell in list(cells.cells.values())[:1]]
@@ -189,39 +179,37 @@ def _importances(cells: Cells, config: SensitivityConfig, results: Results, repo
     if found is None:
         return []
     task = found.task
-    report("importance", 0, 2)
     target = f"J of {task.activation} against {config.controls}"
     if config.importance != "sobol":
         goal = target if task.objective != "lead" else f"lead of {task.activation}"
         out = [importance.of_trials(found.trials, config.importance, config.seed, goal)]
     else:
-        judge = Judge(cells, task.activation, task.controls, config)
         rule = "slope" if "slope" in task.space.own else next(iter(task.space.own))
-        near = {k: (_cut(v, cells) if k == "window" else v) for k, v in grid.NEIGHBOURHOOD.items()}
-        fixed = Space({k: (v,) for k, v in PUBLISHED.items() if k in task.space.common} | {k: v for k, v in near.items() if k in task.space.common},
-                      {"slope": {k: near.get(k, (PUBLISHED[k],)) for k in ("slope_threshold", "slope_lag", "direction")}})  # fmt: skip
+        places = ((f"over the search space, rule {rule}", task.space, rule),
+                  ("near the published setting", grid.near_space(cells.largest_window()), "slope"))  # fmt: skip
+        judge = Judge(cells, task.activation, task.controls, config)
         out = []
-        for number, (where, space, name) in enumerate(
-            ((f"over the search space, rule {rule}", task.space, rule), ("near the published setting", fixed, "slope"))
-        ):
-
-            def j(chosen: dict[str, Any], space: Space = space, name: str = name) -> float:
-                setting = space.setting(name, chosen)
-                return judge.outcome(setting, judge.fires(setting)).j
-
-            dimensions = space.dimensions(name)
-            if dimensions:
-                samples = max(64, config.samples // 8)
-                out.append(importance.sobol_total(j, dimensions, samples, config.seed, f"{target}, {where}"))
-            report("importance", number + 1, 2)
-    results.tables["importance"] = pd.DataFrame(
-        [
-            {"target": one.target, "evaluator": one.evaluator, "parameter": name, **value._asdict()}
-            for one in out for name, value in one.values.items()
-        ]
-    )  # fmt: skip
-    report("importance", 2, 2)
+        for number, (where, space, name) in enumerate(places):
+            report("importance", number, len(places))
+            if space.dimensions(name):
+                out.append(_sobol(judge, space, name, config, f"{target}, {where}"))
+    rows = [
+        {"target": one.target, "evaluator": one.evaluator, "parameter": name, **value._asdict()}
+        for one in out for name, value in one.values.items()
+    ]  # fmt: skip
+    results.tables["importance"] = pd.DataFrame(rows)
     return out
+
+
+def _sobol(judge: Judge, space: Space, rule: str, config: SensitivityConfig, target: str) -> Importance:
+    """Total Sobol indices of J, all seeds, over a rule's part of a space."""
+
+    def youden(chosen: dict[str, Any]) -> float:
+        setting = space.setting(rule, chosen)
+        return judge.outcome(setting, judge.fires(setting)).j
+
+    samples = max(LEAST_SAMPLES, config.samples // 8)
+    return importance.sobol_total(youden, space.dimensions(rule), samples, config.seed, target)
 
 
 def trial_table(searches: list[Found]) -> pd.DataFrame:
@@ -230,12 +218,8 @@ def trial_table(searches: list[Found]) -> pd.DataFrame:
     for found in searches:
         for trial in found.trials:
             setting = verdict.setting_of(trial)
-            row: dict[str, Any] = {
-                "study": found.task.part,
-                "number": trial.number,
-                "state": trial.state.name,
-                "value": trial.values[0],
-            }
+            row: dict[str, Any] = {"study": found.task.part, "number": trial.number, "state": trial.state.name}
+            row["value"] = trial.values[0]
             row |= {"value_2": trial.values[1] if len(trial.values) > 1 else None} | setting
             for side, suffix in (("calibration", ""), ("held_out", "_held")):
                 counts = trial.user_attrs[side]
@@ -260,15 +244,16 @@ def _data(
     data: dict[str, Any] = {
         "schema": SCHEMA, "settings": config.to_strings(), "data": describe(cells, config),
         "published": verdict.published(cells, config),
-        "neighbourhood": verdict.neighbourhood(tables["neighbourhood"], cells.activations[0]) if "neighbourhood" in tables else None,
-        "rebuttal": verdict.rebuttal(tables["rebuttal"]) if "rebuttal" in tables else None,
+        "neighbourhood": None, "rebuttal": None,
         "relu": verdict.counterexamples(searches, cells, "relu_best_"),
         "square_worst": verdict.counterexamples(searches, cells, "square_worst_"),
         "search": verdict.searched(main, cells) if main else None,
         "importance": verdict.importances(found) or None,
         "window_table": None, "speed": speed(searches, spectra_s, config),
     }  # fmt: skip
-    if "window_table" in tables:
+    if "grid" in tables:
+        data["neighbourhood"] = verdict.neighbourhood(tables["neighbourhood"], cells.activations[0])
+        data["rebuttal"] = verdict.rebuttal(tables["rebuttal"])
         word = words.window_word(tables["window_table"])
         data["window_table"] = {"rows": verdict.records(tables["window_table"]), "word": word}
     data["verdict"] = list(words.sentences(data))

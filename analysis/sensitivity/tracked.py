@@ -13,7 +13,7 @@ from analysis.figures import sensitivity as figures
 from analysis.sensitivity import verdict
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.search import best
-from analysis.sensitivity.settings import EXECUTION, SensitivityConfig
+from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.study import Results
 from grok import tracking
 from grok.tracking import Store, TrackedRun
@@ -78,7 +78,7 @@ def metrics(data: dict[str, Any]) -> dict[str, float]:
     out: dict[str, float | None] = {}
     for name, share in (data["neighbourhood"] or {"share": {}})["share"].items():
         out[f"neighbourhood/{name}"] = share["value"]
-    if data["rebuttal"] and data["rebuttal"]["holding"] is not None:
+    if data["rebuttal"]:
         out["rebuttal/holding"] = data["rebuttal"]["holding"] / data["rebuttal"]["cells"]
     for part in ("relu", "square_worst"):
         for name, found in (data[part] or {"by_control": {}})["by_control"].items():
@@ -98,8 +98,8 @@ def description(data: dict[str, Any]) -> str:
     return (
         "**Does the detector's setting make the result?**\n\n" + "\n".join(f"- {line}" for line in data["verdict"])
         + f"\n\nSettings are chosen on seeds {_listed(seeds['calibration_seeds'])} and reported on seeds "
-        f"{_listed(seeds['held_out_seeds'])}; grids and shares choose nothing and use all. Intervals: 95 %, Newcombe for J, Wilson for "
-        "shares and rates, order statistics for the median lead. λ are eigenvalues of the window's Gram ΔᵀΔ."
+        f"{_listed(seeds['held_out_seeds'])}; grids and shares choose nothing and use all. Intervals: 95 %, Newcombe for J, "
+        "Wilson for shares and rates, order statistics for the median lead. λ are eigenvalues of the window's Gram ΔᵀΔ."
     )  # fmt: skip
 
 

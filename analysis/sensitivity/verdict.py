@@ -1,4 +1,4 @@
-"""The verdict: what the grids and searches found, as plain data and as sentences. Computes no setting anew but the published."""
+"""The verdict: what the grids and searches found, as plain data and as sentences. Tries no setting but the published."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from analysis.sensitivity import grid
-from analysis.sensitivity.cells import CONDITIONS, Cells
+from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.importance import Importance
-from analysis.sensitivity.judge import HELD_OUT, Judge
+from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
-from analysis.sensitivity.search import Found, best, front
+from analysis.sensitivity.search import Found, best
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED
 from analysis.statistics import Estimate, median_interval
 
 RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
+VERDICTS = ("holds", "ok_fires", "ok_epoch", "ok_relu")
+"""Columns of the rebuttal's table."""
 LISTED = 12
 """Failing cells named in the verdict's data."""
 
@@ -61,7 +63,7 @@ def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
     js: dict[str, Any] = {}
     for activation in cells.activations:
         sets = cells.control_sets(activation)
-        fires = Judge(cells, activation, sets.get("all", []), config).fires(PUBLISHED)
+        fires = Judge(cells, activation, cells.controls(activation), config).fires(PUBLISHED)
         outcomes[activation] = {
             condition: {
                 "fires": int(np.isfinite(epochs).sum()), "n": len(epochs),
@@ -85,24 +87,20 @@ def neighbourhood(table: pd.DataFrame, activation: str) -> dict[str, Any]:
 
 
 def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
-    """The rebuttal's sentence, cell by cell."""
+    """The rebuttal's sentence, cell by cell; `undecided` are those that only ReLU's missing runs could decide."""
     if not len(cells):
         return None
-    known = cells["holds"].notna().any()
-    column = "holds" if known else "ok_fires"
-    by_reading = {
-        reading: {
-            "cells": len(group), "holding": int(group["holds"].fillna(False).sum()) if known else None,
-            **{name: plain(group[name].fillna(False).sum()) for name in ("ok_fires", "ok_epoch", "ok_relu")},
-        }
-        for reading, group in cells.groupby("reading", sort=False)
-    }  # fmt: skip
-    failing = cells[~cells[column].fillna(False).astype(bool)]
-    return {
-        "sentence": grid.SENTENCE, "cells": len(cells), "holding": int(cells["holds"].fillna(False).sum()) if known else None,
-        "rule": f"square fires on ≥ 14/15 at a median epoch within {grid.REBUTTAL_EPOCH} ± {grid.EPOCH_TOLERANCE}; at most 1/15 "
-        "of ReLU's grokking runs fire",
-        "methods": sorted(cells["method"].unique()), "by_reading": by_reading,
+
+    def counts(group: pd.DataFrame) -> dict[str, int]:
+        out = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
+        return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
+
+    failing = cells[~cells["holds"].fillna(True).astype(bool)]
+    return counts(cells) | {
+        "sentence": grid.SENTENCE, "methods": sorted(cells["method"].unique()),
+        "rule": f"square fires on ≥ 14/15 at a median epoch within {grid.REBUTTAL_EPOCH} ± {grid.EPOCH_TOLERANCE}; at most "
+        "1/15 of ReLU's grokking runs fire",
+        "by_reading": {str(reading): counts(group) for reading, group in cells.groupby("reading", sort=False)},
         "failing": [_cell_words(row) for row in failing.head(LISTED).to_dict("records")],
     }  # fmt: skip
 
@@ -155,7 +153,7 @@ def searched(found: Found, cells: Cells) -> dict[str, Any]:
 
 
 def pareto(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
-    """The trials with the longest lead at each false-positive rate, both on calibration seeds, where most grokking runs fire."""
+    """The longest lead at each false-positive rate, on calibration seeds, of trials that fire on most grokking runs."""
     rows = []
     for trial in trials:
         counts = trial.user_attrs["calibration"]

@@ -35,8 +35,8 @@ def setting(values: dict[str, Any]) -> str:
     smooth = f", smoothed over {values['smoothing']}" if values["smoothing"] > 1 else ""
     method = "" if values["method"] == "gram" else f" by {values['method']}"
     return (
-        f"{values['rule']} on {falling}{SYMBOLS.get(values['gap'], values['gap'])} of Δ{values['matrix'].upper()}{method}, window "
-        f"{values['window']}{smooth}, from epoch {values['first_epoch']}, {', '.join(own)}"
+        f"{values['rule']} on {falling}{SYMBOLS.get(values['gap'], values['gap'])} of Δ{values['matrix'].upper()}{method}, "
+        f"window {values['window']}{smooth}, from epoch {values['first_epoch']}, {', '.join(own)}"
     )
 
 
@@ -82,16 +82,15 @@ def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
 def _rebuttal(data: dict[str, Any] | None) -> Iterator[str]:
     if data is None:
         return
-    if data["holding"] is None:
-        parts = [f"{reading} {one['ok_fires']}/{one['cells']}" for reading, one in data["by_reading"].items()]
-        yield f"The rebuttal's sentence cannot be decided without ReLU's runs; square fires on ≥ 14/15 in: {', '.join(parts)} cells."
-        return
     parts = [
-        f"{one['holding']}/{one['cells']} if the thresholds are read as {reading}"
+        f"{one['holding']} of {one['cells']} cells if the thresholds are read as {reading}"
+        + (f" ({one['undecided']} more undecided without ReLU's runs)" if one["undecided"] else "")
         for reading, one in data["by_reading"].items()
     ]
-    word = "holds" if data["holding"] == data["cells"] else "does not hold"
-    yield f"The rebuttal's sentence ({data['sentence']}) {word}: it is true in {', '.join(parts)} ({', '.join(data['methods'])})."
+    fails = data["holding"] + data["undecided"] < data["cells"]
+    word = "does not hold" if fails else "cannot be decided" if data["undecided"] else "holds"
+    sentence = f"The rebuttal's sentence ({data['sentence']}) {word}: it is true in {', '.join(parts)} "
+    yield sentence + f"({', '.join(data['methods'])})."
 
 
 def _relu(data: dict[str, Any] | None) -> Iterator[str]:
@@ -116,11 +115,11 @@ def _search(data: dict[str, Any] | None) -> Iterator[str]:
     if data is None or not data["best"]:
         return
     found = data["best"][0]
-    yield (
-        f"The best of {data['trials']} settings for {data['objective']} on {data['activation']} has J "
-        f"{number(found['held_out']['j'])} and lead {number(found['held_out']['lead'], 0)} epochs on held-out seeds (calibration J "
-        f"{number(found['calibration']['j'])}, lead {number(found['calibration']['lead'], 0)}); {setting(found['setting'])}."
-    )
+    held, calibration = found["held_out"], found["calibration"]
+    values = (number(held["j"]), number(held["lead"], 0), number(calibration["j"]), number(calibration["lead"], 0))
+    told = "J {} and lead {} epochs on held-out seeds (calibration J {}, lead {})".format(*values)
+    what = f"The best of {data['trials']} settings for {data['objective']} on {data['activation']}"
+    yield f"{what} has {told}; {setting(found['setting'])}."
 
 
 def _importance(data: dict[str, Any]) -> str:
@@ -132,29 +131,25 @@ def _importance(data: dict[str, Any]) -> str:
 
 
 def window_word(table: pd.DataFrame) -> str:
-    """Where the published window table and ours agree, and what the float32 Gram says of where they do not."""
-    agree, differ, nearer = [], [], []
-    for window, rows in table[table["measure"] == "fire_epoch"].groupby("window"):
-        near = (rows["published"] - rows["ours"]).abs() <= 1
-        same = near | (rows["published"].isna() & rows["ours"].isna())
-        (agree if same.all() else differ).append(f"{window}")
-        if not same.all() and rows["ours_gram32"].notna().any():
-            other = (rows["published"] - rows["ours_gram32"]).abs() <= 1
-            nearer.append(
-                (
-                    int(window),
-                    int((other | (rows["published"].isna() & rows["ours_gram32"].isna())).sum()),
-                    int(same.sum()),
-                    len(rows),
-                )
-            )
-    if not table["ours"].notna().any():
+    """Where the published window table and ours agree to within an epoch, and what a float32 Gram says where not."""
+    epochs = table[table["measure"] == "fire_epoch"]
+    if not epochs["ours"].notna().any():
         return "The published window table cannot be compared: no square runs."
+    agree: list[str] = []
+    differ: list[str] = []
+    nearer: list[str] = []
+    for window, rows in epochs.groupby("window"):
+        by64, by32 = (_same(rows["published"], rows[name]) for name in ("ours", "ours_gram32"))
+        (agree if by64 == len(rows) else differ).append(str(window))
+        if by64 < len(rows) and rows["ours_gram32"].notna().any():
+            nearer.append(f"window {window}: {by32} of {len(rows)} by a float32 Gram, {by64} by float64")
     text = f"Published window table: windows {', '.join(agree) or 'none'} come back to within an epoch"
     text += f", windows {', '.join(differ)} do not" if differ else ""
     if nearer:
-        parts = [f"window {w}: {by32} of {n} epochs by float32 Gram, {by64} by float64" for w, by32, by64, n in nearer]
-        text += f". Of the published epochs come back at {'; '.join(parts)}"
-    elif differ:
-        text += "; without runs of the study svd it cannot be said whether a float32 Gram explains them"
-    return text + "."
+        return f"{text}. Published epochs that come back at {'; '.join(nearer)}."
+    return text + ("; a float32 Gram, which the study svd records, is not there to compare with." if differ else ".")
+
+
+def _same(published: pd.Series, ours: pd.Series) -> int:
+    """How many agree to within an epoch, or in that there is none."""
+    return int((((published - ours).abs() <= 1) | (published.isna() & ours.isna())).sum())
