@@ -51,8 +51,8 @@ def without_signal() -> list[Cells]:
 
 
 def test_the_planted_epoch_comes_back(with_signal: list[Cells]) -> None:
-    """The log gap grows by 0.2 an epoch, so its slope over 15 epochs passes 0.1 after 7 or 8 epochs of growth, which begins when
-    the gap opens, or up to a window of 12 later while old updates are in it: at epoch 87 to 100. Noise of the log gap, up to
+    """The log gap grows by 0.2 an epoch, so its slope over 15 epochs passes 0.1 after 7 or 8 epochs of growth, which
+    begins when the gap opens, or up to a window of 12 later while old updates are in it: at epoch 87 to 100. Noise of the log gap, up to
     1 of it in the median and 2 in a run, is worth 5 and 10 epochs of growth.
     """
     for cells in with_signal:
@@ -83,8 +83,8 @@ def test_j_is_one_with_signal_and_zero_without(with_signal: list[Cells], without
 
 
 def test_importance_ranks_the_parameter_that_matters_first(with_signal: list[Cells]) -> None:
-    """Over thresholds from −0.05 to 0.15 a slope of 0.2 fires wherever noise does not; lags of 10 to 20 and first epochs before the
-    gap opens change little.
+    """Over thresholds from −0.05 to 0.15 a slope of 0.2 fires wherever noise does not; lags of 10 to 20 and first epochs before
+    the gap opens change little.
     """
     space = CONFIG.space(16).narrowed(window=(12,), first_epoch=(40, 50, 60))
     for seed, cells in enumerate(with_signal):
