@@ -59,12 +59,13 @@ def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> None
         for sampler in ("random", "tpe"):
             asked = replace(config, workers=workers, sampler=sampler, name=f"{sampler}-{workers}")
             (task,) = study.plan(cells, asked, folder)
-            cells.prepare([key for _, key in study.spectra_needed(cells, asked, [task])], [task.activation], lambda: None)
+            needed = [key for _, key in study.spectra_needed(cells, asked, [task])]
+            cells.prepare(needed, [task.activation], lambda: None)
             times = search.search(task, cells).times
             parts = times.detectors + times.sampler + times.storage
             print(
                 f"trials sampler={sampler} workers={workers} n={times.trials} per_s={times.trials / times.wall:.1f} "
-                f"per_minute={60 * times.trials / times.wall:.0f} wall_s={times.wall:.1f} detectors={times.detectors / parts:.3f} "
+                f"wall_s={times.wall:.1f} detectors={times.detectors / parts:.3f} "
                 f"sampler={times.sampler / parts:.3f} storage={times.storage / parts:.3f}"
             )
 

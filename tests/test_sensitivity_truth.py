@@ -51,9 +51,10 @@ def without_signal() -> list[Cells]:
 
 
 def test_the_planted_epoch_comes_back(with_signal: list[Cells]) -> None:
-    """The log gap grows by 0.2 an epoch, so its slope over 15 epochs passes 0.1 after 7 or 8 epochs of growth, which
-    begins when the gap opens, or up to a window of 12 later while old updates are in it: at epoch 87 to 100. Noise of the log gap, up to
-    1 of it in the median and 2 in a run, is worth 5 and 10 epochs of growth.
+    """The log gap grows by 0.2 an epoch, so its slope over 15 epochs passes 0.1 after 7 or 8 epochs of growth.
+
+    That begins when the gap opens, or up to a window of 12 later while old updates are in it: epoch 87 to 100. Noise of the
+    log gap, up to 1 of it in the median and 2 in a run, is worth 5 and 10 epochs of growth.
     """
     for cells in with_signal:
         fires = judge(cells).fires(NEAR)["grok"]
