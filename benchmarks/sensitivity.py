@@ -1,6 +1,7 @@
 """Time the sensitivity study: `python -m benchmarks.sensitivity [--study headline] [--trials 300]`.
 
-Reads the finished runs of the store that MLFLOW_TRACKING_URI names and writes to a temporary folder only. Prints, a line each:
+Reads the finished runs of the store that MLFLOW_TRACKING_URI names; spectra are kept beside it, as the command itself keeps
+them, and the trials go to a temporary folder. Prints, a line each:
 rolling spectra of one run for one window; settings a second once the spectra are there; trials a second of a search with one
 and with two workers, and the shares of detectors, Optuna's sampler and its storage.
 """
@@ -78,7 +79,8 @@ def main() -> None:
     parser.add_argument("--window", default="5..30", help="windows of the searches; fewer make the spectra before them cheaper")
     flags = parser.parse_args()
     config = SensitivityConfig(study=flags.study, n_trials=flags.trials, window=flags.window, mode="search")
-    cells = runs.load(tracking.open_store(), config)
+    store = tracking.open_store()
+    cells = runs.load(store, config, store.folder / "sensitivity" / "gaps")
     spectra(cells)
     settings(cells, config)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from analysis.figures.style import COLOURS, STYLE, legend
 
 CONTROL_LABELS = {"eta0": "η = 0", "random_labels": "random labels", "data_starved": "too few pairs", "all": "all controls"}
 ROC_WINDOWS = (5, 10, 20, 30)
-MOST_SLICES = 12
+MOST_SLICES = 16
 
 
 def surface(table: pd.DataFrame, published: tuple[int, float] = (20, 0.04)) -> Figure:
@@ -81,11 +82,11 @@ def importance(entries: Sequence[dict[str, Any]]) -> Figure:
     """Importances with their intervals, a panel for each target; one without information says so."""
     with rc_context(STYLE):
         rows = sum(max(len(entry["values"]), 2) for entry in entries)
-        figure = Figure(figsize=(5.6, 0.24 * rows + 0.75 * len(entries) + 0.2))
+        figure = Figure(figsize=(5.6, 0.24 * rows + 0.95 * len(entries) + 0.2))
         heights = [max(len(entry["values"]), 2) for entry in entries]
         axes = figure.subplots(len(entries), 1, squeeze=False, height_ratios=heights)[:, 0]
         for ax, entry in zip(axes, entries, strict=True):
-            ax.set_title(f"{entry['target']} ({entry['evaluator']}, n = {entry['n']})")
+            ax.set_title(textwrap.fill(f"{entry['target']} ({entry['evaluator']}, n = {entry['n']})", 62))
             values = entry["values"][::-1]
             names = [value["parameter"].replace("_", " ") for value in values]
             ax.set_yticks(range(len(names)), names)

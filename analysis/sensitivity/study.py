@@ -179,7 +179,7 @@ def _importances(cells: Cells, config: SensitivityConfig, results: Results, repo
     if found is None:
         return []
     task = found.task
-    target = f"J of {task.activation} against {config.controls}"
+    target = f"J of {task.activation} against {words.NAMES[config.controls]}"
     if config.importance != "sobol":
         goal = target if task.objective != "lead" else f"lead of {task.activation}"
         out = [importance.of_trials(found.trials, config.importance, config.seed, goal)]
