@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,10 @@ MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accu
 RHO_THRESHOLD = 0.075
 """Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
 REPULSION = ("rate", "null_rate", "theorem6", "published_estimator", "median_cos", "positive_share")
-LISTED_RUNS = 5
-"""Up to so many runs, the table lists each fire epoch instead of quartiles."""
-PLAIN = ("activation", "optimizer")
+PLAIN = ("condition", "activation", "optimizer")
 """Settings whose values need no name beside them."""
+Label = tuple[str, ...]
+"""Condition, then the settings that vary within one, as words."""
 
 
 def by_setting(
@@ -145,40 +145,22 @@ def conditions(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The condition table as Markdown for people: `median [q1, q3]`, a dash where nothing was measured."""
-    names = {
-        "fire_epoch": "fires at", "late_gap_23": "late λ₂/λ₃", "test_50_epoch": "test ≥ 0.5 at",
-        "test_99_epoch": "test ≥ 0.99 at", "accuracy/test": "test accuracy, last", "rho_epoch": "ρ ≥ 0.075 at", "lead": "lead",
-    }  # fmt: skip
-    names = {name: label for name, label in names.items() if table[name].notna().any()}
-    keys = [name for name in table.columns[: list(table.columns).index("runs")] if name != "checkpoint_epochs"]
-    lines = ["| " + " | ".join([*keys, "runs", "fired", *names.values(), "diverged"]) + " |"]
-    lines.append("|" + "---|" * (len(keys) + len(names) + 3))
-    for row in table.to_dict("records"):
-        cells = [f"{row[key]:g}" if isinstance(row[key], float) else str(row[key]) for key in keys]
-        cells += [str(row["runs"]), f"{row['fired']}/{row['runs']}"]
-        spreads = {name: _spread(row, name) for name in names}
-        if row["runs"] <= LISTED_RUNS and row["fired"]:
-            spreads["fire_epoch"] = row["fire_epochs"]
-        cells += spreads.values()
-        cells.append(f"{row['diverged']} (epoch {row['diverged_epoch']:.0f})" if row["diverged"] else "–")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def label_fields(runs: pd.DataFrame) -> list[str]:
+    """`condition` and the fewest settings that tell the runs of one condition apart; seeds are gathered."""
+    kept = ["condition"]
+    texts = runs.map(str)
+    for name in sorted(settings(runs), key=lambda name: name not in PLAIN):
+        if texts.groupby(kept)[name].nunique().max() > 1:
+            kept.append(name)
+    return kept
 
 
-def _spread(row: dict[Hashable, Any], name: str) -> str:
-    """`median [q1, q3]`, and over how many runs where not all have the value."""
-    if not row[f"{name}_n"]:
-        return "–"
-    low, middle, high = (
-        f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}" for value in (row[f"{name}_q1"], row[name], row[f"{name}_q3"])
-    )
-    some = f" ({row[f'{name}_n']} of {row['runs']})" if row[f"{name}_n"] < row["runs"] else ""
-    return f"{middle} [{low}, {high}]{some}"
+def label(row: Mapping[Any, Any], fields: Sequence[str]) -> Label:
+    """What a row is called in figures and tables: its condition, then what varies within one."""
+    return tuple(str(row[name]) if name in PLAIN else f"{name}={row[name]}" for name in fields)
 
 
-def series(runs: pd.DataFrame, histories: dict[str, pd.DataFrame], metric: str) -> dict[str, pd.DataFrame]:
+def series(runs: pd.DataFrame, histories: dict[str, pd.DataFrame], metric: str) -> dict[Label, pd.DataFrame]:
     """Median and quartiles of a metric over the seeds of each condition, by epoch.
 
     Args:
@@ -187,18 +169,31 @@ def series(runs: pd.DataFrame, histories: dict[str, pd.DataFrame], metric: str) 
         metric: a column of the histories.
 
     Returns:
-        By label (the condition and what varies within one): columns epoch, median, low, high; each epoch over the runs that
-        have it, so that one which diverged early does not hide the others.
+        By label: columns epoch, median, low, high; each epoch over the runs that have it, so that one which diverged early
+        does not hide the others.
     """
-    varied = [name for name in settings(runs) if runs.groupby("condition")[name].agg(lambda x: x.map(str).nunique()).max() > 1]
-    out = {}
-    for values, group in runs.groupby(["condition", *(runs[name].map(str) for name in varied)], sort=False):
+    fields = label_fields(runs)
+    out: dict[Label, pd.DataFrame] = {}
+    for _, group in runs.groupby([runs[name].map(str) for name in fields], sort=False):
         columns = [histories[run_id].set_index("epoch")[metric] for run_id in group["run_id"] if metric in histories[run_id]]
         if not columns:
             continue
         table = pd.concat(columns, axis=1, join="outer").sort_index().dropna(how="all")
         low, median, high = np.nanpercentile(table.to_numpy(), [25, 50, 75], axis=1) if len(table) else ([], [], [])
-        texts = [str(value) for value in values]
-        parts = [text if name in PLAIN else f"{name}={text}" for name, text in zip(varied, texts[1:], strict=True)]
-        out[", ".join([texts[0], *parts])] = pd.DataFrame({"epoch": table.index, "median": median, "low": low, "high": high})
+        out[label(group.iloc[0].to_dict(), fields)] = pd.DataFrame(
+            {"epoch": table.index, "median": median, "low": low, "high": high}
+        )
+    return out
+
+
+def repulsion_series(table: pd.DataFrame, fields: Sequence[str], name: str) -> dict[Label, pd.DataFrame]:
+    """A quantity of `repulsion`'s table by label: columns epoch, median, low, high.
+
+    Args:
+        table: as `repulsion` gives it. fields: as `label_fields` gives them. name: one of `REPULSION`.
+    """
+    out = {}
+    for _, group in table.groupby(list(fields), sort=False):
+        columns = {"epoch": "epoch", name: "median", f"{name}_q1": "low", f"{name}_q3": "high"}
+        out[label(group.iloc[0].to_dict(), fields)] = group[list(columns)].rename(columns=columns)
     return out

@@ -36,7 +36,7 @@ def parser() -> OneLineParser:
         type=integer("workers"),
         default=0,
         metavar="N",
-        help="runs at once. Default 0: one per core, or all that Dask's workers take.",
+        help="runs at once. Default 0: one per core, or per GPU where there is one, or all that Dask's workers take.",
     )
     out.add_argument(
         "--seeds-at-once", type=integer("seeds_at_once"), default=0, metavar="N",
@@ -73,11 +73,10 @@ def run(flags: argparse.Namespace) -> int:
     from entry_points.progress import CellBar
     from grok import study_runner, tracking
     from grok.fanout import Fanout
-    from grok.training import resolve_device
 
     fanout = Fanout(flags.backend, flags.workers, "" if flags.scheduler == "none" else flags.scheduler)
+    fanout, seeds_at_once = study_runner.fit(study, fanout, flags.seeds_at_once)
     study_runner.check(study, fanout)
-    seeds_at_once = flags.seeds_at_once or (15 if resolve_device("auto").type == "cuda" else 1)
     started = time.perf_counter()
     store = tracking.open_store()
     parent = study_runner.open_parent(store, study, flags.force)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from grok.config import PROTOCOL_VERSION, RunConfig
 from grok.tracking import Store, StoreError, is_alive
 
@@ -12,20 +14,20 @@ class BusyError(StoreError):
     """A living process is training this run now."""
 
 
-def find_prior(store: Store, config: RunConfig, session: str = "", since: float = 0.0) -> tuple[str, str] | None:
+def find_prior(store: Store, config: RunConfig, session: str = "", but: Collection[str] = ()) -> tuple[str, str] | None:
     """The newest run of this identity that is complete or can go on: (`complete`, `diverged` or `resumable`, run id).
 
     Args:
         store: to look in. config: whose identity.
         session: a run that this session began is taken over even if its process seems alive.
-        since: Unix time in s; runs begun earlier are passed over.
+        but: runs that are passed over.
 
     Raises:
         BusyError: if a process of another session is training it now.
     """
     resumable = None
     for run in store.prior(config):
-        if run.info.start_time < since * 1000:
+        if run.info.run_id in but:
             continue
         found = named_prior(store, run.info.run_id, session)
         if found[0] != RESUMABLE:

@@ -43,11 +43,13 @@ class Fanout:
         backend: `loky` (local processes), `dask` (a cluster) or `sequential` (this process).
         workers: processes of loky; with dask, runs under way at once (all that the cluster takes if 0).
         scheduler: address of the Dask scheduler, tcp://host:port.
+        gpus: of this machine, which loky's workers are dealt one each; 0 leaves what they see as it is.
     """
 
     backend: str = "loky"
     workers: int = 0
     scheduler: str = ""
+    gpus: int = 0
 
     def __post_init__(self) -> None:
         """Check the fields; raises ConfigError."""
@@ -69,6 +71,14 @@ class Fanout:
     def threads(self) -> int:
         """Threads for each run: all cores of a machine shared among its workers; one on a cluster's workers."""
         return 1 if self.backend == "dask" else max(1, int(joblib.cpu_count()) // self.local_workers)
+
+    def environment(self, number: int) -> dict[str, str]:
+        """Variables of the local worker `number`: its threads and its GPU."""
+        out = dict.fromkeys(THREAD_VARIABLES, str(self.threads()))
+        if self.gpus:
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.gpus)))
+            out["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number % self.gpus]
+        return out
 
     def check(self) -> None:
         """Refuse, before any run is made, a cluster that does not answer or has no worker.
@@ -109,7 +119,7 @@ class Fanout:
                 executor = client.get_executor(pure=False)
                 yield [_ClusterPlace(executor)] * min(self.workers or most, most)
             return
-        places: list[_Place] = [_LocalPlace(self.threads()) for _ in range(min(self.local_workers, most))]
+        places: list[_Place] = [_LocalPlace(self.environment(i)) for i in range(min(self.local_workers, most))]
         kill = True
         try:
             yield places
@@ -135,8 +145,8 @@ class Fanout:
 class _LocalPlace:
     """One worker process of its own: if it dies, the work of the others goes on. A dead one is replaced at the next payload."""
 
-    def __init__(self, threads: int) -> None:
-        self._env = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._env = environment
         self._pool: Any = None
 
     def submit(self, task: Callable[[Any], Any], payload: Any) -> Future[Any]:

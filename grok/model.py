@@ -16,8 +16,8 @@ from torch.nn import functional
 from grok.activations import Activation, activation
 from grok.linalg import product
 
-BLOCK_VALUES = 1 << 18
-"""Preactivations per block on a CPU, 1 MiB in float32: what passes between two products then stays in the L2 cache."""
+BLOCK_VALUES = 1 << 19
+"""Preactivations per block and thread on a CPU, 2 MiB in float32: at K = 2048 the fastest of 128, 256 and 512 rows."""
 
 
 class Block(NamedTuple):
@@ -179,7 +179,7 @@ class TwoLayerNetwork:
 
     def _block_rows(self) -> int:
         seeds, _, width = self.w.shape
-        return 1 << 30 if self.w.is_cuda else max(1, BLOCK_VALUES // (seeds * width))
+        return 1 << 30 if self.w.is_cuda else max(1, BLOCK_VALUES * torch.get_num_threads() // (seeds * width))
 
     @staticmethod
     def _score(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grok.linalg import upper_gram
+from grok.linalg import product, upper_gram
 
 COLUMN_PAIRS = 500
 
@@ -35,13 +35,13 @@ def feature_observables(features: Tensor) -> dict[str, float]:
     Source: Tian (arXiv 2509.21519) Fig. 3; Xu (arXiv 2605.08119), whose code uses the raw FFᵀ as here.
     """
     samples, width = features.shape
-    mean = features.double().mean(dim=0)
+    mean = features.mean(dim=0, dtype=torch.float64)
     centred = features - mean.to(features.dtype)
     upper = upper_gram(centred)
     diagonal = upper.diagonal().double()
     trace, mean_square = diagonal.sum(), mean.square().sum()
-    norm = 2 * upper.square().sum(dim=1).double().sum() - diagonal.square().sum()
-    off_diagonal = 2 * (upper.abs().sum(dim=1).double().sum() - trace)
+    norm = 2 * torch.linalg.vector_norm(upper, dim=1).double().square().sum() - diagonal.square().sum()
+    off_diagonal = 2 * (torch.linalg.vector_norm(upper, ord=1, dim=1).double().sum() - trace)
     cross = (centred @ mean.to(features.dtype)).double().square().sum()
 
     kernel_trace = trace + samples * mean_square
@@ -62,6 +62,8 @@ def feature_observables(features: Tensor) -> dict[str, float]:
 def kernel_observables(features: Tensor) -> dict[str, float]:
     """`features/kernel_offdiag_ratio`: mean |off-diagonal| / mean |diagonal| of P₁⊥FFᵀ, the rows' mean removed.
 
+        P₁⊥FFᵀ = F̃F̃ᵀ + (F̃μ)1ᵀ,  F = F̃ + 1μᵀ: a symmetric product and a column
+
     It takes an n×n product of its own, so it is taken at checkpoint epochs only.
 
     Args:
@@ -69,10 +71,14 @@ def kernel_observables(features: Tensor) -> dict[str, float]:
 
     Source: Tian (arXiv 2509.21519) Fig. 3.
     """
-    centred = features - features.mean(dim=0)
-    kernel = centred @ features.T
-    diagonal = float(kernel.diagonal().abs().double().sum())
-    off = float(kernel.abs().sum(dim=1).double().sum()) - diagonal
+    mean = features.mean(dim=0)
+    centred = features - mean
+    upper = upper_gram(centred.T)
+    column = centred @ mean
+    diagonal = float((upper.diagonal() + column).abs().double().sum())
+    off = 0.0
+    for shift in (column[:, None], column[None, :]):  # entries above the diagonal, then their mirror images
+        off += float((upper + shift).triu_(diagonal=1).abs_().sum(dim=1).double().sum())
     ratio = off / (diagonal * (len(features) - 1)) if diagonal > 0 else 0.0
     return {"features/kernel_offdiag_ratio": ratio}
 
@@ -90,7 +96,7 @@ def gradient_observables(features: Tensor, v: Tensor, labels: Tensor, seed: int)
 
     Source: Tian (arXiv 2509.21519) Fig. 3.
     """
-    residual = -(features @ v).double()
+    residual = -product(features[None], v.T[None])[0].double()
     residual[torch.arange(len(labels), device=labels.device), labels] += 1
     residual -= residual.mean(dim=0)
     inner = residual.T @ residual  # (M, M): g_j = R v_j, so g_j · g_j' = v_jᵀ (RᵀR) v_j', whatever n

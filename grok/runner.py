@@ -8,7 +8,7 @@ import contextlib
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ from grok.background import Background
 from grok.checkpoint import CheckpointError, load
 from grok.config import PROTOCOL_VERSION, ConfigError, RunConfig
 from grok.member import Member
-from grok.tracking import Store, StoreError, TrackedRun, code_tags
+from grok.tracking import Store, StoreError, TakenOverError, TrackedRun, code_tags
 from grok.training import LAYERS, Record, Training
 
 FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, RunConfig], dict[str, Any]]
@@ -94,7 +94,7 @@ def train_tracked(
     tracked: list[TrackedRun] = []
     try:
         for config, run_id in zip(configs, resume or [None] * len(configs), strict=True):
-            tracked.append(store.reopen(run_id, tags) if run_id else _create(store, config, parent, tags))
+            tracked.append(store.reopen(run_id, tags) if run_id else create(store, config, parent, tags))
             if "config.json" not in tracked[-1].list_files(""):
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
             elif run_id:
@@ -108,7 +108,8 @@ def train_tracked(
         raise
 
 
-def _create(store: Store, config: RunConfig, parent: str | None, tags: dict[str, str] | None) -> TrackedRun:
+def create(store: Store, config: RunConfig, parent: str | None, tags: Mapping[str, str] | None) -> TrackedRun:
+    """A new run of a config's identity, with nothing logged yet."""
     identity = {"kind": "train", "config_hash": config.hash, "protocol": PROTOCOL_VERSION}
     return store.create(config.display_name(), {**identity, **code_tags(), **(tags or {})}, parent)
 
@@ -155,8 +156,10 @@ def _drop_states(run: TrackedRun, but: str = "") -> None:
 
 
 def _mark_failed(configs: Sequence[RunConfig], tracked: list[TrackedRun], error: BaseException) -> None:
-    state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    state = "interrupted" if isinstance(error, (KeyboardInterrupt, TakenOverError)) else "failed"
     for config, run in zip(configs, tracked, strict=False):
+        if isinstance(error, TakenOverError) and run.run_id in error.run_ids:
+            continue
         with contextlib.suppress(Exception):  # the store may be what failed; the caller hears of the first error
             run.end(state, f"{type(error).__name__}: {error}")
             run.set_tags({"mlflow.note.content": describe.stopped(config, f"Failed: {type(error).__name__}: {error}")})

@@ -1,20 +1,25 @@
-"""How a command that runs a study and its workers, on whatever machine, agree to stop: by a tag on the parent run."""
+"""How a command that runs a study and its workers, on whatever machine, agree to stop: by a tag on the parent run; and how a
+worker notices that another has taken its run over.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from grok import tracking
+from grok import claims, tracking
 from grok.tracking import Store
 
 POLL_S = 5.0
 """How often a worker looks whether the study was asked to stop."""
+CLAIM_S = 30.0
+"""How often it looks whether its runs are its own still."""
 STOP_TAG = f"{tracking.TAG}stop."
 
 
@@ -24,12 +29,20 @@ class Poll:
     def __init__(self, store: Store, payload: dict[str, Any]) -> None:
         self.store, self.parent_run, self.tag = store, payload["parent"], STOP_TAG + payload["session"]
         self.parent_pid = payload["parent_pid"]
-        self.stopped, self.next_look = False, 0.0
+        self.held: Sequence[claims.Claim] = ()
+        self.stopped, self.next_look, self.next_check = False, 0.0, 0.0
         if self.parent_pid and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)  # a process of its own, which a service manager may stop with the rest
 
     def __call__(self) -> bool:
-        """Whether to save and stop."""
+        """Whether to save and stop.
+
+        Raises:
+            TakenOverError: if a run of `held` is another process's now.
+        """
+        if self.held and time.monotonic() >= self.next_check:
+            self.next_check = time.monotonic() + CLAIM_S
+            claims.check(self.store, self.held)
         if not self.stopped and time.monotonic() >= self.next_look:
             self.next_look = time.monotonic() + POLL_S
             orphaned = self.parent_pid not in (0, os.getpid()) and os.getppid() != self.parent_pid
@@ -61,6 +74,7 @@ class StopSignal:
     def _watch(self) -> None:
         while not self._ended.wait(0.5):
             if self.should_stop():
-                self.parent.set_tags({self.tag: f"{time.time():.0f}"})
-                self.asked = True
-                return
+                with contextlib.suppress(Exception):  # the store is away: ask again
+                    self.parent.set_tags({self.tag: f"{time.time():.0f}"})
+                    self.asked = True
+                    return

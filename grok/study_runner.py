@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import uuid
@@ -9,15 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from grok import existing, runner, stopping, tracking
+import torch
+
+from grok import claims, existing, runner, stopping, tracking
 from grok.activations import activation
-from grok.config import PROTOCOL_VERSION, RunConfig
+from grok.config import PROTOCOL_VERSION
 from grok.fanout import Fanout
 from grok.studies import Cell, Study
 from grok.tracking import Store
+from grok.training import resolve_device
 
 ROUNDS = 3
 """Times that cells whose worker died or that failed are tried in one command."""
+SEEDS_ON_GPU = 15
+"""A condition of the paper; they train as one program there."""
 LOST = f"the process that trained it died {ROUNDS} times; out of memory?"
 
 
@@ -27,7 +33,8 @@ class Result:
 
     Attributes:
         cell: condition and config.
-        state: `complete`, `diverged`, `interrupted`, `failed` or `missing` (not begun, or its worker died).
+        state: `complete`, `diverged`, `interrupted`, `failed`, `busy` (another command trains it) or `missing` (not begun, or
+            its worker died).
         run_id: empty if not known. reused: whether it was complete before. error: why it failed.
     """
 
@@ -46,6 +53,10 @@ class Result:
     def failed(self) -> bool:
         """Whether it was tried and something went wrong, a stop apart."""
         return bool(self.error)
+
+
+_Held = tuple[Cell, claims.Claim]
+"""A cell and the run that this process has claimed for it."""
 
 
 class _Prior(NamedTuple):
@@ -77,16 +88,33 @@ def check(study: Study, fanout: Fanout) -> None:
 def open_parent(store: Store, study: Study, force: bool) -> tracking.TrackedRun:
     """The study's parent run: the one of this grid that is there, else a new one."""
     tags = {"kind": "study", "study": study.name, "grid_hash": study.hash, "protocol": PROTOCOL_VERSION}
-    found = [] if force else store.find(tags)
-    if found:
-        tracking.point_to(store, found[0].info.run_id)
-        parent = store.reopen(found[0].info.run_id)
-    else:
-        parent = store.create(f"study {study.name}", {**tags, **tracking.code_tags()})
+    with store.lock():  # two commands at once share one parent
+        found = [] if force else store.find(tags)
+        if found:
+            tracking.point_to(store, found[0].info.run_id)
+            parent = store.reopen(found[0].info.run_id)
+        else:
+            parent = store.create(f"study {study.name}", {**tags, **tracking.code_tags()})
     if "grid.json" not in parent.list_files(""):
         parent.set_tags({"mlflow.note.content": f"**{study.sentence}**\n\nSource: {study.source}.\n\n*Running.*"})
         parent.put_json("grid.json", grid(study))
     return parent
+
+
+def fit(study: Study, fanout: Fanout, seeds_at_once: int) -> tuple[Fanout, int]:
+    """Workers and lockstep seeds for this machine, where they are 0: with GPUs one worker each and 15 seeds, else 1 seed.
+
+    Args:
+        study: whose cells say which device they are for.
+        fanout: with `workers` as asked for. seeds_at_once: as asked for.
+    """
+    devices = {cell.config.device for cell in study.cells}
+    uses = fanout.backend != "dask" and any(resolve_device(device).type == "cuda" for device in devices)
+    gpus = torch.cuda.device_count() if uses else 0
+    if fanout.backend == "loky" and gpus:
+        named = any(":" in device for device in devices)  # cuda:1 is to stay what it is
+        fanout = replace(fanout, workers=fanout.workers or gpus, gpus=0 if named else gpus)
+    return fanout, seeds_at_once or (SEEDS_ON_GPU if gpus else 1)
 
 
 def grid(study: Study) -> dict[str, Any]:
@@ -120,15 +148,14 @@ def run_study(
     common = {
         "uri": store.uri, "experiment_id": store.experiment_id, "parent": parent.run_id, "figures": figures,
         "threads": fanout.threads(), "parent_pid": os.getpid() if fanout.backend == "loky" else 0,
-        "session": session, "since": time.time() if force else 0.0, "member_tag": _member_tag(study),
+        "session": session, "but": _all_runs(study, store) if force else frozenset(), "member_tag": _member_tag(study),
     }  # fmt: skip
-    prior = {} if force else _prior(store)
-    results = _reuse(study, store, prior, report)
+    results = {} if force else _reuse(study, store, report)
     _progress(parent, study, results)
     todo = [cell for cell in study.cells if cell.config.hash not in results]
     with stopping.StopSignal(parent, session, should_stop):
-        for _ in range(ROUNDS):
-            payloads = [common | {"cells": group} for group in _groups(todo, seeds_at_once, prior)]
+        for number in range(ROUNDS):  # what another command trains comes last: it may be done by then
+            payloads = [common | {"cells": group, "wait": number > 0} for group in _groups(todo, seeds_at_once)]
             for found in fanout.map(train_cells, payloads):
                 for result in found:
                     before = results.get(result.cell.config.hash)
@@ -139,7 +166,6 @@ def run_study(
             todo = [cell for cell in todo if not _settled(results.get(cell.config.hash))]
             if not todo or should_stop():
                 break
-            prior = _prior(store)
     for cell in todo:
         results.setdefault(cell.config.hash, Result(cell, "missing", error="" if should_stop() else LOST))
     _progress(parent, study, results)
@@ -151,8 +177,15 @@ def _member_tag(study: Study) -> str:
     return f"{tracking.TAG}study.{study.name}"
 
 
-def _reuse(study: Study, store: Store, prior: dict[str, _Prior], report: Callable[[Result], None]) -> dict[str, Result]:
+def _all_runs(study: Study, store: Store) -> frozenset[str]:
+    """Every run of the study's configs that is there."""
+    hashes = {cell.config.hash for cell in study.cells}
+    return frozenset(r.info.run_id for r in store.find({"kind": "train"}) if r.data.tags["grok.config_hash"] in hashes)
+
+
+def _reuse(study: Study, store: Store, report: Callable[[Result], None]) -> dict[str, Result]:
     """Results of the cells that are done already, made members of the study."""
+    prior = _prior(store)
     results: dict[str, Result] = {}
     for cell in study.cells:
         known = prior.get(cell.config.hash)
@@ -167,54 +200,78 @@ def _reuse(study: Study, store: Store, prior: dict[str, _Prior], report: Callabl
 
 def train_cells(payload: dict[str, Any]) -> list[Result]:
     """Train one lockstep group of cells in this process; what goes wrong is in the results, nothing is raised."""
-    cells: list[Cell] = payload["cells"]
+    left: list[Cell] = payload["cells"]
+    results: list[Result] = []
     try:
         store = tracking.connect(payload["uri"], payload["experiment_id"])
         should_stop = stopping.Poll(store, payload)
-        if should_stop():
-            return [Result(cell, "missing") for cell in cells]
-        ready, rest = [], []
-        for cell in cells:
-            found = _resumable(store, cell.config, payload, should_stop)
-            if found is not None and found[0] != existing.RESUMABLE:  # another process finished it meanwhile
-                ready.append(_adopt(store, cell, found[1], payload["member_tag"]))
-            else:
-                rest.append((cell, found[1] if found else None))
-        return ready + (_train(store, rest, payload, should_stop) if rest else [])
-    except existing.BusyError:  # asked to stop while it waited
-        return [Result(cell, "missing") for cell in cells]
+        while left and not should_stop():
+            held, left = _claim(store, left, payload)
+            results += [_adopt(store, cell, one.run_id, payload["member_tag"]) for cell, one in held if one.done]
+            for group in _by_saved_state(store, [(cell, one) for cell, one in held if not one.done]):
+                results += _train(store, group, payload, should_stop)
+            if left and not payload["wait"]:
+                break
+            if left:
+                time.sleep(stopping.POLL_S)  # a worker of another command has them
+        return results + [Result(cell, "missing" if should_stop() else "busy") for cell in left]
     except Exception as error:
-        return [Result(cell, "failed", error=f"{type(error).__name__}: {' '.join(str(error).split())}") for cell in cells]
+        known = {result.cell.config.hash for result in results}
+        return results + [_failed(cell, error) for cell in payload["cells"] if cell.config.hash not in known]
 
 
-def _train(
-    store: Store, cells: list[tuple[Cell, str | None]], payload: dict[str, Any], should_stop: stopping.Poll
-) -> list[Result]:
-    """Train cells that differ in their seed only; each with the run to go on with, or None."""
-    configs = [replace(cell.config, threads=cell.config.threads or payload["threads"]) for cell, _ in cells]
-    outcomes = runner.train_tracked(
-        configs, store, resume=[run_id for _, run_id in cells], parent=payload["parent"], figures=payload["figures"],
-        tags={"session": payload["session"], payload["member_tag"]: cells[0][0].condition}, should_stop=should_stop,
-    )  # fmt: skip
-    return [Result(cell, outcome.state, outcome.run_id) for (cell, _), outcome in zip(cells, outcomes, strict=True)]
+def _failed(cell: Cell, error: Exception) -> Result:
+    return Result(cell, "failed", error=f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _claim(store: Store, cells: list[Cell], payload: dict[str, Any]) -> tuple[list[_Held], list[Cell]]:
+    """The cells that are this process's to train, or done, with their runs; and those that another process trains now."""
+    held: list[_Held] = []
+    tags = {payload["member_tag"]: cells[0].condition}
+    for cell in cells:
+        config = replace(cell.config, threads=cell.config.threads or payload["threads"])
+        with contextlib.suppress(existing.BusyError):
+            one = claims.claim(
+                store, config, session=payload["session"], but=payload["but"], parent=payload["parent"], tags=tags
+            )
+            held.append((cell, one))
+    holds = claims.settled(store, [one for _, one in held], payload["but"])
+    held = [pair for pair, ours in zip(held, holds, strict=True) if ours]
+    ours = {cell.config.hash for cell, _ in held}
+    return held, [cell for cell in cells if cell.config.hash not in ours]
+
+
+def _by_saved_state(store: Store, held: list[_Held]) -> list[list[_Held]]:
+    """Lockstep groups of claimed cells: those go on together whose runs have the same saved epochs, or none."""
+    groups: dict[tuple[str, ...], list[_Held]] = {}
+    for cell, one in held:
+        saved = () if one.made else tuple(tracking.TrackedRun(store.client, one.run_id).list_files("resume"))
+        groups.setdefault(saved, []).append((cell, one))
+    return list(groups.values())
+
+
+def _train(store: Store, held: list[_Held], payload: dict[str, Any], should_stop: stopping.Poll) -> list[Result]:
+    """Train claimed cells that differ in their seed only."""
+    cells, should_stop.held = [cell for cell, _ in held], [one for _, one in held]
+    configs = [replace(cell.config, threads=cell.config.threads or payload["threads"]) for cell in cells]
+    try:
+        outcomes = runner.train_tracked(
+            configs, store, resume=[one.run_id for _, one in held], parent=payload["parent"], figures=payload["figures"],
+            should_stop=should_stop,
+        )  # fmt: skip
+        return [Result(cell, outcome.state, outcome.run_id) for cell, outcome in zip(cells, outcomes, strict=True)]
+    except tracking.TakenOverError:
+        return [Result(cell, "busy") for cell in cells]
+    except Exception as error:
+        claims.give_up(store, should_stop.held, error)
+        return [_failed(cell, error) for cell in cells]
+    finally:
+        should_stop.held = ()
 
 
 def _adopt(store: Store, cell: Cell, run_id: str, member_tag: str) -> Result:
     store.client.set_tag(run_id, member_tag, cell.condition)
     return Result(cell, store.get(run_id).data.tags["grok.state"], run_id, reused=True)
-
-
-def _resumable(
-    store: Store, config: RunConfig, payload: dict[str, Any], should_stop: Callable[[], bool]
-) -> tuple[str, str] | None:
-    """The run to go on with, once no living process of another command holds it."""
-    while True:
-        try:
-            return existing.find_prior(store, config, payload["session"], payload["since"])
-        except existing.BusyError:
-            if should_stop():
-                raise
-            time.sleep(stopping.POLL_S)  # a worker of an earlier command that is on its way out
 
 
 def _prior(store: Store) -> dict[str, _Prior]:
@@ -228,16 +285,14 @@ def _prior(store: Store) -> dict[str, _Prior]:
     return out
 
 
-def _groups(cells: Sequence[Cell], size: int, prior: dict[str, _Prior]) -> list[list[Cell]]:
-    """Lockstep groups: new cells that differ in the seed only, `size` at most; a cell to be resumed goes alone."""
+def _groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
+    """Lockstep groups: cells that differ in the seed only, `size` at most."""
     groups: list[list[Cell]] = []
     open_groups: dict[Cell, list[Cell]] = {}
     for cell in cells:
         kind = replace(cell, config=replace(cell.config, seed=0))
         group = open_groups.get(kind)
-        if cell.config.hash in prior:
-            groups.append([cell])
-        elif group is None or len(group) >= size:
+        if group is None or len(group) >= size:
             open_groups[kind] = [cell]
             groups.append(open_groups[kind])
         else:

@@ -24,7 +24,6 @@ from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 import mlflow
 import numpy as np
@@ -69,6 +68,14 @@ class StoreError(RuntimeError):
     exit_status = 2
 
 
+class TakenOverError(StoreError):
+    """Another process trains these runs now: whoever meets this leaves them as they are."""
+
+    def __init__(self, run_ids: list[str]) -> None:
+        super().__init__(f"run must be trained by one process, got {', '.join(run_ids)}, which another took over. Wait for it.")
+        self.run_ids = run_ids
+
+
 @dataclass(frozen=True)
 class Store:
     """A tracking store and the experiment that new runs go to."""
@@ -80,7 +87,16 @@ class Store:
     @property
     def folder(self) -> Path:
         """Where files that belong to the store are kept on this machine: beside its database, else in the project's folder."""
-        return _sqlite_path(self.uri).parent if self.uri.startswith("sqlite:///") else PROJECT
+        return _sqlite_path(self.uri).parent if self.is_local else PROJECT
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is an SQLite file, so that every process that uses it is on this machine."""
+        return self.uri.startswith("sqlite:///")
+
+    def lock(self) -> contextlib.AbstractContextManager[Any]:
+        """Held by one process at a time on a local store; elsewhere it keeps nobody out."""
+        return FileLock(f"{_sqlite_path(self.uri)}.claims.lock") if self.is_local else contextlib.nullcontext()
 
     def find(self, filters: Mapping[str, str]) -> list[Run]:
         """Runs of all active experiments whose own tags equal `filters`, newest first."""
@@ -122,13 +138,18 @@ class Store:
             own = {"mlflow.runName": name} | ({MLFLOW_PARENT_RUN_ID: parent} if parent else {})
             if KIND_TAG not in self.client.get_experiment(self.experiment_id).tags:
                 self.client.set_experiment_tag(self.experiment_id, KIND_TAG, "custom_model_development")
-            run_id = self.client.create_run(self.experiment_id, tags=resolve_tags(own)).info.run_id
-        else:
-            self.client.set_tag(run_id, "mlflow.runName", name)
-        run = TrackedRun(self.client, run_id)
+            marks = _named({**own, **tags, "state": "running", **process_tags()})  # at once: others see it whole or not at all
+            run_id = self.client.create_run(self.experiment_id, tags=resolve_tags(marks)).info.run_id
+            _held.add(run_id)
+            return TrackedRun(self.client, run_id)
         _held.add(run_id)
-        run.set_tags({**tags, "state": "running", **process_tags()})
+        run = TrackedRun(self.client, run_id)
+        run.set_tags({"mlflow.runName": name, **tags, "state": "running", **process_tags()})
         return run
+
+    def let_go(self, run_id: str) -> None:
+        """Hold a run no longer, and leave it as it is."""
+        _held.discard(run_id)
 
     def reopen(self, run_id: str, tags: Mapping[str, str] | None = None) -> TrackedRun:
         """A run that stopped, set running again, with some more tags."""
@@ -275,6 +296,12 @@ def code_tags() -> dict[str, str]:
     return {"code_version": commit, "code_dirty": dirty}
 
 
+def _named(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as MLflow takes them: names that are not its own get our prefix."""
+    own = ("mlflow.", TAG)
+    return {key if key.startswith(own) else TAG + key: str(value)[:7900] for key, value in tags.items()}
+
+
 class TrackedRun:
     """One MLflow run: params once, metrics without duplicates, artifacts, state.
 
@@ -297,9 +324,7 @@ class TrackedRun:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; names that are not MLflow's get our prefix."""
-        own = ("mlflow.", TAG)
-        named = [RunTag(key if key.startswith(own) else TAG + key, str(value)[:7900]) for key, value in tags.items()]
-        self.client.log_batch(self.run_id, tags=named)
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in _named(tags).items()])
 
     def log_config(self, config: RunConfig) -> None:
         """Log a resolved config as params. Params are write-once: those that are there stay as they are.

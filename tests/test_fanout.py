@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -46,6 +47,40 @@ def test_workers_are_sized_to_the_cores(monkeypatch: pytest.MonkeyPatch) -> None
 def test_fields_are_checked(arguments: tuple[Any, ...], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Fanout(*arguments)
+
+
+def test_workers_are_dealt_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    fanout = Fanout(workers=3, gpus=2)
+    assert [fanout.environment(number)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert [fanout.environment(number)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["4", "6", "4"]
+    assert "CUDA_VISIBLE_DEVICES" not in Fanout(workers=3).environment(0)
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "seeds", "expected"),
+    [
+        ("auto", 0, 0, (2, 2, 15)),  # a worker and a GPU each, the paper's seeds in lockstep
+        ("auto", 1, 4, (1, 2, 4)),  # as said
+        ("cuda:1", 0, 0, (2, 0, 15)),  # which GPU that is must not change
+        ("cpu", 0, 0, (0, 0, 1)),
+    ],
+)
+def test_a_study_fits_the_gpus(
+    monkeypatch: pytest.MonkeyPatch, device: str, workers: int, seeds: int, expected: tuple[int, int, int]
+) -> None:
+    import torch
+
+    from grok import study_runner
+    from grok.studies import Cell, Study
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    study = Study("s", "s", "s", (Cell("c", replace(TINY, device=device)),))
+    fanout, at_once = study_runner.fit(study, Fanout(workers=workers), seeds)
+    assert (fanout.workers, fanout.gpus, at_once) == expected
+    assert study_runner.fit(study, Fanout("dask", scheduler="tcp://h:1"), 0)[1] == 1  # a cluster's workers know their devices
 
 
 def test_sequential_is_in_this_process() -> None:
@@ -236,6 +271,36 @@ def test_study_that_is_stopped_again_and_again_ends_as_one_that_was_not(
     assert (answer["state"], answer["open"]) == ("complete", "0")
     runs = store.find({"kind": "train"})
     assert len(runs) == 2
+    for run in runs:
+        reference = finish(session_store, replace(LONG, seed=int(run.data.params["seed"])))
+        contents(store, run.info.run_id).assert_same(contents(session_store, reference.outcome.run_id))
+
+
+@pytest.mark.slow
+def test_soak_of_two_commands_that_are_stopped_and_killed_at_random(
+    store: Any, command: Any, contents: Any, session_store: Any, finish: Any
+) -> None:
+    """Two commands on one store, struck at random moments by signals, their workers too at times; then one is left alone."""
+    seeds, study = range(11, 15), command("11..14")
+    for _ in range(3):
+        both = [study.start(), study.start()]
+        time.sleep(random.uniform(8, 40))
+        for process in both:
+            number = random.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+            for child in psutil.Process(process.pid).children() if process.poll() is None and random.random() < 0.5 else ():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            process.send_signal(number)
+        children = [c for p in both if p.poll() is None for c in psutil.Process(p.pid).children(recursive=True)]
+        for process in both:
+            process.communicate(timeout=400)
+        _, alive = psutil.wait_procs(children, timeout=90)
+        assert not alive
+    answer = words(study.start(), 0)
+    assert (answer["state"], answer["open"]) == ("complete", "0")
+    runs = store.find({"kind": "train"})
+    assert sorted(int(run.data.params["seed"]) for run in runs) == list(seeds)  # each cell once
+    assert len(store.find({"kind": "study"})) == 1
     for run in runs:
         reference = finish(session_store, replace(LONG, seed=int(run.data.params["seed"])))
         contents(store, run.info.run_id).assert_same(contents(session_store, reference.outcome.run_id))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from entry_points import cli
-from grok import runner, stopping, study_runner
+from grok import existing, runner, stopping, study_runner
 from grok.config import RunConfig
 from grok.detectors import fire_epoch
 from grok.fanout import Fanout
@@ -85,6 +85,9 @@ def test_a_study_from_start_to_reuse(store: Any, write: Any, study: Any, monkeyp
     second = study(path)
     assert second.status == 0
     assert second.words["run"] == parent.info.run_id
+    before, after = (dict(run.data.tags) for run in (parent, store.get(parent.info.run_id)))
+    assert float(before["grok.wall_s"]) == float(before["grok.wall_last_s"]) > float(after["grok.wall_last_s"])
+    assert after["grok.wall_s"] == before["grok.wall_s"]  # what the study took, whatever looking at it again takes
     assert (second.words["trained"], second.words["reused"], second.words["open"]) == ("0", "3", "0")
     assert "3 runs were complete already and are reused" in second.err
     assert {r.info.run_id for r in training_runs(store)} == {r.info.run_id for r in runs}
@@ -105,6 +108,7 @@ def test_parent_run_has_the_studys_results(store: Any, write: Any, study: Any, t
     }  # fmt: skip
     series = tracked.get_file("figures/series.png", tmp_path)
     assert series.read_bytes().startswith(b"\x89PNG")
+    assert tracked.list_files("figures") == ["figures/repulsion.png", "figures/series.png"]
     runs = pd.read_csv(tracked.get_file("runs.csv", tmp_path))
     pd.testing.assert_frame_equal(runs[["run_id", "window", "fire_epoch"]], pd.read_parquet(
         tracked.get_file("runs.parquet", tmp_path))[["run_id", "window", "fire_epoch"]], check_dtype=False)  # fmt: skip
@@ -115,6 +119,8 @@ def test_parent_run_has_the_studys_results(store: Any, write: Any, study: Any, t
     summary = tracked.get_file("summary.md", tmp_path).read_text(encoding="utf-8")
     assert summary == tags["mlflow.note.content"]
     assert summary.startswith("**Tiny.**\n\nSource: ours. 3 of 3 runs are complete (3 trained, 0 reused")
+    assert "| condition | weight_decay | w = 5 | w = 10 |" in summary
+    assert "| grok | rate | " in summary
     assert "nan" not in summary.lower()
 
 
@@ -256,6 +262,59 @@ def test_stop_of_another_command_is_not_ours(store: Any, write: Any) -> None:
     assert result.state == "complete"
 
 
+VOLATILE = ("heartbeat", "process", "session", "claim", "resumed_with", "mlflow.note.content", "mlflow.parentRunId",
+            "code_version", "code_dirty")  # fmt: skip
+
+
+def test_study_stopped_at_random_moments_ends_as_one_that_was_not(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch, contents: Any, tmp_path: Path
+) -> None:
+    path, step = write([("grok", {"seed": 0}), ("eta0", {"weight_decay": "0.0", "seed": 0})]), stopping.Poll.__call__
+    left, rng, statuses = [0], np.random.default_rng(), []
+
+    def stop(self: Any) -> bool:
+        left[0] -= 1
+        self.stopped = self.stopped or left[0] < 0
+        return step(self)
+
+    def kept(answer: Answer) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the store has of the runs and of the parent, without ids, times and who trained them."""
+        runs = {}
+        for run in training_runs(store):
+            tags = {k: v for k, v in run.data.tags.items() if k.removeprefix("grok.") not in VOLATILE}
+            runs[run.data.tags["grok.config_hash"]] = (tags, run.data.params, run.info.status, contents(store, run.info.run_id))
+        tracked = TrackedRun(store.client, answer.words["run"])
+        files = [*tracked.list_files(""), *tracked.list_files("figures")]
+        tables = {
+            name: pd.read_csv(tracked.get_file(name, tmp_path)).drop(columns=["run_id", "elapsed_s"], errors="ignore")
+            for name in files
+            if name.endswith(".csv")
+        }
+        tags = {k: v for k, v in store.get(tracked.run_id).data.tags.items() if "progress" in k or k == "grok.state"}
+        return runs, {"files": files, "tables": tables, "tags": tags | {"grok.progress_reused": ""}}
+
+    monkeypatch.setattr(stopping.Poll, "__call__", stop)
+    while not statuses or statuses[-1] == 130:
+        left[0] = int(rng.integers(20, 90))
+        answer = study(path)
+        statuses.append(answer.status)
+        assert len(statuses) < 60
+    assert (statuses[-1], set(statuses[:-1])) == (0, {130})
+    runs, parent = kept(answer)
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    for run in (*training_runs(store), *store.find({"kind": "study"})):
+        store.client.delete_run(run.info.run_id)
+    other_runs, other_parent = kept(study(path))
+    assert runs.keys() == other_runs.keys()
+    for key, (*facts, content) in runs.items():
+        *other_facts, other_content = other_runs[key]
+        assert facts == other_facts
+        content.assert_same(other_content)
+    assert {k: parent[k] for k in ("files", "tags")} == {k: other_parent[k] for k in ("files", "tags")}
+    for name, table in parent["tables"].items():
+        pd.testing.assert_frame_equal(table, other_parent["tables"][name], check_exact=True, obj=name)
+
+
 def test_diverged_cell_is_done_and_has_its_epoch(store: Any, write: Any, study: Any, tmp_path: Path) -> None:
     path = write([("calm", {"seed": "0..1"}), ("wild", {"optimizer": "sgd", "learning_rate": "1e9", "seed": "0..1"})])
     first = study(path)
@@ -289,11 +348,11 @@ def test_reused_run_of_another_study_joins_this_one(store: Any, write: Any, stud
 
 
 def test_lockstep_seeds_agree_with_single_runs(store: Any, write: Any, study: Any, contents: Any) -> None:
-    path = write([("grok", {"seed": "0..3"})])
+    path = write([("grok", {"seed": "0..2"})])
     assert study(path).status == 0
     single = {run.data.params["seed"]: run for run in training_runs(store)}
-    answer = study(path, "--force", "--seeds-at-once", "3")
-    assert (answer.status, answer.words["trained"]) == (0, "4")
+    answer = study(path, "--force", "--seeds-at-once", "2")
+    assert (answer.status, answer.words["trained"]) == (0, "3")
     old = {run.info.run_id for run in single.values()}
     grouped = {run.data.params["seed"]: run for run in training_runs(store) if run.info.run_id not in old}
     assert grouped.keys() == single.keys()
@@ -308,14 +367,74 @@ def test_lockstep_seeds_agree_with_single_runs(store: Any, write: Any, study: An
     assert single["0"].data.metrics["loss/test"] != single["1"].data.metrics["loss/test"]  # seeds are told apart
 
 
+def test_group_that_stopped_goes_on_as_a_group(
+    store: Any, write: Any, study: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, step, train = write([("grok", {"seed": "0..2"})]), stopping.Poll.__call__, runner.train_tracked
+    assert study(path, "--seeds-at-once", "2").status == 0
+    whole = {run.data.params["seed"]: contents(store, run.info.run_id) for run in training_runs(store)}
+    for run in training_runs(store):
+        store.client.delete_run(run.info.run_id)
+    groups: list[list[str]] = []
+
+    def counted(configs: Any, *args: Any, **kwargs: Any) -> Any:
+        groups.append([config.seed for config in configs])
+        return train(configs, *args, **kwargs)
+
+    def stop_at_40(self: Any) -> bool:
+        asked.append(1)
+        self.stopped = len(asked) > 40
+        return step(self)
+
+    asked: list[int] = []
+    monkeypatch.setattr(runner, "train_tracked", counted)
+    monkeypatch.setattr(stopping.Poll, "__call__", stop_at_40)
+    assert study(path, "--seeds-at-once", "2").status == 130
+    ids = {run.info.run_id for run in training_runs(store)}
+    assert len(ids) == 2
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    assert study(path, "--seeds-at-once", "3").status == 0
+    assert groups == [[0, 1], [0, 1], [2]]  # the third has no saved state, and trains on its own
+    runs = training_runs(store)
+    assert ids < {run.info.run_id for run in runs}
+    for run in runs:
+        contents(store, run.info.run_id).assert_same(whole[run.data.params["seed"]])
+
+
+def test_cells_that_another_command_trains_come_last_and_are_adopted(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "POLL_S", 0.0)
+    find, train = existing.find_prior, runner.train_tracked
+    trained: list[int] = []
+
+    def find_prior(store: Any, config: RunConfig, *args: Any) -> Any:
+        if config.seed == 0 and len(trained) < 3:
+            if len(trained) == 2 and config.weight_decay:
+                trained.append(0)
+                train([config], store)  # the other command gets there in the meantime
+            raise existing.BusyError("held")
+        return find(store, config, *args)
+
+    def counted(configs: Any, *args: Any, **kwargs: Any) -> Any:
+        trained.extend(config.seed for config in configs)
+        return train(configs, *args, **kwargs)
+
+    monkeypatch.setattr("grok.claims.find_prior", find_prior)
+    monkeypatch.setattr(runner, "train_tracked", counted)
+    answer = study(write([("grok", {"seed": "0..2"})]))
+    assert (answer.status, answer.words["trained"], answer.words["reused"]) == (0, "2", "1")
+    assert trained == [1, 2, 0]
+    assert len(training_runs(store)) == 3
+
+
 def test_groups_differ_in_the_seed_only(write: Any) -> None:
     path = write([("a", {"seed": "0..4"}), ("b", {"seed": "5..6"}), ("a", {"seed": "7..8", "save_every": 0})])
     cells = load_study(path).cells
-    prior = {cells[1].config.hash: study_runner._Prior("interrupted", "x", {})}
-    groups = study_runner._groups(cells, 3, prior)
+    groups = study_runner._groups(cells, 3)
     seeds = [[cell.config.seed for cell in group] for group in groups]
-    assert seeds == [[0, 2, 3], [5, 6], [7, 8], [1], [4]]
-    assert [len(group) for group in study_runner._groups(cells, 1, {})] == [1] * 9
+    assert seeds == [[0, 1, 2], [3, 4], [5, 6], [7, 8]]
+    assert [len(group) for group in study_runner._groups(cells, 1)] == [1] * 9
 
 
 def test_plan_shows_the_grid_and_makes_nothing(store: Any, write: Any, study: Any) -> None:
@@ -390,14 +509,58 @@ def test_study_of_a_mlflow_run_is_its_run(store: Any, write: Any, study: Any, mo
     assert run.info.run_id not in made
 
 
-def test_main_is_the_quick_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    from entry_points import main, study
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[Any]]]:
+    """`main(arguments, **followers)`: the entry point with a study that trains nothing and stand-ins for what follows it."""
 
-    ran: list[tuple[str, str]] = []
-    monkeypatch.setattr(study, "run", lambda flags: ran.append((flags.study, flags.backend)) or 0)
-    assert main.main([]) == 0
-    assert main.main(["--study", "headline", "--backend", "sequential"]) == 0
-    assert ran == [("quick", "loky"), ("headline", "sequential")]
+    def run(arguments: list[str], status: int = 0, **followers: Any) -> tuple[int, list[Any]]:
+        import importlib.util
+        import types
+
+        from entry_points import main, study
+
+        ran: list[Any] = []
+        monkeypatch.setattr(study, "run", lambda flags: ran.append((flags.study, flags.backend)) or status)
+        found = importlib.util.find_spec
+        for name in ("sensitivity", "analyze"):
+            module = types.ModuleType(f"entry_points.{name}")
+            module.main = lambda words, name=name: ran.append((name, *words)) or followers[name]()  # type: ignore[attr-defined]
+            monkeypatch.setitem(sys.modules, f"entry_points.{name}", module)
+        names = {f"entry_points.{name}": object() if name in followers else None for name in ("sensitivity", "analyze")}
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: names[name] if name in names else found(name))
+        return main.main(arguments), ran
+
+    return run
+
+
+def test_main_is_the_quick_study_and_what_follows(main: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == (0, [("quick", "loky")])
+    assert "analyze: skipped, this version has none" in capsys.readouterr().err
+    status, ran = main([], sensitivity=lambda: 0, analyze=lambda: 0)
+    assert (status, ran) == (0, [("quick", "loky"), ("analyze", "--out", "report")])
+    told = "sensitivity: skipped, it needs 5 seeds of a condition and quick has 2: --study headline\n"
+    assert capsys.readouterr().err == told
+    status, ran = main(["--study", "headline", "--backend", "sequential"], sensitivity=lambda: 0, analyze=lambda: 0)
+    follow = [("sensitivity", "--study", "headline"), ("analyze", "--out", "report")]
+    assert (status, ran) == (0, [("headline", "sequential"), *follow])
+
+
+def test_main_tells_a_failure_of_what_follows_in_one_line_and_goes_on(main: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> int:
+        raise RuntimeError("no runs\nat all")
+
+    status, ran = main(["--study", "headline"], sensitivity=fails, analyze=lambda: 3)
+    assert status == 3
+    assert [words[0] for words in ran] == ["headline", "sensitivity", "analyze"]
+    assert capsys.readouterr().err.splitlines() == [
+        "sensitivity: exit status 1 RuntimeError: no runs at all. "
+        "Repeat it: python -m entry_points.sensitivity --study headline",
+        "analyze: exit status 3. Repeat it: python -m entry_points.analyze --out report",
+    ]
+    assert main([], status=130, analyze=lambda: 0) == (
+        130,
+        [("quick", "loky")],
+    )  # a study that was stopped is followed by nothing
 
 
 def test_whole_study_type_is_picklable(write: Any) -> None:

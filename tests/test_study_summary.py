@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis import study_summary
-from analysis.figures import study_series
+from analysis import study_markdown, study_report, study_summary
+from analysis.figures import study_repulsion, study_series
 from analysis.gaps import gap_series
 from grok.config import RunConfig
 from grok.spectra import window_factor
@@ -51,10 +51,10 @@ def test_rows_are_conditions_and_what_varies_in_them_but_seeds() -> None:
 def test_diverged_runs_are_told_with_the_epoch_and_without_nan() -> None:
     gone = {"condition": "b", "state": "diverged", "modulus": 127}
     table = runs({}, gone | {"diverged_epoch": 31.0}, gone | {"diverged_epoch": 12.0})
-    text = study_summary.markdown(study_summary.conditions(table)).splitlines()
+    text = study_markdown.conditions(study_summary.conditions(table)).splitlines()
     assert text[0] == ("| condition | modulus | runs | fired | test accuracy, last | diverged |")
-    assert text[2] == "| a | 71 | 1 | 0/1 | 1 [1, 1] | – |"
-    assert text[3] == "| b | 127 | 2 | 0/2 | 1 [1, 1] | 2 (epoch 12) |"
+    assert text[2] == "| a | 71 | 1 | 0/1 | 1 | – |"
+    assert text[3] == "| b | 127 | 2 | 0/2 | 1 | 2 (epoch 12) |"
 
 
 def test_by_setting_reads_the_detector_from_the_band() -> None:
@@ -87,10 +87,10 @@ def test_series_are_quartiles_of_each_epoch_over_the_runs_that_have_it() -> None
         run: pd.DataFrame({"epoch": np.arange(n), "accuracy/test": np.full(n, value)}) for run, (n, value) in lengths.items()
     }
     out = study_summary.series(table, histories, "accuracy/test")
-    assert list(out) == ["a", "b"]  # the condition says which weight decay it is
-    assert list(out["a"]["epoch"]) == [0, 1, 2, 3]
-    assert list(out["a"]["median"]) == [3, 3, 2, 2]  # one that diverged early does not cut the others short
-    assert (out["a"]["low"][0], out["a"]["high"][0]) == (2, 7)
+    assert list(out) == [("a",), ("b",)]  # the condition says which weight decay it is
+    assert list(out["a",]["epoch"]) == [0, 1, 2, 3]
+    assert list(out["a",]["median"]) == [3, 3, 2, 2]  # one that diverged early does not cut the others short
+    assert (out["a",]["low"][0], out["a",]["high"][0]) == (2, 7)
     assert study_summary.series(table, histories, "delta_w/gap_23") == {}
 
 
@@ -99,16 +99,93 @@ def test_series_are_told_apart_by_what_varies_within_a_condition() -> None:
     histories = {f"r{i}": pd.DataFrame({"epoch": [0], "accuracy/test": [float(i)]}) for i in range(3)}
     out = study_summary.series(table, histories, "accuracy/test")
     assert {label: float(panel["median"][0]) for label, panel in out.items()} == {
-        "a, square, learning_rate=0.001": 0.0, "a, relu, learning_rate=0.001": 1.0, "a, square, learning_rate=0.1": 2.0,
+        ("a", "square", "learning_rate=0.001"): 0.0, ("a", "relu", "learning_rate=0.001"): 1.0,
+        ("a", "square", "learning_rate=0.1"): 2.0,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("gap", [{}, {"a": pd.DataFrame({"epoch": [0], "median": [2.0], "low": [1.0], "high": [3.0]})}])
-def test_series_figure_is_drawn_with_and_without_gaps(gap: dict[str, pd.DataFrame], tmp_path: object) -> None:
-    panel = {"a": pd.DataFrame({"epoch": [0, 1], "median": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.3, 0.4]})}
-    figure = study_series({"accuracy/test": panel, "delta_w/gap_23": gap}, "tiny")
+LINE = pd.DataFrame({"epoch": [0, 1], "median": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.3, 0.4]})
+
+
+@pytest.mark.parametrize("gap", [{}, {("a",): LINE + 1}])
+def test_series_figure_is_drawn_with_and_without_gaps(gap: dict[tuple[str, ...], pd.DataFrame], tmp_path: object) -> None:
+    figure = study_series({"accuracy/test": {("a",): LINE}, "delta_w/gap_23": gap}, "tiny")
     figure.savefig(f"{tmp_path}/series.png")
     assert [len(axes.lines) for axes in figure.axes] == [1, len(gap)]
+
+
+def test_more_lines_than_a_panel_holds_are_small_multiples(tmp_path: object) -> None:
+    lines = {(condition, str(number)): LINE + number for number in range(5) for condition in ("a", "b")}
+    figure = study_series({"accuracy/test": lines, "delta_w/gap_23": lines}, "many")
+    figure.savefig(f"{tmp_path}/series.png")
+    shown = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_title(loc="left")}
+    assert list(shown) == ["a", "b"]  # two panels of five lines, not five of two
+    for name, axes in shown.items():
+        assert [line.get_label() for line in axes.lines] == ["0", "1", "2", "3", "4"]
+        for number, line in enumerate(axes.lines):
+            np.testing.assert_array_equal(line.get_ydata(), lines[name, str(number)]["median"])
+    assert sum(len(axes.lines) for axes in figure.axes) == 2 * len(lines)  # each metric has every line once
+
+
+def test_lines_that_no_part_of_their_names_splits_have_a_panel_each() -> None:
+    figure = study_series({"accuracy/test": {(str(n), str(n)): LINE for n in range(7)}}, "many")
+    assert [len(axes.lines) for axes in figure.axes if axes.get_visible()] == [1] * 7
+    whole = study_series({"accuracy/test": {("a", str(n)): LINE for n in range(7)}}, "many")
+    assert {len(axes.lines) for axes in whole.axes if axes.get_visible()} == {1}
+
+
+def test_repulsion_figure_has_rate_and_null() -> None:
+    (axes,) = study_repulsion({("a",): LINE}, {("a",): LINE / 2}, "tiny").axes
+    rate, null = axes.lines
+    np.testing.assert_array_equal(rate.get_ydata(), LINE["median"])
+    np.testing.assert_array_equal(null.get_ydata(), LINE["median"] / 2)
+    assert rate.get_linestyle() != null.get_linestyle()
+
+
+def test_labels_leave_out_what_follows_from_the_rest() -> None:
+    table = runs({}, {"activation": "relu", "epochs": 800, "checkpoint_epochs": (800,)}, {"condition": "b", "modulus": 41})
+    assert study_summary.label_fields(table) == ["condition", "activation"]
+    more = {"condition": "b", "optimizer": "sgd", "weight_decay": 0.1}
+    assert study_summary.label_fields(runs(more, {"condition": "b"})) == ["condition", "optimizer"]
+
+
+def test_pivot_has_the_windows_side_by_side() -> None:
+    seeds = [{"window": w, "spectrum_methods": m, "fired": 1.0, "fire_epoch": 100.0 + w + s, "late_gap_23": 10.0 * w}
+             for w in (5, 20) for m in ("gram", "svd") for s in range(6)]  # fmt: skip
+    seeds += [{"window": 5, "spectrum_methods": "gram", "condition": "b"}]
+    text = study_markdown.by_window(study_summary.conditions(runs(*seeds)))
+    assert text.splitlines() == [
+        "Fires, by window:", "",
+        "| condition | spectrum_methods | w = 5 | w = 20 |", "|---|---|---|---|",
+        "| a | gram | 6/6 at 108 [106, 109] | 6/6 at 122 [121, 124] |",
+        "| a | svd | 6/6 at 108 [106, 109] | 6/6 at 122 [121, 124] |",
+        "| b | gram | – | – |", "",
+        "Late λ₂/λ₃, by window:", "",
+        "| condition | spectrum_methods | w = 5 | w = 20 |", "|---|---|---|---|",
+        "| a | gram | 50 | 200 |", "| a | svd | 50 | 200 |", "| b | gram | – | – |",
+    ]  # fmt: skip
+
+
+def test_repulsion_table_has_the_epochs_side_by_side_and_the_null() -> None:
+    table = runs({}, {}, {"activation": "relu", "seed": 5})
+    names = [f"repulsion/{name}" for name in study_summary.REPULSION]
+    histories = {}
+    for i in range(3):
+        values = {name: [0.2 * i + n, np.nan if i == 2 else 0.5] for n, name in enumerate(names)}
+        histories[f"r{i}"] = pd.DataFrame({"epoch": [50, 100]} | values)
+    out = study_summary.repulsion(table, histories)
+    fields = study_summary.label_fields(table)
+    assert study_markdown.repulsion(out, fields).splitlines()[:8] == [
+        "|  | epoch | 50 | 100 |", "|---|---|---|---|",
+        "| a, square | rate | 0.1 [0.05, 0.15] | 0.5 |",
+        "|  | rate, random pairs | 1.1 [1.05, 1.15] | 0.5 |",
+        "|  | median \\|cos\\| | 4.1 [4.05, 4.15] | 0.5 |",
+        "|  | Theorem 6 | 2.1 [2.05, 2.15] | 0.5 |",
+        "| a, relu | rate | 0.4 | – |",
+        "|  | rate, random pairs | 1.4 | – |",
+    ]  # fmt: skip
+    null = study_summary.repulsion_series(out, fields, "null_rate")
+    assert list(null["a", "square"]["median"]) == [1.1, 0.5]
 
 
 def test_by_setting_reads_recorded_methods_from_their_factors() -> None:
@@ -168,3 +245,11 @@ def test_repulsion_is_gathered_by_condition_and_epoch() -> None:
     assert list(out["rate"]) == [0.5, 1.0, 2.0, 2.5]
     assert list(out["null_rate_q3"]) == [0.75, 1.25, 2.0, 2.5]
     assert study_summary.repulsion(table, {f"r{i}": pd.DataFrame({"epoch": [0]}) for i in range(3)}).empty
+
+
+def test_description_points_to_what_it_cannot_hold_and_cuts_nothing() -> None:
+    small, large = "s" * 3000, "l" * 6000
+    note = study_report._note("head", [small, large, small])
+    assert note.split("\n\n") == ["head", small, small, "1 longer table is in the artifact `summary.md`.\n"]
+    assert len(note) < 7900
+    assert study_report._note("head", [small]) == f"head\n\n{small}\n"

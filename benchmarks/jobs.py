@@ -1,0 +1,90 @@
+"""Measurements in processes of their own: each has its own thread count and memory peak, and nothing left from another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grok.config import RunConfig
+
+PROJECT = Path(__file__).resolve().parent.parent
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement.
+
+    Attributes:
+        what: a name in `measure.MEASUREMENTS`. config: of the run. threads: of torch and of BLAS. options: of the measurement.
+    """
+
+    what: str
+    config: RunConfig
+    threads: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line that `from_json` reads."""
+        plain = {"what": self.what, "config": self.config.to_strings(), "threads": self.threads, "options": self.options}
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job of a line."""
+        plain = json.loads(text)
+        return cls(plain["what"], RunConfig.from_strings(plain["config"]), plain["threads"], plain["options"])
+
+
+@contextlib.contextmanager
+def _child(job: Job) -> Iterator[subprocess.Popen[str]]:
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(job.threads))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.measure"], cwd=PROJECT, env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def in_children(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Measure jobs at the same time, each in a fresh process; they begin together once all are ready.
+
+    Returns:
+        A row per job, in order: `what`, `threads`, what the measurement found, and `peak_mb`.
+
+    Raises:
+        RuntimeError: if a process ends without an answer; its own error is on standard error.
+    """
+    with contextlib.ExitStack() as stack:
+        children = [stack.enter_context(_child(job)) for job in jobs]
+        for child, job in zip(children, jobs, strict=True):
+            _say(child, job.to_json())
+        for child, job in zip(children, jobs, strict=True):
+            _hear(child, job, "ready")
+        for child in children:
+            _say(child, "go")
+        return [json.loads(_hear(child, job, "{")) for child, job in zip(children, jobs, strict=True)]
+
+
+def _say(child: subprocess.Popen[str], line: str) -> None:
+    if child.stdin is not None:
+        child.stdin.write(line + "\n")
+        child.stdin.flush()
+
+
+def _hear(child: subprocess.Popen[str], job: Job, start: str) -> str:
+    for line in child.stdout or ():
+        if line.startswith(start):
+            return line
+    raise RuntimeError(f"measurement must answer, got nothing from {job.what} of {job.config.display_name()}. See above.")

@@ -1,0 +1,197 @@
+"""Time an epoch against its floor and a tracked run against the published procedure: `python -m benchmarks.speed`.
+
+Everything is measured in one sitting, each measurement in a fresh process, the whole round several times in turn; ratios
+are taken within a round and printed as the median over the rounds, with their range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from benchmarks import record
+from benchmarks.jobs import Job, in_children
+from grok.config import DEVICE, RunConfig
+
+Row = dict[str, Any]
+BLOCK = 16
+"""Epochs that the training loop is timed by, one block of the band."""
+NAMES = ("loop", "bare", "tracked", "tracked_every", "published")
+"""The training loop; a whole run without a store, tracked, and tracked with every observable at every epoch; the baseline."""
+
+
+def jobs(config: RunConfig, threads: Sequence[int], published_epochs: int) -> Iterator[tuple[str, Job]]:
+    """The measurements of one round, by name; whole runs on the last of the thread counts."""
+    config = config.resolved()
+    blocks = max(1, cast(int, config.epochs) // BLOCK)
+    for count in threads:
+        yield "loop", Job("loop", config, count, {"blocks": blocks})
+    most = threads[-1]
+    yield "bare", Job("bare", config, most)
+    yield "tracked", Job("tracked", config, most)
+    yield "tracked_every", Job("tracked", replace(config, observe_every=1), most, {"everything": True})
+    yield "published", Job("published", config, most, {"epochs": published_epochs})
+
+
+def measure(
+    config: RunConfig, threads: Sequence[int], rounds: int, published_epochs: int, only: Sequence[str] = NAMES
+) -> list[Row]:
+    """Rows of all rounds; each row has its `name`, `round`, `epochs` and `observe_every`."""
+    rows = []
+    for number in range(rounds):
+        for name, job in jobs(config, threads, published_epochs):
+            if name in only:
+                print(f"round {number + 1} of {rounds}: {name}, {counted(job.threads, 'thread')}", file=sys.stderr)
+                (found,) = in_children([job])
+                about = {"name": name, "round": number, "epochs": job.config.epochs, "observe_every": job.config.observe_every}
+                rows.append(about | found)
+    return rows
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """What the benchmark is about, a value per round; what was not measured is absent.
+
+    `epoch_to_floor_N`: an epoch of the training loop on N threads, in floors. `run_to_loop`: the tracked run in its own
+    training loop's seconds, that loop timed alone; `run_to_loop_once` with what a process pays once. `tracking_share`:
+    part of the tracked run that the same run without a store does not take. `published_to_run` and
+    `published_to_run_every`: the published procedure in seconds of the tracked run, at the default cadence and with every
+    observable at every epoch; `published_to_run_every_less_kernel` leaves the n×n Gram out of our run only.
+    """
+    out: dict[str, list[float]] = {}
+    for number in sorted({row["round"] for row in rows}):
+        mine = [row for row in rows if row["round"] == number]
+        for name, value in _round_ratios(mine).items():
+            out.setdefault(name, []).append(value)
+    return out
+
+
+def _round_ratios(rows: Sequence[Row]) -> dict[str, float]:
+    loops = {row["threads"]: row for row in rows if row["name"] == "loop"}
+    out = {f"epoch_to_floor_{threads}": row["epoch_ms"] / row["floor_ms"] for threads, row in loops.items()}
+    bare, run, every, published = (one(rows, name) for name in NAMES[1:])
+    if run and run["threads"] in loops:
+        alone = loops[run["threads"]]["epoch_mean_ms"] / 1e3 * run["epochs"]
+        out["run_to_loop"] = run["seconds"] / alone
+        out["run_to_loop_once"] = (run["seconds"] + run["once_s"]) / alone
+    if run and bare:
+        out["tracking_share"] = 1 - bare["seconds"] / run["seconds"]
+    if published and run:
+        out["published_to_run"] = published["seconds"] / run["seconds"]
+    if published and every:
+        out["published_to_run_every"] = published["seconds"] / every["seconds"]
+        out["published_to_run_every_less_kernel"] = published["seconds"] / (every["seconds"] - every["parts"]["kernel"])
+    return out
+
+
+def one(rows: Sequence[Row], name: str) -> Row:
+    """The row of a name in a round; empty if there is none."""
+    return next((row for row in rows if row["name"] == name), {})
+
+
+def middle(rows: Sequence[Row], name: str) -> Row:
+    """The row of a name whose seconds are the median of its rounds (the lower one of two); empty if there is none."""
+    ordered = sorted((row for row in rows if row["name"] == name), key=lambda row: cast(float, row["seconds"]))
+    return ordered[(len(ordered) - 1) // 2] if ordered else {}
+
+
+def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    """The lines that are printed, of what was measured."""
+    yield record.headline(about)
+    found = ratios(rows)
+
+    def told(name: str) -> str:
+        values = found.get(name, [])
+        if not values:
+            return "not measured"
+        return f"{median(values):.2f} ×" + (f" [{min(values):.2f}, {max(values):.2f}]" if len(values) > 1 else "")
+
+    for threads in sorted({row["threads"] for row in rows if row["name"] == "loop"}):
+        loops = [row for row in rows if row["name"] == "loop" and row["threads"] == threads]
+        epoch, floor, rate = (median(row[key] for row in loops) for key in ("epoch_ms", "floor_ms", "floor_gflops"))
+        shares = ", ".join(f"{part} {median(row['parts_ms'][part] for row in loops):.1f}" for part in loops[0]["parts_ms"])
+        yield f"epoch, {counted(threads, 'thread')}: {told(f'epoch_to_floor_{threads}')} the floor ({epoch:.1f} ms: {shares};" \
+            f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s)"  # fmt: skip
+    run, every, published = (middle(rows, name) for name in ("tracked", "tracked_every", "published"))
+    if run:
+        yield f"tracked run, {run['epochs']} epochs, {run['seconds']:.1f} s: {told('run_to_loop')} its training loop" \
+            f" ({told('run_to_loop_once')} with {run['once_s']:.1f} s that a process pays once)"  # fmt: skip
+    if "tracking_share" in found:
+        yield f"tracking: {median(found['tracking_share']):.1%} of the tracked run"
+    if published:
+        yield f"published procedure, {published['seconds']:.1f} s: scaled from {published['timed_epochs']} epochs of" \
+            f" {published['epoch_ms']:.0f} ms and {published['repulsion_s']:.1f} s a repulsion measurement"  # fmt: skip
+        yield f"  against the tracked run, observables every {run.get('observe_every', '?')} epochs: {told('published_to_run')}"
+        yield f"  against the tracked run, all observables every epoch: {told('published_to_run_every')}" \
+            f" ({told('published_to_run_every_less_kernel')} without the n×n Gram in ours)"  # fmt: skip
+    for row in filter(None, (run, every)):
+        shares = ", ".join(f"{name} {value / row['seconds']:.1%}" for name, value in _largest_first(row["parts"]))
+        yield f"parts, observables every {row['observe_every']}, {row['seconds']:.1f} s: {shares}"
+    if run:
+        yield f"stored: {run['artifacts_mb']:.1f} MB of artifacts, {run['database_mb']:.1f} MB in the database"
+    memory = ", ".join(f"{name} {row['peak_mb']:.0f} MB" for name in NAMES[1:] if (row := middle(rows, name)))
+    if memory:
+        yield f"peak memory: {memory}"
+
+
+def _largest_first(parts: dict[str, float]) -> list[tuple[str, float]]:
+    return sorted(parts.items(), key=lambda part: -part[1])
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {noun}{'s' * (number > 1)}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    out = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    cores = os.cpu_count() or 1
+    out.add_argument("--activation", choices=("square", "relu"), default="square", help="of the network (default: square)")
+    out.add_argument("--epochs", type=positive, help="of a run; few to try the command (default: 400, relu 800)")
+    out.add_argument("--published-epochs", type=positive, default=60, help="of the published procedure that are timed and "
+                     "scaled to the run, at least the window (default: 60)")  # fmt: skip
+    out.add_argument("--rounds", type=positive, default=3, help="times that everything is measured (default: 3)")
+    out.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, help="measurements to take (default: all)")
+    out.add_argument("--threads", type=positive, nargs="+", default=sorted({1, cores}), help="of the training loop; whole runs "
+                     "take the last (default: 1 and all cores)")  # fmt: skip
+    out.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    out.add_argument("--json", type=Path, metavar="OUT", help="file for the data with versions, hardware and date")
+    return out
+
+
+def device(text: str) -> str:
+    """A device that a config takes."""
+    if not DEVICE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, got {text}. auto takes cuda where there is one.")
+    return text
+
+
+def positive(text: str) -> int:
+    """A whole number ≥ 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number ≥ 1, got {text}. Write for example 20.")
+    return int(text)
+
+
+def main() -> None:
+    """Measure, print, and write where asked."""
+    flags = parser().parse_args()
+    config = RunConfig(activation=flags.activation, epochs=flags.epochs, device=flags.device)
+    fewest = min(flags.published_epochs, cast(int, config.resolved().epochs))
+    if "published" in flags.only and fewest < config.window:
+        parser().error(f"--epochs and --published-epochs must reach the window, {config.window}, got {fewest}. Raise them.")
+    about = record.environment(record.spelt("benchmarks.speed"))
+    rows = measure(config, flags.threads, flags.rounds, flags.published_epochs, flags.only)
+    print("\n".join(report(about, rows)))
+    if flags.json:
+        record.write(flags.json, about, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Runs an hour of a study with 1 and 2 local workers against single runs: `python -m benchmarks.study_throughput [--epochs N]`.
+
+One sitting, each part on a throw-away store of its own: single runs one after the other in this process with one thread,
+then the same cells as a study with each number of workers. Ratio 1 is a worker that costs nothing beside its run; with w
+workers on as many free cores the ratio can reach w. A worker's start, some seconds, is a part of a study's time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from analysis.figures import run_figures
+from grok import runner, study_runner, tracking
+from grok.config import RunConfig
+from grok.fanout import Fanout
+from grok.studies import Cell, Study
+
+
+def fresh_store(folder: str) -> tracking.Store:
+    """A new store in a folder."""
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path(folder) / 'mlflow.db'}"
+    return tracking.open_store()
+
+
+def single(cells: tuple[Cell, ...]) -> float:
+    """Seconds a run, one after the other, without a study around them."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = fresh_store(folder)
+        start = time.perf_counter()
+        for cell in cells:
+            runner.train_tracked([cell.config], store, figures=run_figures)
+        return (time.perf_counter() - start) / len(cells)
+
+
+def study(cells: tuple[Cell, ...], workers: int, seeds_at_once: int) -> float:
+    """Seconds a run of the cells as a study."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = fresh_store(folder)
+        named = Study("throughput", "How many runs an hour?", "ours", cells)
+        start = time.perf_counter()
+        parent = study_runner.open_parent(store, named, force=False)
+        results = study_runner.run_study(
+            named, store, Fanout(workers=workers), parent=parent, seeds_at_once=seeds_at_once, figures=run_figures
+        )
+        if not all(result.done for result in results):
+            raise RuntimeError(f"every run must be complete, got {[result.error or result.state for result in results]}.")
+        return (time.perf_counter() - start) / len(cells)
+
+
+def main() -> None:
+    """Print a line for the single runs and one for each number of workers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=None, help="shorter runs, to try the command")
+    parser.add_argument("--runs", type=int, default=4, help="cells of the study, seeds 0, 1, …")
+    parser.add_argument("--activation", default="square")
+    parser.add_argument("--workers", default="1,2", help="comma list")
+    parser.add_argument("--seeds-at-once", type=int, default=1)
+    flags = parser.parse_args()
+    cells = tuple(
+        Cell("grok", RunConfig(activation=flags.activation, epochs=flags.epochs, threads=1, seed=seed).resolved())
+        for seed in range(flags.runs)
+    )
+    alone = single(cells)
+    print(f"single: seconds_a_run={alone:.1f} runs_an_hour={3600 / alone:.0f}", flush=True)
+    for workers in map(int, flags.workers.split(",")):
+        each = study(cells, workers, flags.seeds_at_once)
+        print(
+            f"workers={workers}: seconds_a_run={each:.1f} runs_an_hour={3600 / each:.0f} ratio={alone / each:.2f}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
