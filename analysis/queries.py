@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.run_files import BAND, FACTORS, HISTORY, RunFiles, in_parallel
 from grok.config import PROTOCOL_VERSION, ConfigError, RunConfig
-from grok.tracking import Run, Store
+from grok.tracking import Store, StoredRun
 
 DONE = ("complete", "diverged")
 STUDY_TAG = "grok.study."
@@ -41,18 +41,18 @@ def study_runs(store: Store, study: str) -> Runs:
     return select(training_runs(store), study)
 
 
-def training_runs(store: Store) -> list[Run]:
+def training_runs(store: Store) -> list[StoredRun]:
     """Every training run of the store's active experiments, newest first, page by page."""
     return store.find({"kind": "train"})
 
 
-def study_names(runs: Iterable[Run]) -> list[str]:
+def study_names(runs: Iterable[StoredRun]) -> list[str]:
     """The studies that runs are tagged with, by name."""
     return sorted({tag.removeprefix(STUDY_TAG) for run in runs for tag in run.data.tags if tag.startswith(STUDY_TAG)})
 
 
 def select(
-    runs: Iterable[Run], study: str | None = None, *, activation: str | None = None, condition: str | None = None,
+    runs: Iterable[StoredRun], study: str | None = None, *, activation: str | None = None, condition: str | None = None,
     tags: Mapping[str, str] | None = None, files: RunFiles | None = None,
 ) -> Runs:  # fmt: skip
     """Those of some runs that belong to a study and have what is asked for, one per config.
@@ -72,8 +72,8 @@ def select(
     for run in wanted:
         try:
             configs[run.info.run_id] = _usable(run)
-        except _Unusable as reason:
-            reasons[run.info.run_id] = str(reason)
+        except _Unusable as why:
+            reasons[run.info.run_id] = str(why)
     if files is not None:
         reasons |= _broken(files, {run.info.run_id: run.data.tags.get("grok.state", "") for run in wanted}, configs)
     rows, left_out, seen = [], [], set[str]()
@@ -160,7 +160,7 @@ def read_bands(store: Store, run_ids: Iterable[str]) -> dict[str, dict[str, np.n
     return read_arrays(store, run_ids, BAND)
 
 
-def _fits(run: Run, study: str | None, activation: str | None, condition: str | None, tags: Mapping[str, str]) -> bool:
+def _fits(run: StoredRun, study: str | None, activation: str | None, condition: str | None, tags: Mapping[str, str]) -> bool:
     own = run.data.tags
     if study is not None and f"{STUDY_TAG}{study}" not in own:
         return False
@@ -175,7 +175,7 @@ class _Unusable(Exception):
     """Why a run's numbers cannot be used."""
 
 
-def _usable(run: Run) -> RunConfig:
+def _usable(run: StoredRun) -> RunConfig:
     """The config of a finished run of this schema."""
     tags = run.data.tags
     if tags.get("grok.protocol") != PROTOCOL_VERSION:
@@ -201,8 +201,3 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Ru
             if (rows, updates) != ((config.epochs or 0) + 1, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken
-
-
-def config_of(row: Mapping[str, Any]) -> RunConfig:
-    """The config of a row of `Runs.table`."""
-    return RunConfig(**{name: row[name] for name in RunConfig().to_strings()})

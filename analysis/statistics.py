@@ -1,6 +1,7 @@
-"""Intervals and tests for few seeds: arrays in, `Estimate` or a p-value out. Seeded, so that the same data gives the same bytes.
+"""Intervals and tests for few seeds: arrays in, `Estimate` or a p-value out.
 
-A value that never came (a detector that did not fire) is NaN and is left out of medians; n says how many were left.
+Seeded: the same data gives the same bytes. A value that never came (a detector that did not fire) is NaN and is left out of
+medians; n says how many were left.
 """
 
 from __future__ import annotations
@@ -77,9 +78,8 @@ def quantile_interval(values: np.ndarray, p: float, level: float = LEVEL) -> Est
     if len(x) == 0:
         return UNKNOWN
     ends = stats.quantile_test(x, p=p).confidence_interval(level)
-    low, high = (
-        float(end) if math.isfinite(end) else float(limit) for end, limit in zip(ends, (x.min(), x.max()), strict=True)
-    )
+    limits = zip(ends, (x.min(), x.max()), strict=True)
+    low, high = (float(end if math.isfinite(end) else limit) for end, limit in limits)
     return Estimate(float(np.quantile(x, p)), low, high, len(x))
 
 
@@ -100,7 +100,7 @@ def quartiles(values: np.ndarray) -> Estimate:
 def ratio_of_medians(a: np.ndarray, b: np.ndarray, *, paired: bool = False, level: float = LEVEL) -> Estimate:
     """median(a) / median(b) with a bootstrap interval (percentile).
 
-    Percentile, since the jackknife of BCa does not work for a median.
+    Percentile, since the jackknife of BCa does not work for a median. At fifteen a side it covers at 0.97 … 0.985, not less.
 
     Args:
         a, b: positive, one per run; NaN is left out.
@@ -175,11 +175,10 @@ def regression(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Regression
     fit = stats.linregress(x, y)
     reach = float(stats.t.ppf((1 + level) / 2, len(x) - 2))
 
-    def r_squared(u: np.ndarray, v: np.ndarray) -> float:
-        return float(np.corrcoef(u, v)[0, 1] ** 2) if np.ptp(u) > 0 and np.ptp(v) > 0 else math.nan
-
-    rng = np.random.default_rng(SEED)
-    draws = [r_squared(x[index], y[index]) for index in rng.integers(0, len(x), (1999, len(x)))]
+    index = np.random.default_rng(SEED).integers(0, len(x), (RESAMPLES, len(x)))
+    u, v = (values[index] - values[index].mean(axis=1, keepdims=True) for values in (x, y))
+    with np.errstate(invalid="ignore"):  # a draw of one point alone has no R²
+        draws = (u * v).sum(axis=1) ** 2 / ((u**2).sum(axis=1) * (v**2).sum(axis=1))
     tail = 50 * (1 - level)
     low, high = np.nanpercentile(draws, [tail, 100 - tail])
     n = len(x)

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlparse
 from urllib.request import url2pathname
 
@@ -60,6 +60,10 @@ _held: set[str] = set()
 """Runs that this process is training."""
 KIND_TAG = "mlflow.experimentKind"
 """Asks the MLflow UI for its pages on training, not those on language models."""
+
+
+StoredRun: TypeAlias = Run
+"""A run as the store has it: `info`, and `data` with params, metrics and tags."""
 
 
 class StoreError(RuntimeError):

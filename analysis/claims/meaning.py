@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ def late_ratios(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
     for run_id in runs["run_id"]:
         values = [series(sources, run_id, f"delta_w/lambda_{k}") for k in range(1, 6)]
         with np.errstate(divide="ignore", invalid="ignore"):
-            out.append([late_median(above / below) for above, below in zip(values, values[1:], strict=False)])
+            out.append([late_median(above / below) for above, below in itertools.pairwise(values)])
     return np.array(out)
 
 
@@ -62,7 +63,8 @@ def _relu_spectrum(sources: Sources) -> Measured:
 
 
 def _ranks(sources: Sources) -> Measured:
-    counts, text, largest = {}, [], {}
+    counts, text = dict[str, Estimate](), []
+    largest = dict[str, Estimate]()
     for name, study, rank in (("square", "headline", 2), ("relu", "relu", 1)):
         ratios = late_ratios(sources, sources.take(study, condition=GROK))
         ranks = np.nanargmax(ratios, axis=1) + 1
@@ -95,14 +97,14 @@ class Fires(NamedTuple):
     grokked: int
 
     @property
-    def count(self) -> int:
+    def fired(self) -> int:
         """Runs that fire."""
         return round(self.share.value * self.share.n)
 
     def text(self) -> str:
         """In words."""
-        when = f" at {rules.spread(self.epoch)}" if self.count else ""
-        return f"{self.count}/{self.share.n}{when}, test accuracy {rules.number(self.test.value)}"
+        when = f" at {rules.spread(self.epoch)}" if self.fired else ""
+        return f"{self.fired}/{self.share.n}{when}, test accuracy {rules.number(self.test.value)}"
 
 
 def fires_of(runs: pd.DataFrame) -> Fires:
@@ -135,7 +137,7 @@ def _marks_grokking(sources: Sources) -> Measured:
         verdict = CONTRADICTED if any(kind.share.value > 0.5 for kind in negatives) else NOT_REPRODUCED
     text = "; ".join(f"{name} fires in {kind.text()}" for name, kind in kinds.items())
     tests = ", ".join(
-        f"{name} p = {statistics.counts_differ(kinds['grok'].count, kinds['grok'].share.n, kind.count, kind.share.n):.2g}"
+        f"{name} p = {statistics.counts_differ(kinds['grok'].fired, kinds['grok'].share.n, kind.fired, kind.share.n):.2g}"
         for name, kind in kinds.items()
         if name != "grok"
     )
@@ -144,20 +146,57 @@ def _marks_grokking(sources: Sources) -> Measured:
 
 
 CLAIMS = (
-    Claim("relu-grok-fires", "With ReLU the detector never fires on the runs that grok.", f"{XU}, ReLU table", "0/15",
-          "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on, of 800", ("relu",), rules.COUNT, _relu_fires),
-    Claim("relu-separation", "With ReLU the late gaps of the two conditions are 1.4 times apart.", f"{XU}, ReLU table", "1.4×",
-          "ratio of the two medians over seeds of the late λ₂/λ₃", ("relu",), rules.RATIO + " " + rules.MEDIAN, _relu_separation),
-    Claim("relu-spectrum", "With ReLU one eigenvalue dominates and the next four are alike.", f"{XU}, ReLU table",
-          "λ₁ ≫ λ₂ ≈ λ₃ ≈ λ₄ ≈ λ₅", "ratios of neighbours, per run the median over epochs 200 … 400", ("relu",),
-          "≫ is a factor of 10 or more, ≈ of 2 or less, medians over seeds. Reproduced if all four relations hold; with a caveat if the "
-          "first and some of the others do; contradicted if λ₁ ≈ λ₂; otherwise not reproduced.", _relu_spectrum),
-    Claim("ranks", "The updates of the square network that groks are of rank 2, those of ReLU of rank 1.", XU, "rank 2; rank 1",
-          "the k ≤ 4 with the largest λ_k/λ_{k+1}, per run the median over epochs 200 … 400", ("headline", "relu"),
-          "Reproduced if every run has the rank that its activation is said to have; with a caveat if 80 % of each do; contradicted if "
-          "20 % or less of one do; otherwise not reproduced.", _ranks),
-    Claim("marks-grokking", "The detector marks grokking.", XU, "fires if and only if the network groks",
-          "fires on square runs that grok, and on two negatives that keep weight decay on: random labels, too few training pairs",
-          ("headline", "controls"), "Reproduced if at least 14/15 of the runs that grok fire and at most 1/15 of each negative; "
-          "contradicted if more than half of either negative fire; otherwise not reproduced.", _marks_grokking),
-)  # fmt: skip
+    Claim(
+        "relu-grok-fires",
+        "With ReLU the detector never fires on the runs that grok.",
+        f"{XU}, ReLU table",
+        "0/15",
+        "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on, of 800",
+        ("relu",),
+        rules.COUNT,
+        _relu_fires,
+    ),
+    Claim(
+        "relu-separation",
+        "With ReLU the late gaps of the two conditions are 1.4 times apart.",
+        f"{XU}, ReLU table",
+        "1.4×",
+        "ratio of the two medians over seeds of the late λ₂/λ₃",
+        ("relu",),
+        rules.RATIO + " " + rules.MEDIAN,
+        _relu_separation,
+    ),
+    Claim(
+        "relu-spectrum",
+        "With ReLU one eigenvalue dominates and the next four are alike.",
+        f"{XU}, ReLU table",
+        "λ₁ ≫ λ₂ ≈ λ₃ ≈ λ₄ ≈ λ₅",
+        "ratios of neighbours, per run the median over epochs 200 … 400",
+        ("relu",),
+        "≫ is a factor of 10 or more, ≈ of 2 or less, medians over seeds. Reproduced if all four relations hold; with a "
+        "caveat if the first and some of the others do; contradicted if λ₁ ≈ λ₂; otherwise not reproduced.",
+        _relu_spectrum,
+    ),
+    Claim(
+        "ranks",
+        "The updates of the square network that groks are of rank 2, those of ReLU of rank 1.",
+        XU,
+        "rank 2; rank 1",
+        "the k ≤ 4 with the largest λ_k/λ_{k+1}, per run the median over epochs 200 … 400",
+        ("headline", "relu"),
+        "Reproduced if every run has the rank that its activation is said to have; with a caveat if 80 % of each do; "
+        "contradicted if 20 % or less of one do; otherwise not reproduced.",
+        _ranks,
+    ),
+    Claim(
+        "marks-grokking",
+        "The detector marks grokking.",
+        XU,
+        "fires if and only if the network groks",
+        "fires on square runs that grok, and on two negatives that keep weight decay on: random labels, too few training pairs",
+        ("headline", "controls"),
+        "Reproduced if at least 14/15 of the runs that grok fire and at most 1/15 of each negative; "
+        "contradicted if more than half of either negative fire; otherwise not reproduced.",
+        _marks_grokking,
+    ),
+)

@@ -162,10 +162,9 @@ def share_of_seed(name: str, value: float, all_seeds: np.ndarray, published: str
     """A share of one run, beside that of every seed, by `SEED`."""
     x = statistics.known(all_seeds)
     low, high = (float(x.min()), float(x.max())) if len(x) else (math.nan, math.nan)
+    verdict = NOT_REPRODUCED if low <= float(published) <= high else CONTRADICTED
     if rounds_to(value, published):
         verdict = REPRODUCED
-    else:
-        verdict = NOT_REPRODUCED if low <= float(published) <= high else CONTRADICTED
     text = f"{number(value)} (all {len(x)} seeds {number(low)} to {number(high)})"
     return Part(name, published, text, Estimate(float(value), low, high, len(x)), verdict)
 

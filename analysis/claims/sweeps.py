@@ -136,16 +136,54 @@ def _scaling_text(cell: ScalingCell) -> str:
 
 RULE = " ".join((rules.COUNT, rules.MEDIAN, rules.PARTS))
 CLAIMS = (
-    *(Claim(f"eta-{row.condition.removeprefix('η ')}", f"The sweep of weight decay at {row.condition}, 600 epochs.", f"{XU}, η table",
-            _eta_text(row), "runs that reach test accuracy 0.5; median epochs of ρ ≥ 0.075, test ≥ 0.5, their difference, and the "
-            "slope detector", ("eta",), RULE, _eta(row)) for row in ETA_ROWS),
-    Claim("eta-regression", "ρ's epoch follows from that of test ≥ 0.5 by a line.", f"{XU}, η table",
-          "t_ρ = 0.80 t_test − 75, R² = 0.87", "least squares over the runs of 600 epochs that reach both", ("eta",),
-          "Slope, intercept and R²: as a median, with t intervals and, for R², a bootstrap interval. " + rules.MEDIAN + " " + rules.PARTS,
-          _regression),
-    Claim("eta-long", "One seed at η = 1e-5 groks at 1527, with ρ ≥ 0.075 at 527.", f"{XU}, η table", "1527; 527",
-          "the run of 2000 epochs, seed 0", ("eta",), rules.DIGITS + " " + rules.PARTS, _long),
-    *(Claim(f"scaling-{cell.modulus}-{cell.share}", f"M = {cell.modulus}, p = {cell.share}: who groks, and when.", f"{XU}, M × p table",
-            _scaling_text(cell), "runs that reach test accuracy 0.99; median epochs of that, of ρ ≥ 0.075 and of the lead",
-            ("scaling",), RULE, _scaling(cell)) for cell in SCALING),
-)  # fmt: skip
+    *(
+        Claim(
+            f"eta-{row.condition.removeprefix('η ')}",
+            f"The sweep of weight decay at {row.condition}, 600 epochs.",
+            f"{XU}, η table",
+            _eta_text(row),
+            "runs that reach test accuracy 0.5; median epochs of ρ ≥ 0.075, test ≥ 0.5, their difference, and the "
+            "slope detector",
+            ("eta",),
+            RULE,
+            _eta(row),
+        )
+        for row in ETA_ROWS
+    ),
+    Claim(
+        "eta-regression",
+        "ρ's epoch follows from that of test ≥ 0.5 by a line.",
+        f"{XU}, η table",
+        "t_ρ = 0.80 t_test − 75, R² = 0.87",
+        "least squares over the runs of 600 epochs that reach both",
+        ("eta",),
+        "Slope, intercept and R²: as a median, with t intervals and, for R², a bootstrap interval. "
+        + rules.MEDIAN
+        + " "
+        + rules.PARTS,
+        _regression,
+    ),
+    Claim(
+        "eta-long",
+        "One seed at η = 1e-5 groks at 1527, with ρ ≥ 0.075 at 527.",
+        f"{XU}, η table",
+        "1527; 527",
+        "the run of 2000 epochs, seed 0",
+        ("eta",),
+        rules.DIGITS + " " + rules.PARTS,
+        _long,
+    ),
+    *(
+        Claim(
+            f"scaling-{cell.modulus}-{cell.share}",
+            f"M = {cell.modulus}, p = {cell.share}: who groks, and when.",
+            f"{XU}, M × p table",
+            _scaling_text(cell),
+            "runs that reach test accuracy 0.99; median epochs of that, of ρ ≥ 0.075 and of the lead",
+            ("scaling",),
+            RULE,
+            _scaling(cell),
+        )
+        for cell in SCALING
+    ),
+)
