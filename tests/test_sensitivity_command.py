@@ -184,6 +184,7 @@ def test_an_interrupted_command_goes_on_and_a_complete_one_is_reused(
     assert tracked.KIND == "sensitivity"
 
 
+@pytest.mark.slow
 def test_a_study_whose_runs_changed_is_refused(own: Any, sensitivity_command: Callable[..., Answer]) -> None:
     asked = ("--study", "mine", *QUICK, "--mode", "search")
     assert sensitivity_command(*asked).status == 0
