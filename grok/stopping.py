@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from grok import claims, tracking
+from grok import run_claims, tracking
 from grok.tracking import Store
 
 POLL_S = 5.0
@@ -29,7 +29,7 @@ class Poll:
     def __init__(self, store: Store, payload: dict[str, Any]) -> None:
         self.store, self.parent_run, self.tag = store, payload["parent"], STOP_TAG + payload["session"]
         self.parent_pid = payload["parent_pid"]
-        self.held: Sequence[claims.Claim] = ()
+        self.held: Sequence[run_claims.Claim] = ()
         self.stopped, self.next_look, self.next_check = False, 0.0, 0.0
         if self.parent_pid and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)  # a process of its own, which a service manager may stop with the rest
@@ -42,7 +42,7 @@ class Poll:
         """
         if self.held and time.monotonic() >= self.next_check:
             self.next_check = time.monotonic() + CLAIM_S
-            claims.check(self.store, self.held)
+            run_claims.check(self.store, self.held)
         if not self.stopped and time.monotonic() >= self.next_look:
             self.next_look = time.monotonic() + POLL_S
             orphaned = self.parent_pid not in (0, os.getpid()) and os.getppid() != self.parent_pid

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from grok import claims, existing, runner, stopping, tracking
+from grok import existing, run_claims, runner, stopping, tracking
 from grok.activations import activation
 from grok.config import PROTOCOL_VERSION
 from grok.fanout import Fanout
@@ -55,7 +55,7 @@ class Result:
         return bool(self.error)
 
 
-_Held = tuple[Cell, claims.Claim]
+_Held = tuple[Cell, run_claims.Claim]
 """A cell and the run that this process has claimed for it."""
 
 
@@ -231,11 +231,11 @@ def _claim(store: Store, cells: list[Cell], payload: dict[str, Any]) -> tuple[li
     for cell in cells:
         config = replace(cell.config, threads=cell.config.threads or payload["threads"])
         with contextlib.suppress(existing.BusyError):
-            one = claims.claim(
+            one = run_claims.claim(
                 store, config, session=payload["session"], but=payload["but"], parent=payload["parent"], tags=tags
             )
             held.append((cell, one))
-    holds = claims.settled(store, [one for _, one in held], payload["but"])
+    holds = run_claims.settled(store, [one for _, one in held], payload["but"])
     held = [pair for pair, ours in zip(held, holds, strict=True) if ours]
     ours = {cell.config.hash for cell, _ in held}
     return held, [cell for cell in cells if cell.config.hash not in ours]
@@ -263,7 +263,7 @@ def _train(store: Store, held: list[_Held], payload: dict[str, Any], should_stop
     except tracking.TakenOverError:
         return [Result(cell, "busy") for cell in cells]
     except Exception as error:
-        claims.give_up(store, should_stop.held, error)
+        run_claims.give_up(store, should_stop.held, error)
         return [_failed(cell, error) for cell in cells]
     finally:
         should_stop.held = ()

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from grok import claims, existing, runner, tracking
-from grok.claims import Claim, claim, settled
+from grok import existing, run_claims, runner, tracking
 from grok.existing import BusyError
+from grok.run_claims import Claim, claim, settled
 from grok.tracking import TakenOverError
 from tests.conftest import PROJECT
 
 SCRIPT = """
 import json, sys
 from dataclasses import replace
-from grok import claims, existing, tracking
+from grok import existing, run_claims, tracking
 from tests.conftest import TINY
 store = tracking.open_store()
 seeds = list(range(20))
@@ -30,7 +30,7 @@ sys.stdin.readline()
 made = []
 for seed in seeds:
     try:
-        made.append((seed, claims.claim(store, replace(TINY, seed=seed)).made))
+        made.append((seed, run_claims.claim(store, replace(TINY, seed=seed)).made))
     except existing.BusyError:
         pass
 print(json.dumps(made), flush=True)
@@ -62,7 +62,7 @@ def test_two_processes_share_the_cells_of_one_store(store: Any, tiny: Any) -> No
 def server(store: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The store as if it were on a server: no lock keeps others out."""
     monkeypatch.setattr(tracking.Store, "is_local", False)
-    monkeypatch.setattr(claims, "SETTLE_S", 0.0)
+    monkeypatch.setattr(run_claims, "SETTLE_S", 0.0)
     return store
 
 
@@ -70,7 +70,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch, store: Any, config: Any) -> list[Cl
     """The claims of two commands of which neither saw the other's."""
     found = existing.find_prior(store, config)
     with monkeypatch.context() as patch:
-        patch.setattr(claims, "find_prior", lambda *arguments: found)
+        patch.setattr(run_claims, "find_prior", lambda *arguments: found)
         return [claim(store, config), claim(store, config)]
 
 
@@ -124,7 +124,7 @@ def test_process_whose_run_was_taken_over_leaves_it_alone(store: Any, tiny: Any)
     def should_stop() -> bool:
         if next(epochs) == 25:
             claim(store, tiny(), session="a")  # by a worker that took this one for dead
-        claims.check(store, [old])
+        run_claims.check(store, [old])
         return False
 
     with pytest.raises(TakenOverError, match=f"got {old.run_id}, which another took over"):
@@ -138,7 +138,7 @@ def test_process_whose_run_was_taken_over_leaves_it_alone(store: Any, tiny: Any)
 def test_claimed_run_that_an_error_left_running_is_marked_failed(store: Any, tiny: Any) -> None:
     ours, theirs = claim(store, tiny(seed=1)), claim(store, tiny(seed=2))
     store.client.set_tag(theirs.run_id, "grok.claim", "another")
-    claims.give_up(store, [ours, theirs], MemoryError("no room"))
+    run_claims.give_up(store, [ours, theirs], MemoryError("no room"))
     states = {one.run_id: store.get(one.run_id).data.tags for one in (ours, theirs)}
     assert (states[ours.run_id]["grok.state"], states[ours.run_id]["grok.error"]) == ("failed", "MemoryError: no room")
     assert states[theirs.run_id]["grok.state"] == "running"

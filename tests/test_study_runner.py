@@ -420,7 +420,7 @@ def test_cells_that_another_command_trains_come_last_and_are_adopted(
         trained.extend(config.seed for config in configs)
         return train(configs, *args, **kwargs)
 
-    monkeypatch.setattr("grok.claims.find_prior", find_prior)
+    monkeypatch.setattr("grok.run_claims.find_prior", find_prior)
     monkeypatch.setattr(runner, "train_tracked", counted)
     answer = study(write([("grok", {"seed": "0..2"})]))
     assert (answer.status, answer.words["trained"], answer.words["reused"]) == (0, "2", "1")
