@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -58,3 +59,30 @@ class CellBar:
         self._bar.close()
         if self._reused:
             print(f"{self._reused} runs were complete already and are reused", file=sys.stderr)
+
+
+class StageBar:
+    """A tqdm bar for each stage of a longer command, one after the other."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        """Move the bar of a stage; a new stage begins a new bar."""
+        if stage != self._stage or self._bar is None:
+            self.close()
+            self._stage = stage
+            self._bar = tqdm(total=total, desc=stage, file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """End the bar at hand."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> StageBar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

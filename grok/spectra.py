@@ -31,7 +31,7 @@ def window_grams(band: np.ndarray, window: int, first: int, last: int) -> np.nda
 
     Returns:
         (last − first + 1, w, w) float64, symmetric, newest update first; zero where the window reaches back before
-        the first update.
+        the first update. A read-only view: the windows share their entries.
 
     Raises:
         ValueError: if window or the updates are out of range.
@@ -40,11 +40,17 @@ def window_grams(band: np.ndarray, window: int, first: int, last: int) -> np.nda
     _check_window(window, band.shape[1])
     if not 1 <= first <= last <= updates:
         raise ValueError(f"updates must lie in [1, {updates}], got {first} to {last}. Ask for updates that exist.")
-    t = np.arange(first, last + 1)[:, None, None]
-    i, j = np.arange(window)[:, None], np.arange(window)[None, :]
-    newer = t - np.minimum(i, j)  # entry (i, j) is ⟨Δ_{t−i}, Δ_{t−j}⟩, kept in the row of the newer of the two
-    grams = band[np.maximum(newer, 1) - 1, np.broadcast_to(np.abs(i - j), newer.shape)]
-    return np.where(t - np.maximum(i, j) >= 1, grams, 0.0)
+    newest_first = np.arange(last, first - window, -1)  # the updates that any of the windows holds, some before the first
+    count = len(newest_first)
+    rows = np.where((newest_first >= 1)[:, None], band[np.maximum(newest_first, 1) - 1, :window], 0.0)
+    whole = np.zeros((count, count))  # their Gram, as far as lags go: every window's is a block on its diagonal
+    for lag in range(window):
+        inner = np.where(newest_first[lag:] >= 1, rows[: count - lag, lag], 0.0)
+        newer = np.arange(count - lag)
+        whole[newer, newer + lag] = whole[newer + lag, newer] = inner
+    step = whole.strides[0] + whole.strides[1]
+    blocks = np.lib.stride_tricks.as_strided(whole, (last - first + 1, window, window), (step, *whole.strides), writeable=False)
+    return blocks[::-1]
 
 
 def _check_window(window: int, lags: int) -> None:

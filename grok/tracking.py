@@ -89,6 +89,11 @@ class Store:
     experiment_id: str
 
     @property
+    def folder(self) -> Path:
+        """Where files that belong to the store are kept on this machine: beside its database, else in the project's folder."""
+        return _sqlite_path(self.uri).parent if self.is_local else PROJECT
+
+    @property
     def is_local(self) -> bool:
         """Whether it is an SQLite file, so that every process that uses it is on this machine."""
         return self.uri.startswith("sqlite:///")
@@ -346,6 +351,13 @@ class TrackedRun:
             raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
         new = [Param(k, v) for k, v in fields.items() if k not in there]
         spelt = [RunTag(f"{TAG}resolved.{k}", fields[k]) for k in there if k in fields and there[k] != fields[k]]
+        self.client.log_batch(self.run_id, params=new, tags=spelt)
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log plain params; those that are there, as `mlflow run` has spelt them, stay and get a `grok.resolved.NAME` tag."""
+        there = self.client.get_run(self.run_id).data.params
+        new = [Param(name, text) for name, text in params.items() if name not in there]
+        spelt = [RunTag(f"{TAG}resolved.{k}", params[k]) for k in there if k in params and there[k] != params[k]]
         self.client.log_batch(self.run_id, params=new, tags=spelt)
 
     def log_points(self, points: Iterable[tuple[int, str, float]]) -> None:

@@ -1,0 +1,148 @@
+"""The figures of a sensitivity study."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from analysis.figures.style import COLOURS, STYLE, legend
+
+CONTROL_LABELS = {"eta0": "η = 0", "random_labels": "random labels", "data_starved": "too few pairs", "all": "all controls"}
+ROC_WINDOWS = (5, 10, 20, 30)
+MOST_SLICES = 16
+
+
+def surface(table: pd.DataFrame, published: tuple[int, float] = (20, 0.04)) -> Figure:
+    """Youden's J over window × threshold, a panel for each activation and control set, one scale for all.
+
+    Args:
+        table: activation, control, window, threshold, j. published: the setting that is marked.
+    """
+    activations, controls = list(dict.fromkeys(table["activation"])), list(dict.fromkeys(table["control"]))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(2.1 * len(controls) + 1.2, 2.2 * len(activations) + 0.5))
+        axes = np.atleast_2d(figure.subplots(len(activations), len(controls), sharex=True, sharey=True, squeeze=False))
+        image = None
+        for (row, activation), (column, control) in ((a, c) for a in enumerate(activations) for c in enumerate(controls)):
+            ax = axes[row, column]
+            chosen = table[(table["activation"] == activation) & (table["control"] == control)]
+            ax.set_title(f"{activation}, {CONTROL_LABELS.get(control, control)}")
+            ax.grid(visible=False)
+            if len(chosen):
+                grid = chosen.pivot_table(index="threshold", columns="window", values="j")
+                image = ax.pcolormesh(
+                    np.arange(grid.shape[1]), grid.index, grid, cmap="RdBu", vmin=-1, vmax=1, shading="nearest"
+                )
+                ticks = np.arange(0, grid.shape[1], max(1, grid.shape[1] // 6))
+                ax.set_xticks(ticks, [str(grid.columns[tick]) for tick in ticks])
+                if published[0] in grid.columns:
+                    ax.plot(list(grid.columns).index(published[0]), published[1], marker="o", color="black", fillstyle="none")
+            else:
+                ax.text(0.5, 0.5, "no runs", ha="center", va="center", transform=ax.transAxes)
+        for ax in axes[-1]:
+            ax.set_xlabel("window")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("slope threshold")
+        if image is not None:
+            figure.colorbar(image, ax=axes, label="Youden's J", shrink=0.8)
+    return figure
+
+
+def roc(table: pd.DataFrame) -> Figure:
+    """True against false positives as the threshold moves, a panel for each activation, a line for each window."""
+    chosen = table[table["window"].isin(ROC_WINDOWS)]
+    activations, controls = list(dict.fromkeys(chosen["activation"])), list(dict.fromkeys(chosen["control"]))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(2.1 * len(controls) + 1.0, 2.3 * len(activations) + 0.6))
+        axes = figure.subplots(len(activations), len(controls), sharex=True, sharey=True, squeeze=False)
+        for (row, activation), (column, control) in ((a, c) for a in enumerate(activations) for c in enumerate(controls)):
+            ax = axes[row, column]
+            part = chosen[(chosen["activation"] == activation) & (chosen["control"] == control)]
+            for number, (window, line) in enumerate(part.sort_values("threshold").groupby("window")):
+                ax.plot(
+                    line["fpr"], line["tpr"], marker="o", markersize=3, color=COLOURS[number % len(COLOURS)], label=f"{window}"
+                )
+            ax.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+            ax.set(title=f"{activation}, {CONTROL_LABELS.get(control, control)}", xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+        for ax in axes[-1]:
+            ax.set_xlabel("false-positive rate")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("true-positive rate")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), title="window", loc="outside lower center", ncols=6)
+    return figure
+
+
+def importance(entries: Sequence[dict[str, Any]]) -> Figure:
+    """Importances with their intervals, a panel for each target; one without information says so."""
+    with rc_context(STYLE):
+        rows = sum(max(len(entry["values"]), 2) for entry in entries)
+        figure = Figure(figsize=(5.6, 0.24 * rows + 0.95 * len(entries) + 0.2))
+        heights = [max(len(entry["values"]), 2) for entry in entries]
+        axes = figure.subplots(len(entries), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for ax, entry in zip(axes, entries, strict=True):
+            ax.set_title(textwrap.fill(f"{entry['target']} ({entry['evaluator']}, n = {entry['n']})", 62))
+            values = entry["values"][::-1]
+            names = [value["parameter"].replace("_", " ") for value in values]
+            ax.set_yticks(range(len(names)), names)
+            ax.grid(axis="y", visible=False)
+            if not entry["informative"]:
+                ax.text(0.5, 0.5, "no information: the target does not vary", ha="center", va="center", transform=ax.transAxes)
+                continue
+            point = np.array([value["value"] for value in values])
+            ends = np.array([(value["low"], value["high"]) for value in values]).T
+            ax.barh(range(len(names)), point, color=COLOURS[0], alpha=0.35)
+            ax.errorbar(point, range(len(names)), xerr=np.abs(ends - point), fmt="o", markersize=3, color=COLOURS[0], capsize=2)
+            ax.set_xlim(left=0)
+        axes[-1].set_xlabel("importance, 95 % over resamples")
+    return figure
+
+
+def slices(trials: pd.DataFrame, parameters: Sequence[str], value: str = "j") -> Figure:
+    """The value of each trial against each parameter, one panel a parameter; darker is later."""
+    shown = [name for name in parameters if name in trials and trials[name].nunique() > 1][:MOST_SLICES]
+    columns = min(4, max(1, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(2.1 * columns + 0.4, 1.9 * rows + 0.3))
+        axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for ax, name in zip(axes.flat, shown, strict=False):
+            part = trials.dropna(subset=[name])
+            x = part[name].astype(str) if part[name].dtype == object or str(part[name].dtype) == "str" else part[name]
+            ax.scatter(x, part[value], c=part["number"], cmap="viridis_r", s=6, alpha=0.6, linewidths=0)
+            ax.set_xlabel(name.replace("_", " "))
+            if name == "level":
+                ax.set_xscale("log")
+        for ax in axes.flat[len(shown) :]:
+            ax.set_axis_off()
+        for ax in axes[:, 0]:
+            ax.set_ylabel("J, calibration seeds")
+    return figure
+
+
+def pareto(trials: pd.DataFrame, front: Sequence[dict[str, Any]]) -> Figure:
+    """Lead against false-positive rate of the search's trials, and its front, on calibration seeds."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 3.0))
+        ax = figure.subplots()
+        ax.scatter(trials["fpr"], trials["lead"], s=8, color="gray", alpha=0.4, linewidths=0, label="setting")
+        if front:
+            x, y = [row["fpr"] for row in front], [row["lead"] for row in front]
+            ax.plot(
+                x,
+                y,
+                drawstyle="steps-post",
+                color=COLOURS[1],
+                marker="o",
+                markersize=4,
+                label="best lead at that rate or below",
+            )
+        ax.axhline(0, color="black", linewidth=0.8)
+        ax.set(xlabel="false-positive rate", ylabel="lead before test accuracy 0.5, epochs", xlim=(-0.04, 1.04))
+        legend(ax, 2)
+    return figure

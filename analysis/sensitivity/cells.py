@@ -1,0 +1,314 @@
+"""The finished runs that settings are tried on, and their gap series: loaded once, cached, in memory.
+
+Shapes: R runs, T updates, L lags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import gaps, queries
+from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
+from grok.config import ConfigError
+from grok.rules import Rule, fire_epochs
+from grok.spectra import factor_kind, gap, rolling_eigenvalues
+from grok.tracking import Store
+
+CONDITIONS = ("grok", *CONTROLS)
+RATIOS = 3
+"""λ₁/λ₂, λ₂/λ₃, λ₃/λ₄."""
+GAP_INDEX = {"12": 0, "23": 1, "34": 2}
+
+
+@dataclass
+class Cell:
+    """The runs of one activation and one condition, and their gap series.
+
+    Attributes:
+        activation, condition: of all runs. study: where they are from.
+        table: a row per run, by seed: run_id, seed, epochs, test_50 (NaN if never), methods.
+        bands: `w` and `v` of each run, (T, L) float64.
+        factors: of each run with raw spectra, else empty.
+        folder: of series computed earlier, or None to keep them in memory only.
+        horizon: epochs that are compared, or None for each run's own.
+    """
+
+    activation: str
+    condition: str
+    study: str
+    table: pd.DataFrame
+    bands: list[dict[str, np.ndarray]]
+    factors: list[dict[str, np.ndarray]]
+    folder: Path | None = None
+    horizon: int | None = None
+    _series: dict[tuple[str, str, int], np.ndarray] = field(default_factory=dict, repr=False)
+    spectra_s: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """For messages."""
+        return f"{self.activation} {self.condition}"
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """(R,) int64."""
+        return self.table["seed"].to_numpy()
+
+    @property
+    def fingerprint(self) -> str:
+        """(16 hex digits) of the runs' ids and of all that is computed from."""
+        digest = hashlib.sha256()
+        for run_id, band, factors in zip(self.table["run_id"], self.bands, self.factors, strict=True):
+            digest.update(run_id.encode())
+            for name, array in (*sorted(band.items()), *sorted(factors.items())):
+                digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+    def methods(self) -> set[str]:
+        """The spectrum methods that every run recorded."""
+        return set.intersection(*(set(methods) for methods in self.table["methods"]))
+
+    def largest_window(self, method: str) -> int:
+        """That every run serves: lags of its band, or the size of its raw factors."""
+        if method == "gram":
+            return min(int(band["w"].shape[1]) for band in self.bands)
+        return min(int(factor.shape[1]) for factors in self.factors for factor in factors.values())
+
+    def log_gaps(self, matrix: str, method: str, window: int) -> np.ndarray:
+        """(3, R, T + 1) float64: log λ₁/λ₂, log λ₂/λ₃, log λ₃/λ₄ at every epoch; NaN where unknown or after a run's end."""
+        key = (matrix, method, window)
+        if key not in self._series:
+            path = self.folder / f"{matrix}-{method}-{window}.npy" if self.folder else None
+            self._series[key] = _read(path) if path and path.exists() else self._compute(key, path)
+        return self._series[key]
+
+    def _compute(self, key: tuple[str, str, int], path: Path | None) -> np.ndarray:
+        matrix, method, window = key
+        series = [self._run_gaps(number, matrix, method, window) for number in range(len(self.table))]
+        out = np.full((RATIOS, len(series), max(one.shape[1] for one in series)), np.nan)
+        for number, one in enumerate(series):
+            out[:, number, : one.shape[1]] = one
+        out = out[:, :, : self.horizon + 1] if self.horizon else out
+        if path:
+            _write(path, out)
+        return out
+
+    def _run_gaps(self, number: int, matrix: str, method: str, window: int) -> np.ndarray:
+        if method == "gram":
+            values = rolling_eigenvalues(self.bands[number][matrix], window, RATIOS + 1)
+        else:
+            name = f"{factor_kind(method)}_{matrix}"
+            values = gaps.method_eigenvalues(self.factors[number][name], method, window, int(self.seeds[number]))
+        with np.errstate(invalid="ignore"):
+            ratios = [
+                np.log(gap(values, k, window)) if k < window else np.full(len(values), np.nan) for k in range(1, RATIOS + 1)
+            ]
+        return np.stack(ratios)
+
+    def fires(self, setting: dict[str, Any], rule: Rule) -> np.ndarray:
+        """(R,) float64: the epoch at which a setting fires on each run, NaN if never."""
+        series = self.log_gaps(setting["matrix"], setting["method"], setting["window"])[GAP_INDEX[setting["gap"]]]
+        own = {name: setting[name] for name in rule.parameters}
+        return fire_epochs(rule, series, setting["first_epoch"], setting["smoothing"], **own)
+
+
+def _read(path: Path) -> np.ndarray:
+    array: np.ndarray = np.load(path)
+    return array
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    """Whole or not at all: another process may be at it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        np.save(file, array)
+    os.replace(file.name, path)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Every cell that was found, and what was not.
+
+    Attributes:
+        cells: by activation and condition; those of raw spectra apart.
+        raw: the same for runs that recorded other spectrum methods.
+        missing: what is not there, a sentence each.
+        left_out: runs of the studies that were not used, and why.
+    """
+
+    cells: dict[tuple[str, str], Cell]
+    raw: dict[tuple[str, str], Cell]
+    missing: tuple[str, ...]
+    left_out: pd.DataFrame
+
+    @property
+    def activations(self) -> list[str]:
+        """Those with grokking runs, square first."""
+        return sorted({a for a, condition in self.cells if condition == "grok"}, key=lambda a: (a != "square", a))
+
+    @property
+    def fingerprint(self) -> str:
+        """(16 hex digits) of every run."""
+        parts = [f"{key}{cell.fingerprint}" for cells in (self.cells, self.raw) for key, cell in sorted(cells.items())]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    def cell(self, activation: str, condition: str, method: str = "gram") -> Cell | None:
+        """The cell whose runs recorded a spectrum method, if there is one."""
+        found = (self.cells if method == "gram" else self.raw).get((activation, condition))
+        return found if found is not None and (method == "gram" or method in found.methods()) else None
+
+    def control_sets(self, activation: str, method: str = "gram") -> dict[str, list[str]]:
+        """The conditions of each control set that there are runs of; `all` last, where it is more than one of them."""
+        there = self.controls(activation, method)
+        return {name: [name] for name in there} | ({"all": there} if len(there) > 1 else {})
+
+    def controls(self, activation: str, method: str = "gram") -> list[str]:
+        """The control conditions that there are runs of."""
+        return [name for name in CONTROLS if self.cell(activation, name, method) is not None]
+
+    def largest_window(self) -> int:
+        """That every run's band serves."""
+        return min(cell.largest_window("gram") for cell in self.cells.values())
+
+    def prepare(self, keys: Iterable[tuple[str, str, int]], activations: Sequence[str], report: Callable[[], None]) -> None:
+        """Compute series ahead, on all cores; `report` is told of each."""
+        jobs = [
+            (cell, key) for key in keys for (activation, _), cell in (self.cells if key[1] == "gram" else self.raw).items()
+            if activation in activations and (key[1] == "gram" or key[1] in cell.methods())
+        ]  # fmt: skip
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for _ in pool.map(lambda job: job[0].log_gaps(*job[1]), jobs):
+                report()
+
+
+def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> Cells:
+    """The runs that a sensitivity study compares.
+
+    Each activation and condition is taken from the first of the named study and its companions that has runs of it;
+    runs with raw spectra likewise.
+
+    Args:
+        store: an open store. config: what is asked.
+        cache: folder for gap series, which are then computed once for all commands.
+
+    Raises:
+        ConfigError: if nothing can be compared.
+        StoreError: if a run's artifacts are missing or broken.
+    """
+    companions = [] if config.companions == "none" else [name.strip() for name in config.companions.split(",")]
+    names = list(dict.fromkeys([config.study, *companions]))
+    cells: dict[tuple[str, str], Cell] = {}
+    raw: dict[tuple[str, str], Cell] = {}
+    left_out, empty = [], []
+    for name in names:
+        table, out = queries.study_runs(store, name)
+        left_out.append(out.assign(study=name))
+        if not len(table):
+            empty.append(name)
+            continue
+        for (activation, condition), group in table.groupby(["activation", "condition"]):
+            key = (str(activation), str(condition))
+            has_raw = group["spectrum_methods"].map(len).min() > 1
+            wanted = condition in CONDITIONS and (key not in cells or (has_raw and key not in raw))
+            if not wanted:
+                continue
+            cell = _cell(store, key, name, group, has_raw)
+            cells.setdefault(key, cell)
+            if has_raw:
+                raw.setdefault(key, cell)
+    if config.study in empty:
+        raise ConfigError(
+            f"study must have finished runs in {store.uri}, got {config.study} with none. "
+            f"Run it first: python -m entry_points.study --study {config.study}."
+        )
+    _check(cells, config)
+    _place(cells, raw, config, cache)
+    return Cells(cells, raw, tuple(_missing(cells, raw, empty, config)), pd.concat(left_out, ignore_index=True))
+
+
+def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Cell:
+    group = group.sort_values(["seed", "run_id"], ignore_index=True)
+    ids = list(group["run_id"])
+    bands = queries.read_bands(store, ids)
+    factors = queries.read_arrays(store, ids, "delta_w/factors.npz") if has_raw else {}
+    test_50 = group["test_50_epoch"] if "test_50_epoch" in group else pd.Series(np.nan, group.index)
+    table = pd.DataFrame(
+        {"run_id": ids, "seed": group["seed"], "epochs": [len(bands[i]["w"]) for i in ids], "test_50": test_50,
+         "methods": group["spectrum_methods"]}
+    )  # fmt: skip
+    return Cell(*key, study, table, [bands[i] for i in ids], [factors.get(i, {}) for i in ids])
+
+
+def _check(cells: dict[tuple[str, str], Cell], config: SensitivityConfig) -> None:
+    """Refuse what cannot be compared."""
+    activations = {activation for activation, condition in cells if condition == "grok"}
+    if not activations:
+        raise ConfigError(f"study must have runs of condition grok, got {config.study} with none. Name another study.")
+    chosen = chosen_activation(activations, config)
+    wanted = CONTROLS if config.controls == "all" else (config.controls,)
+    if not any((chosen, name) in cells for name in wanted):
+        raise ConfigError(
+            f"controls must name a condition that {chosen} has runs of, got {config.controls} with none. "
+            "Run the study that has them, headline or controls, or name other controls."
+        )
+    seeds = np.concatenate([cell.seeds for key, cell in cells.items() if key[0] == chosen])
+    sides = {config.is_held_out(int(seed)) for seed in seeds}
+    if len(sides) < 2:
+        raise ConfigError(
+            f"held_out must leave seeds on both sides, got {config.held_out} of {sorted(set(seeds.tolist()))}. Split them."
+        )
+
+
+def chosen_activation(activations: Iterable[str], config: SensitivityConfig) -> str:
+    """The activation that the search is on.
+
+    Raises:
+        ConfigError: if there are no grokking runs of it.
+    """
+    known = sorted(activations, key=lambda a: (a != "square", a))
+    if config.activation == "auto":
+        return known[0]
+    if config.activation not in known:
+        raise ConfigError(
+            f"activation must be one of {', '.join(known)} (of the runs there are), got {config.activation}. Pick one."
+        )
+    return config.activation
+
+
+def _place(
+    cells: dict[tuple[str, str], Cell], raw: dict[tuple[str, str], Cell], config: SensitivityConfig, cache: Path | None
+) -> None:
+    """Give every cell its horizon and its folder."""
+    for cell in {id(c): c for c in (*cells.values(), *raw.values())}.values():
+        if config.horizon == "common":
+            same = [c for (activation, _), c in cells.items() if activation == cell.activation]
+            cell.horizon = int(min(c.table["epochs"].min() for c in same))
+        if cache is not None:
+            cell.folder = (
+                cache / f"{cell.activation.replace(':', '.')}-{cell.condition}-{cell.fingerprint}-{cell.horizon or 'full'}"
+            )
+
+
+def _missing(
+    cells: dict[tuple[str, str], Cell], raw: dict[tuple[str, str], Cell], empty: list[str], config: SensitivityConfig
+) -> Iterable[str]:
+    """What a full comparison would have and this one lacks."""
+    for name in empty:
+        yield f"no finished runs of study {name}"
+    for activation in dict.fromkeys(("square", "relu", *(a for a, _ in cells))):
+        for condition in CONDITIONS:
+            if (activation, condition) not in cells:
+                yield f"no runs of {activation} {condition}"
+    for method in config.method.split(","):
+        if method != "gram" and not any(method in cell.methods() for cell in raw.values()):
+            yield f"no runs with spectrum method {method}"

@@ -1,0 +1,236 @@
+"""The exhaustive parts: the published and the rebuttal's grid, J over window × threshold, the neighbourhood of the published
+setting, and the published window table. Nothing here is searched or random but the neighbourhood's seeded sample.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import qmc
+
+from analysis.sensitivity.cells import CONDITIONS, Cells
+from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
+from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
+from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
+from analysis.statistics import Estimate
+from grok.history import LATE_EPOCHS
+from grok.rules import RULES, Range
+
+WINDOWS = (5, 10, 20, 30)
+"""Of the published window table; the rebuttal speaks of the first three."""
+REBUTTAL_WINDOWS = (5, 10, 20)
+STEPS = (0.01, 0.02, 0.03, 0.04, 0.05)
+READINGS = ("signed", "mirrored", "offset")
+REBUTTAL_EPOCH, EPOCH_TOLERANCE = 174, 5
+SENTENCE = "windows 5, 10, 20 and thresholds ±0.01 … ±0.05, full or randomised SVD: ≥ 14/15 at epoch 174, ReLU silent"
+NEIGHBOURHOOD = {
+    "window": Range(10, 40, whole=True), "slope_threshold": Range(0.02, 0.06), "slope_lag": Range(15, 40, whole=True),
+    "first_epoch": Range(50, 150, whole=True),
+}  # fmt: skip
+"""What counts as near the published setting."""
+SURFACE_WINDOWS = (3, 5, 8, 10, 12, 15, 18, 20, 22, 25, 28, 30, 35, 40, 45, 50, 57, 64)
+SURFACE_THRESHOLDS = np.round(np.arange(-0.05, 0.1501, 0.01), 3)
+PUBLISHED_WINDOWS = {
+    5: ((144, 149, 153), (179, 193, 263), 408, 8.0), 10: ((None, None, 347), (263, 266, 278), 64, 2.3),
+    20: ((173, 173, 174), (None, None, None), 285, 1.3), 30: ((180, 180, 180), (None, None, None), 140, 1.2),
+}  # fmt: skip
+"""Xu (arXiv 2605.08119), window table, seeds 0–2: by window, grok fires, control fires, late gap of both."""
+WINDOW_SEEDS = (0, 1, 2)
+
+
+def readings() -> list[tuple[str, float, str]]:
+    """(reading, threshold, direction) of every threshold that "±0.01 … ±0.05" may mean.
+
+    signed: slope > ±δ. mirrored: slope < −δ, a gap that closes. offset: slope > 0.04 ± δ, around the published one.
+    """
+    signs = [(sign, step) for step in STEPS for sign in (1, -1)]
+    signed = [("signed", sign * step, "rising") for sign, step in signs]
+    mirrored = [("mirrored", step, "falling") for step in STEPS]
+    offset = [("offset", round(PUBLISHED["slope_threshold"] + sign * step, 10), "rising") for sign, step in signs]
+    return [*signed, *mirrored, *offset]
+
+
+def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
+    """Every cell of window × threshold × spectrum method × activation, all seeds: no setting is chosen here.
+
+    Returns:
+        activation, method, window, reading, threshold; `<condition>_fires`, `_n`, `_median_epoch`; `j_<control set>`. Blank
+        where no run recorded what a cell needs.
+    """
+    rows: list[dict[str, Any]] = []
+    for activation, method in itertools.product(cells.activations, METHODS):
+        grok = cells.cell(activation, "grok", method)
+        if grok is None:
+            continue
+        sets = cells.control_sets(activation, method)
+        judge = Judge(cells, activation, cells.controls(activation, method), config)
+        windows = [window for window in WINDOWS if window <= grok.largest_window(method)]
+        for window, (reading, threshold, direction) in itertools.product(windows, readings()):
+            setting = {**PUBLISHED, "method": method, "window": window, "slope_threshold": threshold, "direction": direction}
+            fires = judge.fires(setting)
+            shown = -threshold if reading == "mirrored" else threshold
+            row = {"activation": activation, "method": method, "window": window, "reading": reading, "threshold": shown}
+            rows.append(row | _counted(fires) | {f"j_{name}": pooled(fires, own).j for name, own in sets.items()})
+    columns = ["activation", "method", "window", "reading", "threshold"]
+    columns += [f"{c}_{what}" for c in CONDITIONS for what in ("fires", "n", "median_epoch")]
+    return pd.DataFrame(rows).reindex(columns=[*columns, *(f"j_{name}" for name in (*CONTROLS, "all"))])
+
+
+def _counted(fires: dict[str, np.ndarray]) -> dict[str, float]:
+    out: dict[str, float] = {}
+    for condition, epochs in fires.items():
+        known = epochs[np.isfinite(epochs)]
+        out[f"{condition}_fires"], out[f"{condition}_n"] = len(known), len(epochs)
+        out[f"{condition}_median_epoch"] = float(np.median(known)) if len(known) else np.nan
+    return out
+
+
+def pooled(fires: dict[str, np.ndarray], controls: list[str]) -> Outcome:
+    """The outcome of fire epochs by condition, the runs of some controls taken together."""
+    return outcome(fires["grok"], np.concatenate([fires[name] for name in controls]))
+
+
+def rebuttal(table: pd.DataFrame) -> pd.DataFrame:
+    """The rebuttal's sentence cell by cell, from the grid: a row per method, window, reading and threshold.
+
+    `ok_fires`: square fires on ≥ 14/15. `ok_epoch`: at a median epoch within 174 ± 5. `ok_relu`: ReLU's grokking runs silent,
+    ≤ 1/15. `holds`: all three. A cell of the offset reading that equals one of the signed reading is counted in both.
+
+    Returns:
+        method, window, reading, threshold, square_fires, square_n, square_median_epoch, relu_fires, relu_n, relu_eta0_fires and
+        the four verdicts; `ok_relu` and `holds` are blank where there are no ReLU runs.
+    """
+    keys = ["method", "window", "reading", "threshold"]
+    chosen = table[table["window"].isin(REBUTTAL_WINDOWS)]
+    square, relu = (chosen[chosen["activation"] == name].set_index(keys) for name in ("square", "relu"))
+    out = square[["grok_fires", "grok_n", "grok_median_epoch"]].set_axis(
+        ["square_fires", "square_n", "square_median_epoch"], axis=1
+    )
+    out = out.join(relu[["grok_fires", "grok_n", "eta0_fires"]].set_axis(["relu_fires", "relu_n", "relu_eta0_fires"], axis=1))
+    out["ok_fires"] = 15 * out["square_fires"] >= 14 * out["square_n"]
+    out["ok_epoch"] = (out["square_median_epoch"] - REBUTTAL_EPOCH).abs() <= EPOCH_TOLERANCE
+    silent = (15 * out["relu_fires"] <= out["relu_n"]).astype("boolean").where(out["relu_n"].notna())
+    out["ok_relu"] = silent
+    out["holds"] = (out["ok_fires"] & out["ok_epoch"]).astype("boolean") & silent
+    return out.reset_index()
+
+
+def surface(cells: Cells, config: SensitivityConfig, report: Callable[[], None] = lambda: None) -> pd.DataFrame:
+    """J over window × threshold, all else as published, for each activation and control set; all seeds.
+
+    Returns:
+        activation, control, window, threshold, tpr, fpr, j, j_low, j_high.
+    """
+    windows = [window for window in SURFACE_WINDOWS if window <= cells.largest_window()]
+    rows = []
+    for activation in cells.activations:
+        sets = cells.control_sets(activation)
+        judge = Judge(cells, activation, cells.controls(activation), config)
+        for window in windows:
+            for threshold in SURFACE_THRESHOLDS:
+                fires = judge.fires({**PUBLISHED, "window": window, "slope_threshold": float(threshold)})
+                for name, own in sets.items():
+                    found = pooled(fires, own)
+                    j = youden(found)
+                    rows.append((activation, name, window, threshold, found.tpr, found.fpr, j.value, j.low, j.high))
+            report()
+    return pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "tpr", "fpr", "j", "j_low", "j_high"])
+
+
+def near_space(max_window: int) -> Space:
+    """The published setting with only the neighbourhood's parameters free; `max_window` cuts the window's range off."""
+    free: dict[str, Values] = dict(NEIGHBOURHOOD)
+    low, high = (min(end, max_window) for end in (10, 40))
+    free["window"] = Range(low, high, whole=True) if low < high else (low,)
+    values: dict[str, Values] = {name: free.get(name, (value,)) for name, value in PUBLISHED.items()}
+    return Space({name: values[name] for name in COMMON}, {"slope": {name: values[name] for name in RULES["slope"].parameters}})
+
+
+def neighbourhood_settings(samples: int, seed: int, max_window: int) -> list[dict[str, Any]]:
+    """Settings spread evenly over the neighbourhood: a scrambled Sobol sequence, seeded.
+
+    Args:
+        samples: a power of two. seed: of the scramble. max_window: cuts the window's range off.
+    """
+    space = near_space(max_window)
+    free = space.dimensions("slope")
+    points = qmc.Sobol(len(free), scramble=True, rng=np.random.default_rng(seed)).random(samples)
+    return [
+        space.setting("slope", {name: from_unit(values, share) for (name, values), share in zip(free, point, strict=True)})
+        for point in points
+    ]
+
+
+def neighbourhood(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
+    """Where in the neighbourhood of the published setting its conclusion holds: TPR ≥ 14/15 and FPR ≤ 1/15; all seeds.
+
+    Returns:
+        window, slope_threshold, slope_lag, first_epoch; `<activation>_<condition>_fires` and `_n`; `holds_<control set>` of
+        square, or of the first activation where there is no square.
+    """
+    first = cells.activations[0]
+    judges = {a: Judge(cells, a, cells.controls(a), config) for a in cells.activations}
+    rows = []
+    for setting in neighbourhood_settings(config.samples, config.seed, cells.largest_window()):
+        row: dict[str, Any] = {name: setting[name] for name in NEIGHBOURHOOD}
+        for activation, judge in judges.items():
+            fires = judge.fires(setting)
+            for condition, epochs in fires.items():
+                row[f"{activation}_{condition}_fires"] = int(np.isfinite(epochs).sum())
+                row[f"{activation}_{condition}_n"] = len(epochs)
+            if activation == first:
+                row |= {f"holds_{name}": holds(pooled(fires, own)) for name, own in cells.control_sets(first).items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def shares(table: pd.DataFrame, activation: str) -> dict[str, Estimate]:
+    """Shares of the neighbourhood: by control set where the conclusion holds, `tpr` where TPR ≥ 14/15, `relu_silent` where at
+    most 1/15 of ReLU's grokking runs fire. Intervals: Wilson, as for independent settings, which is cautious here.
+    """
+    n = len(table)
+    names = [str(name) for name in table if str(name).startswith("holds_")]
+    out = {name.removeprefix("holds_"): wilson(int(table[name].sum()), n) for name in names}
+    fires = zip(table[f"{activation}_grok_fires"], table[f"{activation}_grok_n"], strict=True)
+    out["tpr"] = wilson(sum(enough(f, m) for f, m in fires), n)
+    if "relu_grok_fires" in table:
+        silent = zip(table["relu_grok_fires"], table["relu_grok_n"], strict=True)
+        out["relu_silent"] = wilson(sum(few(f, m) for f, m in silent), n)
+    return out
+
+
+def window_table(cells: Cells) -> pd.DataFrame:
+    """The published window table beside ours: square, seeds 0–2, from float64 bands, and by float32 Gram where recorded.
+
+    Returns:
+        window, condition, seed (blank for the late gap), measure (`fire_epoch`, `late_gap`), published, ours, ours_gram32. The
+        published epochs are sorted, as printed, and so are ours: they are not matched by seed.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for window, (grok, control, late_grok, late_control) in PUBLISHED_WINDOWS.items():
+        for condition, fires, late in (("grok", grok, late_grok), ("eta0", control, late_control)):
+            ours, gap = _measured(cells, condition, "gram", window)
+            other, other_gap = _measured(cells, condition, "gram32", window)
+            for number, epoch in enumerate(fires):
+                rows.append((window, condition, number, "fire_epoch", epoch, ours[number], other[number]))
+            rows.append((window, condition, np.nan, "late_gap", late, gap, other_gap))
+    columns = ["window", "condition", "place", "measure", "published", "ours", "ours_gram32"]
+    return pd.DataFrame(rows, columns=columns).astype({"published": float})
+
+
+def _measured(cells: Cells, condition: str, method: str, window: int) -> tuple[np.ndarray, float]:
+    """Sorted fire epochs of seeds 0–2, NaN last, and the median of their late gaps."""
+    cell = cells.cell("square", condition, method)
+    if cell is None or window > cell.largest_window(method):
+        return np.full(len(WINDOW_SEEDS), np.nan), np.nan
+    chosen = np.isin(cell.seeds, WINDOW_SEEDS)
+    fires = np.sort(cell.fires({**PUBLISHED, "method": method, "window": window}, RULES["slope"])[chosen])
+    late = cell.log_gaps("w", method, window)[1][chosen, LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
+    known = late[np.isfinite(late).any(axis=1)]
+    fires = np.concatenate((fires, np.full(max(0, len(WINDOW_SEEDS) - len(fires)), np.nan)))
+    return fires, float(np.median(np.exp(np.nanmedian(known, axis=1)))) if len(known) else np.nan

@@ -1,0 +1,107 @@
+"""What a setting is worth: fire epochs in, rates, Youden's J and lead with intervals out. Arrays only.
+
+Shapes: R runs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from analysis.statistics import LEVEL, UNKNOWN, Estimate
+
+
+class Outcome(NamedTuple):
+    """One setting on some runs.
+
+    Attributes:
+        fires, n: grokking runs on which it fires, and how many there are.
+        false, controls: the same of control runs.
+        lead: median epochs from firing to test accuracy ≥ 0.5; a run on which it never fires counts as firing at its end.
+        leads: (n,) of each grokking run that reaches 0.5.
+    """
+
+    fires: int
+    n: int
+    false: int
+    controls: int
+    lead: float
+    leads: np.ndarray
+
+    @property
+    def tpr(self) -> float:
+        """True-positive rate."""
+        return self.fires / self.n if self.n else float("nan")
+
+    @property
+    def fpr(self) -> float:
+        """False-positive rate."""
+        return self.false / self.controls if self.controls else float("nan")
+
+    @property
+    def j(self) -> float:
+        """Youden's J = TPR − FPR (Youden 1950)."""
+        return self.tpr - self.fpr
+
+
+def outcome(
+    grok: np.ndarray, controls: np.ndarray, test_50: np.ndarray | None = None, epochs: np.ndarray | None = None
+) -> Outcome:
+    """Count where a setting fires.
+
+    Args:
+        grok, controls: (R,) fire epochs, NaN if never.
+        test_50: (R,) of the grokking runs, first epoch with test accuracy ≥ 0.5, NaN if never; None leaves the lead out.
+        epochs: (R,) of the grokking runs, their last epoch.
+    """
+    leads = np.empty(0)
+    if test_50 is not None and epochs is not None:
+        known = np.isfinite(test_50)
+        leads = test_50[known] - np.where(np.isfinite(grok), grok, epochs)[known]
+    lead = float(np.median(leads)) if len(leads) else float("nan")
+    return Outcome(int(np.isfinite(grok).sum()), len(grok), int(np.isfinite(controls).sum()), len(controls), lead, leads)
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """A proportion with Wilson's score interval, 95 %.
+
+    Source: E. B. Wilson, JASA 22 (1927).
+    """
+    if n == 0:
+        return UNKNOWN
+    interval = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+
+
+def youden(found: Outcome) -> Estimate:
+    """J with Newcombe's hybrid score interval, 95 %: honest where a rate is 0 or 1, as a bootstrap is not.
+
+    With p₁ = TPR, p₂ = FPR and their Wilson intervals [l, u]:
+    J − √((p₁ − l₁)² + (u₂ − p₂)²) … J + √((u₁ − p₁)² + (p₂ − l₂)²). Runs count as independent, though a grokking run and
+    a control of one seed share their split and initial weights.
+
+    Source: R. G. Newcombe, Statistics in Medicine 17 (1998), method 10.
+    """
+    if not found.n or not found.controls:
+        return UNKNOWN
+    one, two = wilson(found.fires, found.n), wilson(found.false, found.controls)
+    low = found.j - np.hypot(one.value - one.low, two.high - two.value)
+    high = found.j + np.hypot(one.high - one.value, two.value - two.low)
+    return Estimate(found.j, float(low), float(high), found.n + found.controls)
+
+
+def holds(found: Outcome) -> bool:
+    """The published conclusion: TPR ≥ 14/15 and FPR ≤ 1/15, in whole runs whatever their number."""
+    return enough(found.fires, found.n) and few(found.false, found.controls)
+
+
+def enough(fires: int, n: int) -> bool:
+    """fires/n ≥ 14/15."""
+    return n > 0 and 15 * fires >= 14 * n
+
+
+def few(fires: int, n: int) -> bool:
+    """fires/n ≤ 1/15."""
+    return n > 0 and 15 * fires <= n

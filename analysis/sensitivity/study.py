@@ -1,0 +1,295 @@
+"""A whole sensitivity study: grids, searches, importances and the verdict, from runs that are loaded already."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.sensitivity import grid, importance, verdict, words
+from analysis.sensitivity.cells import Cells, chosen_activation
+from analysis.sensitivity.importance import Importance
+from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.search import Found, check_method, search
+from analysis.sensitivity.settings import METHODS, SPACE_FIELDS, SensitivityConfig
+from analysis.sensitivity.space import Space, whole_numbers
+from analysis.sensitivity.storage import Task, open_study
+from grok.config import ConfigError
+
+SCHEMA = 1
+LEAST_SAMPLES = 64
+"""Rows of the designed sample of an importance; else an eighth of `samples`."""
+Report = Callable[[str, int, int], None]
+"""Told of progress: what is done, how far, of how many."""
+
+
+@dataclass
+class Results:
+    """Everything that a study found.
+
+    Attributes:
+        tables: by name, as they are stored. data: `sensitivity.json`. searches: the Optuna studies.
+        stopped: whether a search was stopped before its last trial.
+    """
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    searches: list[Found] = field(default_factory=list)
+    stopped: bool = False
+
+
+def plan(cells: Cells, config: SensitivityConfig, folder: Path) -> list[Task]:
+    """The Optuna studies that a command's mode asks for; each is opened, so that one of other runs is refused now.
+
+    Args:
+        cells: the runs. config: what is asked. folder: of journal files.
+
+    Raises:
+        ConfigError: if the runs do not serve the space. StoreError: if a study of that name is of other runs.
+    """
+    activation = chosen_activation(cells.activations, config)
+    whole = config.space(cells.largest_window())
+    tasks = []
+    if config.mode in ("all", "search"):
+        tasks.append(_task(cells, config, folder, "search", activation, config.controls, whole))
+    if config.mode in ("all", "adversarial"):
+        near = grid.near_space(cells.largest_window())
+        for part, one, space, minimise in (("relu_best", "relu", whole, False), ("square_worst", "square", near, True)):
+            sets = cells.control_sets(one) if one in cells.activations else {}
+            tasks += [_task(cells, config, folder, f"{part}_{name}", one, name, space, minimise) for name in sets]
+        if not tasks and config.mode == "adversarial":
+            raise ConfigError(
+                f"mode must be grid or search where there are no controls of relu or square, got adversarial of {config.study}."
+                " Run the study headline or relu first."
+            )
+    for task in tasks:
+        check_method(cells, task.activation, task.controls, task.space)
+        _check_lead(cells, task)
+        open_study(task)
+    return tasks
+
+
+def _task(
+    cells: Cells, config: SensitivityConfig, folder: Path, part: str, activation: str, controls: str, space: Space,
+    minimise: bool = False,
+) -> Task:  # fmt: skip
+    own = cells.controls(activation) if controls == "all" else [controls]
+    runs = [cell.fingerprint for key in ("grok", *own) if (cell := cells.cell(activation, key)) is not None]
+    runs += [cell.fingerprint for key, cell in sorted(cells.raw.items()) if key[0] == activation and config.method != "gram"]
+    runs += [str(cell.horizon) for cell in list(cells.cells.values())[:1]]
+    fingerprint = hashlib.sha256(" ".join(runs).encode()).hexdigest()[:16]
+    base = f"{config.study.replace('/', '.')}-{config.hash}" if config.name == "auto" else config.name
+    name = f"{base}-{part}"
+    storage = str(folder / f"{name}.journal") if config.storage == "auto" else config.storage
+    objective = config.objective if part == "search" else "separation"
+    return Task(part, name, storage, fingerprint, activation, tuple(own), objective, minimise, space, config)
+
+
+def _check_lead(cells: Cells, task: Task) -> None:
+    cell = cells.cell(task.activation, "grok")
+    if task.objective == "separation" or cell is None:
+        return
+    held = [task.config.is_held_out(int(seed)) for seed in cell.seeds]
+    if not any(pd.notna(epoch) and not out for epoch, out in zip(cell.table["test_50"], held, strict=True)):
+        raise ConfigError(
+            f"objective must be separation where no run reaches test accuracy 0.5, got {task.objective} on {task.activation}. "
+            "Take separation."
+        )
+
+
+def spectra_needed(cells: Cells, config: SensitivityConfig, tasks: list[Task]) -> list[tuple[str, tuple[str, str, int]]]:
+    """(activation, (matrix, method, window)) of every series that the study reads."""
+    out: dict[tuple[str, tuple[str, str, int]], None] = {}
+    most = cells.largest_window()
+    if config.mode in ("all", "grid"):
+        windows = {*grid.WINDOWS, *grid.SURFACE_WINDOWS, *whole_numbers(grid.NEIGHBOURHOOD["window"])}
+        for activation in cells.activations:
+            out |= {(activation, ("w", "gram", window)): None for window in sorted(windows) if window <= most}
+            raw = cells.raw.get((activation, "grok"))
+            for method in METHODS[1:] if raw is not None else ():
+                if raw is not None and method in raw.methods():
+                    kept = raw.largest_window(method)
+                    out |= {(activation, ("w", method, window)): None for window in grid.WINDOWS if window <= kept}
+    for task in tasks:
+        common = task.space.common
+        for matrix in common["matrix"] if isinstance(common["matrix"], tuple) else ():
+            for method in common["method"] if isinstance(common["method"], tuple) else ():
+                out |= {(task.activation, (str(matrix), str(method), w)): None for w in task.space.windows()}
+    return list(out)
+
+
+def run(
+    cells: Cells, config: SensitivityConfig, tasks: list[Task], *, report: Report = lambda what, done, of: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Results:  # fmt: skip
+    """Carry a study out.
+
+    Args:
+        cells: the runs. config: what is asked. tasks: of `plan`.
+        report: told of progress. should_stop: True ends it soon; what was tried is kept by the Optuna studies.
+    """
+    results = Results()
+    started = time.perf_counter()
+    needed = spectra_needed(cells, config, tasks)
+    for number, (activation, key) in enumerate(needed):
+        if should_stop():
+            results.stopped = True
+            return results
+        cells.prepare([key], [activation], lambda: None)
+        report("spectra", number + 1, len(needed))
+    spectra_s = time.perf_counter() - started
+    if config.mode in ("all", "grid"):
+        _grids(cells, config, results, report)
+    for task in tasks:
+
+        def told(count: int, part: str = task.part) -> None:
+            report(part, count, config.n_trials)
+
+        found = search(task, cells, report=told, should_stop=should_stop)
+        results.searches.append(found)
+        results.stopped |= found.stopped
+        if found.stopped:
+            return results
+    found_importance = _importances(cells, config, results, report)
+    results.data = _data(cells, config, results, found_importance, spectra_s)
+    return results
+
+
+def _grids(cells: Cells, config: SensitivityConfig, results: Results, report: Report) -> None:
+    report("grids", 0, 4)
+    results.tables["grid"] = grid.grid(cells, config)
+    report("grids", 1, 4)
+    results.tables["surface"] = grid.surface(cells, config)
+    report("grids", 2, 4)
+    results.tables["neighbourhood"] = grid.neighbourhood(cells, config)
+    report("grids", 3, 4)
+    results.tables["rebuttal"] = grid.rebuttal(results.tables["grid"])
+    results.tables["window_table"] = grid.window_table(cells)
+    report("grids", 4, 4)
+
+
+def _importances(cells: Cells, config: SensitivityConfig, results: Results, report: Report) -> list[Importance]:
+    """Of the search: over its whole space and near the published setting, or by an Optuna evaluator on its trials."""
+    found = next((one for one in results.searches if one.task.part == "search"), None)
+    if found is None:
+        return []
+    task = found.task
+    target = f"J of {task.activation} against {words.NAMES[config.controls]}"
+    if config.importance != "sobol":
+        goal = target if task.objective != "lead" else f"lead of {task.activation}"
+        out = [importance.of_trials(found.trials, config.importance, config.seed, goal)]
+    else:
+        rule = "slope" if "slope" in task.space.own else next(iter(task.space.own))
+        places = ((f"over the search space, rule {rule}", task.space, rule),
+                  ("near the published setting", grid.near_space(cells.largest_window()), "slope"))  # fmt: skip
+        judge = Judge(cells, task.activation, task.controls, config)
+        out = []
+        for number, (where, space, name) in enumerate(places):
+            report("importance", number, len(places))
+            if space.dimensions(name):
+                out.append(_sobol(judge, space, name, config, f"{target}, {where}"))
+    rows = [
+        {"target": one.target, "evaluator": one.evaluator, "parameter": name, **value._asdict()}
+        for one in out for name, value in one.values.items()
+    ]  # fmt: skip
+    results.tables["importance"] = pd.DataFrame(rows)
+    return out
+
+
+def _sobol(judge: Judge, space: Space, rule: str, config: SensitivityConfig, target: str) -> Importance:
+    """Total Sobol indices of J, all seeds, over a rule's part of a space."""
+
+    def youden(chosen: dict[str, Any]) -> float:
+        setting = space.setting(rule, chosen)
+        return judge.outcome(setting, judge.fires(setting)).j
+
+    samples = max(LEAST_SAMPLES, config.samples // 8)
+    return importance.sobol_total(youden, space.dimensions(rule), samples, config.seed, target)
+
+
+def trial_table(searches: list[Found]) -> pd.DataFrame:
+    """A row per trial of every search: what it is of, its values, the setting, rates and lead on both sets of seeds."""
+    rows = []
+    for found in searches:
+        for trial in found.trials:
+            setting = verdict.setting_of(trial)
+            row: dict[str, Any] = {"study": found.task.part, "number": trial.number, "state": trial.state.name}
+            row["value"] = trial.values[0]
+            row |= {"value_2": trial.values[1] if len(trial.values) > 1 else None} | setting
+            for side, suffix in (("calibration", ""), ("held_out", "_held")):
+                counts = trial.user_attrs[side]
+                tpr, fpr = counts["fires"] / max(counts["n"], 1), counts["false"] / max(counts["controls"], 1)
+                row |= {f"j{suffix}": tpr - fpr, f"tpr{suffix}": tpr, f"fpr{suffix}": fpr, f"lead{suffix}": counts["lead"]}
+            rows.append(row)
+    own = [name for found in searches for rule in found.task.space.rules.values() for name in rule.parameters]
+    columns = ["study", "number", "state", "value", "value_2", *dict.fromkeys((*SPACE_FIELDS, *own))]
+    columns += [f"{name}{suffix}" for suffix in ("", "_held") for name in ("j", "tpr", "fpr", "lead")]
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    return table.astype({"value_2": float, "lead": float, "lead_held": float})
+
+
+def _data(
+    cells: Cells, config: SensitivityConfig, results: Results, found: list[Importance], spectra_s: float
+) -> dict[str, Any]:
+    """`sensitivity.json`."""
+    tables, searches = results.tables, results.searches
+    if searches:
+        tables["trials"] = trial_table(searches)
+    main = next((one for one in searches if one.task.part == "search"), None)
+    data: dict[str, Any] = {
+        "schema": SCHEMA, "settings": config.to_strings(), "data": describe(cells, config),
+        "published": verdict.published(cells, config),
+        "neighbourhood": None, "rebuttal": None,
+        "relu": verdict.counterexamples(searches, cells, "relu_best_"),
+        "square_worst": verdict.counterexamples(searches, cells, "square_worst_"),
+        "search": verdict.searched(main, cells) if main else None,
+        "importance": verdict.importances(found) or None,
+        "window_table": None, "speed": speed(searches, spectra_s, config),
+    }  # fmt: skip
+    if "grid" in tables:
+        data["neighbourhood"] = verdict.neighbourhood(tables["neighbourhood"], cells.activations[0])
+        data["rebuttal"] = verdict.rebuttal(tables["rebuttal"])
+        word = words.window_word(tables["window_table"])
+        data["window_table"] = {"rows": verdict.records(tables["window_table"]), "word": word}
+    data["verdict"] = list(words.sentences(data))
+    return data
+
+
+def describe(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
+    """Which runs were compared, which seeds chose, and what was not there."""
+    runs: dict[str, dict[str, int]] = {}
+    studies: dict[str, dict[str, str]] = {}
+    for (activation, condition), cell in cells.cells.items():
+        runs.setdefault(activation, {})[condition] = len(cell.table)
+        studies.setdefault(activation, {})[condition] = cell.study
+    seeds = sorted({int(seed) for cell in cells.cells.values() for seed in cell.seeds})
+    every = {id(cell): cell for cell in (*cells.cells.values(), *cells.raw.values())}.values()
+    return {
+        "fingerprint": cells.fingerprint, "runs": runs, "studies": studies,
+        "methods": {a: sorted(cell.methods()) for (a, condition), cell in cells.raw.items() if condition == "grok"},
+        "missing": list(cells.missing), "run_ids": sorted({run_id for cell in every for run_id in cell.table["run_id"]}),
+        "left_out": len(cells.left_out), "calibration_seeds": [s for s in seeds if not config.is_held_out(s)],
+        "held_out_seeds": [s for s in seeds if config.is_held_out(s)], "max_window": cells.largest_window(),
+    }  # fmt: skip
+
+
+def speed(searches: list[Found], spectra_s: float, config: SensitivityConfig) -> dict[str, Any]:
+    """What this command's own trials took; null where it made none."""
+    trials = sum(one.times.trials for one in searches)
+    wall = sum(one.times.wall for one in searches)
+    parts: Mapping[str, float] = {
+        "detectors": sum(one.times.detectors for one in searches), "sampler": sum(one.times.sampler for one in searches),
+        "storage": sum(one.times.storage for one in searches),
+    }  # fmt: skip
+    total = sum(parts.values())
+    shares = {f"share_{name}": seconds / total if total else None for name, seconds in parts.items()}
+    optuna_share = (parts["sampler"] + parts["storage"]) / total if total else None
+    return {
+        "trials": trials, "trials_per_s": trials / wall if trials else None, "workers": config.workers, **shares,
+        "share_optuna": optuna_share, "spectra_s": spectra_s,
+    }  # fmt: skip

@@ -1,0 +1,138 @@
+"""A sensitivity study in the store: one run with its settings, tables, figures and verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import sensitivity as figures
+from analysis.sensitivity import verdict
+from analysis.sensitivity.cells import Cells
+from analysis.sensitivity.search import best
+from analysis.sensitivity.settings import SensitivityConfig
+from analysis.sensitivity.study import Results
+from grok import tracking
+from grok.tracking import Store, TrackedRun
+
+KIND = "sensitivity"
+ASIDE = ("workers", "storage")
+"""Fields of execution that leave the results as they are."""
+
+
+def identity(config: SensitivityConfig, cells: Cells) -> str:
+    """(16 hex digits) of what is asked, of how many trials and of which runs."""
+    asked = {name: text for name, text in config.to_strings().items() if name not in ASIDE}
+    return hashlib.sha256(f"{sorted(asked.items())} {cells.fingerprint}".encode()).hexdigest()[:16]
+
+
+def finished(store: Store, config: SensitivityConfig, cells: Cells) -> str | None:
+    """The run of the same question and runs that is complete, made by this very code; None if there is none."""
+    code = tracking.code_tags()
+    for run in store.find({"kind": KIND, "sensitivity_hash": identity(config, cells), "state": "complete"}):
+        same = run.data.tags.get(f"{tracking.TAG}code_version") == code["code_version"]
+        if same and code["code_version"] != "unknown" and code["code_dirty"] == "false":
+            return str(run.info.run_id)
+    return None
+
+
+def open_run(store: Store, config: SensitivityConfig, cells: Cells) -> TrackedRun:
+    """The interrupted run of the same question if no living process holds it, else a new one; its settings are logged."""
+    own = identity(config, cells)
+    tags = {"kind": KIND, "sensitivity_study": config.study, "sensitivity_hash": own, **tracking.code_tags()}
+    for run in store.find({"kind": KIND, "sensitivity_hash": own}):
+        if run.data.tags.get(f"{tracking.TAG}state") != "complete" and not tracking.is_alive(run):
+            tracking.point_to(store, run.info.run_id)
+            parent = store.reopen(run.info.run_id, tags)
+            break
+    else:
+        parent = store.create(f"sensitivity: {config.study}", tags)
+    parent.log_params(config.to_strings())
+    return parent
+
+
+def write(store: Store, parent: TrackedRun, config: SensitivityConfig, results: Results) -> None:
+    """Put tables, figures, `sensitivity.json` and the description on the run."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for table_name, table in results.tables.items():
+            table.to_csv(folder / f"{table_name}.csv", index=False)
+            parent.put_file(folder / f"{table_name}.csv")
+            if table_name not in ("rebuttal", "window_table", "importance"):
+                table.to_parquet(folder / f"{table_name}.parquet", index=False)
+                parent.put_file(folder / f"{table_name}.parquet")
+        for figure_name, figure in _figures(results).items():
+            figure.savefig(folder / f"{figure_name}.png")
+            parent.put_file(folder / f"{figure_name}.png", "figures")
+    parent.put_json("sensitivity.json", results.data)
+    parent.log_points([(0, name, value) for name, value in metrics(results.data).items()])
+    _nested(store, parent, config, results)
+    parent.set_tags({"mlflow.note.content": description(results.data)})
+
+
+def metrics(data: dict[str, Any]) -> dict[str, float]:
+    """The numbers that one compares sensitivity runs by in the MLflow UI."""
+    out: dict[str, float | None] = {}
+    for name, share in (data["neighbourhood"] or {"share": {}})["share"].items():
+        out[f"neighbourhood/{name}"] = share["value"]
+    if data["rebuttal"]:
+        out["rebuttal/holding"] = data["rebuttal"]["holding"] / data["rebuttal"]["cells"]
+    for part in ("relu", "square_worst"):
+        for name, found in (data[part] or {"by_control": {}})["by_control"].items():
+            out[f"{part}/j_held_out/{name}"] = found["held_out"]["j"]["value"]
+    if data["search"]:
+        first = data["search"]["best"][0]
+        out |= {
+            f"search/{key}_{side}": first[side][key]["value"] for key in ("j", "lead") for side in ("calibration", "held_out")
+        }
+    out["trials_per_s"] = data["speed"]["trials_per_s"]
+    return {name: float(value) for name, value in out.items() if value is not None}
+
+
+def description(data: dict[str, Any]) -> str:
+    """The verdict in Markdown."""
+    seeds = data["data"]
+    return (
+        "**Does the detector's setting make the result?**\n\n" + "\n".join(f"- {line}" for line in data["verdict"])
+        + f"\n\nSettings are chosen on seeds {_listed(seeds['calibration_seeds'])} and reported on seeds "
+        f"{_listed(seeds['held_out_seeds'])}; grids and shares choose nothing and use all. Intervals: 95 %, Newcombe for J, "
+        "Wilson for shares and rates, order statistics for the median lead. λ are eigenvalues of the window's Gram ΔᵀΔ."
+    )  # fmt: skip
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(str(seed) for seed in seeds) or "none"
+
+
+def _figures(results: Results) -> dict[str, Any]:
+    tables, data = results.tables, results.data
+    out: dict[str, Any] = {}
+    if "surface" in tables and len(tables["surface"]):
+        out |= {"surface": figures.surface(tables["surface"]), "roc": figures.roc(tables["surface"])}
+    if data["importance"]:
+        out["importance"] = figures.importance(data["importance"])
+    searched: pd.DataFrame = tables["trials"][tables["trials"]["study"] == "search"] if "trials" in tables else pd.DataFrame()
+    if len(searched):
+        parameters = [name for name in searched.columns[5:] if not str(name).startswith(("j", "tpr", "fpr", "lead"))]
+        out["slices"] = figures.slices(searched, parameters)
+        if searched["lead"].notna().any():
+            out["pareto"] = figures.pareto(searched, data["search"]["front"])
+    return out
+
+
+def _nested(store: Store, parent: TrackedRun, config: SensitivityConfig, results: Results) -> None:
+    """The best trials of the search as nested runs, where that was asked for."""
+    found = next((one for one in results.searches if one.task.part == "search"), None)
+    if not config.nested_runs or found is None or parent.resumed:
+        return
+    for trial in best(found, config.nested_runs)[: config.nested_runs]:
+        child = store.create(f"trial {trial.number}", {"kind": "trial", "trial": str(trial.number)}, parent=parent.run_id)
+        child.log_params({name: str(value) for name, value in verdict.setting_of(trial).items()})
+        values = {
+            f"{side}/{key}": value for side in ("calibration", "held_out") for key, value in trial.user_attrs[side].items()
+        }
+        child.log_points([(0, name, float(value)) for name, value in values.items() if value is not None])
+        child.end("complete")

@@ -1,0 +1,175 @@
+"""The verdict: what the grids and searches found, as plain data and as sentences. Tries no setting but the published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from analysis.sensitivity import grid
+from analysis.sensitivity.cells import Cells
+from analysis.sensitivity.importance import Importance
+from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
+from analysis.sensitivity.search import Found, best
+from analysis.sensitivity.settings import SensitivityConfig
+from analysis.sensitivity.space import PUBLISHED
+from analysis.statistics import Estimate, median_interval
+
+RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
+VERDICTS = ("holds", "ok_fires", "ok_epoch", "ok_relu")
+"""Columns of the rebuttal's table."""
+LISTED = 12
+"""Failing cells named in the verdict's data."""
+
+
+def estimate(found: Estimate) -> dict[str, float | int | None]:
+    """An estimate as JSON has it, null where nothing is known."""
+    return {name: plain(value) for name, value in found._asdict().items()}
+
+
+def plain(value: Any) -> Any:
+    """A number as JSON has it: no numpy, no NaN."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON has them."""
+    return [{str(k): None if v is pd.NA else plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def scores(found: Outcome) -> dict[str, Any]:
+    """An outcome with its intervals."""
+    return {
+        "j": estimate(youden(found)), "tpr": estimate(wilson(found.fires, found.n)),
+        "fpr": estimate(wilson(found.false, found.controls)), "lead": estimate(median_interval(found.leads)),
+        "conclusion_holds": enough(found.fires, found.n) and few(found.false, found.controls),
+    }  # fmt: skip
+
+
+def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
+    """The published setting on all seeds of every activation and condition."""
+    outcomes: dict[str, Any] = {}
+    js: dict[str, Any] = {}
+    for activation in cells.activations:
+        sets = cells.control_sets(activation)
+        fires = Judge(cells, activation, cells.controls(activation), config).fires(PUBLISHED)
+        outcomes[activation] = {
+            condition: {
+                "fires": int(np.isfinite(epochs).sum()), "n": len(epochs),
+                "median_epoch": plain(np.median(epochs[np.isfinite(epochs)])) if np.isfinite(epochs).any() else None,
+                "epochs": [plain(epoch) for epoch in epochs],
+            }
+            for condition, epochs in fires.items()
+        }  # fmt: skip
+        js[activation] = {name: estimate(youden(grid.pooled(fires, own))) for name, own in sets.items()}
+    return {"setting": PUBLISHED, "outcomes": outcomes, "j": js}
+
+
+def neighbourhood(table: pd.DataFrame, activation: str) -> dict[str, Any]:
+    """The shares of the neighbourhood."""
+    shares = {name: estimate(found) for name, found in grid.shares(table, activation).items()}
+    ranges = {name: [values.low, values.high] for name, values in grid.NEIGHBOURHOOD.items()}
+    return {
+        "ranges": ranges, "settings": len(table), "rule": RULE, "activation": activation, "share_tpr": shares.pop("tpr"),
+        "relu_silent_share": shares.pop("relu_silent", None), "share": shares,
+    }  # fmt: skip
+
+
+def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
+    """The rebuttal's sentence, cell by cell; `undecided` are those that only ReLU's missing runs could decide."""
+    if not len(cells):
+        return None
+
+    def counts(group: pd.DataFrame) -> dict[str, int]:
+        out = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
+        return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
+
+    failing = cells[~cells["holds"].fillna(True).astype(bool)]
+    return counts(cells) | {
+        "sentence": grid.SENTENCE, "methods": sorted(cells["method"].unique()),
+        "rule": f"square fires on ≥ 14/15 at a median epoch within {grid.REBUTTAL_EPOCH} ± {grid.EPOCH_TOLERANCE}; at most "
+        "1/15 of ReLU's grokking runs fire",
+        "by_reading": {str(reading): counts(group) for reading, group in cells.groupby("reading", sort=False)},
+        "failing": [_cell_words(row) for row in failing.head(LISTED).to_dict("records")],
+    }  # fmt: skip
+
+
+def _cell_words(row: dict[Any, Any]) -> str:
+    epoch = "never" if pd.isna(row["square_median_epoch"]) else f"median epoch {row['square_median_epoch']:.0f}"
+    relu = "" if pd.isna(row["relu_n"]) else f", ReLU {row['relu_fires']:.0f}/{row['relu_n']:.0f}"
+    return (
+        f"{row['method']}, window {row['window']}, threshold {row['threshold']:g} ({row['reading']}): "
+        f"square {row['square_fires']:.0f}/{row['square_n']:.0f}, {epoch}{relu}"
+    )
+
+
+def setting_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The setting that a trial tried."""
+    return dict(trial.user_attrs["setting"])
+
+
+def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None) -> dict[str, Any]:
+    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs."""
+    trial = trial or best(found, 1)[0]
+    task = found.task
+    calibration, held = Judge(cells, task.activation, task.controls, task.config).both(setting_of(trial))
+    held_scores = scores(held)
+    return {
+        "number": trial.number, "setting": setting_of(trial), "trials": len(found.trials), "controls": list(task.controls),
+        "calibration": scores(calibration), "held_out": held_scores, "separates": bool((held_scores["j"]["low"] or 0) > 0),
+    }  # fmt: skip
+
+
+def counterexamples(found: Sequence[Found], cells: Cells, prefix: str) -> dict[str, Any] | None:
+    """The chosen trial of each search of a kind, by control set."""
+    parts = {one.task.part.removeprefix(prefix): chosen(one, cells) for one in found if one.task.part.startswith(prefix)}
+    if not parts:
+        return None
+    return {"by_control": parts} | (
+        {"separates": any(p["separates"] for p in parts.values())} if prefix == "relu_best_" else {}
+    )
+
+
+def searched(found: Found, cells: Cells) -> dict[str, Any]:
+    """The search: its best trials, and the front of lead against false-positive rate."""
+    task = found.task
+    trials = [chosen(found, cells, trial) for trial in best(found)]
+    return {
+        "study_name": task.name, "storage": task.storage, "objective": task.objective, "activation": task.activation,
+        "controls": list(task.controls), "sampler": task.config.sampler, "trials": len(found.trials), "best": trials,
+        "front": pareto(found.trials),
+    }  # fmt: skip
+
+
+def pareto(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+    """The longest lead at each false-positive rate, on calibration seeds, of trials that fire on most grokking runs."""
+    rows = []
+    for trial in trials:
+        counts = trial.user_attrs["calibration"]
+        if counts["lead"] is not None and 2 * counts["fires"] > counts["n"]:
+            rows.append({"number": trial.number, "fpr": counts["false"] / counts["controls"], "lead": counts["lead"]})
+    kept: list[dict[str, Any]] = []
+    for row in sorted(rows, key=lambda row: (row["fpr"], -row["lead"], row["number"])):
+        if not kept or row["lead"] > kept[-1]["lead"]:
+            kept.append(row)
+    return kept
+
+
+def importances(found: Sequence[Importance]) -> list[dict[str, Any]]:
+    """Importances as JSON has them."""
+    return [
+        {"target": one.target, "evaluator": one.evaluator, "seed": one.seed, "n": one.n, "informative": one.informative,
+         "values": [{"parameter": name} | estimate(value) for name, value in one.values.items()]}
+        for one in found
+    ]  # fmt: skip

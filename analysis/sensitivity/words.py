@@ -1,0 +1,155 @@
+"""The verdict in sentences, from its data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+NAMES = {
+    "eta0": "without weight decay",
+    "random_labels": "random labels",
+    "data_starved": "too few pairs",
+    "all": "all controls",
+}
+SYMBOLS = {"12": "λ₁/λ₂", "23": "λ₂/λ₃", "34": "λ₃/λ₄"}
+
+
+def number(found: dict[str, Any] | None, digits: int = 2) -> str:
+    """`0.57 [0.52, 0.61]`, or that nothing is known."""
+    if found is None or found["value"] is None:
+        return "unknown"
+    ends = "" if found["low"] is None else f" [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+    return f"{found['value']:.{digits}f}{ends}"
+
+
+def setting(values: dict[str, Any]) -> str:
+    """A setting in words."""
+    own = [
+        f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+        for name, value in values.items()
+        if name not in ("matrix", "gap", "method", "window", "smoothing", "rule", "first_epoch", "direction")
+    ]
+    falling = "falling " if values.get("direction") == "falling" else ""
+    smooth = f", smoothed over {values['smoothing']}" if values["smoothing"] > 1 else ""
+    method = "" if values["method"] == "gram" else f" by {values['method']}"
+    return (
+        f"{values['rule']} on {falling}{SYMBOLS.get(values['gap'], values['gap'])} of Δ{values['matrix'].upper()}{method}, "
+        f"window {values['window']}{smooth}, from epoch {values['first_epoch']}, {', '.join(own)}"
+    )
+
+
+def sentences(data: dict[str, Any]) -> Iterator[str]:
+    """What a person should read first; a part that was not run or cannot be decided is said to be so."""
+    yield from _published(data["published"])
+    yield from _neighbourhood(data["neighbourhood"])
+    yield from _rebuttal(data["rebuttal"])
+    yield from _relu(data["relu"])
+    yield from _worst(data["square_worst"])
+    yield from _search(data["search"])
+    for one in data["importance"] or []:
+        yield _importance(one)
+    if data["window_table"] is not None:
+        yield data["window_table"]["word"]
+    if data["data"]["missing"]:
+        yield f"Not in the store, so not decided: {'; '.join(data['data']['missing'])}."
+
+
+def _published(data: dict[str, Any] | None) -> Iterator[str]:
+    for activation, outcomes in (data or {"outcomes": {}})["outcomes"].items():
+        parts = [
+            f"{found['fires']}/{found['n']} {'that grok' if name == 'grok' else NAMES[name]}"
+            + (f" (median epoch {found['median_epoch']:.0f})" if found["median_epoch"] is not None else "")
+            for name, found in outcomes.items()
+        ]
+        yield f"The published setting on {activation} fires on {', '.join(parts)}."
+
+
+def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
+    if data is None:
+        return
+    parts = [f"{number(share)} against {NAMES[name]}" for name, share in data["share"].items()]
+    ranges = ", ".join(f"{name.replace('_', ' ')} {low:g}–{high:g}" for name, (low, high) in data["ranges"].items())
+    yield (
+        f"Share of the neighbourhood ({ranges}; {data['settings']} settings) in which {data['rule']} on {data['activation']}: "
+        f"{'; '.join(parts) or 'no controls'}. TPR alone: {number(data['share_tpr'])}."
+    )
+    if data["relu_silent_share"] is not None:
+        yield f"Share of it in which ReLU's grokking runs stay silent: {number(data['relu_silent_share'])}."
+
+
+def _rebuttal(data: dict[str, Any] | None) -> Iterator[str]:
+    if data is None:
+        return
+    parts = [
+        f"{one['holding']} of {one['cells']} cells if the thresholds are read as {reading}"
+        + (f" ({one['undecided']} more undecided without ReLU's runs)" if one["undecided"] else "")
+        for reading, one in data["by_reading"].items()
+    ]
+    fails = data["holding"] + data["undecided"] < data["cells"]
+    word = "does not hold" if fails else "cannot be decided" if data["undecided"] else "holds"
+    sentence = f"The rebuttal's sentence ({data['sentence']}) {word}: it is true in {', '.join(parts)} "
+    yield sentence + f"({', '.join(data['methods'])})."
+
+
+def _relu(data: dict[str, Any] | None) -> Iterator[str]:
+    for name, found in (data or {"by_control": {}})["by_control"].items():
+        word = "separates" if found["separates"] else "does not separate"
+        yield (
+            f"The best detector of {found['trials']} tried on ReLU against {NAMES[name]} {word} it on held-out seeds: J "
+            f"{number(found['held_out']['j'])} (calibration {number(found['calibration']['j'])}); {setting(found['setting'])}."
+        )
+
+
+def _worst(data: dict[str, Any] | None) -> Iterator[str]:
+    for name, found in (data or {"by_control": {}})["by_control"].items():
+        yield (
+            f"The worst setting near the published one on square against {NAMES[name]}, of {found['trials']}: J "
+            f"{number(found['held_out']['j'])} on held-out seeds (calibration {number(found['calibration']['j'])}); "
+            f"{setting(found['setting'])}."
+        )
+
+
+def _search(data: dict[str, Any] | None) -> Iterator[str]:
+    if data is None or not data["best"]:
+        return
+    found = data["best"][0]
+    held, calibration = found["held_out"], found["calibration"]
+    values = (number(held["j"]), number(held["lead"], 0), number(calibration["j"]), number(calibration["lead"], 0))
+    told = "J {} and lead {} epochs on held-out seeds (calibration J {}, lead {})".format(*values)
+    what = f"The best of {data['trials']} settings for {data['objective']} on {data['activation']}"
+    yield f"{what} has {told}; {setting(found['setting'])}."
+
+
+def _importance(data: dict[str, Any]) -> str:
+    if not data["informative"]:
+        return f"Importance for {data['target']} ({data['evaluator']}): no information, it is the same at every setting tried."
+    first = data["values"][:3]
+    parts = [f"{one['parameter'].replace('_', ' ')} {number(one)}" for one in first]
+    return f"What moves {data['target']} most ({data['evaluator']}, seed {data['seed']}): {', '.join(parts)}."
+
+
+def window_word(table: pd.DataFrame) -> str:
+    """Where the published window table and ours agree to within an epoch, and what a float32 Gram says where not."""
+    epochs = table[table["measure"] == "fire_epoch"]
+    if not epochs["ours"].notna().any():
+        return "The published window table cannot be compared: no square runs."
+    agree: list[str] = []
+    differ: list[str] = []
+    nearer: list[str] = []
+    for window, rows in epochs.groupby("window"):
+        by64, by32 = (_same(rows["published"], rows[name]) for name in ("ours", "ours_gram32"))
+        (agree if by64 == len(rows) else differ).append(str(window))
+        if by64 < len(rows) and rows["ours_gram32"].notna().any():
+            nearer.append(f"window {window}: {by32} of {len(rows)} by a float32 Gram, {by64} by float64")
+    text = f"Published window table: windows {', '.join(agree) or 'none'} come back to within an epoch"
+    text += f", windows {', '.join(differ)} do not" if differ else ""
+    if nearer:
+        return f"{text}. Published epochs that come back at {'; '.join(nearer)}."
+    return text + ("; a float32 Gram, which the study svd records, is not there to compare with." if differ else ".")
+
+
+def _same(published: pd.Series, ours: pd.Series) -> int:
+    """How many agree to within an epoch, or in that there is none."""
+    return int((((published - ours).abs() <= 1) | (published.isna() & ours.isna())).sum())

@@ -1,0 +1,91 @@
+"""Time the sensitivity study: `python -m benchmarks.sensitivity [--study headline] [--trials 300]`.
+
+Reads the finished runs of the store that MLFLOW_TRACKING_URI names; spectra are kept beside it, as the command itself keeps
+them, and the trials go to a temporary folder. Prints, a line each:
+rolling spectra of one run for one window; settings a second once the spectra are there; trials a second of a search with one
+and with two workers, and the shares of detectors, Optuna's sampler and its storage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from analysis.sensitivity import cells as runs
+from analysis.sensitivity import grid, search, study
+from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.settings import SensitivityConfig
+from grok import tracking
+from grok.spectra import rolling_eigenvalues
+
+WINDOWS = (5, 10, 20, 30, 40, 64)
+SETTINGS = 2048
+
+
+def spectra(cells: runs.Cells) -> None:
+    """Milliseconds for one run and one window, the best of three."""
+    for activation in cells.activations:
+        cell = cells.cells[activation, "grok"]
+        band = cell.bands[0]["w"]
+        for window in (w for w in WINDOWS if w <= band.shape[1]):
+            seconds = []
+            for _ in range(3):
+                start = time.perf_counter()
+                rolling_eigenvalues(band, window, 4)
+                seconds.append(time.perf_counter() - start)
+            print(f"spectra {activation} epochs={len(band)} window={window} ms={1e3 * min(seconds):.1f}")
+
+
+def settings(cells: runs.Cells, config: SensitivityConfig) -> None:
+    """Settings a second on all grokking and η = 0 runs, windows repeating."""
+    judges = [Judge(cells, activation, cells.controls(activation)[:1], config) for activation in cells.activations]
+    count = sum(len(cells.cells[a, c].table) for a in cells.activations for c in ("grok", *cells.controls(a)[:1]))
+    tried = grid.neighbourhood_settings(SETTINGS, 0, cells.largest_window())
+    for setting in tried:
+        for judge in judges:
+            judge.fires(setting)  # spectra first
+    start = time.perf_counter()
+    for setting in tried:
+        for judge in judges:
+            judge.fires(setting)
+    print(f"settings runs={count} per_s={len(tried) / (time.perf_counter() - start):.0f}")
+
+
+def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> None:
+    """Trials a second, and what they are spent on."""
+    for workers in (1, 2):
+        for sampler in ("random", "tpe"):
+            asked = replace(config, workers=workers, sampler=sampler, name=f"{sampler}-{workers}")
+            (task,) = study.plan(cells, asked, folder)
+            needed = [key for _, key in study.spectra_needed(cells, asked, [task])]
+            cells.prepare(needed, [task.activation], lambda: None)
+            times = search.search(task, cells).times
+            parts = times.detectors + times.sampler + times.storage
+            print(
+                f"trials sampler={sampler} workers={workers} n={times.trials} per_s={times.trials / times.wall:.1f} "
+                f"wall_s={times.wall:.1f} detectors={times.detectors / parts:.3f} "
+                f"sampler={times.sampler / parts:.3f} storage={times.storage / parts:.3f}"
+            )
+
+
+def main() -> None:
+    """Print each measurement on a line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", default="headline", help="a study with finished runs")
+    parser.add_argument("--trials", type=int, default=300, help="of each search")
+    parser.add_argument("--window", default="5..30", help="windows of the searches; fewer make the spectra before them cheaper")
+    flags = parser.parse_args()
+    config = SensitivityConfig(study=flags.study, n_trials=flags.trials, window=flags.window, mode="search")
+    store = tracking.open_store()
+    cells = runs.load(store, config, store.folder / "sensitivity" / "gaps")
+    spectra(cells)
+    settings(cells, config)
+    with tempfile.TemporaryDirectory() as folder:
+        searches(cells, config, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

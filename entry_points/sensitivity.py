@@ -1,0 +1,86 @@
+"""Does the detector's setting make the result? `python -m entry_points.sensitivity --study headline --n-trials 500`.
+
+Settings are tried on the finished runs of a study, nothing is trained. The same command goes on with an interrupted search.
+A part of the setting is fixed (--window 20), listed (--window 5,10,20) or ranged (--window 5..40).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from analysis.sensitivity.settings import SensitivityConfig
+from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, add_config_flags, run_main
+
+if TYPE_CHECKING:
+    from analysis.sensitivity.study import Results
+
+
+def parser() -> OneLineParser:
+    """One flag for each field of `SensitivityConfig`."""
+    out = OneLineParser(prog="python -m entry_points.sensitivity", description=__doc__)
+    add_config_flags(out, SensitivityConfig)
+    out.add_argument(
+        "--force", action=argparse.BooleanOptionalAction, default=False, help="write a new run even if one is complete"
+    )
+    return out
+
+
+def config_from(flags: argparse.Namespace) -> SensitivityConfig:
+    """The config that the flags spell out.
+
+    Raises:
+        ConfigError: if a value breaks its rule.
+    """
+    names = [field.name for field in dataclasses.fields(SensitivityConfig)]
+    return SensitivityConfig.from_strings({name: getattr(flags, name) for name in names if getattr(flags, name) is not None})
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, load, try settings, write, print one line."""
+    flags = parser().parse_args(arguments)
+    config = config_from(flags)
+    stop = StopRequest()
+    from analysis.sensitivity import cells as runs
+    from analysis.sensitivity import study, tracked
+    from entry_points.progress import StageBar
+    from grok import tracking
+
+    started = time.perf_counter()
+    store = tracking.open_store()
+    folder = store.folder / "sensitivity"
+    cells = runs.load(store, config, folder / "gaps")
+    for line in cells.missing:
+        print(f"missing: {line}", file=sys.stderr)
+    done = None if flags.force else tracked.finished(store, config, cells)
+    if done is not None:
+        tracking.point_to(store, done)
+        print(f"run={done} study={config.study} state=complete reused=yes")
+        return 0
+    tasks = study.plan(cells, config, folder)
+    parent = tracked.open_run(store, config, cells)
+    try:
+        with StageBar() as bar:
+            results = study.run(cells, config, tasks, report=bar.update, should_stop=stop)
+        if not results.stopped:
+            tracked.write(store, parent, config, results)
+    except BaseException as error:
+        parent.end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", f"{type(error).__name__}: {error}")
+        raise
+    state = "interrupted" if results.stopped else "complete"
+    parent.end(state)
+    print(_line(parent.run_id, config, results, state, time.perf_counter() - started))
+    return INTERRUPTED if results.stopped else 0
+
+
+def _line(run_id: str, config: SensitivityConfig, results: Results, state: str, seconds: float) -> str:
+    trials = sum(len(found.trials) for found in results.searches)
+    new = sum(found.times.trials for found in results.searches)
+    return f"run={run_id} study={config.study} state={state} trials={trials} new={new} seconds={seconds:.0f}"
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,232 @@
+"""Optuna studies: seeded, found again, added to by several workers, killed, and never mixed with other runs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from analysis.sensitivity import importance, search, study
+from analysis.sensitivity.cells import Cells
+from analysis.sensitivity.settings import SensitivityConfig
+from analysis.sensitivity.storage import Task, open_study
+from grok.tracking import StoreError
+from tests.synthetic_cells import made_cells
+
+CONFIG = SensitivityConfig(n_trials=30, window="8,12", smoothing="1..3", first_epoch="0..60", slope_lag="5..20")
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def cells() -> Cells:
+    return made_cells()
+
+
+@pytest.fixture
+def task(tmp_path: Path, cells: Cells) -> Callable[..., Task]:
+    """`task(**changes)`: the search of a config with some fields changed, kept in `tmp_path`."""
+
+    def make(made: Cells = cells, **changes: Any) -> Task:
+        (one,) = study.plan(made, replace(CONFIG, mode="search", **changes), tmp_path)
+        return one
+
+    return make
+
+
+def told(trials: list[optuna.trial.FrozenTrial]) -> list[Any]:
+    return [(trial.number, trial.values, trial.params, trial.user_attrs) for trial in trials]
+
+
+def test_a_search_is_seeded_and_finds_the_signal(task: Callable[..., Task], cells: Cells) -> None:
+    found = search.search(task(), cells)
+    assert [trial.number for trial in found.trials] == list(range(30))
+    assert not found.stopped
+    assert found.times.trials == 30
+    same = search.search(task(name="again"), cells)
+    assert told(same.trials) == told(found.trials)
+    other = search.search(task(seed=1), cells)
+    assert told(other.trials) != told(found.trials)
+    top = search.best(found, 1)[0]
+    assert top.values[0] == max(trial.values[0] for trial in found.trials)
+    assert top.values[0] > 0.9
+
+
+def test_more_trials_go_on_with_the_same_study(task: Callable[..., Task], cells: Cells) -> None:
+    first = search.search(task(n_trials=10), cells)
+    more = search.search(task(n_trials=25), cells)
+    assert told(more.trials[:10]) == told(first.trials)
+    assert [trial.number for trial in more.trials] == list(range(25))
+    assert more.times.trials == 15
+    assert len({str(trial.params) for trial in more.trials}) > 20  # it does not repeat what it drew before
+    assert search.search(task(n_trials=20), cells).times.trials == 0
+
+
+def test_a_stop_keeps_what_was_tried(task: Callable[..., Task], cells: Cells) -> None:
+    asked = iter([False] * 7 + [True] * 100)
+    found = search.search(task(), cells, should_stop=lambda: next(asked))
+    assert found.stopped
+    assert [trial.number for trial in found.trials] == list(range(8))
+    assert len(search.search(task(), cells).trials) == 30
+
+
+def test_other_runs_or_another_question_are_refused(task: Callable[..., Task], cells: Cells) -> None:
+    search.search(task(n_trials=3, name="mine"), cells)
+    with pytest.raises(
+        StoreError, match=r"study mine-search must be of the same runs as before, got others .*Give another --name"
+    ):
+        task(made=made_cells(seed=1), name="mine")
+    with pytest.raises(StoreError, match="must be of the same question"):
+        task(name="mine", slope_lag="5..21")
+    assert len(search.search(task(n_trials=3, name="mine"), cells).trials) == 3
+    task(made=made_cells(seed=1), name="other")
+
+
+@pytest.mark.parametrize("objective", ["separation", "lead", "multi"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga2"])
+def test_objectives_and_samplers(task: Callable[..., Task], cells: Cells, objective: str, sampler: str) -> None:
+    found = search.search(task(objective=objective, sampler=sampler, n_trials=12), cells)
+    for trial in found.trials:
+        counts = trial.user_attrs["calibration"]
+        j = counts["fires"] / counts["n"] - counts["false"] / counts["controls"]
+        excess = max(counts["false"] / counts["controls"] - CONFIG.alpha, 0)
+        expected = {"separation": [j], "lead": [counts["lead"] - 1e6 * excess], "multi": [j, counts["lead"] - 1e6 * excess]}
+        assert trial.values == pytest.approx(expected[objective])
+    if objective == "multi":
+        kept = search.best(found)
+        assert all(a.values[0] > b.values[0] and a.values[1] < b.values[1] for a, b in itertools.pairwise(kept))
+        assert not any(t.values[0] >= k.values[0] and t.values[1] > k.values[1] for k in kept for t in found.trials)
+
+
+def test_the_search_for_the_worst_minimises(tmp_path: Path, cells: Cells) -> None:
+    (worst,) = study.plan(cells, replace(CONFIG, mode="adversarial"), tmp_path)
+    found = search.search(worst, cells)
+    assert worst.part == "square_worst_eta0"
+    assert search.best(found, 1)[0].values[0] == min(trial.values[0] for trial in found.trials)
+    setting = found.trials[0].user_attrs["setting"]
+    assert (setting["rule"], setting["matrix"], setting["gap"], setting["smoothing"]) == ("slope", "w", "23", 1)
+    assert 10 <= setting["window"] <= 16
+
+
+def test_sqlite_by_url(task: Callable[..., Task], cells: Cells, tmp_path: Path) -> None:
+    one = task(storage=f"sqlite:///{tmp_path / 'optuna.db'}", n_trials=4)
+    assert len(search.search(one, cells).trials) == 4
+    names = optuna.get_all_study_names(f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert names == [one.name]
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line(task: Callable[..., Task], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(StoreError, match="storage must be a file or a database URL that can be opened"):
+        task(storage=str(tmp_path / "file" / "below.journal"))
+
+
+def test_a_line_that_a_crash_cut_off_is_dropped(task: Callable[..., Task], cells: Cells) -> None:
+    one = task(n_trials=5)
+    search.search(one, cells)
+    with open(one.storage, "ab") as file:
+        file.write(b'{"op_code": 4, "trial')
+    found = search.search(task(n_trials=8), cells)
+    assert [trial.number for trial in found.trials] == list(range(8))
+
+
+WORKER = """
+import pickle, sys
+from analysis.sensitivity import search
+task, cells = pickle.load(open(sys.argv[1], "rb"))
+print("ready", flush=True)
+search.search(task, cells)
+"""
+
+
+def test_two_commands_at_once_and_a_kill_lose_and_repeat_nothing(
+    task: Callable[..., Task], cells: Cells, tmp_path: Path
+) -> None:
+    """Two processes on one study, one of them killed while it works, the other ends; then the trials are all there, once."""
+    one = task(n_trials=200, sampler="random")
+    (tmp_path / "payload").write_bytes(pickle.dumps((one, cells)))
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path / "payload")], cwd=PROJECT, stdout=subprocess.PIPE, env=os.environ
+        )
+        for _ in range(2)
+    ]
+    shared = open_study(one)
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"ready\n"
+    while len(shared.trials) < 50:
+        time.sleep(0.01)
+    workers[0].send_signal(signal.SIGKILL)
+    before = told(shared.get_trials())
+    for worker in workers:
+        worker.wait()
+        assert worker.stdout is not None
+        worker.stdout.close()
+    assert [worker.returncode for worker in workers] == [-signal.SIGKILL, 0]
+    trials = open_study(one).trials
+    assert [trial.number for trial in trials] == list(range(200))
+    assert {trial.state for trial in trials} == {optuna.trial.TrialState.COMPLETE}
+    assert told(trials)[: len(before)] == before
+    assert len({str(trial.params) for trial in trials}) == 200
+    again = search.search(one, cells)
+    assert again.times.trials == 0
+
+
+@pytest.mark.slow
+def test_two_workers_of_one_command(task: Callable[..., Task], cells: Cells) -> None:
+    found = search.search(task(n_trials=120, sampler="random", workers=2), cells)
+    assert [trial.number for trial in found.trials] == list(range(120))
+    assert len({str(trial.params) for trial in found.trials}) == 120
+    assert found.times.trials == 120
+
+
+@pytest.mark.parametrize("evaluator", ["fanova", "mdi", "ped_anova"])
+def test_optunas_evaluators_are_named_and_seeded(
+    task: Callable[..., Task], cells: Cells, evaluator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importance, "FOREST_RESAMPLES", 4)
+    monkeypatch.setattr(importance, "TREES", 8)
+    fixed = {
+        "rule": "slope",
+        "matrix": "w",
+        "smoothing": "1",
+        "direction": "rising",
+        "window": "12",
+        "gap": "23,34",
+        "first_epoch": "20",
+    }
+    found = search.search(task(sampler="random", n_trials=60, **fixed), cells)
+    one, same, other = (importance.of_trials(found.trials, evaluator, seed, "J") for seed in (0, 0, 1))
+    assert one == same
+    assert one.evaluator == evaluator
+    assert one.informative
+    assert set(one.values) == {"gap", "slope.slope_threshold", "slope.slope_lag"}
+    assert all(value.low <= value.high for value in one.values.values())
+    assert other.values != one.values  # the resamples at least are of another seed
+    flat = [optuna.trial.create_trial(value=1.0, params=t.params, distributions=t.distributions) for t in found.trials]
+    assert not importance.of_trials(flat, evaluator, 0, "J").informative
+
+
+def test_counts_are_those_of_the_runs(task: Callable[..., Task], cells: Cells) -> None:
+    found = search.search(task(n_trials=5), cells)
+    table = study.trial_table([found])
+    assert list(table["number"]) == list(range(5))
+    assert table["study"].eq("search").all()
+    for row, trial in zip(table.to_dict("records"), found.trials, strict=True):
+        held = trial.user_attrs["held_out"]
+        assert held["n"] == held["controls"] == 5
+        assert row["j_held"] == pytest.approx(held["fires"] / 5 - held["false"] / 5)
+        assert row["rule"] in ("slope", "level", "sustained", "cusum")
+        assert np.isnan(row["slope_threshold"]) == (row["rule"] != "slope")
