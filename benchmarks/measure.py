@@ -22,7 +22,7 @@ from benchmarks.jobs import Job
 from grok.config import RunConfig
 
 WARM_BLOCKS = 2
-"""Blocks of the band trained before the clock starts: they fill the window, the caches and the allocator."""
+"""Blocks of the band trained before the clock starts, at least: they fill the window, the caches and the allocator."""
 SMALL = RunConfig(modulus=7, width=16, epochs=30, top_pairs=10)
 """Run twice before a whole run is measured: the first time pays what libraries import late, once in a process."""
 
@@ -43,7 +43,7 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
     from grok.training import Training
 
     config = replace(config.resolved(), observe_every=0, repulsion_every=0, checkpoint_epochs=())
-    training = Training(replace(config, epochs=(WARM_BLOCKS + blocks) * 128), [config.seed + s for s in range(seeds)])
+    training = Training(replace(config, epochs=(WARM_BLOCKS + blocks) * 1024), [config.seed + s for s in range(seeds)])
     floor = Floor(config)
     members = [Member(config, index) for index in range(seeds)]
     block = training.updates["w"].block
@@ -65,7 +65,7 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
                 member.history.extend_spectra(layer, updates.band_rows(0)[member.index])
         return (time.perf_counter() - start) / block
 
-    for _ in range(WARM_BLOCKS):
+    for _ in range(max(WARM_BLOCKS, -(-config.window // block) + 1)):
         train()
         extend()
         floor.measure()

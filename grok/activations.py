@@ -50,7 +50,9 @@ def _sigmoid_derivative(h: Tensor) -> Tensor:
 ACTIVATION_FUNCTIONS: dict[str, Activation] = {
     "square": Activation(lambda h: h * h, lambda h: 2 * h, lambda g, h: g.mul_(h).mul_(2)),
     "relu": Activation(
-        lambda h: h.clamp_min(0), lambda h: (h > 0).to(h.dtype), lambda g, h: torch.ops.aten.threshold_backward(g, h, 0)
+        lambda h: h.clamp_min(0),
+        lambda h: (h > 0).to(h.dtype),
+        lambda g, h: torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g),
     ),
     "abs": Activation(torch.abs, torch.sign),
     "cube": Activation(lambda h: h * h * h, lambda h: 3 * h * h),

@@ -60,6 +60,10 @@ class Member:
     def _extend_raw(self, layer: str, recorder: BandedGram, end: int) -> None:
         """Factors of the raw windows that end at updates not seen yet, up to `end`, and the eigenvalues by each raw method."""
         window, methods = self.config.window, self.config.spectrum_methods[1:]
+        last = len(self.history.rows) - 1
+        if end > last and self.diverged is None:
+            return  # resumed at the end of a block, whose last epoch has no row yet: it comes with that
+        end = min(end, last)
         for kind in dict.fromkeys(factor_kind(method) for method in methods):
             known = self.factors.setdefault(f"{kind}_{layer}", {})
             first = max(known, default=1) + 1
@@ -72,8 +76,7 @@ class Member:
                 for epoch, factor in new.items():
                     values = factor_eigenvalues(factor, method, min(window, epoch), seed=self.config.seed)
                     found = {f"delta_{layer}_{method}/lambda_{k}": float(v) for k, v in enumerate(values, 1) if np.isfinite(v)}
-                    if epoch < len(self.history.rows):
-                        self.history.rows[epoch] |= found
+                    self.history.rows[epoch] |= found
 
     def add_modes(self, when: str, training: Training, epoch: int) -> None:
         """Keep the top directions of the window that ends at `epoch`."""

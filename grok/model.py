@@ -18,6 +18,8 @@ from grok.linalg import product
 
 BLOCK_VALUES = 1 << 19
 """Preactivations per block and thread on a CPU, 2 MiB in float32: at K = 2048 the fastest of 128, 256 and 512 rows."""
+LEAST_ROWS = 256
+"""Samples of each seed per block and thread at least: a block adds up whole gradients, which must not outweigh its products."""
 
 
 class Block(NamedTuple):
@@ -179,7 +181,7 @@ class TwoLayerNetwork:
 
     def _block_rows(self) -> int:
         seeds, _, width = self.w.shape
-        return 1 << 30 if self.w.is_cuda else max(1, BLOCK_VALUES * torch.get_num_threads() // (seeds * width))
+        return 1 << 30 if self.w.is_cuda else torch.get_num_threads() * max(LEAST_ROWS, BLOCK_VALUES // (seeds * width))
 
     @staticmethod
     def _score(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from references import SIGMA, identity, loss_and_gradient, one_hots, one_thread  # noqa: F401
 from torch import nn
 
-from grok import model
+from grok import linalg, model
 from grok.activations import ACTIVATION_FUNCTIONS, activation
 from grok.config import ACTIVATIONS, ConfigError
 from grok.data import modular_addition
@@ -45,6 +45,19 @@ def test_loss_and_gradient_equal_autograd(name: str) -> None:
             torch.testing.assert_close(mine, autograds, rtol=0, atol=ROUNDING * float(autograds.abs().max()))
 
 
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("name", ["square", "relu", "tanh"])
+def test_float32_agrees_with_float64(name: str, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default path; sums of at most 720 terms, each off by ε of its size, with some cancellation."""
+    monkeypatch.setattr(linalg, "ONEDNN", onednn and linalg.ONEDNN)
+    exact, batch = network_and_batch(name, (0, 5))
+    network = TwoLayerNetwork(exact.w.float(), exact.v.float(), name)
+    for mine, reference in zip(network.loss_and_gradient(batch), exact.loss_and_gradient(batch), strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-5, atol=0)
+    for mine, reference in ((network.grad_w, exact.grad_w), (network.grad_v, exact.grad_v)):
+        torch.testing.assert_close(mine.double(), reference, rtol=0, atol=1e-5 * float(reference.abs().max()))
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_derivatives_equal_autograd(name: str) -> None:
     h = torch.linspace(-6, 6, 401, dtype=torch.float64, requires_grad=True)
@@ -58,6 +71,7 @@ def test_derivatives_equal_autograd(name: str) -> None:
 def test_blocks_change_nothing_but_rounding(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, batch = network_and_batch(name)
     expected = (*whole.loss_and_gradient(batch), *whole.evaluate(batch), whole.features(batch), whole.grad_w, whole.grad_v)
+    monkeypatch.setattr(model, "LEAST_ROWS", 1)
     monkeypatch.setattr(model, "BLOCK_VALUES", 7 * K)  # blocks of 7 rows at most: 30 samples in 5 uneven blocks
     split, _ = network_and_batch(name)
     sizes = [block.rows.stop - block.rows.start for block in batch.blocks(7)]

@@ -151,6 +151,15 @@ def test_every_kind_of_state_is_resumed_exactly(store, tiny, contents, straight,
     contents(store, again.run_id).assert_same(straight(config))
 
 
+def test_raw_spectra_of_an_epoch_saved_at_the_end_of_a_block_are_not_lost(store, tiny, contents, straight):
+    config = tiny(epochs=48, checkpoint_epochs=(48,), spectrum_methods=("gram", "gram32", "svd"))
+    (stopped,) = train_tracked([config], store, should_stop=stop_at(33))  # epoch 32 = 2 blocks of 16
+    (again,) = train_tracked([config], store, resume=[stopped.run_id])
+    contents(store, again.run_id).assert_same(straight(config))
+    history = contents(store, again.run_id).tables["history.parquet"]
+    assert history["delta_w_svd/lambda_1"][2:].notna().all()
+
+
 def test_a_later_save_replaces_the_earlier_also_after_a_resume(store, tiny):
     config = tiny()
     (outcome,) = train_tracked([config], store, should_stop=stop_at(30))

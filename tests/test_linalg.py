@@ -1,0 +1,43 @@
+"""Products by every routine and layout against float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from grok import linalg
+from grok.linalg import product
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
+def test_product_in_every_layout(
+    onednn: bool, seeds: int, transposed: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sum of 40 products in float32 is off by at most 40 ε of the sum of their sizes."""
+    if onednn and not linalg.ONEDNN:
+        pytest.skip("this torch has no oneDNN product")
+    monkeypatch.setattr(linalg, "ONEDNN", onednn)
+    generator = torch.Generator().manual_seed(1)
+    operands = []
+    for rows, turned in zip((17, 9), transposed, strict=True):
+        shape = (seeds, 40, rows) if turned else (seeds, rows, 40)
+        drawn = torch.randn(shape, generator=generator)
+        operands.append(drawn.transpose(1, 2) if turned else drawn)
+    x, y = operands
+    exact = torch.bmm(x.double(), y.double().transpose(1, 2))
+    bound = 40 * torch.finfo(torch.float32).eps * torch.bmm(x.double().abs(), y.double().abs().transpose(1, 2))
+    assert ((product(x, y).double() - exact).abs() <= bound).all()
+    assert torch.equal(product(x.double(), y.double()), exact)
+
+
+def test_a_torch_without_the_product_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        """As a torch of another version would be."""
+
+        def _linear_pointwise(self, *arguments: object) -> torch.Tensor:
+            raise RuntimeError("the schema has changed")
+
+    monkeypatch.setattr(torch.ops, "mkldnn", Gone())
+    assert not linalg._has_onednn()
