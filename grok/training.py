@@ -14,6 +14,7 @@ import threadpoolctl
 import torch
 from torch import Tensor
 
+from grok.allocation import keep_freed_memory
 from grok.config import RunConfig
 from grok.data import Problem, modular_addition
 from grok.history import SCORES
@@ -93,6 +94,7 @@ class Training:
         self.config = config = config.resolved()
         self.seeds = tuple(seeds) if seeds is not None else (config.seed,)
         self.device = resolve_device(config.device)
+        keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
             threadpoolctl.threadpool_limits(config.threads)  # scipy's BLAS has a pool of its own
