@@ -24,7 +24,9 @@ from tests.conftest import OUTSIDE, TINY, Answer
 EVIL = "<script>alert(1)</script>"
 SLOW = ("eigenvalues", "repulsion", "windows")
 """Figures of the same study as others, left out here; test_report_parts.py draws every one."""
-LINK = "[x](https://example.com) ![y](https://example.com/y.png) |**b**|"
+LINK = (
+    "[x](https://example.com) ![y](https://example.com/y.png) |**b**| http://a.example www.b.example WWW.c.example me@d.example"
+)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,10 @@ def test_every_link_of_html_and_markdown_resolves(page: Page, home: dict[str, An
     links = page.values("href") + page.values("xlink:href") + page.values("aria-labelledby")
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
     text = (home["first"] / "report.md").read_text(encoding="utf-8")
-    relative = [link for link in links if not link.startswith(("#", "data:"))] + re.findall(r"(?<!\\)\]\(([^)]+)\)", text)
+    written = re.findall(r"(?<!\\)\]\(([^)]+)\)", text)
+    headings = {f"#{line.lstrip('# ').lower().replace(' ', '-')}" for line in text.splitlines() if line.startswith("#")}
+    assert {link for link in written if link.startswith("#")} <= headings
+    relative = [link for link in links + written if not link.startswith(("#", "data:"))]
     assert len(relative) > 20
     assert [link for link in relative if not (home["first"] / unquote(link)).is_file()] == []
 
@@ -203,6 +208,9 @@ def test_a_run_named_script_stays_text(page: Page, home: dict[str, Any]) -> None
     rows = [line for line in markdown.splitlines() if home["ids"]["running"] in line]
     assert rows
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 6 for row in rows)
+    assert any("a.example" in row and "d.example" in row for row in rows)
+    prose = re.sub(r"`[^`\n]*`", "", markdown)  # in a code span nothing becomes a link
+    assert not re.findall(r"https?://|www\.|\S@\S", prose, re.IGNORECASE)
 
 
 # the same again

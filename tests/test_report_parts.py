@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from analysis.claims import Claim, Result
 from analysis.figures.save import inline_svg, save
 from analysis.report import compare, markdown, panels, tables, words, write
+from analysis.report.content import DIVERGED, Content, gather
 from analysis.statistics import Estimate
 from grok.studies import Cell
 from tests.fake_evidence import FakeEvidence
@@ -144,6 +147,95 @@ def test_windows_beyond_the_band_are_left_out(evidence: FakeEvidence) -> None:
     assert sorted(tables.by_window(evidence, runs, (5, 20, 30))["window"].unique()) == [5, 20]
 
 
+# figures that fail, or that have nothing to show
+
+
+def panel_of(name: str) -> panels.Panel:
+    (found,) = [panel for panel in panels.PANELS if panel.id == name]
+    return found
+
+
+class OddSurface(FakeEvidence):
+    """A sensitivity run with this `surface.csv`."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        super().__init__((), sensitivity=True)
+        self._table = table
+
+    def csv(self, run_id: str, path: str) -> pd.DataFrame:
+        return self._table
+
+
+def test_surfaces_of_unknown_activations_and_controls_are_drawn_by_their_name() -> None:
+    points = [(w, t, w / 64 - t) for w in (5, 20, 40) for t in (0.02, 0.04, 0.06)]
+    pairs = (("abs", "eta0"), ("abs", "shuffled_$x"), ("cube", "eta0"))
+    rows = [(activation, control, *point) for activation, control in pairs for point in points]
+    table = pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "j"])
+    figure = panels.evaluate(panel_of("sensitivity"), OddSurface(table)).figure
+    assert {ax.get_title(loc="left") for ax in figure.axes} - {""} == {
+        "abs against\nno weight decay", "abs against\nshuffled_\\$x", "cube against\nno weight decay",
+    }  # fmt: skip
+    figure.draw_without_rendering()
+
+
+def test_a_figure_with_an_empty_table_or_a_failure_says_so_and_stops_no_other() -> None:
+    empty = panels.evaluate(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": []})))
+    assert (empty.figure, empty.problem, empty.run_ids) == (None, "the runs that are there hold none of it", ())
+    odd = panels.evaluate(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": ["abs"]})))
+    assert odd.figure is None
+    assert odd.problem == "KeyError: 'control'"
+    assert odd.commands == (panels.SENSITIVITY_COMMAND,)
+
+
+def test_the_runs_of_a_figure_are_those_that_it_draws(evidence: FakeEvidence, drawn: dict[str, Any]) -> None:
+    for found in drawn.values():
+        for table in found.tables.values():
+            if "run_id" in table and "fitted" not in table:
+                assert set(table["run_id"]) == set(found.run_ids), found.panel.id
+    fitted = drawn["eta"].tables["runs"].query("fitted")
+    assert set(drawn["eta"].run_ids) == set(fitted["run_id"])
+    assert len(fitted) < len(evidence.runs("eta"))
+    relu = evidence.runs("activations").query("condition in ('grok', 'eta0')")
+    assert set(drawn["activations"].run_ids) == set(relu["run_id"])
+    svd = evidence.runs("svd")
+    assert set(drawn["precision"].run_ids) <= set(svd["run_id"])
+
+
+def test_a_study_of_which_nothing_is_drawn_lends_no_command(evidence: FakeEvidence) -> None:
+    """ReLU runs that measured no repulsion are not in its figure, nor is the command that made them."""
+
+    class Unmeasured(FakeEvidence):
+        def history(self, run_id: str) -> pd.DataFrame:
+            table = super().history(run_id)
+            if self._config(run_id)["activation"] == "relu":
+                table["repulsion/rate"] = np.nan
+            return table
+
+    found = panels.evaluate(panel_of("repulsion"), Unmeasured(("headline", "relu"), keep=lambda cell: cell.config.seed < 2))
+    headline = evidence.runs("headline").query("seed < 2")
+    assert set(found.run_ids) == set(headline["run_id"])
+    assert found.commands == ("mlflow run . -e study -P study=headline",)
+
+
+@pytest.mark.parametrize(("name", "study"), [("precision", "svd"), ("windows", "headline")])
+def test_a_condition_without_runs_is_not_in_the_legend(name: str, study: str) -> None:
+    made = FakeEvidence((study,), keep=lambda cell: cell.config.seed < 2 and cell.condition == "grok")
+    (legend,) = panels.evaluate(panel_of(name), made).figure.legends
+    assert "weight decay" in [text.get_text() for text in legend.get_texts()]
+    assert not [text.get_text() for text in legend.get_texts() if "no weight decay" in text.get_text()]
+
+
+@pytest.mark.parametrize("reached", [0, 1, 3])
+def test_the_detector_caption_counts_controls_that_generalise(reached: int) -> None:
+    made = FakeEvidence(("controls",), keep=lambda cell: cell.config.seed < 3 and cell.config.activation == "square")
+    runs = made.runs("controls")
+    random = runs.index[runs["condition"] == "random_labels"]
+    made._runs["controls"].loc[random[:reached], "test_50_epoch"] = 50.0
+    caption = panels.evaluate(panel_of("detector"), made).caption
+    assert f"{reached} of 3 runs with random labels and 0 of 3 runs with too few pairs reach" in caption
+    assert "do not generalise" not in caption
+
+
 # words
 
 
@@ -152,6 +244,7 @@ def test_markdown_escapes_leave_one_line_without_html_links_or_bars(text: str) -
     out = markdown.escape(text)
     assert not re.search(r"[<>\n\r]", out)
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|$~]", out)
+    assert not re.search(r"://|www\.|@", out, re.IGNORECASE)
 
 
 @given(st.text(min_size=1))
@@ -166,15 +259,35 @@ def test_markdown_keeps_plain_sentences_readable() -> None:
     assert markdown.escape("1. a") == "\\1. a"
 
 
+def test_markdown_addresses_are_not_ones_that_a_renderer_links() -> None:
+    assert markdown.escape("ftp://x.y www.x.y") == "ftp&#58;//x.y www&#46;x.y"
+    assert markdown.escape("Www.x.y a: b") == "Www&#46;x.y a: b"
+    shown = html.unescape(markdown.escape("me@x.y"))
+    assert shown == "me\u2060@x.y"
+
+
 def test_numbers_and_estimates() -> None:
     assert [words.number(x) for x in (229.04, 1.312, 2.1e-5, 12345.6, float("nan"), -float("inf"))] == [
         "229", "1.312", "2.1e-05", "12346", "–", "−∞",
     ]  # fmt: skip
-    assert words.estimate(Estimate(174, 173, 174, 15)) == "174 [173, 174], n = 15"
+    assert words.estimate(Estimate(174, 173, 174, 15)) == "174 [173, 174] (95 %), n = 15"
     assert words.estimate(Estimate(0.5, float("nan"), float("nan"), 1)) == "0.5, n = 1"
     assert [cell.text for cell in words.rows(pd.DataFrame({"a": [1], "b": [0.25], "c": ["x"], "d": [np.nan]}))[0]] == [
         "1", "0.25", "x", "–",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["95 %", "quartiles", "range", "between"])
+def test_a_bracket_says_what_it_is_wherever_an_estimate_is_shown(kind: str, tmp_path: Any) -> None:
+    spread = SimpleNamespace(value=174.0, low=173.0, high=176.0, n=15, kind=kind)
+    (told,) = [replace(result("a", "reproduced"), estimates={"x": spread})]  # type: ignore[dict-item]
+    found = Content((told,), (), (), (), pd.DataFrame(columns=["run_id", "name", "study", "condition", "reason"]), 1)
+    write.build(found, tmp_path)
+    for name in ("report.html", "report.md", "data/claims.csv"):
+        text = (tmp_path / name).read_text(encoding="utf-8").replace("\\[", "[").replace("\\]", "]")
+        assert f"x: 174 [173, 176] ({kind}), n = 15" in text, name
+    document = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
+    assert document["claims"][0]["estimates"]["x"] == {"value": 174.0, "low": 173.0, "high": 176.0, "kind": kind, "n": 15}
 
 
 def test_a_spreadsheet_runs_nothing_of_a_csv(tmp_path: Any) -> None:
@@ -197,7 +310,7 @@ def test_claims_json_is_json_without_nan_and_reads_back(tmp_path: Any) -> None:
     text = json.dumps(compare.claims_json([result("a", "reproduced")], {"headline": 1}, 0), allow_nan=False)
     (tmp_path / "claims.json").write_text(text, encoding="utf-8")
     found = compare.read_baseline(SimpleNamespace(), str(tmp_path))  # type: ignore[arg-type]  # the store is not asked
-    assert found["claims"][0]["estimates"] == {"x": {"value": 1.0, "low": None, "high": None, "n": 1}}
+    assert found["claims"][0]["estimates"] == {"x": {"value": 1.0, "low": None, "high": None, "kind": "95 %", "n": 1}}
     assert found["verdicts"]["reproduced"] == 1
 
 
@@ -219,3 +332,44 @@ def test_each_kind_of_change_is_told_once_and_in_order() -> None:
     assert words.change_line(found) == (
         "Against before: 1 verdict changed, 1 claim is new, 1 claim is absent now, 1 measured value changed; 1 claim as before."
     )
+
+
+# the top of the report, and diverged runs
+
+
+def content_of(*results: Result, diverged: pd.DataFrame | None = None) -> Content:
+    odd = pd.DataFrame(columns=["run_id", "name", "study", "condition", "reason"])
+    return Content(results, (), (), (), odd, 1, None, pd.DataFrame(columns=DIVERGED) if diverged is None else diverged)
+
+
+def test_the_summary_has_the_counts_and_links_the_contradicted_claims(tmp_path: Any) -> None:
+    found = content_of(result("a", "reproduced"), result("b", "contradicted", "7 <i>"), result("c", "not testable yet", ""))
+    write.build(found, tmp_path)
+    page, text = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    counts = (
+        "Of the 2 that could be tested: 1 reproduced, 0 with a caveat, 0 not reproduced, 1 contradicted. 1 cannot be tested"
+    )
+    top = page[page.index("<h1") : page.index('<h2 id="claims"')]
+    assert counts in top
+    assert '<a href="#claim-b">Statement b.</a> Measured: 7 &lt;i&gt;.' in top
+    assert '"#claim-a"' not in top
+    opening = text[: text.index("## Claims")]
+    assert counts in opening
+    assert "The runs contradict this one:\n\n- Statement b. Measured: 7 &lt;i&gt;. ([b](#rules-and-data))" in opening
+    assert words.contradicted_line(content_of(result("a", "reproduced"))) == "The runs contradict none of them."
+    assert words.contradicted_line(content_of(result("a", "not testable yet"))) == ""
+
+
+def test_diverged_runs_are_named_by_study(evidence: FakeEvidence, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    for name, value in (("evaluate", lambda _: []), ("errata", lambda _: [])):
+        monkeypatch.setattr(f"analysis.report.content.{name}", value)
+    monkeypatch.setattr(panels, "PANELS", ())
+    found = gather(evidence)
+    scaling = evidence.runs("scaling").query("state == 'diverged'")
+    assert len(scaling) == 3
+    assert [tuple(row) for row in found.diverged[["study", "run_id"]].to_numpy()] == [("scaling", i) for i in scaling["run_id"]]
+    write.build(found, tmp_path)
+    for name in ("report.html", "report.md", "data/diverged.csv"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert all(run_id in text for run_id in scaling["run_id"]), name
+        assert name.endswith("csv") or "count as they are: 3 of scaling." in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,16 +95,18 @@ def surfaces(table: pd.DataFrame) -> Figure:
     """Youden's J of the slope detector over window and threshold: a row per activation, a column per set of controls.
 
     Args:
-        table: activation, control, window, threshold, j in [−1, 1].
+        table: activation, control, window, threshold, j in [−1, 1]; not empty. Any activation and control may be in it.
     """
-    rows = [name for name in ACTIVATIONS if (table["activation"] == name).any()]
-    columns = [name for name in CONTROLS if (table["control"] == name).any()]
+    rows, columns = _named(table["activation"], ACTIVATIONS), _named(table["control"], CONTROLS)
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH + 0.6, 0.9 + 1.75 * len(rows)))
         axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
         for (i, activation), (j, control) in ((r, c) for r in enumerate(rows) for c in enumerate(columns)):
             ax = axes[i, j]
             part = table[(table["activation"] == activation) & (table["control"] == control)]
+            if part.empty:
+                ax.remove()
+                continue
             grid = part.pivot_table(index="threshold", columns="window", values="j", dropna=False)
             mesh = ax.pcolormesh(
                 grid.columns, grid.index, grid.to_numpy(), vmin=-1, vmax=1, cmap="PuOr", shading="nearest", rasterized=True
@@ -113,13 +116,26 @@ def surfaces(table: pd.DataFrame) -> Figure:
                     *PUBLISHED_SETTING, marker="o", markersize=6, markerfacecolor="none", markeredgewidth=width, color=colour
                 )
             ax.grid(False)
-            ax.set_title(f"{ACTIVATIONS[activation]} against\n{CONTROLS[control]}", fontsize=8)
-        for ax in axes[-1]:
-            ax.set_xlabel("window w")
-        for ax in axes[:, 0]:
-            ax.set_ylabel("slope threshold")
-        figure.colorbar(mesh, ax=axes, label="J", shrink=0.8)
+            ax.set_title(f"{rows[activation]} against\n{columns[control]}", fontsize=8)
+        drawn = figure.axes
+        for column in axes.T:
+            lowest = [ax for ax in column if ax in drawn][-1]
+            lowest.set_xlabel("window w")
+            lowest.tick_params(labelbottom=True)
+        for row in axes:
+            first = next(ax for ax in row if ax in drawn)
+            first.set_ylabel("slope threshold")
+            first.tick_params(labelleft=True)
+        figure.colorbar(mesh, ax=drawn, label="J", shrink=0.8)
     return figure
+
+
+def _named(values: pd.Series, names: Mapping[str, str]) -> dict[str, str]:
+    """Each value with what it is called: those of `names` first and in their order, then any other as it is."""
+    there = dict.fromkeys(str(value) for value in values)
+    return {name: label for name, label in names.items() if name in there} | {
+        name: plain(name) for name in there if name not in names
+    }
 
 
 def _grid(ax: Axes, values: np.ndarray, texts: list[list[str]], size: float = 8) -> None:

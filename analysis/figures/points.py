@@ -94,6 +94,8 @@ def windows(table: pd.DataFrame, fires: pd.DataFrame, published: pd.DataFrame) -
         for shift, condition in ((-0.012, "grok"), (0.012, "eta0")):
             label, colour, dash, marker = CONDITIONS[condition]
             part = table[table["condition"] == condition]
+            if part.empty:
+                continue
             x = part["window"].to_numpy() * np.exp(shift)
             style = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4.5, "capsize": 2}
             top.errorbar(x, part["share"], yerr=_bars(part, "share", "low", "high"), label=label, **style)
@@ -122,6 +124,7 @@ def precision(table: pd.DataFrame) -> Figure:
     """
     found = list(dict.fromkeys(table["method"]))
     methods, sizes = sorted(found, key=[*METHODS, *found].index), sorted(table["window"].unique())
+    shifts = [(shift, name) for shift, name in ((-0.15, "grok"), (0.15, "eta0")) if (table["condition"] == name).any()]
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 1.6 + 0.42 * len(methods)))
         axes = figure.subplots(2, len(sizes), sharey=True, sharex="row", squeeze=False)
@@ -129,7 +132,7 @@ def precision(table: pd.DataFrame) -> Figure:
             (r, c) for r in enumerate((("share", "low", "high"), ("gap", "gap_q1", "gap_q3"))) for c in enumerate(sizes)
         ):
             ax = axes[row, column]
-            for shift, condition in ((-0.15, "grok"), (0.15, "eta0")):
+            for shift, condition in shifts:
                 label, colour, _, marker = CONDITIONS[condition]
                 mine = table[(table["condition"] == condition) & (table["window"] == window)]
                 part = mine.set_index("method").reindex(methods)

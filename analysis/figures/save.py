@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, INK, STYLE
 
-RASTER_AND_PRINT: dict[str, dict[str, None]] = {
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "png": {"Software": None},
-}
+SVG: dict[str, Any] = {"Date": None, "Creator": None}
+PDF: dict[str, Any] = {"CreationDate": None, "Creator": None, "Producer": None}
+PNG: dict[str, Any] = {"Software": None}
 """What each format would say about when and by what it was written, left out."""
 PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
 
@@ -26,12 +29,16 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not once per format
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        paths += [folder / f"{name}.pdf", folder / f"{name}.png"]
+        # the canvases' own writers: `savefig` would lay each format out once more before it draws
+        FigureCanvasPdf(figure).print_pdf(str(paths[1]), metadata=PDF)
+        figure.set_dpi(rcParams["savefig.dpi"])
+        FigureCanvasAgg(figure).print_png(str(paths[2]), metadata=PNG)
+        for patch in (figure.patch, *(ax.patch for ax in figure.axes)):
+            patch.set_facecolor("none")
+        FigureCanvasSVG(figure).print_svg(text, metadata=SVG)
         opening, tag, rest = re.split(r"(<svg[^>]*>)", text.getvalue(), maxsplit=1)
         paths[0].write_text(f"{opening}{tag}{PAPER}{rest}", encoding="utf-8", newline="\n")
-        for suffix, metadata in RASTER_AND_PRINT.items():
-            paths.append(folder / f"{name}.{suffix}")
-            figure.savefig(paths[-1], metadata=metadata)
     return paths
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.claims import VERDICTS, Result
+from analysis.statistics import Estimate
 from grok.config import ConfigError
 from grok.tracking import Store, StoreError, TrackedRun
 
@@ -69,13 +70,19 @@ def claims_json(results: Sequence[Result], runs: Mapping[str, int], left_out: in
         {
             "id": r.claim.id, "statement": r.claim.statement, "source": r.claim.source, "published": r.claim.published,
             "recomputed": r.claim.recomputed, "rule": r.claim.rule, "studies": list(r.claim.studies), "measured": r.measured,
-            "estimates": {name: {"value": _finite(e.value), "low": _finite(e.low), "high": _finite(e.high), "n": int(e.n)}
+            "estimates": {name: {"value": _finite(e.value), "low": _finite(e.low), "high": _finite(e.high), "kind": kind(e),
+                                 "n": int(e.n)}
                           for name, e in r.estimates.items()},
             "verdict": r.verdict, "note": r.note, "n": int(r.n), "run_ids": list(r.run_ids), "command": r.command,
         }
         for r in results
     ]  # fmt: skip
     return {"format": FORMAT, "verdicts": counts, "runs": dict(runs), "left_out": left_out, "claims": claims}
+
+
+def kind(estimate: Estimate) -> str:
+    """What an estimate's bracket is: `95 %`, `quartiles`, `range`, `between`."""
+    return str(getattr(estimate, "kind", "95 %"))
 
 
 def _finite(value: float) -> float | None:

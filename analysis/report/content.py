@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from analysis.claims import VERDICTS, Result, evaluate
+from analysis.claims.model import CONTRADICTED
 from analysis.errata import Erratum, errata
 from analysis.evidence import Evidence
 from analysis.report import panels
 from analysis.report.compare import Comparison, compare
 from grok.studies import REGISTRY, load_file
+
+DIVERGED = ["study", "condition", "seed", "run_id"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Content:
     Attributes:
         results: claims, in order. errata: demonstrations. drawn: figures, drawn or not. studies: those that it reads.
         left_out: run_id, name, study, condition, reason. runs: different finished runs. comparison: with a baseline, if any.
+        diverged: study, condition, seed, run_id of each run that stopped since its numbers were no longer finite.
     """
 
     results: tuple[Result, ...]
@@ -49,11 +53,17 @@ class Content:
     left_out: pd.DataFrame
     runs: int
     comparison: Comparison | None = None
+    diverged: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=DIVERGED))
 
     @property
     def verdicts(self) -> dict[str, int]:
         """How many claims have each verdict, in the order of `VERDICTS`."""
         return {verdict: sum(result.verdict == verdict for result in self.results) for verdict in VERDICTS}
+
+    @property
+    def contradicted(self) -> tuple[Result, ...]:
+        """The claims that the runs contradict."""
+        return tuple(result for result in self.results if result.verdict == CONTRADICTED)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -87,8 +97,11 @@ def gather(
     left_out = left_out.sort_values(["study", "condition", "reason", "run_id"], ignore_index=True)
     ids: dict[str, None] = {}
     rows = []
+    diverged = []
     for name in names:
         runs = evidence.runs(name)
+        if len(runs):
+            diverged.append(runs[runs["state"] == "diverged"].assign(study=name)[DIVERGED])
         ids |= dict.fromkeys(runs["run_id"])
         known, out = registry.get(name), int((left_out["study"] == name).sum())
         rows.append(
@@ -97,4 +110,5 @@ def gather(
             else StudyRow(name, "", len(runs), 0, out, "")
         )
     comparison = None if baseline is None else compare(baseline, results, baseline_name, only)
-    return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison)
+    stopped = pd.concat(diverged, ignore_index=True) if diverged else pd.DataFrame(columns=DIVERGED)
+    return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison, stopped)

@@ -24,15 +24,17 @@ class Shown:
     """A figure as the templates see it.
 
     Attributes:
-        panel: its definition. run_ids, commands, missing, partial: as in `Drawn`.
+        panel: its definition. caption, run_ids, commands, missing, partial, problem: as in `Drawn`.
         svg: the drawing, empty if there is none. files: relative paths of its data and its picture, data first.
     """
 
     panel: Panel
+    caption: str
     run_ids: tuple[str, ...]
     commands: tuple[str, ...]
     missing: tuple[str, ...]
     partial: tuple[str, ...]
+    problem: str
     svg: Markup
     files: tuple[str, ...]
 
@@ -44,7 +46,10 @@ def shown(drawn: Drawn, svg: str, files: Sequence[str]) -> Shown:
         drawn: the panel held against a store. svg: of `figures.inline_svg`, trusted; empty if not drawn.
         files: relative to the report's folder.
     """
-    return Shown(drawn.panel, drawn.run_ids, drawn.commands, drawn.missing, drawn.partial, Markup(svg), tuple(files))  # noqa: S704
+    return Shown(
+        drawn.panel, drawn.caption, drawn.run_ids, drawn.commands, drawn.missing, drawn.partial, drawn.problem,
+        Markup(svg), tuple(files),  # noqa: S704
+    )  # fmt: skip
 
 
 def context(content: Content, figures: Sequence[Shown]) -> dict[str, object]:
@@ -54,6 +59,8 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, object]:
         "change_line": words.change_line(content.comparison), "results": content.results, "errata": content.errata,
         "figures": figures, "shown": {figure.panel.id for figure in figures if figure.svg}, "studies": content.studies,
         "runs_line": words.runs_line(content), "reasons": content.reasons, "left_out": content.left_out,
+        "summary": words.summary(content), "contradicted_line": words.contradicted_line(content),
+        "contradicted": content.contradicted, "diverged": content.diverged, "diverged_line": words.diverged_line(content),
         "method": words.METHOD,
     }  # fmt: skip
 

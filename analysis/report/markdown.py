@@ -18,6 +18,10 @@ LISTED = 200
 """Run ids, and rows of a table, that the text shows; the CSV has all."""
 
 
+JOINER = "&#8288;"
+"""A word joiner, without width: before an @ it keeps renderers that look for addresses after decoding from finding one."""
+
+
 def escape(value: Any) -> str:
     """Text that Markdown shows as it is, on one line."""
     if isinstance(value, Markup):
@@ -25,6 +29,9 @@ def escape(value: Any) -> str:
     text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split()) if str(value) != " " else " "
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
+    text = re.sub(r":(?=//)", "&#58;", text)  # renderers link addresses that stand bare
+    text = re.sub(r"(?<=www)\.", "&#46;", text, flags=re.IGNORECASE)
+    text = text.replace("@", f"{JOINER}&#64;")
     return re.sub(r"^([#+-]|\d+[.)])(?=\s)", r"\\\1", text)
 
 

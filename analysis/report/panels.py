@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -21,13 +21,28 @@ SENSITIVITY_COMMAND = "mlflow run . -e sensitivity -P study=headline"
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What a figure draws.
+
+    Attributes:
+        tables: by name; the figure is not drawn if one is empty.
+        run_ids: of the runs that are in the tables, and of no others.
+        note: what the data adds to the caption; may be empty.
+    """
+
+    tables: Tables
+    run_ids: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Panel:
     """What a figure is made of.
 
     Attributes:
         id: of the figure and its files. title: a few words. caption: what is drawn, with its intervals.
         studies: that it reads; one of them must have runs.
-        prepare: evidence to tables, written as `data/<id>-<name>.csv`; the figure is not drawn if one is empty.
+        prepare: evidence to tables, written as `data/<id>-<name>.csv`, and the runs that they hold.
         draw: tables to a matplotlib figure.
     """
 
@@ -35,7 +50,7 @@ class Panel:
     title: str
     caption: str
     studies: tuple[str, ...]
-    prepare: Callable[[Evidence], Tables]
+    prepare: Callable[[Evidence], Prepared]
     draw: Callable[[Tables], Any]
 
 
@@ -45,32 +60,51 @@ class Drawn:
 
     Attributes:
         panel: its definition. tables: by name; empty if it is not drawn.
-        figure: None if it is not drawn. run_ids: of the runs in its studies.
-        commands: that make its data, of the studies that have runs. missing: commands of those that have none.
+        figure: None if it is not drawn. caption: with what the data adds. run_ids: of the runs that are drawn.
+        commands: that make its data, of the studies whose runs are drawn. missing: commands of those that have no run.
         partial: `relu: 4 of 30 runs` for each study that is not all there.
+        problem: why nothing is drawn although a study has runs; empty otherwise.
     """
 
     panel: Panel
     tables: Tables = field(default_factory=dict)
     figure: Any = None
+    caption: str = ""
     run_ids: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
+    problem: str = ""
+
+
+NOTHING = "the runs that are there hold none of it"
 
 
 def evaluate(panel: Panel, evidence: Evidence) -> Drawn:
-    """Prepare and draw a panel, or say which commands make its data."""
+    """Prepare and draw a panel, or say which commands make its data; one that fails says how, and stops no other."""
+    try:
+        return _evaluate(panel, evidence)
+    except Exception as error:  # one bad file or odd run costs its figure, not the report
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return Drawn(panel, problem=reason, commands=tuple(_command(evidence, study) for study in panel.studies))
+
+
+def _evaluate(panel: Panel, evidence: Evidence) -> Drawn:
     there = {study: ids for study in panel.studies if (ids := _run_ids(evidence, study))}
     missing = tuple(_command(evidence, study) for study in panel.studies if study not in there)
-    prepared = panel.prepare(evidence) if there else {}
-    if not there or any(table.empty for table in prepared.values()):
-        return Drawn(panel, missing=tuple(_command(evidence, study) for study in panel.studies))
-    used = dict.fromkeys(run_id for ids in there.values() for run_id in ids)
+    if not there:
+        return Drawn(panel, missing=missing)
+    prepared = panel.prepare(evidence)
+    if any(table.empty for table in prepared.tables.values()):
+        commands = tuple(_command(evidence, study) for study in panel.studies)
+        return Drawn(panel, missing=commands) if missing else Drawn(panel, problem=NOTHING, commands=commands)
+    drawn = tuple(dict.fromkeys(prepared.run_ids))
+    used = [study for study, ids in there.items() if not set(ids).isdisjoint(drawn)]
     counts = {study: _grid_runs(evidence, study) for study in there if study != SENSITIVITY}
     partial = tuple(f"{study}: {have} of {grid} runs" for study, (have, grid) in counts.items() if have < grid)
-    commands = tuple(_command(evidence, study) for study in there)
-    return Drawn(panel, prepared, panel.draw(prepared), tuple(used), commands, missing, partial)
+    commands = tuple(_command(evidence, study) for study in used)
+    caption = f"{panel.caption} {prepared.note}".strip()
+    return Drawn(panel, prepared.tables, panel.draw(prepared.tables), caption, drawn, commands, missing, partial)
 
 
 def _grid_runs(evidence: Evidence, study: str) -> tuple[int, int]:
@@ -106,12 +140,18 @@ def _drawer(name: str) -> Callable[..., Any]:
     return draw
 
 
+def _of(runs: pd.DataFrame, /, **prepared: pd.DataFrame) -> Prepared:
+    """Tables that hold each of these runs."""
+    return Prepared(prepared, tuple(str(run_id) for run_id in runs["run_id"]))
+
+
 # headline
 
 
-def _headline(evidence: Evidence) -> Tables:
+def _headline(evidence: Evidence) -> Prepared:
+    metrics = ("accuracy/test", "delta_w/gap_23")
     runs = tables.of_condition(evidence.runs("headline"), tables.PRINTED_CONDITIONS, ["square"])
-    return {"curves": tables.curves(evidence, runs, ("accuracy/test", "delta_w/gap_23")), "fires": tables.fires(runs)}
+    return _of(runs, curves=tables.curves(evidence, runs, metrics), fires=tables.fires(runs))
 
 
 def _both(evidence: Evidence, conditions: tuple[str, ...], studies: tuple[str, ...] = ("headline", "relu")) -> pd.DataFrame:
@@ -121,51 +161,61 @@ def _both(evidence: Evidence, conditions: tuple[str, ...], studies: tuple[str, .
     return pd.concat([tables.of_condition(runs, conditions, [name]) for name in ("square", "relu")], ignore_index=True)
 
 
-def _eigenvalues(evidence: Evidence) -> Tables:
-    runs = _both(evidence, tables.PRINTED_CONDITIONS)
-    return {"curves": tables.curves(evidence, runs, [f"delta_w/lambda_{k}" for k in range(1, 6)])}
+def _eigenvalues(evidence: Evidence) -> Prepared:
+    metrics = [f"delta_w/lambda_{k}" for k in range(1, 6)]
+    runs = tables.having(evidence, _both(evidence, tables.PRINTED_CONDITIONS), metrics)
+    return _of(runs, curves=tables.curves(evidence, runs, metrics))
 
 
-def _repulsion(evidence: Evidence) -> Tables:
-    return {"points": tables.repulsion(evidence, _both(evidence, tables.PRINTED_CONDITIONS))}
+def _repulsion(evidence: Evidence) -> Prepared:
+    runs = tables.having(evidence, _both(evidence, tables.PRINTED_CONDITIONS), ["repulsion/rate"])
+    return _of(runs, points=tables.repulsion(evidence, runs))
 
 
-def _sign_match(evidence: Evidence) -> Tables:
-    runs = _both(evidence, ("grok",), ("theorem6",))
-    return {"points": tables.repulsion(evidence, runs), "published": tables.published_sign_match()}
+def _sign_match(evidence: Evidence) -> Prepared:
+    runs = tables.having(evidence, _both(evidence, ("grok",), ("theorem6",)), ["repulsion/rate"])
+    return _of(runs, points=tables.repulsion(evidence, runs), published=tables.published_sign_match())
 
 
-def _detector(evidence: Evidence) -> Tables:
+def _detector(evidence: Evidence) -> Prepared:
     runs = _both(evidence, ("grok", "eta0", "random_labels", "data_starved"), ("headline", "relu", "controls"))
-    return {"shares": tables.shares(runs, ("activation", "condition")), "fires": tables.fires(runs)}
+    found = _of(runs, shares=tables.shares(runs, ("activation", "condition")), fires=tables.fires(runs))
+    told = []
+    for name, label in (("random_labels", "random labels"), ("data_starved", "too few pairs")):
+        if len(mine := runs[runs["condition"] == name]):
+            reached = int(tables.metric(mine, "test_50_epoch").notna().sum())
+            told.append(f"{reached} of {len(mine)} runs with {label}")
+    note = f"With weight decay on, {' and '.join(told)} reach a test accuracy of 0.5." if told else ""
+    return replace(found, note=note)
 
 
 # settings of the detector
 
 
-def _windows(evidence: Evidence) -> Tables:
+def _windows(evidence: Evidence) -> Prepared:
     runs = tables.of_condition(evidence.runs("headline"), tables.PRINTED_CONDITIONS, ["square"])
     if runs.empty:
-        return {"shares": runs}
+        return Prepared({"shares": runs})
     measured = tables.by_window(evidence, runs, tables.WINDOWS)
     summary = tables.gaps_and_shares(measured, ("condition", "window"))
-    return {"shares": summary, "runs": measured, "published": tables.published_windows()}
+    return _of(measured, shares=summary, runs=measured, published=tables.published_windows())
 
 
-def _precision(evidence: Evidence) -> Tables:
+def _precision(evidence: Evidence) -> Prepared:
     runs = tables.of_condition(evidence.runs("svd"), tables.PRINTED_CONDITIONS, ["square"])
     runs = runs[runs["seed"] < tables.PRECISION_SEEDS]
     if runs.empty:
-        return {"shares": runs}
+        return Prepared({"shares": runs})
     measured = tables.by_method(evidence, runs, tables.PRECISION_WINDOWS)
-    return {"shares": tables.gaps_and_shares(measured, ("condition", "window", "method")), "runs": measured}
+    return _of(measured, shares=tables.gaps_and_shares(measured, ("condition", "window", "method")), runs=measured)
 
 
 # sweeps
 
 
-def _eta(evidence: Evidence) -> Tables:
-    return tables.eta(evidence.runs("eta"))
+def _eta(evidence: Evidence) -> Prepared:
+    found = tables.eta(evidence.runs("eta"))
+    return _of(found["runs"][found["runs"]["fitted"]], **found)
 
 
 def _draw_eta(prepared: Tables) -> Any:
@@ -178,17 +228,22 @@ def _draw_eta(prepared: Tables) -> Any:
     return _drawer("eta_scatter")(points, prepared["line"], text)
 
 
-def _scaling(evidence: Evidence) -> Tables:
-    return {"cells": tables.scaling(evidence.runs("scaling"))}
+def _scaling(evidence: Evidence) -> Prepared:
+    runs = evidence.runs("scaling")
+    return _of(runs, cells=tables.scaling(runs))
 
 
-def _sensitivity(evidence: Evidence) -> Tables:
+def _sensitivity(evidence: Evidence) -> Prepared:
     found = evidence.sensitivity()
-    return {"surface": evidence.files.csv(found["run_id"], "surface.csv") if found else pd.DataFrame()}
+    if found is None:
+        return Prepared({"surface": pd.DataFrame()})
+    return Prepared({"surface": evidence.files.csv(found["run_id"], "surface.csv")}, (str(found["run_id"]),))
 
 
-def _activations(evidence: Evidence) -> Tables:
-    return {"table": tables.activations(evidence.runs("activations"))}
+def _activations(evidence: Evidence) -> Prepared:
+    runs = evidence.runs("activations")
+    runs = runs[runs["condition"].isin(tables.PRINTED_CONDITIONS)]
+    return _of(runs, table=tables.activations(runs))
 
 
 def _draw_activations(prepared: Tables) -> Any:
@@ -199,9 +254,9 @@ def _draw_activations(prepared: Tables) -> Any:
         Column("eta0_generalised_share", "eta0_generalised_text", "test ≥ 0.5,\nnone"),
         Column("grok_fired_share", "grok_fired_text", "fires,\nweight decay"),
         Column("eta0_fired_share", "eta0_fired_text", "fires,\nnone"),
-        Column("none", "test_50_text", "test ≥ 0.5\nat epoch"),
-        Column("none", "fire_text", "fires\nat epoch"),
-        Column("none", "separation_text", "late gap ratio\n[95 %]"),
+        Column("none", "test_50_text", "test ≥ 0.5\nat epoch\n[quartiles]"),
+        Column("none", "fire_text", "fires\nat epoch\n[quartiles]"),
+        Column("none", "separation_text", "late gap\nratio\n[95 %]"),
     )
     return _drawer("activations")(prepared["table"].assign(none=np.nan), columns)
 
@@ -227,14 +282,14 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "sign_match", "The published estimator, the repulsion rate and Theorem 6",
-        "On the 200 most similar pairs, five seeds with weight decay. Points: median over seeds; bars: quartiles. Crosses: the "
+        "On the 200 most similar pairs, runs with weight decay. Points: median over seeds; bars: quartiles. Crosses: the "
         "printed rows of seed 0.",
         ("theorem6",), _sign_match, lambda t: _drawer("sign_match")(t["points"], t["published"]),
     ),
     Panel(
         "detector", "Where the detector fires",
         "Left: share of runs that fire, with its 95 % Clopper–Pearson interval. Right: the fire epoch of each run. "
-        "Random labels and too few pairs keep weight decay on, and do not generalise.",
+        "Random labels and too few pairs keep weight decay on.",
         ("headline", "relu", "controls"), _detector, lambda t: _drawer("detector_controls")(t["shares"], t["fires"]),
     ),
     Panel(

@@ -41,6 +41,13 @@ def metric(runs: pd.DataFrame, name: str) -> pd.Series:
     return runs[name].astype(float) if name in runs else pd.Series(np.nan, index=runs.index)
 
 
+def having(evidence: Evidence, runs: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """The runs whose history has a value of one of these metrics."""
+    names = list(metrics)
+    seen = [evidence.history(run_id).reindex(columns=names).notna().to_numpy().any() for run_id in runs["run_id"]]
+    return runs[np.array(seen, dtype=bool)].reset_index(drop=True)
+
+
 def curves(evidence: Evidence, runs: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Median and quartiles over seeds by epoch: activation, condition, metric, epoch, runs, median, q1, q3."""
     parts = []
@@ -51,7 +58,9 @@ def curves(evidence: Evidence, runs: pd.DataFrame, metrics: Sequence[str]) -> pd
             if not series:
                 continue
             table = pd.concat(series, axis=1).sort_index().dropna(how="all")
-            low, middle, high = np.nanpercentile(table.to_numpy(), [25, 50, 75], axis=1)
+            values = table.to_numpy()
+            percentile = np.nanpercentile if np.isnan(values).any() else np.percentile  # the same, and the latter is quick
+            low, middle, high = percentile(values, [25, 50, 75], axis=1)
             parts.append(
                 pd.DataFrame(
                     {"activation": activation, "condition": condition, "metric": name, "epoch": table.index,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison
+from analysis.claims.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
+from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison, kind
 from analysis.report.content import Content
 from analysis.statistics import Estimate
 
@@ -16,9 +17,10 @@ TITLE = "The dissociation report"
 METHOD = (
     "λ₁ … λ₅ are the largest eigenvalues of the Gram ΔᵀΔ of the last w weight updates. The paper prints them as σ; singular "
     "values of Δ are their square roots. η is the weight decay.",
-    "Brackets in the claims are 95 % intervals unless a claim says otherwise: Clopper–Pearson for counts, bootstrap or "
-    "exact for medians and ratios. Bands and bars in figures over epochs are quartiles over seeds. Rates over pairs of "
-    "features are reported over seeds, since pairs of one network are not independent.",
+    "Each estimate of a claim says what its bracket is. “95 %”: a confidence interval, Clopper–Pearson for counts, bootstrap "
+    "or exact for medians and ratios; “quartiles” and “range”: the spread of the runs; “between”: the last observation before "
+    "an event and the first at or after it. Bands and bars in figures over epochs are quartiles over seeds. Rates over pairs "
+    "of features are reported over seeds, since pairs of one network are not independent.",
     "“Not testable yet” says that the store lacks the runs; the command beside the claim makes them. A run counts "
     "once, the newest finished one of its config; others are left out, with the reason.",
     "The same store gives the same report, byte for byte.",
@@ -43,6 +45,36 @@ def lead(content: Content) -> str:
     text = f"{claims}, held against {runs} of this store."
     out = content.left_out["run_id"].nunique()
     return text + (f" {count(out, 'run')} {'is' if out == 1 else 'are'} left out, each with a reason below." if out else "")
+
+
+SAID = {REPRODUCED: "reproduced", CAVEAT: "with a caveat", NOT_REPRODUCED: "not reproduced", CONTRADICTED: "contradicted"}
+
+
+def summary(content: Content) -> str:
+    """What became of the statements: how many could be tested, how many have each verdict."""
+    counts = content.verdicts
+    open_ = counts[NOT_TESTABLE]
+    tested = len(content.results) - open_
+    if not tested:
+        return "None of them can be tested yet; the command beside each makes its runs."
+    told = ", ".join(f"{counts[verdict]} {label}" for verdict, label in SAID.items())
+    rest = f" {open_} cannot be tested yet; the command beside each makes its runs." if open_ else ""
+    return f"Of the {tested} that could be tested: {told}.{rest}"
+
+
+def contradicted_line(content: Content) -> str:
+    """What stands before the list of contradicted claims, or that there is none; empty where nothing was tested."""
+    number_of, tested = content.verdicts[CONTRADICTED], len(content.results) - content.verdicts[NOT_TESTABLE]
+    if not number_of:
+        return "The runs contradict none of them." if tested else ""
+    return f"The runs contradict {'this one' if number_of == 1 else f'these {number_of}'}:"
+
+
+def diverged_line(content: Content) -> str:
+    """How many runs diverged, by study; empty if none did."""
+    counts = content.diverged["study"].value_counts(sort=False)
+    told = ", ".join(f"{int(number)} of {study}" for study, number in counts.items())
+    return f"Runs whose numbers were no longer finite stopped there, and count as they are: {told}." if told else ""
 
 
 def runs_line(content: Content) -> str:
@@ -72,9 +104,10 @@ def number(value: float) -> str:
 
 
 def estimate(value: Estimate) -> str:
-    """`value [low, high], n = 15`."""
-    interval = "" if math.isnan(value.low) and math.isnan(value.high) else f" [{number(value.low)}, {number(value.high)}]"
-    return f"{number(value.value)}{interval}, n = {value.n}"
+    """`value [low, high] (95 %), n = 15`; in parentheses, what the bracket is."""
+    there = not (math.isnan(value.low) and math.isnan(value.high))
+    bracket = f" [{number(value.low)}, {number(value.high)}] ({kind(value)})" if there else ""
+    return f"{number(value.value)}{bracket}, n = {value.n}"
 
 
 def cell(value: Any) -> Cell:

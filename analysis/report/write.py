@@ -49,6 +49,7 @@ def build(content: Content, folder: Path) -> None:
         if len(erratum.table):
             _csv(erratum.table, folder, erratum.data_name)
     _csv(content.left_out, folder, "left_out")
+    _csv(content.diverged, folder, "diverged")
     _csv(_claims_table(content), folder, "claims")
     runs = {study.name: study.runs for study in content.studies}
     _json(claims_json(content.results, runs, int(content.left_out["run_id"].nunique())), folder / "claims.json")
