@@ -538,11 +538,28 @@ def test_main_is_the_quick_study_and_what_follows(main: Any, capsys: pytest.Capt
     assert "analyze: skipped, this version has none" in capsys.readouterr().err
     status, ran = main([], sensitivity=lambda: 0, analyze=lambda: 0)
     assert (status, ran) == (0, [("quick", "loky"), ("analyze", "--out", "report")])
-    told = "sensitivity: skipped, it needs 5 seeds of a condition and quick has 2: --study headline\n"
+    told = "sensitivity: skipped, it needs 5 seeds of condition grok and quick has 2: --study headline\n"
     assert capsys.readouterr().err == told
     status, ran = main(["--study", "headline", "--backend", "sequential"], sensitivity=lambda: 0, analyze=lambda: 0)
     follow = [("sensitivity", "--study", "headline"), ("analyze", "--out", "report")]
     assert (status, ran) == (0, [("headline", "sequential"), *follow])
+
+
+@pytest.mark.parametrize(
+    ("condition", "follows"), [("grok", ("sensitivity", "--study", "own/tiny")), ("mine", "it needs 5 seeds of condition grok")]
+)
+def test_main_names_an_own_study_as_the_store_does(
+    main: Any, write: Any, capsys: pytest.CaptureFixture[str], condition: str, follows: Any
+) -> None:
+    path = write([(condition, {"seed": "0..4"})]) + ":tiny"
+    status, ran = main(["--study", path], sensitivity=lambda: 0, analyze=lambda: 0)
+    told = capsys.readouterr().err
+    assert (status, ran[0], ran[-1]) == (0, (path, "loky"), ("analyze", "--out", "report"))
+    if condition == "grok":
+        assert (ran[1:-1], told) == ([follows], "")
+    else:
+        assert ran[1:-1] == []
+        assert told == f"sensitivity: skipped, {follows} and own/tiny has 0: --study headline\n"
 
 
 def test_main_tells_a_failure_of_what_follows_in_one_line_and_goes_on(main: Any, capsys: pytest.CaptureFixture[str]) -> None:
