@@ -208,8 +208,9 @@ def train_cells(payload: dict[str, Any]) -> list[Result]:
         while left and not should_stop():
             held, left = _claim(store, left, payload)
             results += [_adopt(store, cell, one.run_id, payload["member_tag"]) for cell, one in held if one.done]
-            for group in _by_saved_state(store, [(cell, one) for cell, one in held if not one.done]):
-                results += _train(store, group, payload, should_stop)
+            groups = _lockstep(store, [(cell, one) for cell, one in held if not one.done], payload["threads"])
+            for (_, threads), group in groups.items():
+                results += _train(store, group, threads, payload, should_stop)
             if left and not payload["wait"]:
                 break
             if left:
@@ -229,10 +230,9 @@ def _claim(store: Store, cells: list[Cell], payload: dict[str, Any]) -> tuple[li
     held: list[_Held] = []
     tags = {payload["member_tag"]: cells[0].condition}
     for cell in cells:
-        config = replace(cell.config, threads=cell.config.threads or payload["threads"])
         with contextlib.suppress(existing.BusyError):
             one = run_claims.claim(
-                store, config, session=payload["session"], but=payload["but"], parent=payload["parent"], tags=tags
+                store, cell.config, session=payload["session"], but=payload["but"], parent=payload["parent"], tags=tags
             )
             held.append((cell, one))
     holds = run_claims.settled(store, [one for _, one in held], payload["but"])
@@ -241,19 +241,26 @@ def _claim(store: Store, cells: list[Cell], payload: dict[str, Any]) -> tuple[li
     return held, [cell for cell in cells if cell.config.hash not in ours]
 
 
-def _by_saved_state(store: Store, held: list[_Held]) -> list[list[_Held]]:
-    """Lockstep groups of claimed cells: those go on together whose runs have the same saved epochs, or none."""
-    groups: dict[tuple[str, ...], list[_Held]] = {}
+def _lockstep(store: Store, held: list[_Held], threads: int) -> dict[tuple[tuple[str, ...], int], list[_Held]]:
+    """Claimed cells by what must be the same to go on together: the saved epochs of their runs, and their threads.
+
+    A run that was begun keeps its threads: the same bits need the same ones. `threads` is for the others.
+    """
+    groups: dict[tuple[tuple[str, ...], int], list[_Held]] = {}
     for cell, one in held:
-        saved = () if one.made else tuple(tracking.TrackedRun(store.client, one.run_id).list_files("resume"))
-        groups.setdefault(saved, []).append((cell, one))
-    return list(groups.values())
+        saved, own = (), cell.config.threads or threads
+        if not one.made:
+            saved = tuple(tracking.TrackedRun(store.client, one.run_id).list_files("resume"))
+            known = store.get(one.run_id).data.tags.get("grok.threads", "")
+            own = cell.config.threads or (int(known) if known.isdigit() else threads)
+        groups.setdefault((saved, own), []).append((cell, one))
+    return groups
 
 
-def _train(store: Store, held: list[_Held], payload: dict[str, Any], should_stop: stopping.Poll) -> list[Result]:
+def _train(store: Store, held: list[_Held], threads: int, payload: dict[str, Any], should_stop: stopping.Poll) -> list[Result]:
     """Train claimed cells that differ in their seed only."""
     cells, should_stop.held = [cell for cell, _ in held], [one for _, one in held]
-    configs = [replace(cell.config, threads=cell.config.threads or payload["threads"]) for cell in cells]
+    configs = [replace(cell.config, threads=threads) for cell in cells]
     try:
         outcomes = runner.train_tracked(
             configs, store, resume=[one.run_id for _, one in held], parent=payload["parent"], figures=payload["figures"],

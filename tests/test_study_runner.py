@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from entry_points import cli
 from grok import existing, runner, stopping, study_runner
@@ -19,6 +20,7 @@ from grok.fanout import Fanout
 from grok.spectra import gap, rolling_eigenvalues
 from grok.studies import Study, load_study
 from grok.tracking import TrackedRun
+from grok.training import Training
 from tests.conftest import TINY, Answer
 
 GRID = [("grok", {"seed": "0..1"}), ("eta0", {"weight_decay": "0.0", "seed": 0})]
@@ -495,6 +497,38 @@ def test_threads_of_a_cell_are_kept(store: Any, write: Any, study: Any) -> None:
     study(write([("grok", {"threads": 2, "seed": 0})]))
     (run,) = training_runs(store)
     assert run.data.params["threads"] == "2"
+
+
+@pytest.mark.parametrize("stop", [10, 30])  # before its first save, and after
+def test_run_goes_on_with_the_threads_it_began_with(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    path, step = write([("grok", {"threads": "auto", "seed": "0..1"})]), stopping.Poll.__call__
+    used, asked = [], []
+    init = Training.__init__
+
+    def stopped(self: Any) -> bool:
+        asked.append(1)
+        self.stopped = len(asked) > stop
+        return step(self)
+
+    def noted(self: Any, *arguments: Any) -> None:
+        init(self, *arguments)
+        used.append((self.problems[0].train_pairs.sum().item(), torch.get_num_threads()))
+
+    monkeypatch.setattr(Training, "__init__", noted)
+    monkeypatch.setattr(stopping.Poll, "__call__", stopped)
+    monkeypatch.setattr(Fanout, "threads", lambda self: 1)
+    assert study(path).status == 130
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    monkeypatch.setattr(Fanout, "threads", lambda self: 2)
+    try:
+        assert study(path, "--seeds-at-once", "2").status == 0
+    finally:
+        torch.set_num_threads(1)
+    assert [threads for _, threads in used] == [1, 1, 2]  # stopped, gone on with; the other seed is new
+    assert used[0] == used[1]
+    assert not any("threads" in run.data.tags.get("grok.resumed_with", "") for run in training_runs(store))
 
 
 def test_study_of_a_mlflow_run_is_its_run(store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
