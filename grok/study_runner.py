@@ -264,7 +264,7 @@ def _train(store: Store, held: list[_Held], threads: int, payload: dict[str, Any
     try:
         outcomes = runner.train_tracked(
             configs, store, resume=[one.run_id for _, one in held], parent=payload["parent"], figures=payload["figures"],
-            should_stop=should_stop,
+            should_stop=should_stop, confirm=should_stop.confirm,
         )  # fmt: skip
         return [Result(cell, outcome.state, outcome.run_id) for cell, outcome in zip(cells, outcomes, strict=True)]
     except tracking.TakenOverError:
