@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -16,12 +19,14 @@ from grok import existing, run_claims, runner, stopping, tracking
 from grok.activations import activation
 from grok.config import PROTOCOL_VERSION
 from grok.fanout import Fanout
-from grok.studies import Cell, Study
+from grok.studies import Cell, Study, training_flops
 from grok.tracking import Store
 from grok.training import resolve_device
 
 ROUNDS = 3
 """Times that cells whose worker died or that failed are tried in one command."""
+OLDER = "older_runs.json"
+"""Artifact of a forced study's parent: the runs of its configs that were there before."""
 SEEDS_ON_GPU = 15
 """A condition of the paper; they train as one program there."""
 LOST = f"the process that trained it died {ROUNDS} times; out of memory?"
@@ -86,19 +91,38 @@ def check(study: Study, fanout: Fanout) -> None:
 
 
 def open_parent(store: Store, study: Study, force: bool) -> tracking.TrackedRun:
-    """The study's parent run: the one of this grid that is there, else a new one."""
+    """The study's parent run: the one of this grid that is there, else a new one.
+
+    With `force` the one that is there serves only if it is of a `force` too that has not come to its end. A forced parent
+    has the ids of the runs that it passes over, `older_runs.json`.
+    """
     tags = {"kind": "study", "study": study.name, "grid_hash": study.hash, "protocol": PROTOCOL_VERSION}
     with store.lock():  # two commands at once share one parent
-        found = [] if force else store.find(tags)
-        if found:
+        found = store.find(tags)
+        if found and (not force or _is_unfinished_force(found[0].data.tags)):
             tracking.point_to(store, found[0].info.run_id)
             parent = store.reopen(found[0].info.run_id)
         else:
             parent = store.create(f"study {study.name}", {**tags, **tracking.code_tags()})
-    if "grid.json" not in parent.list_files(""):
+            if force:
+                parent.put_json(OLDER, sorted(_all_runs(study, store)))
+                parent.set_tags({"forced": "1"})  # after the file: who finds the one finds the other
+    if _stored(parent, "grid.json") != json.loads(json.dumps(grid(study))):  # new, or its words or windows changed
         parent.set_tags({"mlflow.note.content": f"**{study.sentence}**\n\nSource: {study.source}.\n\n*Running.*"})
         parent.put_json("grid.json", grid(study))
     return parent
+
+
+def _is_unfinished_force(tags: dict[str, str]) -> bool:
+    return tags.get("grok.forced") == "1" and tags.get("grok.state") != "complete"
+
+
+def _stored(parent: tracking.TrackedRun, name: str) -> Any:
+    """What a JSON artifact of the parent run says, None if there is none."""
+    if name not in parent.list_files(""):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return json.loads(parent.get_file(name, Path(folder)).read_text(encoding="utf-8"))
 
 
 def fit(study: Study, fanout: Fanout, seeds_at_once: int) -> tuple[Fanout, int]:
@@ -135,7 +159,7 @@ def run_study(
 
     Args:
         study: to run. store: where to. fanout: on what. parent: its open parent run.
-        force: train every cell anew, whatever is there.
+        force: train every cell anew, whatever was there when the parent was made.
         seeds_at_once: new cells that differ in their seed only are trained in lockstep groups of at most this many.
         figures: draws each run's figures; importable on the workers.
         report: told of each cell as it ends.
@@ -148,9 +172,10 @@ def run_study(
     common = {
         "uri": store.uri, "experiment_id": store.experiment_id, "parent": parent.run_id, "figures": figures,
         "threads": fanout.threads(), "parent_pid": os.getpid() if fanout.backend == "loky" else 0,
-        "session": session, "but": _all_runs(study, store) if force else frozenset(), "member_tag": _member_tag(study),
+        "session": session, "but": frozenset(_stored(parent, OLDER) or ()) if force else frozenset(),
+        "member_tag": _member_tag(study),
     }  # fmt: skip
-    results = {} if force else _reuse(study, store, report)
+    results = _reuse(study, store, common["but"], report)
     _progress(parent, study, results)
     todo = [cell for cell in study.cells if cell.config.hash not in results]
     with stopping.StopSignal(parent, session, should_stop):
@@ -183,9 +208,9 @@ def _all_runs(study: Study, store: Store) -> frozenset[str]:
     return frozenset(r.info.run_id for r in store.find({"kind": "train"}) if r.data.tags["grok.config_hash"] in hashes)
 
 
-def _reuse(study: Study, store: Store, report: Callable[[Result], None]) -> dict[str, Result]:
-    """Results of the cells that are done already, made members of the study."""
-    prior = _prior(store)
+def _reuse(study: Study, store: Store, but: Collection[str], report: Callable[[Result], None]) -> dict[str, Result]:
+    """Results of the cells that are done already, in runs other than `but`, made members of the study."""
+    prior = _prior(store, but)
     results: dict[str, Result] = {}
     for cell in study.cells:
         known = prior.get(cell.config.hash)
@@ -281,11 +306,13 @@ def _adopt(store: Store, cell: Cell, run_id: str, member_tag: str) -> Result:
     return Result(cell, store.get(run_id).data.tags["grok.state"], run_id, reused=True)
 
 
-def _prior(store: Store) -> dict[str, _Prior]:
+def _prior(store: Store, but: Collection[str]) -> dict[str, _Prior]:
     """The best run of each identity: a finished one before any other, else the newest."""
     out: dict[str, _Prior] = {}
     for run in store.find({"kind": "train", "protocol": PROTOCOL_VERSION}):
         entry = _Prior(run.data.tags.get("grok.state", ""), run.info.run_id, run.data.tags)
+        if entry.run_id in but:
+            continue
         known = out.get(entry.tags["grok.config_hash"])
         if known is None or (entry.done and not known.done):
             out[entry.tags["grok.config_hash"]] = entry
@@ -293,7 +320,7 @@ def _prior(store: Store) -> dict[str, _Prior]:
 
 
 def _groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
-    """Lockstep groups: cells that differ in the seed only, `size` at most."""
+    """Lockstep groups: cells that differ in the seed only, `size` at most; those that take longest first."""
     groups: list[list[Cell]] = []
     open_groups: dict[Cell, list[Cell]] = {}
     for cell in cells:
@@ -304,7 +331,7 @@ def _groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
             groups.append(open_groups[kind])
         else:
             group.append(cell)
-    return sorted(groups, key=lambda group: -len(group))
+    return sorted(groups, key=lambda group: -sum(training_flops(cell.config) for cell in group))
 
 
 def _settled(result: Result | None) -> bool:

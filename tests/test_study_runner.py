@@ -159,6 +159,45 @@ def test_force_trains_anew_and_the_summary_counts_the_new(store: Any, write: Any
     assert "| grok | 2 |" in note
 
 
+def test_force_that_was_stopped_is_finished_by_the_same_command(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, step, asked = write([("grok", {"seed": "0..1"})]), stopping.Poll.__call__, [0]
+    study(path)
+    before = {run.info.run_id for run in training_runs(store)}
+
+    def stop_in_the_second(self: Any) -> bool:
+        asked[0] += 1
+        self.stopped = self.stopped or asked[0] > 100
+        return step(self)
+
+    monkeypatch.setattr(stopping.Poll, "__call__", stop_in_the_second)
+    first = study(path, "--force")
+    assert (first.status, first.words["trained"], first.words["open"]) == (130, "1", "1")
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    made = {run.info.run_id for run in training_runs(store)} - before
+    second = study(path, "--force")
+    assert (second.status, second.words["trained"], second.words["reused"]) == (0, "1", "1")
+    assert second.words["run"] == first.words["run"]
+    assert {run.info.run_id for run in training_runs(store)} - before == made  # went on with its own, and left the older
+    parent = study_runner.open_parent(store, load_study(path), force=True)
+    assert parent.run_id != first.words["run"]  # that one is complete: a new order
+
+
+def test_grid_of_the_parent_follows_its_words(store: Any, write: Any) -> None:
+    first = study_runner.open_parent(store, load_study(write()), force=False)
+    second = study_runner.open_parent(store, load_study(write(sentence="Other.", windows=[5])), force=False)
+    assert second.run_id == first.run_id
+    stored = study_runner._stored(second, "grid.json")
+    assert (stored["sentence"], stored["windows"]) == ("Other.", [5])
+
+
+def test_longest_groups_come_first(write: Any) -> None:
+    path = write([("a", {"seed": "0..2"}), ("b", {"epochs": 640, "seed": 3}), ("c", {"seed": 4})])
+    groups = study_runner._groups(load_study(path).cells, 3)
+    assert [[cell.config.seed for cell in group] for group in groups] == [[3], [0, 1, 2], [4]]
+
+
 def test_failed_cell_is_retried_and_the_others_stay(
     store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
