@@ -37,7 +37,8 @@ def by_setting(
         windows: each at most the band's lags, and at most the run's own window where it recorded raw spectra.
 
     Returns:
-        `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced.
+        `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced; the last is NaN of runs that
+        do not reach epoch 400.
     """
     rows = []
     for window in windows:
@@ -49,7 +50,9 @@ def by_setting(
                 late = series[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
                 measured = {"spectrum_methods": method, "window": window, "fired": float(fired is not None)}
                 measured["fire_epoch"] = np.nan if fired is None else fired
-                measured["late_gap_23"] = float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan
+                measured["late_gap_23"] = np.nan  # as in `History.summary`
+                if len(series) > LATE_EPOCHS[1] and np.isfinite(late).any():
+                    measured["late_gap_23"] = float(np.nanmedian(late))
                 rows.append(row | measured)
     return pd.DataFrame(rows)
 

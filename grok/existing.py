@@ -15,7 +15,9 @@ class BusyError(StoreError):
 
 
 def find_prior(store: Store, config: RunConfig, session: str = "", but: Collection[str] = ()) -> tuple[str, str] | None:
-    """The newest run of this identity that is complete or can go on: (`complete`, `diverged` or `resumable`, run id).
+    """The run that has this identity's work: (`complete`, `diverged` or `resumable`, run id), the newest of its kind.
+
+    One that is done comes before any other, then one that is being trained, then one that can go on.
 
     Args:
         store: to look in. config: whose identity.
@@ -23,16 +25,22 @@ def find_prior(store: Store, config: RunConfig, session: str = "", but: Collecti
         but: runs that are passed over.
 
     Raises:
-        BusyError: if a process of another session is training it now.
+        BusyError: if none is done and a process of another session is training one now.
     """
-    resumable = None
+    resumable = busy = None
     for run in store.prior(config):
         if run.info.run_id in but:
             continue
-        found = named_prior(store, run.info.run_id, session)
+        try:
+            found = named_prior(store, run.info.run_id, session)
+        except BusyError as error:
+            busy = busy or error
+            continue
         if found[0] != RESUMABLE:
             return found
         resumable = resumable or found
+    if busy is not None:
+        raise busy
     return resumable
 
 

@@ -64,7 +64,7 @@ def check_device(config: RunConfig) -> None:
 def train_tracked(
     configs: Sequence[RunConfig], store: Store, *, resume: Sequence[str | None] = (), parent: str | None = None,
     tags: dict[str, str] | None = None, figures: FigureMaker | None = None, progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False, confirm: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:  # fmt: skip
     """Train runs that differ in their seed only, in lockstep, each as its own MLflow run.
 
@@ -77,6 +77,8 @@ def train_tracked(
         figures: draws the run's figures at the end.
         progress: told of each block of epochs.
         should_stop: asked at each epoch; True saves the state and ends as `interrupted`.
+        confirm: called before runs are saved, stopped, finished or marked as failed; raises TakenOverError if another
+            process has one of them now, which is then left as it is.
 
     Returns:
         An outcome per config.
@@ -102,9 +104,9 @@ def train_tracked(
         members = [Member(config, index) for index, config in enumerate(configs)]
         if all(run.resumed for run in tracked):
             _restore(training, members, tracked)
-        return _Loop(training, members, tracked, figures, progress, should_stop).run()
+        return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
     except BaseException as error:
-        _mark_failed(configs, tracked, error)
+        _mark_failed(configs, tracked, error, confirm)
         raise
 
 
@@ -155,12 +157,20 @@ def _drop_states(run: TrackedRun, but: str = "") -> None:
             run.delete(name)
 
 
-def _mark_failed(configs: Sequence[RunConfig], tracked: list[TrackedRun], error: BaseException) -> None:
+def _mark_failed(
+    configs: Sequence[RunConfig], tracked: list[TrackedRun], error: BaseException, confirm: Callable[[], None]
+) -> None:
+    """End the runs that are this process's still and that are not done: of a group, some may be."""
     state = "interrupted" if isinstance(error, (KeyboardInterrupt, TakenOverError)) else "failed"
+    lost = set(error.run_ids) if isinstance(error, TakenOverError) else set()
+    try:
+        confirm()
+    except Exception as other:
+        lost |= set(other.run_ids) if isinstance(other, TakenOverError) else set()
     for config, run in zip(configs, tracked, strict=False):
-        if isinstance(error, TakenOverError) and run.run_id in error.run_ids:
-            continue
         with contextlib.suppress(Exception):  # the store may be what failed; the caller hears of the first error
+            if run.run_id in lost or run.client.get_run(run.run_id).data.tags.get("grok.state") in ("complete", "diverged"):
+                continue
             run.end(state, f"{type(error).__name__}: {error}")
             run.set_tags({"mlflow.note.content": describe.stopped(config, f"Failed: {type(error).__name__}: {error}")})
             run.put_text("failure.txt", "".join(traceback.format_exception(error)))
@@ -171,10 +181,10 @@ class _Loop:
 
     def __init__(
         self, training: Training, members: list[Member], tracked: list[TrackedRun], figures: FigureMaker | None,
-        progress: Progress | None, should_stop: Callable[[], bool],
+        progress: Progress | None, should_stop: Callable[[], bool], confirm: Callable[[], None],
     ) -> None:  # fmt: skip
         self.training, self.members, self.tracked = training, members, tracked
-        self.figures, self.progress, self.should_stop = figures, progress, should_stop
+        self.figures, self.progress, self.should_stop, self.confirm = figures, progress, should_stop, confirm
         self.config = training.config
         self.epochs = cast(int, training.config.epochs)
         self.first = training.epoch
@@ -233,6 +243,7 @@ class _Loop:
 
     def _save(self) -> None:
         """Log what is complete and store a state to go on from, in the background; at most one save is under way."""
+        self.confirm()
         self._drain()
         start = time.perf_counter()
         self.background.wait()
@@ -246,6 +257,7 @@ class _Loop:
 
     def _interrupt(self) -> list[Outcome]:
         self.background.wait()
+        self.confirm()
         for member, run in zip(self.members, self.tracked, strict=True):
             run.set_tags({"mlflow.note.content": describe.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
             run.end("interrupted")
@@ -289,6 +301,7 @@ class _Loop:
     def _finish(self, member: Member, run: TrackedRun) -> Outcome:
         """Store everything that a finished run has, and end it."""
         start = time.perf_counter()
+        self.confirm()
         state = "complete" if member.diverged is None else "diverged"
         if member.diverged is not None:
             member.history.truncate(member.diverged)

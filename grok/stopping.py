@@ -35,11 +35,27 @@ class Poll:
             signal.signal(signal.SIGTERM, self._stop)  # a process of its own, which a service manager may stop with the rest
 
     def __call__(self) -> bool:
-        """Whether to save and stop.
+        """Whether to save and stop. What the store does not answer stays as it was, until the next look.
 
         Raises:
             TakenOverError: if a run of `held` is another process's now.
         """
+        try:
+            self._look()
+        except Exception as error:  # not lost for this are the epochs since the last save: if it is really gone, the next fails
+            if isinstance(error, tracking.TakenOverError):
+                raise
+        return self.stopped
+
+    def confirm(self) -> None:
+        """Make sure, before something is written, that the runs of `held` are this process's still.
+
+        Raises:
+            TakenOverError: if one is not.
+        """
+        run_claims.check(self.store, self.held)
+
+    def _look(self) -> None:
         if self.held and time.monotonic() >= self.next_check:
             self.next_check = time.monotonic() + CLAIM_S
             run_claims.check(self.store, self.held)
@@ -47,14 +63,16 @@ class Poll:
             self.next_look = time.monotonic() + POLL_S
             orphaned = self.parent_pid not in (0, os.getpid()) and os.getppid() != self.parent_pid
             self.stopped = orphaned or self.tag in self.store.get(self.parent_run).data.tags
-        return self.stopped
 
     def _stop(self, number: int, frame: types.FrameType | None) -> None:
         self.stopped = True
 
 
 class StopSignal:
-    """Watches `should_stop` in the parent and tells the workers by a tag of this command's own; it goes when they are done."""
+    """Watches `should_stop` in the parent and tells the workers by a tag of this command's own; it goes when they are done.
+
+    Where an exception ends the command first, a second Ctrl-C perhaps, it stays: workers elsewhere have yet to see it.
+    """
 
     def __init__(self, parent: tracking.TrackedRun, session: str, should_stop: Callable[[], bool]) -> None:
         self.parent, self.tag, self.should_stop = parent, STOP_TAG + session, should_stop
@@ -65,14 +83,16 @@ class StopSignal:
     def __enter__(self) -> None:
         self._thread.start()
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self._ended.set()
         self._thread.join()
-        if self.asked:
+        if self.asked and kind is None:
             self.parent.client.delete_tag(self.parent.run_id, self.tag)
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.5):
+        ended = False
+        while not ended:
+            ended = self._ended.wait(0.5)  # and a last look then: two Ctrl-C can come at once
             if self.should_stop():
                 with contextlib.suppress(Exception):  # the store is away: ask again
                     self.parent.set_tags({self.tag: f"{time.time():.0f}"})

@@ -169,8 +169,8 @@ def _cells(place: str, block: Any) -> list[Cell]:
     if count > MOST_RUNS:
         raise ConfigError(f"{place} must be at most {MOST_RUNS} runs, got {count}. Shorten its lists.")
     condition = block.get("condition", "run")
-    if not isinstance(condition, str) or not condition.strip():
-        raise ConfigError(f"{place} must have one line of text as condition, got {condition!r:.80}. Quote it.")
+    if not isinstance(condition, str) or not condition.strip() or not condition.isprintable():
+        raise ConfigError(f"{place} must have one line of printable text as condition, got {condition!r:.80}. Quote it.")
     try:
         grid = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
         return [Cell(condition, RunConfig.from_strings(strings).resolved()) for strings in grid]

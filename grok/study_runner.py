@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -16,12 +19,14 @@ from grok import existing, run_claims, runner, stopping, tracking
 from grok.activations import activation
 from grok.config import PROTOCOL_VERSION
 from grok.fanout import Fanout
-from grok.studies import Cell, Study
+from grok.studies import Cell, Study, training_flops
 from grok.tracking import Store
 from grok.training import resolve_device
 
 ROUNDS = 3
 """Times that cells whose worker died or that failed are tried in one command."""
+OLDER = "older_runs.json"
+"""Artifact of a forced study's parent: the runs of its configs that were there before."""
 SEEDS_ON_GPU = 15
 """A condition of the paper; they train as one program there."""
 LOST = f"the process that trained it died {ROUNDS} times; out of memory?"
@@ -86,19 +91,38 @@ def check(study: Study, fanout: Fanout) -> None:
 
 
 def open_parent(store: Store, study: Study, force: bool) -> tracking.TrackedRun:
-    """The study's parent run: the one of this grid that is there, else a new one."""
+    """The study's parent run: the one of this grid that is there, else a new one.
+
+    With `force` the one that is there serves only if it is of a `force` too that has not come to its end. A forced parent
+    has the ids of the runs that it passes over, `older_runs.json`.
+    """
     tags = {"kind": "study", "study": study.name, "grid_hash": study.hash, "protocol": PROTOCOL_VERSION}
     with store.lock():  # two commands at once share one parent
-        found = [] if force else store.find(tags)
-        if found:
+        found = store.find(tags)
+        if found and (not force or _is_unfinished_force(found[0].data.tags)):
             tracking.point_to(store, found[0].info.run_id)
             parent = store.reopen(found[0].info.run_id)
         else:
             parent = store.create(f"study {study.name}", {**tags, **tracking.code_tags()})
-    if "grid.json" not in parent.list_files(""):
+            if force:
+                parent.put_json(OLDER, sorted(_all_runs(study, store)))
+                parent.set_tags({"forced": "1"})  # after the file: who finds the one finds the other
+    if _stored(parent, "grid.json") != json.loads(json.dumps(grid(study))):  # new, or its words or windows changed
         parent.set_tags({"mlflow.note.content": f"**{study.sentence}**\n\nSource: {study.source}.\n\n*Running.*"})
         parent.put_json("grid.json", grid(study))
     return parent
+
+
+def _is_unfinished_force(tags: dict[str, str]) -> bool:
+    return tags.get("grok.forced") == "1" and tags.get("grok.state") != "complete"
+
+
+def _stored(parent: tracking.TrackedRun, name: str) -> Any:
+    """What a JSON artifact of the parent run says, None if there is none."""
+    if name not in parent.list_files(""):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return json.loads(parent.get_file(name, Path(folder)).read_text(encoding="utf-8"))
 
 
 def fit(study: Study, fanout: Fanout, seeds_at_once: int) -> tuple[Fanout, int]:
@@ -135,7 +159,7 @@ def run_study(
 
     Args:
         study: to run. store: where to. fanout: on what. parent: its open parent run.
-        force: train every cell anew, whatever is there.
+        force: train every cell anew, whatever was there when the parent was made.
         seeds_at_once: new cells that differ in their seed only are trained in lockstep groups of at most this many.
         figures: draws each run's figures; importable on the workers.
         report: told of each cell as it ends.
@@ -148,9 +172,10 @@ def run_study(
     common = {
         "uri": store.uri, "experiment_id": store.experiment_id, "parent": parent.run_id, "figures": figures,
         "threads": fanout.threads(), "parent_pid": os.getpid() if fanout.backend == "loky" else 0,
-        "session": session, "but": _all_runs(study, store) if force else frozenset(), "member_tag": _member_tag(study),
+        "session": session, "but": frozenset(_stored(parent, OLDER) or ()) if force else frozenset(),
+        "member_tag": _member_tag(study),
     }  # fmt: skip
-    results = {} if force else _reuse(study, store, report)
+    results = _reuse(study, store, common["but"], report)
     _progress(parent, study, results)
     todo = [cell for cell in study.cells if cell.config.hash not in results]
     with stopping.StopSignal(parent, session, should_stop):
@@ -183,9 +208,9 @@ def _all_runs(study: Study, store: Store) -> frozenset[str]:
     return frozenset(r.info.run_id for r in store.find({"kind": "train"}) if r.data.tags["grok.config_hash"] in hashes)
 
 
-def _reuse(study: Study, store: Store, report: Callable[[Result], None]) -> dict[str, Result]:
-    """Results of the cells that are done already, made members of the study."""
-    prior = _prior(store)
+def _reuse(study: Study, store: Store, but: Collection[str], report: Callable[[Result], None]) -> dict[str, Result]:
+    """Results of the cells that are done already, in runs other than `but`, made members of the study."""
+    prior = _prior(store, but)
     results: dict[str, Result] = {}
     for cell in study.cells:
         known = prior.get(cell.config.hash)
@@ -208,8 +233,9 @@ def train_cells(payload: dict[str, Any]) -> list[Result]:
         while left and not should_stop():
             held, left = _claim(store, left, payload)
             results += [_adopt(store, cell, one.run_id, payload["member_tag"]) for cell, one in held if one.done]
-            for group in _by_saved_state(store, [(cell, one) for cell, one in held if not one.done]):
-                results += _train(store, group, payload, should_stop)
+            groups = _lockstep(store, [(cell, one) for cell, one in held if not one.done], payload["threads"])
+            for (_, threads), group in groups.items():
+                results += _train(store, group, threads, payload, should_stop)
             if left and not payload["wait"]:
                 break
             if left:
@@ -229,10 +255,9 @@ def _claim(store: Store, cells: list[Cell], payload: dict[str, Any]) -> tuple[li
     held: list[_Held] = []
     tags = {payload["member_tag"]: cells[0].condition}
     for cell in cells:
-        config = replace(cell.config, threads=cell.config.threads or payload["threads"])
         with contextlib.suppress(existing.BusyError):
             one = run_claims.claim(
-                store, config, session=payload["session"], but=payload["but"], parent=payload["parent"], tags=tags
+                store, cell.config, session=payload["session"], but=payload["but"], parent=payload["parent"], tags=tags
             )
             held.append((cell, one))
     holds = run_claims.settled(store, [one for _, one in held], payload["but"])
@@ -241,23 +266,30 @@ def _claim(store: Store, cells: list[Cell], payload: dict[str, Any]) -> tuple[li
     return held, [cell for cell in cells if cell.config.hash not in ours]
 
 
-def _by_saved_state(store: Store, held: list[_Held]) -> list[list[_Held]]:
-    """Lockstep groups of claimed cells: those go on together whose runs have the same saved epochs, or none."""
-    groups: dict[tuple[str, ...], list[_Held]] = {}
+def _lockstep(store: Store, held: list[_Held], threads: int) -> dict[tuple[tuple[str, ...], int], list[_Held]]:
+    """Claimed cells by what must be the same to go on together: the saved epochs of their runs, and their threads.
+
+    A run that was begun keeps its threads: the same bits need the same ones. `threads` is for the others.
+    """
+    groups: dict[tuple[tuple[str, ...], int], list[_Held]] = {}
     for cell, one in held:
-        saved = () if one.made else tuple(tracking.TrackedRun(store.client, one.run_id).list_files("resume"))
-        groups.setdefault(saved, []).append((cell, one))
-    return list(groups.values())
+        saved, own = (), cell.config.threads or threads
+        if not one.made:
+            saved = tuple(tracking.TrackedRun(store.client, one.run_id).list_files("resume"))
+            known = store.get(one.run_id).data.tags.get("grok.threads", "")
+            own = cell.config.threads or (int(known) if known.isdigit() else threads)
+        groups.setdefault((saved, own), []).append((cell, one))
+    return groups
 
 
-def _train(store: Store, held: list[_Held], payload: dict[str, Any], should_stop: stopping.Poll) -> list[Result]:
+def _train(store: Store, held: list[_Held], threads: int, payload: dict[str, Any], should_stop: stopping.Poll) -> list[Result]:
     """Train claimed cells that differ in their seed only."""
     cells, should_stop.held = [cell for cell, _ in held], [one for _, one in held]
-    configs = [replace(cell.config, threads=cell.config.threads or payload["threads"]) for cell in cells]
+    configs = [replace(cell.config, threads=threads) for cell in cells]
     try:
         outcomes = runner.train_tracked(
             configs, store, resume=[one.run_id for _, one in held], parent=payload["parent"], figures=payload["figures"],
-            should_stop=should_stop,
+            should_stop=should_stop, confirm=should_stop.confirm,
         )  # fmt: skip
         return [Result(cell, outcome.state, outcome.run_id) for cell, outcome in zip(cells, outcomes, strict=True)]
     except tracking.TakenOverError:
@@ -274,11 +306,13 @@ def _adopt(store: Store, cell: Cell, run_id: str, member_tag: str) -> Result:
     return Result(cell, store.get(run_id).data.tags["grok.state"], run_id, reused=True)
 
 
-def _prior(store: Store) -> dict[str, _Prior]:
+def _prior(store: Store, but: Collection[str]) -> dict[str, _Prior]:
     """The best run of each identity: a finished one before any other, else the newest."""
     out: dict[str, _Prior] = {}
     for run in store.find({"kind": "train", "protocol": PROTOCOL_VERSION}):
         entry = _Prior(run.data.tags.get("grok.state", ""), run.info.run_id, run.data.tags)
+        if entry.run_id in but:
+            continue
         known = out.get(entry.tags["grok.config_hash"])
         if known is None or (entry.done and not known.done):
             out[entry.tags["grok.config_hash"]] = entry
@@ -286,7 +320,7 @@ def _prior(store: Store) -> dict[str, _Prior]:
 
 
 def _groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
-    """Lockstep groups: cells that differ in the seed only, `size` at most."""
+    """Lockstep groups: cells that differ in the seed only, `size` at most; those that take longest first."""
     groups: list[list[Cell]] = []
     open_groups: dict[Cell, list[Cell]] = {}
     for cell in cells:
@@ -297,7 +331,7 @@ def _groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
             groups.append(open_groups[kind])
         else:
             group.append(cell)
-    return sorted(groups, key=lambda group: -len(group))
+    return sorted(groups, key=lambda group: -sum(training_flops(cell.config) for cell in group))
 
 
 def _settled(result: Result | None) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import subprocess
 import sys
 import threading
+import time
+import types
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from grok import existing, run_claims, runner, tracking
+from grok import existing, run_claims, runner, stopping, tracking
 from grok.existing import BusyError
 from grok.run_claims import Claim, claim, settled
 from grok.tracking import TakenOverError
@@ -133,6 +136,111 @@ def test_process_whose_run_was_taken_over_leaves_it_alone(store: Any, tiny: Any)
     assert tags["grok.state"] == "running"
     assert "grok.error" not in tags
     assert tags["grok.claim"] != old.token
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_run_that_is_taken_over_at_the_last_epoch_is_neither_finished_nor_stopped(store: Any, tiny: Any, stop: bool) -> None:
+    old = claim(store, tiny(), session="a")
+    epochs = iter(range(66))
+
+    def should_stop() -> bool:
+        last = next(epochs) == 64
+        if last:
+            claim(store, tiny(), session="a")
+        return last and stop
+
+    with pytest.raises(TakenOverError):
+        runner.train_tracked(
+            [tiny()], store, resume=[old.run_id], should_stop=should_stop, confirm=lambda: run_claims.check(store, [old])
+        )
+    run = store.get(old.run_id)
+    assert (run.data.tags["grok.state"], run.info.status) == ("running", "RUNNING")
+    assert "grok.error" not in run.data.tags
+    assert "fired" not in run.data.metrics
+    files = tracking.TrackedRun(store.client, old.run_id)
+    assert files.list_files("resume") == ["resume/epoch-00048.safetensors"]
+    assert files.list_files("") == ["config.json"]
+
+
+def test_of_a_group_that_fails_at_its_end_the_finished_stay_finished(
+    store: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = runner._Loop._finish
+
+    def second_fails(self: Any, member: Any, run: Any) -> Any:
+        if member.index == 1:
+            raise OSError("no space")
+        return finish(self, member, run)
+
+    monkeypatch.setattr(runner._Loop, "_finish", second_fails)
+    configs = [tiny(seed=seed, epochs=20, checkpoint_epochs=(20,)) for seed in (0, 1)]
+    with pytest.raises(OSError, match="no space"):
+        runner.train_tracked(configs, store)
+    states = [store.prior(config)[0].data.tags["grok.state"] for config in configs]
+    assert states == ["complete", "failed"]
+
+
+def test_done_run_is_found_behind_a_newer_one_that_lives(store: Any, tiny: Any) -> None:
+    done = claim(store, tiny(), session="a").run_id
+    newer = claim(store, tiny(), session="b", but=[done]).run_id
+    tracking.TrackedRun(store.client, done).end("complete")
+    assert store.prior(tiny())[0].info.run_id == newer
+    assert existing.find_prior(store, tiny()) == ("complete", done)
+    with pytest.raises(BusyError, match=newer):
+        existing.find_prior(store, tiny(), but=[done])
+    tracking.TrackedRun(store.client, done).set_tags({"state": "interrupted"})
+    with pytest.raises(BusyError, match=newer):
+        existing.find_prior(store, tiny())
+
+
+class Moody:
+    """A store that answers what it is told to."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get(self, run_id: str) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return types.SimpleNamespace(data=types.SimpleNamespace(tags=self.answer))
+
+    def let_go(self, run_id: str) -> None:
+        pass
+
+
+def test_store_that_is_away_for_a_moment_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "POLL_S", 0.0)
+    monkeypatch.setattr(stopping, "CLAIM_S", 0.0)
+    store = Moody({"grok.claim": "t"})
+    poll = stopping.Poll(store, {"parent": "p", "session": "s", "parent_pid": 0})
+    poll.held = [Claim("r", "resumable", "t")]
+    assert not poll()
+    store.answer = ConnectionError("reset")
+    assert not poll()
+    store.answer = {"grok.claim": "t", "grok.stop.s": "1"}
+    assert poll()
+    store.answer = ConnectionError("reset")
+    assert poll()
+    with pytest.raises(ConnectionError):
+        poll.confirm()
+    store.answer = {"grok.claim": "another"}
+    with pytest.raises(TakenOverError):
+        poll()
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_second_ctrl_c_does_not_take_the_stop_back(store: Any, hurried: bool) -> None:
+    parent = store.create("study", {"kind": "study"})
+    asked = threading.Event()
+    with contextlib.suppress(KeyboardInterrupt), stopping.StopSignal(parent, "s", asked.is_set):
+        asked.set()
+        while not hurried and "grok.stop.s" not in store.get(parent.run_id).data.tags:
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+    assert "grok.stop.s" in store.get(parent.run_id).data.tags
+    with stopping.StopSignal(parent, "s", asked.is_set):
+        pass
+    assert "grok.stop.s" not in store.get(parent.run_id).data.tags
 
 
 def test_claimed_run_that_an_error_left_running_is_marked_failed(store: Any, tiny: Any) -> None:

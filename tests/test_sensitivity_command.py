@@ -245,6 +245,16 @@ def test_bad_input_is_one_line_and_makes_no_run(
     assert own.find({"kind": "sensitivity"}) == []
 
 
+def test_study_that_adds_nothing_to_its_companions_is_refused(own: Any, sensitivity_command: Callable[..., Answer]) -> None:
+    answer = sensitivity_command("--study", "odd", "--companions", "mine")
+    assert answer.status == 2
+    assert answer.err.startswith(
+        "error: study must have runs of a condition among grok, eta0, random_labels, data_starved, got odd"
+    )
+    assert answer.err.count("\n") == 1
+    assert own.find({"kind": "sensitivity"}) == []
+
+
 # the search space
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from entry_points import cli
 from grok import existing, runner, stopping, study_runner
@@ -19,6 +20,7 @@ from grok.fanout import Fanout
 from grok.spectra import gap, rolling_eigenvalues
 from grok.studies import Study, load_study
 from grok.tracking import TrackedRun
+from grok.training import Training
 from tests.conftest import TINY, Answer
 
 GRID = [("grok", {"seed": "0..1"}), ("eta0", {"weight_decay": "0.0", "seed": 0})]
@@ -155,6 +157,45 @@ def test_force_trains_anew_and_the_summary_counts_the_new(store: Any, write: Any
     note = store.get(answer.words["run"]).data.tags["mlflow.note.content"]
     assert "Not counted: 2 × an older run of the same config." in note
     assert "| grok | 2 |" in note
+
+
+def test_force_that_was_stopped_is_finished_by_the_same_command(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, step, asked = write([("grok", {"seed": "0..1"})]), stopping.Poll.__call__, [0]
+    study(path)
+    before = {run.info.run_id for run in training_runs(store)}
+
+    def stop_in_the_second(self: Any) -> bool:
+        asked[0] += 1
+        self.stopped = self.stopped or asked[0] > 100
+        return step(self)
+
+    monkeypatch.setattr(stopping.Poll, "__call__", stop_in_the_second)
+    first = study(path, "--force")
+    assert (first.status, first.words["trained"], first.words["open"]) == (130, "1", "1")
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    made = {run.info.run_id for run in training_runs(store)} - before
+    second = study(path, "--force")
+    assert (second.status, second.words["trained"], second.words["reused"]) == (0, "1", "1")
+    assert second.words["run"] == first.words["run"]
+    assert {run.info.run_id for run in training_runs(store)} - before == made  # went on with its own, and left the older
+    parent = study_runner.open_parent(store, load_study(path), force=True)
+    assert parent.run_id != first.words["run"]  # that one is complete: a new order
+
+
+def test_grid_of_the_parent_follows_its_words(store: Any, write: Any) -> None:
+    first = study_runner.open_parent(store, load_study(write()), force=False)
+    second = study_runner.open_parent(store, load_study(write(sentence="Other.", windows=[5])), force=False)
+    assert second.run_id == first.run_id
+    stored = study_runner._stored(second, "grid.json")
+    assert (stored["sentence"], stored["windows"]) == ("Other.", [5])
+
+
+def test_longest_groups_come_first(write: Any) -> None:
+    path = write([("a", {"seed": "0..2"}), ("b", {"epochs": 640, "seed": 3}), ("c", {"seed": 4})])
+    groups = study_runner._groups(load_study(path).cells, 3)
+    assert [[cell.config.seed for cell in group] for group in groups] == [[3], [0, 1, 2], [4]]
 
 
 def test_failed_cell_is_retried_and_the_others_stay(
@@ -497,6 +538,38 @@ def test_threads_of_a_cell_are_kept(store: Any, write: Any, study: Any) -> None:
     assert run.data.params["threads"] == "2"
 
 
+@pytest.mark.parametrize("stop", [10, 30])  # before its first save, and after
+def test_run_goes_on_with_the_threads_it_began_with(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    path, step = write([("grok", {"threads": "auto", "seed": "0..1"})]), stopping.Poll.__call__
+    used, asked = [], []
+    init = Training.__init__
+
+    def stopped(self: Any) -> bool:
+        asked.append(1)
+        self.stopped = len(asked) > stop
+        return step(self)
+
+    def noted(self: Any, *arguments: Any) -> None:
+        init(self, *arguments)
+        used.append((self.problems[0].train_pairs.sum().item(), torch.get_num_threads()))
+
+    monkeypatch.setattr(Training, "__init__", noted)
+    monkeypatch.setattr(stopping.Poll, "__call__", stopped)
+    monkeypatch.setattr(Fanout, "threads", lambda self: 1)
+    assert study(path).status == 130
+    monkeypatch.setattr(stopping.Poll, "__call__", step)
+    monkeypatch.setattr(Fanout, "threads", lambda self: 2)
+    try:
+        assert study(path, "--seeds-at-once", "2").status == 0
+    finally:
+        torch.set_num_threads(1)
+    assert [threads for _, threads in used] == [1, 1, 2]  # stopped, gone on with; the other seed is new
+    assert used[0] == used[1]
+    assert not any("threads" in run.data.tags.get("grok.resumed_with", "") for run in training_runs(store))
+
+
 def test_study_of_a_mlflow_run_is_its_run(store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write([("grok", {"seed": 0})])
     made = [store.client.create_run(store.experiment_id).info.run_id for _ in range(2)]
@@ -538,11 +611,28 @@ def test_main_is_the_quick_study_and_what_follows(main: Any, capsys: pytest.Capt
     assert "analyze: skipped, this version has none" in capsys.readouterr().err
     status, ran = main([], sensitivity=lambda: 0, analyze=lambda: 0)
     assert (status, ran) == (0, [("quick", "loky"), ("analyze", "--out", "report")])
-    told = "sensitivity: skipped, it needs 5 seeds of a condition and quick has 2: --study headline\n"
+    told = "sensitivity: skipped, it needs 5 seeds of condition grok and quick has 2: --study headline\n"
     assert capsys.readouterr().err == told
     status, ran = main(["--study", "headline", "--backend", "sequential"], sensitivity=lambda: 0, analyze=lambda: 0)
     follow = [("sensitivity", "--study", "headline"), ("analyze", "--out", "report")]
     assert (status, ran) == (0, [("headline", "sequential"), *follow])
+
+
+@pytest.mark.parametrize(
+    ("condition", "follows"), [("grok", ("sensitivity", "--study", "own/tiny")), ("mine", "it needs 5 seeds of condition grok")]
+)
+def test_main_names_an_own_study_as_the_store_does(
+    main: Any, write: Any, capsys: pytest.CaptureFixture[str], condition: str, follows: Any
+) -> None:
+    path = write([(condition, {"seed": "0..4"})]) + ":tiny"
+    status, ran = main(["--study", path], sensitivity=lambda: 0, analyze=lambda: 0)
+    told = capsys.readouterr().err
+    assert (status, ran[0], ran[-1]) == (0, (path, "loky"), ("analyze", "--out", "report"))
+    if condition == "grok":
+        assert (ran[1:-1], told) == ([follows], "")
+    else:
+        assert ran[1:-1] == []
+        assert told == f"sensitivity: skipped, {follows} and own/tiny has 0: --study headline\n"
 
 
 def test_main_tells_a_failure_of_what_follows_in_one_line_and_goes_on(main: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,16 @@ def test_by_setting_reads_the_detector_from_the_band() -> None:
     assert "window" in study_summary.conditions(out).columns
 
 
+@pytest.mark.parametrize(("epochs", "known"), [(300, False), (399, False), (400, True)])
+def test_late_gap_is_of_runs_that_reach_its_last_epoch(epochs: int, known: bool) -> None:
+    updates = np.random.default_rng(0).standard_normal((epochs, 40))
+    gram = updates @ updates.T
+    band = np.array([[gram[t, t - lag] if lag <= t else np.nan for lag in range(6)] for t in range(epochs)])
+    table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15, "late_gap_23": 7.0})
+    (late,) = study_summary.by_setting(table, {"r0": {"w": band}}, {}, (4,))["late_gap_23"]
+    assert np.isfinite(late) == known
+
+
 def test_series_are_quartiles_of_each_epoch_over_the_runs_that_have_it() -> None:
     table = runs({}, {}, {"state": "diverged"}, {"condition": "b", "weight_decay": 0.0})
     lengths = {"r0": (4, 1.0), "r1": (4, 3.0), "r2": (2, 11.0), "r3": (4, 5.0)}

@@ -251,6 +251,11 @@ def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, h
 
 def _check(cells: dict[tuple[str, str], Cell], config: SensitivityConfig) -> None:
     """Refuse what cannot be compared."""
+    if cells and all(cell.study != config.study for cell in cells.values()):
+        raise ConfigError(
+            f"study must have runs of a condition among {', '.join(CONDITIONS)}, got {config.study} with none. "
+            "Name another study: this would compare its companions only."
+        )
     activations = {activation for activation, condition in cells if condition == "grok"}
     if not activations:
         raise ConfigError(f"study must have runs of condition grok, got {config.study} with none. Name another study.")
