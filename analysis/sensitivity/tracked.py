@@ -78,8 +78,8 @@ def metrics(data: dict[str, Any]) -> dict[str, float]:
     out: dict[str, float | None] = {}
     for name, share in (data["neighbourhood"] or {"share": {}})["share"].items():
         out[f"neighbourhood/{name}"] = share["value"]
-    if data["rebuttal"]:
-        out["rebuttal/holding"] = data["rebuttal"]["holding"] / data["rebuttal"]["cells"]
+    for reading, one in (data["rebuttal"] or {"by_reading": {}})["by_reading"].items():
+        out[f"rebuttal/holding/{reading}"] = one["holding"] / one["cells"]
     for part in ("relu", "square_worst"):
         for name, found in (data[part] or {"by_control": {}})["by_control"].items():
             out[f"{part}/j_held_out/{name}"] = found["held_out"]["j"]["value"]

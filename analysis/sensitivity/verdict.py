@@ -23,6 +23,12 @@ from analysis.statistics import Estimate, median_interval
 RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
 VERDICTS = ("holds", "ok_fires", "ok_epoch", "ok_relu")
 """Columns of the rebuttal's table."""
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+"""The words for a reading of the rebuttal."""
+FULL = ("gram", "svd")
+"""Methods that give the exact full spectrum: the float64 Gram, whose eigenvalues are squared singular values, and the SVD."""
+BESIDE = ("gram32",)
+"""Not named by the rebuttal, so not counted."""
 LISTED = 12
 """Failing cells named in the verdict's data."""
 
@@ -87,22 +93,48 @@ def neighbourhood(table: pd.DataFrame, activation: str) -> dict[str, Any]:
 
 
 def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
-    """The rebuttal's sentence, cell by cell; `undecided` are those that only ReLU's missing runs could decide."""
+    """The rebuttal's sentence, cell by cell and in a word for each reading of its thresholds, which exclude each other.
+
+    Counted are the methods that it names: `svd`, `randomized_*`, and `gram` as the exact full spectrum; `gram32`, which it
+    does not name, stands beside them. A reading `does not hold` if a counted cell fails, and `holds` if none does and every
+    window was tried by a full and by a randomised spectrum; else it is `undecided`.
+    """
     if not len(cells):
         return None
-
-    def counts(group: pd.DataFrame) -> dict[str, int]:
-        out = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
-        return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
-
-    failing = cells[~cells["holds"].fillna(True).astype(bool)]
-    return counts(cells) | {
-        "sentence": grid.SENTENCE, "methods": sorted(cells["method"].unique()),
+    counted, beside = cells[~cells["method"].isin(BESIDE)], cells[cells["method"].isin(BESIDE)]
+    by_reading = {str(name): _counts(group) | {"word": _word(group)} for name, group in counted.groupby("reading", sort=False)}
+    failing = counted[~counted["holds"].fillna(True).astype(bool)]
+    return {
+        "sentence": grid.SENTENCE, "methods": sorted(counted["method"].unique()), "exact_full_spectrum": "gram",
         "rule": f"square fires on ≥ 14/15 at a median epoch within {grid.REBUTTAL_EPOCH} ± {grid.EPOCH_TOLERANCE}; at most "
         "1/15 of ReLU's grokking runs fire",
-        "by_reading": {str(reading): counts(group) for reading, group in cells.groupby("reading", sort=False)},
+        "by_reading": by_reading, "overall": _overall({name: one["word"] for name, one in by_reading.items()}),
+        "beside": {str(method): {str(name): _counts(group) for name, group in own.groupby("reading", sort=False)}
+                   for method, own in beside.groupby("method")},
         "failing": [_cell_words(row) for row in failing.head(LISTED).to_dict("records")],
     }  # fmt: skip
+
+
+def _counts(group: pd.DataFrame) -> dict[str, int]:
+    """Cells of a reading; `undecided` are those that only ReLU's missing runs could decide."""
+    out = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
+    return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
+
+
+def _word(group: pd.DataFrame) -> str:
+    if not group["holds"].fillna(True).all():
+        return FAILS
+    full, randomised = group["method"].isin(FULL), group["method"].str.startswith("randomized")
+    tried = all(set(grid.REBUTTAL_WINDOWS) <= set(group[kind]["window"]) for kind in (full, randomised))
+    return HOLDS if tried and group["holds"].notna().all() else UNDECIDED
+
+
+def _overall(words: dict[str, str]) -> str:
+    holding = [name for name, word in words.items() if word == HOLDS]
+    if holding:
+        return f"holds if read as {' or '.join(holding)}"
+    open_ones = [name for name, word in words.items() if word == UNDECIDED]
+    return f"is undecided if read as {' or '.join(open_ones)}" if open_ones else "holds under no reading"
 
 
 def _cell_words(row: dict[Any, Any]) -> str:

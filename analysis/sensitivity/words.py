@@ -82,15 +82,19 @@ def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
 def _rebuttal(data: dict[str, Any] | None) -> Iterator[str]:
     if data is None:
         return
-    parts = [
-        f"{one['holding']} of {one['cells']} cells if the thresholds are read as {reading}"
-        + (f" ({one['undecided']} more undecided without ReLU's runs)" if one["undecided"] else "")
-        for reading, one in data["by_reading"].items()
-    ]
-    fails = data["holding"] + data["undecided"] < data["cells"]
-    word = "does not hold" if fails else "cannot be decided" if data["undecided"] else "holds"
-    sentence = f"The rebuttal's sentence ({data['sentence']}) {word}: it is true in {', '.join(parts)} "
-    yield sentence + f"({', '.join(data['methods'])})."
+    yield (
+        f"The rebuttal's sentence ({data['sentence']}) {data['overall']}. Its thresholds read as "
+        + "; ".join(f"{reading}: {one['word']}, {_share(one)}" for reading, one in data["by_reading"].items())
+        + f" (by {', '.join(data['methods'])}; gram, the float64 Gram, counts as the exact full spectrum)."
+    )  # fmt: skip
+    for method, readings in data["beside"].items():
+        parts = [f"{reading} {_share(one)}" for reading, one in readings.items()]
+        yield f"Beside it, not counted, by {method}: {'; '.join(parts)}."
+
+
+def _share(counts: dict[str, Any]) -> str:
+    undecided = f" ({counts['undecided']} more undecided without ReLU's runs)" if counts["undecided"] else ""
+    return f"true in {counts['holding']} of {counts['cells']} cells{undecided}"
 
 
 def _relu(data: dict[str, Any] | None) -> Iterator[str]:
