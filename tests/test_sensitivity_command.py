@@ -224,7 +224,6 @@ BAD = {
     ("--samples", "100"): "samples must be a power of two, got 100",
     ("--alpha", "1.5"): "alpha must be in [0, 1), got 1.5",
     ("--held-out", "some"): "held_out must be odd, even, a range or a comma list of seeds, got some",
-    ("--method", "svd,gram"): "controls must be eta0 where method is not gram alone, got all",
     ("--method", "guess"): "method must be a comma list of gram, gram32",
     ("--own-parameters", "level"): "own_parameters must be name=values;name=values, got level",
     ("--own-parameters", "depth=3"): "own_parameters must name parameters of slope, level, sustained, cusum, got depth",

@@ -19,11 +19,12 @@ import optuna
 import pytest
 
 from analysis.sensitivity import importance, search, study
-from analysis.sensitivity.cells import Cells
+from analysis.sensitivity.cells import Cells, _missing
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.storage import Task, open_study
+from grok.config import ConfigError
 from grok.tracking import StoreError
-from tests.synthetic_cells import made_cells
+from tests.synthetic_cells import made_cells, with_raw
 
 CONFIG = SensitivityConfig(n_trials=30, window="8,12", smoothing="1..3", first_epoch="0..60", slope_lag="5..20")
 PROJECT = Path(__file__).resolve().parent.parent
@@ -117,6 +118,26 @@ def test_the_search_for_the_worst_minimises(tmp_path: Path, cells: Cells) -> Non
     setting = found.trials[0].user_attrs["setting"]
     assert (setting["rule"], setting["matrix"], setting["gap"], setting["smoothing"]) == ("slope", "w", "23", 1)
     assert 10 <= setting["window"] <= 16
+
+
+def test_controls_and_windows_that_a_method_does_not_serve_are_left_out_and_named(tmp_path: Path, cells: Cells) -> None:
+    """Random labels have no raw spectra, and those of the others go up to a window of 12, where the bands hold 16."""
+    several = made_cells(conditions=("grok", "eta0", "random_labels"))
+    made = with_raw(several, 12)
+    config = replace(CONFIG, mode="all", method="svd,gram", window="3..auto", controls="all")
+    tasks = {one.part: one for one in study.plan(made, config, tmp_path)}
+    assert tasks["search"].controls == ("eta0",)
+    assert tasks["search"].space.windows() == list(range(3, 13))
+    assert set(tasks) == {"search", "square_worst_eta0", "square_worst_random_labels", "square_worst_all"}  # by gram alone
+    said = list(_missing(made, [], config))
+    assert "no runs of square random_labels with spectrum method svd: not in the searches" in said
+    assert "windows 13 … 16 of square are not searched: svd,gram serves up to 12" in said
+    (one,) = study.plan(several, replace(config, method="gram", mode="search"), tmp_path)
+    assert (one.controls, one.space.windows()[-1]) == (("eta0", "random_labels"), 16)
+    with pytest.raises(ConfigError, match="window must be at most 12 for method svd of square grok, got 14"):
+        study.plan(made, replace(config, window="3..14"), tmp_path)
+    with pytest.raises(ConfigError, match="method must be one that the runs of square random_labels recorded, got svd"):
+        study.plan(made, replace(config, controls="random_labels"), tmp_path)
 
 
 def test_sqlite_by_url(task: Callable[..., Task], cells: Cells, tmp_path: Path) -> None:

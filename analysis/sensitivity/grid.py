@@ -64,12 +64,11 @@ def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for activation, method in itertools.product(cells.activations, METHODS):
-        grok = cells.cell(activation, "grok", method)
-        if grok is None:
+        if not cells.serves(activation, "grok", method):
             continue
         sets = cells.control_sets(activation, method)
         judge = Judge(cells, activation, cells.controls(activation, method), config)
-        windows = [window for window in WINDOWS if window <= grok.largest_window(method)]
+        windows = [window for window in WINDOWS if window <= cells.largest_window_of(activation, method)]
         for window, (reading, threshold, direction) in itertools.product(windows, readings()):
             setting = {**PUBLISHED, "method": method, "window": window, "slope_threshold": threshold, "direction": direction}
             fires = judge.fires(setting)

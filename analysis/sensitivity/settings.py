@@ -112,16 +112,11 @@ class SensitivityConfig:
             raise ConfigError(f"method must be a comma list of {', '.join(METHODS)}, got {self.method}. Pick from these.")
         if "gram" not in self.method.split(",") and self.mode != "search":
             raise ConfigError(f"method must include gram in mode {self.mode}, got {self.method}. Add it, or take mode search.")
-        if self.method != "gram" and self.controls != "eta0":
-            raise ConfigError(
-                f"controls must be eta0 where method is not gram alone, got {self.controls}: the other controls have no raw "
-                "spectra. Write --controls eta0."
-            )
         self.space(LARGEST_WINDOW)
         self.is_held_out(0)
 
-    def space(self, max_window: int) -> space.Space:
-        """The search space over runs whose bands serve windows up to `max_window`.
+    def space(self, max_window: int, auto: int | None = None) -> space.Space:
+        """The search space over runs whose bands serve windows up to `max_window`; `auto` in `window` is `auto`, or that.
 
         Raises:
             ConfigError: if a part of it breaks a rule.
@@ -132,7 +127,7 @@ class SensitivityConfig:
             if not equals:
                 raise ConfigError(f"own_parameters must be name=values;name=values, got {self.own_parameters}. Write =.")
             own[key.strip()] = text.strip()
-        return space.build({name: getattr(self, name) for name in SPACE_FIELDS}, own, max_window)
+        return space.build({name: getattr(self, name) for name in SPACE_FIELDS}, own, max_window, auto)
 
     def is_held_out(self, seed: int) -> bool:
         """Whether runs of a seed are kept out of every choice.
@@ -156,6 +151,11 @@ class SensitivityConfig:
     def to_strings(self) -> dict[str, str]:
         """Field name to text."""
         return {field.name: str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The spectrum methods that a search may try."""
+        return tuple(self.method.split(","))
 
     @property
     def hash(self) -> str:

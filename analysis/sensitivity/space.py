@@ -137,13 +137,14 @@ def from_unit(values: Values, share: float) -> Any:
     return values.low + share * (values.high - values.low)
 
 
-def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: int) -> Space:
+def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: int, auto: int | None = None) -> Space:
     """A space from its texts.
 
     Args:
-        texts: of each of `COMMON` and of the parameters of the project's rules; `auto` in `window` is `max_window`.
+        texts: of each of `COMMON` and of the parameters of the project's rules; `auto` in `window` is `auto`.
         own_texts: of the parameters of a rule of your own.
         max_window: the largest window that every run's band serves.
+        auto: the largest that every method serves too, or None for `max_window`.
 
     Raises:
         ConfigError: if a text or a value breaks a rule.
@@ -155,7 +156,7 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
         "window": Range(3, max_window, whole=True), "smoothing": Range(1, 15, whole=True),
         "first_epoch": Range(0, 300, whole=True),
     }  # fmt: skip
-    given = {**texts, "window": texts["window"].replace("auto", str(max_window))}
+    given = {**texts, "window": texts["window"].replace("auto", str(auto or max_window))}
     common = {name: parse_values(name, given[name], kinds[name]) for name in COMMON}
     own: dict[str, dict[str, Values]] = {}
     unused = set(own_texts)

@@ -115,9 +115,9 @@ def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _counts(group: pd.DataFrame) -> dict[str, int]:
+def _counts(group: pd.DataFrame) -> dict[str, Any]:
     """Cells of a reading; `undecided` are those that only ReLU's missing runs could decide."""
-    out = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
+    out: dict[str, Any] = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
     return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
 
 
