@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 import pytest
 
-from analysis.sensitivity import importance, search, study
+from analysis.sensitivity import importance, search, study, tracked, verdict, words
 from analysis.sensitivity.cells import Cells, _missing
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.storage import Task, open_study
@@ -138,6 +138,55 @@ def test_controls_and_windows_that_a_method_does_not_serve_are_left_out_and_name
         study.plan(made, replace(config, window="3..14"), tmp_path)
     with pytest.raises(ConfigError, match="method must be one that the runs of square random_labels recorded, got svd"):
         study.plan(made, replace(config, controls="random_labels"), tmp_path)
+
+
+def test_a_task_that_one_side_of_the_seeds_cannot_serve_is_refused(tmp_path: Path, cells: Cells) -> None:
+    for condition, what in (("grok", "grokking"), ("eta0", "control")):
+        one = cells.cells["square", condition]
+        even = replace(one, table=one.table.assign(seed=2 * one.table["seed"]))
+        made = replace(cells, cells=cells.cells | {("square", condition): even})
+        for mode in ("search", "adversarial"):
+            with pytest.raises(ConfigError, match=f"held_out must leave seeds of {what} runs on both sides of .* got odd of"):
+                study.plan(made, replace(CONFIG, mode=mode), tmp_path)
+
+
+def test_separation_is_told_at_a_level_for_all_searches_and_not_without_held_out_runs(tmp_path: Path) -> None:
+    """Ten runs on five held-out seeds, all right: J = 1, [0.41, 1] at 95 %, and wider at 98.3 %."""
+    made = made_cells(activations=("square", "relu"), conditions=("grok", "eta0", "random_labels"))
+    planted = {key: replace(made.cells["square", key[1]], activation="relu") for key in made.cells if key[0] == "relu"}
+    made = replace(made, cells=made.cells | planted)
+    tasks = [one for one in study.plan(made, replace(CONFIG, mode="adversarial", n_trials=25), tmp_path) if "relu" in one.part]
+    found = [search.search(one, made) for one in tasks]
+    told_of = verdict.counterexamples(found, made, "relu_best_")
+    assert told_of is not None
+    assert told_of["separates"] is True
+    assert set(told_of["by_control"]) == {"eta0", "random_labels", "all"}
+    for part in told_of["by_control"].values():
+        assert part["level"] == pytest.approx(1 - 0.05 / 3)
+        assert part["separates"] == (part["j_at_level"]["low"] > 0)
+        assert part["j_at_level"]["low"] < part["held_out"]["j"]["low"]
+    none = [replace(one, task=replace(one.task, config=replace(CONFIG, held_out="100..200"))) for one in found]
+    undecided = verdict.counterexamples(none, made, "relu_best_")
+    assert undecided is not None
+    assert undecided["separates"] is None
+    assert all(part["separates"] is None for part in undecided["by_control"].values())
+    assert all("cannot be decided" in line for line in words._relu(undecided))
+
+
+def test_bands_of_sixteen_lags_are_told_of_to_the_end(tmp_path: Path, cells: Cells) -> None:
+    """Too short for the published window of 20, and for most of the neighbourhood."""
+    config = replace(CONFIG, mode="all", n_trials=3, samples=64)
+    results = study.run(cells, config, study.plan(cells, config, tmp_path))
+    assert results.data["published"] is None
+    lines = results.data["verdict"]
+    assert "The published setting was not tried: its window is 20 updates, the runs' bands hold 16 lags." in lines
+    near = results.data["neighbourhood"]
+    assert (near["ranges"]["window"], near["asked"]["window"]) == ([10, 16], [10, 40])
+    assert near["ranges"]["slope_lag"] == near["asked"]["slope_lag"] == [15, 40]
+    assert any("window 10–16" in line and "cut: window to 10–16 of 10–40" in line and "runs fixed" in line for line in lines)
+    tried = results.tables["neighbourhood"]["window"]
+    assert (tried.min(), tried.max()) == (10, 16)
+    assert {"surface", "slices"} <= set(tracked._figures(results))
 
 
 def test_sqlite_by_url(task: Callable[..., Task], cells: Cells, tmp_path: Path) -> None:

@@ -190,7 +190,8 @@ def neighbourhood(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
 
 def shares(table: pd.DataFrame, activation: str) -> dict[str, Estimate]:
     """Shares of the neighbourhood: by control set where the conclusion holds, `tpr` where TPR ≥ 14/15, `relu_silent` where at
-    most 1/15 of ReLU's grokking runs fire. Intervals: Wilson, as for independent settings, which is cautious here.
+    most 1/15 of ReLU's grokking runs fire. Intervals: Wilson, the Monte-Carlo error over settings with the runs fixed (of
+    independent settings, which is cautious for a Sobol sample); they say nothing of other seeds.
     """
     n = len(table)
     names = [str(name) for name in table if str(name).startswith("holds_")]

@@ -78,6 +78,7 @@ def plan(cells: Cells, config: SensitivityConfig, folder: Path) -> list[Task]:
             )
     for task in tasks:
         check_method(cells, task.activation, task.controls, task.space)
+        _check_sides(cells, task)
         _check_lead(cells, task)
         open_study(task)
     return tasks
@@ -98,6 +99,21 @@ def _task(
     storage = str(folder / f"{name}.journal") if config.storage == "auto" else config.storage
     objective = config.objective if part == "search" else "separation"
     return Task(part, name, storage, fingerprint, activation, tuple(own), objective, minimise, space, config)
+
+
+def _check_sides(cells: Cells, task: Task) -> None:
+    """Refuse a task that could not be calibrated, or not be told on held-out seeds, by any of its spectrum methods."""
+    methods = task.space.common["method"]
+    for method in methods if isinstance(methods, tuple) else ():
+        for what, conditions in (("grokking", ("grok",)), ("control", task.controls)):
+            seeds = {
+                int(seed) for name in conditions if (cell := cells.cell(task.activation, name, method)) for seed in cell.seeds
+            }
+            if len({task.config.is_held_out(seed) for seed in seeds}) < 2:
+                raise ConfigError(
+                    f"held_out must leave seeds of {what} runs on both sides of {task.part} ({task.activation}, {method}), got "
+                    f"{task.config.held_out} of {sorted(seeds)}. Split them, or train more seeds."
+                )
 
 
 def _check_lead(cells: Cells, task: Task) -> None:
@@ -261,7 +277,7 @@ def _data(
         "window_table": None, "speed": speed(searches, spectra_s, config),
     }  # fmt: skip
     if "grid" in tables:
-        data["neighbourhood"] = verdict.neighbourhood(tables["neighbourhood"], cells.activations[0])
+        data["neighbourhood"] = verdict.neighbourhood(tables["neighbourhood"], cells.activations[0], cells.largest_window())
         data["rebuttal"] = verdict.rebuttal(tables["rebuttal"])
         word = words.window_word(tables["window_table"])
         data["window_table"] = {"rows": verdict.records(tables["window_table"]), "word": word}

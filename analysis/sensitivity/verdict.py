@@ -17,8 +17,9 @@ from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
 from analysis.sensitivity.search import Found, best
 from analysis.sensitivity.settings import SensitivityConfig
-from analysis.sensitivity.space import PUBLISHED
-from analysis.statistics import Estimate, median_interval
+from analysis.sensitivity.space import PUBLISHED, Values
+from analysis.statistics import LEVEL, Estimate, median_interval
+from grok.rules import Range
 
 RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
 VERDICTS = ("holds", "ok_fires", "ok_epoch", "ok_relu")
@@ -63,11 +64,12 @@ def scores(found: Outcome) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
-    """The published setting on all seeds of every activation and condition."""
+def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any] | None:
+    """The published setting on all seeds of every activation whose bands hold its window; None if there is none."""
     outcomes: dict[str, Any] = {}
     js: dict[str, Any] = {}
-    for activation in cells.activations:
+    served = {activation: cells.largest_window_of(activation, PUBLISHED["method"]) for activation in cells.activations}
+    for activation in (name for name, most in served.items() if most >= PUBLISHED["window"]):
         sets = cells.control_sets(activation)
         fires = Judge(cells, activation, cells.controls(activation), config).fires(PUBLISHED)
         outcomes[activation] = {
@@ -79,17 +81,34 @@ def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
             for condition, epochs in fires.items()
         }  # fmt: skip
         js[activation] = {name: estimate(youden(grid.pooled(fires, own))) for name, own in sets.items()}
-    return {"setting": PUBLISHED, "outcomes": outcomes, "j": js}
+    return {"setting": PUBLISHED, "outcomes": outcomes, "j": js} if outcomes else None
 
 
-def neighbourhood(table: pd.DataFrame, activation: str) -> dict[str, Any]:
-    """The shares of the neighbourhood."""
+def neighbourhood(table: pd.DataFrame, activation: str, max_window: int) -> dict[str, Any]:
+    """The shares of the neighbourhood that was tried, which the runs' bands may have cut.
+
+    Args:
+        table, activation: as `grid.shares` takes them. max_window: that every run's band serves.
+    """
     shares = {name: estimate(found) for name, found in grid.shares(table, activation).items()}
-    ranges = {name: [values.low, values.high] for name, values in grid.NEIGHBOURHOOD.items()}
+    space = grid.near_space(max_window)
+    ranges = {name: _ends({**space.common, **space.own["slope"]}[name]) for name in grid.NEIGHBOURHOOD}
+    asked = {name: _ends(values) for name, values in grid.NEIGHBOURHOOD.items()}
+    cut = [f"{name} to {_range(ranges[name])} of {_range(asked[name])}, as bands hold {max_window} lags"
+           for name in asked if ranges[name] != asked[name]]  # fmt: skip
     return {
-        "ranges": ranges, "settings": len(table), "rule": RULE, "activation": activation, "share_tpr": shares.pop("tpr"),
-        "relu_silent_share": shares.pop("relu_silent", None), "share": shares,
+        "ranges": ranges, "asked": asked, "cut": cut, "settings": len(table), "rule": RULE, "activation": activation,
+        "interval": "Wilson, 95 %: the Monte-Carlo error over settings, with the runs fixed",
+        "share_tpr": shares.pop("tpr"), "relu_silent_share": shares.pop("relu_silent", None), "share": shares,
     }  # fmt: skip
+
+
+def _ends(values: Values) -> list[float]:
+    return [values.low, values.high] if isinstance(values, Range) else [min(values), max(values)]
+
+
+def _range(ends: list[float]) -> str:
+    return "–".join(f"{end:g}" for end in dict.fromkeys(ends))
 
 
 def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
@@ -151,26 +170,34 @@ def setting_of(trial: FrozenTrial) -> dict[str, Any]:
     return dict(trial.user_attrs["setting"])
 
 
-def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None) -> dict[str, Any]:
-    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs."""
+def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None, comparisons: int = 1) -> dict[str, Any]:
+    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs.
+
+    `separates`: whether the held-out J's interval lies above 0, at level 1 − 0.05 / `comparisons` (Bonferroni) where it is one
+    of several searches of which the best is told; None where held-out runs of either kind are missing.
+    """
     trial = trial or best(found, 1)[0]
     task = found.task
     calibration, held = Judge(cells, task.activation, task.controls, task.config).both(setting_of(trial))
-    held_scores = scores(held)
+    level = 1 - (1 - LEVEL) / comparisons
+    adjusted = youden(held, level)
     return {
         "number": trial.number, "setting": setting_of(trial), "trials": len(found.trials), "controls": list(task.controls),
-        "calibration": scores(calibration), "held_out": held_scores, "separates": bool((held_scores["j"]["low"] or 0) > 0),
+        "calibration": scores(calibration), "held_out": scores(held), "level": level, "comparisons": comparisons,
+        "j_at_level": estimate(adjusted), "separates": bool(adjusted.low > 0) if adjusted.n else None,
     }  # fmt: skip
 
 
 def counterexamples(found: Sequence[Found], cells: Cells, prefix: str) -> dict[str, Any] | None:
-    """The chosen trial of each search of a kind, by control set."""
-    parts = {one.task.part.removeprefix(prefix): chosen(one, cells) for one in found if one.task.part.startswith(prefix)}
-    if not parts:
+    """The chosen trial of each search of a kind, by control set, at a level for all of them together."""
+    own = [one for one in found if one.task.part.startswith(prefix)]
+    if not own:
         return None
-    return {"by_control": parts} | (
-        {"separates": any(p["separates"] for p in parts.values())} if prefix == "relu_best_" else {}
-    )
+    parts = {one.task.part.removeprefix(prefix): chosen(one, cells, comparisons=len(own)) for one in own}
+    if prefix != "relu_best_":
+        return {"by_control": parts}
+    answers = [part["separates"] for part in parts.values()]
+    return {"by_control": parts, "separates": True if True in answers else None if None in answers else False}
 
 
 def searched(found: Found, cells: Cells) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def setting(values: dict[str, Any]) -> str:
 
 def sentences(data: dict[str, Any]) -> Iterator[str]:
     """What a person should read first; a part that was not run or cannot be decided is said to be so."""
-    yield from _published(data["published"])
+    yield from _published(data["published"], data["data"]["max_window"])
     yield from _neighbourhood(data["neighbourhood"])
     yield from _rebuttal(data["rebuttal"])
     yield from _relu(data["relu"])
@@ -56,7 +56,9 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
         yield f"Not in the store, so not decided: {'; '.join(data['data']['missing'])}."
 
 
-def _published(data: dict[str, Any] | None) -> Iterator[str]:
+def _published(data: dict[str, Any] | None, max_window: int) -> Iterator[str]:
+    if data is None:
+        yield f"The published setting was not tried: its window is 20 updates, the runs' bands hold {max_window} lags."
     for activation, outcomes in (data or {"outcomes": {}})["outcomes"].items():
         parts = [
             f"{found['fires']}/{found['n']} {'that grok' if name == 'grok' else NAMES[name]}"
@@ -70,10 +72,15 @@ def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
     if data is None:
         return
     parts = [f"{number(share)} against {NAMES[name]}" for name, share in data["share"].items()]
-    ranges = ", ".join(f"{name.replace('_', ' ')} {low:g}–{high:g}" for name, (low, high) in data["ranges"].items())
+    ranges = ", ".join(
+        f"{name.replace('_', ' ')} " + (f"{low:g}–{high:g}" if low < high else f"{low:g}")
+        for name, (low, high) in data["ranges"].items()
+    )
+    cut = f", cut: {'; '.join(data['cut'])}" if data["cut"] else ""
     yield (
-        f"Share of the neighbourhood ({ranges}; {data['settings']} settings) in which {data['rule']} on {data['activation']}: "
-        f"{'; '.join(parts) or 'no controls'}. TPR alone: {number(data['share_tpr'])}."
+        f"Share of the neighbourhood ({ranges}{cut}; {data['settings']} settings) in which {data['rule']} on "
+        f"{data['activation']}: {'; '.join(parts) or 'no controls'}. TPR alone: {number(data['share_tpr'])}. The intervals are "
+        "Wilson's, the Monte-Carlo error over settings with the runs fixed."
     )
     if data["relu_silent_share"] is not None:
         yield f"Share of it in which ReLU's grokking runs stay silent: {number(data['relu_silent_share'])}."
@@ -99,17 +106,22 @@ def _share(counts: dict[str, Any]) -> str:
 
 def _relu(data: dict[str, Any] | None) -> Iterator[str]:
     for name, found in (data or {"by_control": {}})["by_control"].items():
+        best = f"The best detector of {found['trials']} tried on ReLU against {NAMES[name]}"
+        if found["separates"] is None:
+            yield f"Whether {best[0].lower()}{best[1:]} separates it cannot be decided: there are no held-out runs."
+            continue
         word = "separates" if found["separates"] else "does not separate"
         yield (
-            f"The best detector of {found['trials']} tried on ReLU against {NAMES[name]} {word} it on held-out seeds: J "
-            f"{number(found['held_out']['j'])} (calibration {number(found['calibration']['j'])}); {setting(found['setting'])}."
+            f"{best} {word} it on held-out seeds: J {number(found['j_at_level'])}, {100 * found['level']:.3g} % interval "
+            f"(Bonferroni over {found['comparisons']} control sets; calibration {number(found['calibration']['j'])}); "
+            f"{setting(found['setting'])}."
         )
 
 
 def _worst(data: dict[str, Any] | None) -> Iterator[str]:
     for name, found in (data or {"by_control": {}})["by_control"].items():
         yield (
-            f"The worst setting near the published one on square against {NAMES[name]}, of {found['trials']}: J "
+            f"The worst setting near the published one on square against {NAMES[name]}, of {found['trials']}, unadjusted: J "
             f"{number(found['held_out']['j'])} on held-out seeds (calibration {number(found['calibration']['j'])}); "
             f"{setting(found['setting'])}."
         )
