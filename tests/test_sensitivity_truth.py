@@ -17,7 +17,7 @@ from analysis.sensitivity.judge import CALIBRATION, HELD_OUT, Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED, Space, from_unit
-from analysis.sensitivity.words import _rebuttal
+from analysis.sensitivity.words import _rebuttal, window_word
 from tests.synthetic_cells import EPOCHS, OPENS, made_cells
 
 CONFIG = SensitivityConfig(
@@ -210,6 +210,37 @@ def test_each_reading_of_the_rebuttal_has_its_own_word(
     assert "gram32" not in found["methods"]
     assert list(found["beside"]) == [name for name in methods if name == "gram32"]
     assert overall in next(_rebuttal(found))
+
+
+def table_rows(
+    window: int, published: list[float], ours: list[float], other: list[float], measured: bool = True, beside: bool = True
+) -> pd.DataFrame:
+    places = range(len(published))
+    return pd.DataFrame(
+        {"window": window, "condition": "grok", "place": places, "measure": "fire_epoch", "published": published, "ours": ours,
+         "ours_gram32": other, "ours_measured": measured, "gram32_measured": beside}
+    )  # fmt: skip
+
+
+def test_the_window_table_tells_never_from_not_measured_and_says_whether_float32_is_why() -> None:
+    nan = float("nan")
+    same, never = table_rows(20, [173, 174], [173, 174], [173, 174]), table_rows(10, [nan, 347], [200, 201], [nan, 347])
+    gone = table_rows(30, [nan, nan], [nan, nan], [nan, nan], measured=False, beside=False)
+    text = window_word(pd.concat([same, never, gone]))
+    assert "windows 20 come back to within an epoch, windows 10 do not" in text  # blank at window 30 is no agreement
+    assert "not measured, so in neither: window 30 of grok" in text
+    assert "gives 2 of the 2 published epochs that float64 does not, so rounding to float32 explains the difference" in text
+    assert "so float32 does not explain it" in window_word(table_rows(5, [144, 149], [180, 181], [180, 181]))
+    assert "does not explain all of it" in window_word(table_rows(5, [144, 149], [180, 181], [144, 181]))
+    assert "is not known" in window_word(table_rows(5, [144, 149], [180, 181], [nan, nan], beside=False))
+    quiet = window_word(table_rows(20, [nan, nan], [nan, nan], [nan, nan]))
+    assert "windows 20 come back" in quiet  # measured, and never fires: as published
+
+
+def test_a_short_band_is_not_measured_in_the_window_table(with_signal: list[Cells]) -> None:
+    table = grid.window_table(with_signal[0]).query("measure == 'fire_epoch'").groupby("window")
+    assert table["ours_measured"].all().to_dict() == {5: True, 10: True, 20: False, 30: False}
+    assert not table["gram32_measured"].any().any()
 
 
 # outcomes and intervals

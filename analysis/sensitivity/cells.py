@@ -19,7 +19,7 @@ import pandas as pd
 
 from analysis import gaps, queries
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
-from grok.config import ConfigError
+from grok.config import EXECUTION_FIELDS, ConfigError, RunConfig
 from grok.rules import Rule, fire_epochs
 from grok.spectra import factor_kind, gap, rolling_eigenvalues
 from grok.tracking import Store
@@ -72,7 +72,19 @@ class Cell:
             digest.update(run_id.encode())
             for name, array in (*sorted(band.items()), *sorted(factors.items())):
                 digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        digest.update(np.asarray(self.table["test_50"], dtype=np.float64).tobytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """(R,) float64: the last epoch of each run that is compared."""
+        return np.minimum(self.table["epochs"].to_numpy(dtype=np.float64), self.horizon or np.inf)
+
+    @property
+    def test_50(self) -> np.ndarray:
+        """(R,) float64: first compared epoch with test accuracy ≥ 0.5, NaN if there is none."""
+        epochs = self.table["test_50"].to_numpy(dtype=np.float64)
+        return np.where(epochs <= self.epochs, epochs, np.nan)
 
     def methods(self) -> set[str]:
         """The spectrum methods that every run recorded."""
@@ -232,6 +244,7 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
             wanted = condition in CONDITIONS and (key not in cells or (has_raw and key not in raw))
             if not wanted:
                 continue
+            _check_group(key, name, group)
             cell = _cell(store, key, name, group, has_raw)
             cells.setdefault(key, cell)
             if has_raw:
@@ -245,6 +258,24 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
     _place(cells, raw, config, cache)
     found = Cells(cells, raw, (), pd.concat(left_out, ignore_index=True))
     return replace(found, missing=tuple(_missing(found, empty, config)))
+
+
+def _check_group(key: tuple[str, str], study: str, group: pd.DataFrame) -> None:
+    """Refuse runs that are of several experiments, or several of one seed: they are no sample of one condition."""
+    what = f"{' '.join(key)} of study {study}"
+    for name in RunConfig().to_strings():
+        if name in ("seed", *EXECUTION_FIELDS) or name not in group:
+            continue
+        values = sorted({str(value) for value in group[name]})
+        if len(values) > 1:
+            raise ConfigError(
+                f"study must have one experiment a condition, got {what} with {name} {', '.join(values)}. Name another study."
+            )
+    twice = sorted(int(seed) for seed in group["seed"][group["seed"].duplicated()].unique())
+    if twice:
+        raise ConfigError(
+            f"study must have one run a seed, got {what} with several of seed {', '.join(map(str, twice))}. Name another study."
+        )
 
 
 def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Cell:

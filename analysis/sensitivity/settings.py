@@ -149,8 +149,9 @@ class SensitivityConfig:
             ) from None
 
     def to_strings(self) -> dict[str, str]:
-        """Field name to text."""
-        return {field.name: str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        """Field name to text, for the record: a password in `storage` is not shown."""
+        texts = {field.name: str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return texts | {"storage": shown_storage(self.storage)}
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -184,3 +185,19 @@ class SensitivityConfig:
                 rule = "a whole number" if kind is int else "a number"
                 raise ConfigError(f"{field.name} must be {rule}, got {text}. Write for example {field.default}.") from None
         return cls(**values)  # type: ignore[arg-type]
+
+
+def shown_storage(url: str) -> str:
+    """A storage as it may be shown and written: a database URL without its password, wherever it has one."""
+    if "://" not in url:
+        return url
+    from sqlalchemy.engine import make_url  # heavy, and only a URL needs it
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        known = make_url(url)
+    except (ArgumentError, ValueError):
+        return "a URL that cannot be read"
+    if any("pass" in key.lower() for key in known.query):
+        known = known.set(query={key: "***" if "pass" in key.lower() else value for key, value in known.query.items()})
+    return known.render_as_string(hide_password=True)

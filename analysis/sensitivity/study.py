@@ -92,7 +92,7 @@ def _task(
     own = cells.controls(activation, *methods) if controls == "all" else [controls]
     runs = [cell.fingerprint for key in ("grok", *own) if (cell := cells.cell(activation, key)) is not None]
     runs += [cell.fingerprint for key, cell in sorted(cells.raw.items()) if key[0] == activation and config.method != "gram"]
-    runs += [str(cell.horizon) for cell in list(cells.cells.values())[:1]]
+    runs += [f"{name} {cell.horizon}" for (one, name), cell in sorted(cells.cells.items()) if one == activation]
     fingerprint = hashlib.sha256(" ".join(runs).encode()).hexdigest()[:16]
     base = f"{config.study.replace('/', '.')}-{config.hash}" if config.name == "auto" else config.name
     name = f"{base}-{part}"
@@ -121,7 +121,7 @@ def _check_lead(cells: Cells, task: Task) -> None:
     if task.objective == "separation" or cell is None:
         return
     held = [task.config.is_held_out(int(seed)) for seed in cell.seeds]
-    if not any(pd.notna(epoch) and not out for epoch, out in zip(cell.table["test_50"], held, strict=True)):
+    if not any(pd.notna(epoch) and not out for epoch, out in zip(cell.test_50, held, strict=True)):
         raise ConfigError(
             f"objective must be separation where no run reaches test accuracy 0.5, got {task.objective} on {task.activation}. "
             "Take separation."

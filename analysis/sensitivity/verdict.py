@@ -16,7 +16,7 @@ from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
 from analysis.sensitivity.search import Found, best
-from analysis.sensitivity.settings import SensitivityConfig
+from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import PUBLISHED, Values
 from analysis.statistics import LEVEL, Estimate, median_interval
 from grok.rules import Range
@@ -205,19 +205,25 @@ def searched(found: Found, cells: Cells) -> dict[str, Any]:
     task = found.task
     trials = [chosen(found, cells, trial) for trial in best(found)]
     return {
-        "study_name": task.name, "storage": task.storage, "objective": task.objective, "activation": task.activation,
-        "controls": list(task.controls), "sampler": task.config.sampler, "trials": len(found.trials), "best": trials,
+        "study_name": task.name, "storage": shown_storage(task.storage),
+        "objective": task.objective, "activation": task.activation,
+        "controls": list(task.controls), "sampler": task.config.sampler, "alpha": task.config.alpha,
+        "trials": len(found.trials), "best": trials,
         "front": pareto(found.trials),
     }  # fmt: skip
 
 
 def pareto(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
-    """The longest lead at each false-positive rate, on calibration seeds, of trials that fire on most grokking runs."""
+    """The longest lead at each false-positive rate of trials that fire on most grokking runs: chosen on calibration seeds,
+    with what the same settings give on held-out seeds (`fpr_held`, `lead_held`), where the front need not be one.
+    """
     rows = []
     for trial in trials:
-        counts = trial.user_attrs["calibration"]
+        counts, held = trial.user_attrs["calibration"], trial.user_attrs["held_out"]
         if counts["lead"] is not None and 2 * counts["fires"] > counts["n"]:
-            rows.append({"number": trial.number, "fpr": counts["false"] / counts["controls"], "lead": counts["lead"]})
+            row = {"number": trial.number, "fpr": counts["false"] / counts["controls"], "lead": counts["lead"]}
+            fpr_held = held["false"] / held["controls"] if held["controls"] else None
+            rows.append(row | {"fpr_held": fpr_held, "lead_held": held["lead"]})
     kept: list[dict[str, Any]] = []
     for row in sorted(rows, key=lambda row: (row["fpr"], -row["lead"], row["number"])):
         if not kept or row["lead"] > kept[-1]["lead"]:

@@ -135,6 +135,10 @@ def _search(data: dict[str, Any] | None) -> Iterator[str]:
     values = (number(held["j"]), number(held["lead"], 0), number(calibration["j"]), number(calibration["lead"], 0))
     told = "J {} and lead {} epochs on held-out seeds (calibration J {}, lead {})".format(*values)
     what = f"The best of {data['trials']} settings for {data['objective']} on {data['activation']}"
+    if data["objective"] == "lead":
+        told += f"; FPR {number(held['fpr'])} held-out (calibration {number(calibration['fpr'])})"
+        if calibration["fpr"]["value"] > data["alpha"]:
+            what = f"No setting has FPR ≤ {data['alpha']:g} on calibration seeds; the one that comes nearest"
     yield f"{what} has {told}; {setting(found['setting'])}."
 
 
@@ -147,25 +151,46 @@ def _importance(data: dict[str, Any]) -> str:
 
 
 def window_word(table: pd.DataFrame) -> str:
-    """Where the published window table and ours agree to within an epoch, and what a float32 Gram says where not."""
+    """Where the published window table and ours agree to within an epoch, what was not measured, and whether float32 is why."""
     epochs = table[table["measure"] == "fire_epoch"]
-    if not epochs["ours"].notna().any():
-        return "The published window table cannot be compared: no square runs."
+    if not epochs["ours_measured"].any():
+        return "The published window table cannot be compared: no square runs of seeds 0–2."
     agree: list[str] = []
     differ: list[str] = []
-    nearer: list[str] = []
-    for window, rows in epochs.groupby("window"):
-        by64, by32 = (_same(rows["published"], rows[name]) for name in ("ours", "ours_gram32"))
+    why: list[str] = []
+    for window, every in epochs.groupby("window"):
+        rows = every[every["ours_measured"]]
+        if not len(rows):
+            continue
+        by64 = _same(rows["published"], rows["ours"])
         (agree if by64 == len(rows) else differ).append(str(window))
-        if by64 < len(rows) and rows["ours_gram32"].notna().any():
-            nearer.append(f"window {window}: {by32} of {len(rows)} by a float32 Gram, {by64} by float64")
+        if by64 < len(rows):
+            why.append(f"window {window} ({by64} of {len(rows)} come back): {_float32(rows)}")
+    missing = [f"window {window} of {condition}" for (window, condition), rows in epochs.groupby(["window", "condition"])
+               if not rows["ours_measured"].any()]  # fmt: skip
     text = f"Published window table: windows {', '.join(agree) or 'none'} come back to within an epoch"
     text += f", windows {', '.join(differ)} do not" if differ else ""
-    if nearer:
-        return f"{text}. Published epochs that come back at {'; '.join(nearer)}."
-    return text + ("; a float32 Gram, which the study svd records, is not there to compare with." if differ else ".")
+    text += f"; not measured, so in neither: {', '.join(missing)}" if missing else ""
+    return ". ".join([text, *why]) + "."
+
+
+def _float32(rows: pd.DataFrame) -> str:
+    """Whether a float32 Gram of the same runs gives the published epochs where a float64 Gram does not."""
+    tried = rows[rows["gram32_measured"]]
+    off = tried[~_agrees(tried["published"], tried["ours"])]
+    if not len(off):
+        return "no float32 Gram of the epochs that differ was recorded, so whether rounding is why is not known"
+    back = _same(off["published"], off["ours_gram32"])
+    told = f"a float32 Gram gives {back} of the {len(off)} published epochs that float64 does not"
+    if back == len(off):
+        return f"{told}, so rounding to float32 explains the difference"
+    return f"{told}, so float32 does not explain " + ("it" if back == 0 else "all of it")
 
 
 def _same(published: pd.Series, ours: pd.Series) -> int:
     """How many agree to within an epoch, or in that there is none."""
-    return int((((published - ours).abs() <= 1) | (published.isna() & ours.isna())).sum())
+    return int(_agrees(published, ours).sum())
+
+
+def _agrees(published: pd.Series, ours: pd.Series) -> pd.Series:
+    return ((published - ours).abs() <= 1) | (published.isna() & ours.isna())
