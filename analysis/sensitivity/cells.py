@@ -78,13 +78,15 @@ class Cell:
     @property
     def epochs(self) -> np.ndarray:
         """(R,) float64: the last epoch of each run that is compared."""
-        return np.minimum(self.table["epochs"].to_numpy(dtype=np.float64), self.horizon or np.inf)
+        out: np.ndarray = np.minimum(self.table["epochs"].to_numpy(dtype=np.float64), self.horizon or np.inf)
+        return out
 
     @property
     def test_50(self) -> np.ndarray:
         """(R,) float64: first compared epoch with test accuracy ≥ 0.5, NaN if there is none."""
         epochs = self.table["test_50"].to_numpy(dtype=np.float64)
-        return np.where(epochs <= self.epochs, epochs, np.nan)
+        out: np.ndarray = np.where(epochs <= self.epochs, epochs, np.nan)
+        return out
 
     def methods(self) -> set[str]:
         """The spectrum methods that every run recorded."""

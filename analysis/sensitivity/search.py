@@ -78,7 +78,8 @@ def sampler_of(config: SensitivityConfig, turn: int) -> optuna.samplers.BaseSamp
         case "nsga2":
             return optuna.samplers.NSGAIISampler(seed=seed)
         case _:
-            return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=STARTUP)
+            # without `group`, which models each rule's parameters jointly too and takes twice the time at 300 trials
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)
 
 
 def next_turn(task: Task, shared: optuna.Study) -> int:

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from analysis.sensitivity import space
 from grok.config import ConfigError, config_field
@@ -200,4 +201,4 @@ def shown_storage(url: str) -> str:
         return "a URL that cannot be read"
     if any("pass" in key.lower() for key in known.query):
         known = known.set(query={key: "***" if "pass" in key.lower() else value for key, value in known.query.items()})
-    return known.render_as_string(hide_password=True)
+    return known.render_as_string(hide_password=True).replace(quote("***", safe=""), "***")
