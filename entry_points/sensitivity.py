@@ -53,14 +53,14 @@ def main(arguments: list[str]) -> int:
     store = tracking.open_store()
     folder = store.folder / "sensitivity"
     cells = runs.load(store, config, folder / "gaps")
-    for line in cells.missing:
-        print(f"missing: {line}", file=sys.stderr)
     done = None if flags.force else tracked.finished(store, config, cells)
     if done is not None:
         tracking.point_to(store, done)
         print(f"run={done} study={config.study} state=complete reused=yes")
         return 0
     tasks = study.plan(cells, config, folder)
+    for line in cells.missing:
+        print(f"missing: {line}", file=sys.stderr)
     parent = tracked.open_run(store, config, cells)
     try:
         with StageBar() as bar:

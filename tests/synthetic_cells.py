@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -32,11 +34,24 @@ def cell(activation: str, condition: str, opens: int | None, seeds: int, seed: i
     return Cell(activation, condition, "made", table, bands, [{} for _ in range(seeds)])
 
 
-def made_cells(seed: int = 0, signal: bool = True, seeds: int = 10, activations: tuple[str, ...] = ("square",)) -> Cells:
-    """Grokking runs with the planted gap (or, without signal, none) and controls without weight decay, of each activation."""
+def made_cells(
+    seed: int = 0, signal: bool = True, seeds: int = 10, activations: tuple[str, ...] = ("square",),
+    conditions: tuple[str, ...] = ("grok", "eta0"),
+) -> Cells:  # fmt: skip
+    """Grokking runs with the planted gap (or, without signal, none) and controls without one, of each activation."""
     cells = {}
     for activation in activations:
-        opens = OPENS if signal and activation == "square" else None
-        cells[activation, "grok"] = cell(activation, "grok", opens, seeds, seed)
-        cells[activation, "eta0"] = cell(activation, "eta0", None, seeds, seed)
+        for condition in conditions:
+            opens = OPENS if signal and (activation, condition) == ("square", "grok") else None
+            cells[activation, condition] = cell(activation, condition, opens, seeds, seed)
     return Cells(cells, {}, (), pd.DataFrame())
+
+
+def with_raw(cells: Cells, window: int, conditions: tuple[str, ...] = ("grok", "eta0")) -> Cells:
+    """The same, and square's runs of some conditions once more with raw spectra of up to `window` updates."""
+    raw = {}
+    for condition in conditions:
+        known = cells.cells["square", condition]
+        table = known.table.assign(methods=[("gram", "svd")] * len(known.table))
+        raw["square", condition] = replace(known, table=table, factors=[{"r_w": np.ones((EPOCHS, window))}] * len(table))
+    return replace(cells, raw=raw)

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import queries
+from analysis.sensitivity.cells import _check_group
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import Range, build, from_unit, parse_values
 from entry_points import sensitivity
@@ -224,10 +226,10 @@ BAD = {
     ("--samples", "100"): "samples must be a power of two, got 100",
     ("--alpha", "1.5"): "alpha must be in [0, 1), got 1.5",
     ("--held-out", "some"): "held_out must be odd, even, a range or a comma list of seeds, got some",
-    ("--method", "svd,gram"): "controls must be eta0 where method is not gram alone, got all",
     ("--method", "guess"): "method must be a comma list of gram, gram32",
     ("--own-parameters", "level"): "own_parameters must be name=values;name=values, got level",
-    ("--own-parameters", "depth=3"): "own_parameters must name parameters of slope, level, sustained, cusum, got depth",
+    ("--own-parameters", "depth=3"): "own_parameters must name parameters of a rule of your own, got depth with rule slope",
+    ("--cusum-threshold", "0..8"): "cusum_threshold must be above 0 where it is searched by its logarithm, got 0..8",
     ("--storage", "nosuch://x/y", "--study", "mine"): "storage must be a file or a database URL that can be opened",
 }  # fmt: skip
 
@@ -238,7 +240,7 @@ def test_bad_input_is_one_line_and_makes_no_run(
 ) -> None:
     answer = sensitivity_command(*arguments, "--companions", "none")
     assert answer.status == 2
-    lines = [line for line in answer.err.splitlines() if not line.startswith("missing: ")]
+    lines = answer.err.splitlines()  # what is missing is told of a plan that is carried out
     assert len(lines) == 1
     assert lines[0].startswith(f"error: {BAD[arguments]}")
     assert answer.out == ""
@@ -255,7 +257,81 @@ def test_study_that_adds_nothing_to_its_companions_is_refused(own: Any, sensitiv
     assert own.find({"kind": "sensitivity"}) == []
 
 
+@pytest.mark.parametrize(("name", "value"), [("seed", 0), ("learning_rate", 0.5)])
+def test_runs_of_several_experiments_are_not_pooled(
+    own: Any, sensitivity_command: Callable[..., Answer], name: str, value: float
+) -> None:
+    """A second run of a seed (here told apart by how it was executed), or one of another learning rate."""
+    run = next(r for r in own.find({"kind": "train", "study.mine": "grok"}) if r.data.params["seed"] == "1")
+    frame = queries.study_runs(own, "mine").table
+    group = frame[frame["condition"] == "grok"].copy()
+    _check_group(("square", "grok"), "mine", group)
+    group.loc[group["run_id"] == run.info.run_id, name] = value
+    said = {"seed": "one run a seed, got square grok of study mine with several of seed 0",
+            "learning_rate": r"one experiment a condition, got .* with learning_rate 0\.001, 0\.5"}  # fmt: skip
+    with pytest.raises(ConfigError, match=said[name]):
+        _check_group(("square", "grok"), "mine", group)
+
+
+def test_a_study_of_several_experiments_is_refused(own: Any, sensitivity_command: Callable[..., Answer]) -> None:
+    for run in own.find({"kind": "train", "study.mine": "eta0"}):
+        if run.data.params["seed"] == "1":
+            own.client.set_tag(run.info.run_id, "grok.study.mine", "grok")
+    answer = sensitivity_command("--study", "mine", *QUICK)
+    assert answer.status == 2
+    assert answer.err.startswith("error: study must have one experiment a condition, got square grok of study mine with")
+    assert "weight_decay 0.0, 0.0002" in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_nested_runs_that_an_interruption_left_out_are_made_once(own: Any, sensitivity_command: Callable[..., Answer],
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    from analysis.sensitivity import tracked
+
+    asked = ("--study", "mine", *QUICK, "--mode", "search", "--nested-runs", "2")
+    real = tracked._nested
+
+    def lost(*arguments: Any) -> None:
+        raise RuntimeError("lost")
+
+    monkeypatch.setattr(tracked, "_nested", lost)
+    assert sensitivity_command(*asked).status == 1
+    monkeypatch.setattr(tracked, "_nested", real)
+    one = sensitivity_command(*asked)
+    assert one.status == 0, one.err
+    assert len(own.find({"kind": "trial"})) == 2
+    # killed between the nested runs and the end: going on adds none
+    own.client.set_tag(one.words["run"], "grok.state", "interrupted")
+    again = sensitivity_command(*asked)
+    assert again.words["run"] == one.words["run"]
+    assert len(own.find({"kind": "trial"})) == 2
+
+
 # the search space
+
+OWN_RULE = """
+import numpy as np
+from grok.rules import Range, Rule
+
+def hits(log_gap, first_epoch, *, level, {name}):
+    return log_gap > level + {name}
+
+rule = Rule("mine", {{"level": Range(0.1, 0.2), "{name}": Range(1.0, 2.0)}}, hits)
+"""
+
+
+def test_a_rule_of_ones_own_keeps_its_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its `level` is not that of the project's rules, and what every setting has may not be its parameter."""
+    for module, name in (("plain_rule", "depth"), ("taking_rule", "window")):
+        (tmp_path / f"{module}.py").write_text(OWN_RULE.format(name=name), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    both = SensitivityConfig(rule="level,plain_rule:rule", level="3..9", own_parameters="depth=1.5").space(16)
+    assert both.own["plain_rule:rule"] == {"level": Range(0.1, 0.2), "depth": (1.5,)}
+    assert both.own["level"] == {"level": Range(3.0, 9.0, log=True)}
+    with pytest.raises(ConfigError, match="rule must not have a parameter named as a part of every setting, got taking_rule"):
+        SensitivityConfig(rule="taking_rule:rule")
+    with pytest.raises(ConfigError, match="own_parameters must name parameters of a rule of your own, got level"):
+        SensitivityConfig(rule="level", own_parameters="level=2")
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.sensitivity import grid, importance
+from analysis.sensitivity import grid, importance, verdict
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import CALIBRATION, HELD_OUT, Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED, Space, from_unit
+from analysis.sensitivity.words import _rebuttal, window_word
 from tests.synthetic_cells import EPOCHS, OPENS, made_cells
 
 CONFIG = SensitivityConfig(
@@ -151,8 +155,6 @@ def test_readings_of_the_rebuttals_thresholds() -> None:
 
 
 def test_the_rebuttal_holds_only_where_all_three_parts_do() -> None:
-    import pandas as pd
-
     def rows(**changes: float) -> pd.DataFrame:
         base = {"method": "svd", "window": 20, "reading": "signed", "threshold": 0.04, "grok_n": 15, "eta0_fires": 0}
         square = base | {"activation": "square", "grok_fires": 15, "grok_median_epoch": 174.0}
@@ -168,6 +170,77 @@ def test_the_rebuttal_holds_only_where_all_three_parts_do() -> None:
     alone = grid.rebuttal(rows().iloc[:1])
     assert alone["holds"].isna().all()  # without ReLU's runs nobody can say
     assert grid.rebuttal(rows(grok_fires=0).iloc[:1])["holds"].tolist() == [False]
+
+
+def rebuttal_cells(fails: Callable[[str, str], bool], methods: tuple[str, ...], relu: bool = True) -> pd.DataFrame:
+    """Every cell of the rebuttal, true but where `fails(method, reading)`."""
+    rows = []
+    for method, window, (reading, threshold, _) in itertools.product(methods, grid.REBUTTAL_WINDOWS, grid.readings()):
+        base = {"method": method, "window": window, "reading": reading, "threshold": threshold, "grok_n": 15, "eta0_fires": 0}
+        fires = 3 if fails(method, reading) else 15
+        rows.append(base | {"activation": "square", "grok_fires": fires, "grok_median_epoch": 174.0})
+        if relu:
+            rows.append(base | {"activation": "relu", "grok_fires": 0, "grok_median_epoch": np.nan})
+    return grid.rebuttal(pd.DataFrame(rows))
+
+
+NAMED = ("gram", "svd", "randomized_5")
+
+
+@pytest.mark.parametrize(
+    ("fails", "methods", "relu", "words", "overall"),
+    [
+        (lambda m, r: r == "mirrored", NAMED, True, ("holds", "does not hold", "holds"), "holds if read as signed or offset"),
+        (lambda m, r: r != "offset", NAMED, True, ("does not hold", "does not hold", "holds"), "holds if read as offset"),
+        (lambda m, r: m == "svd", NAMED, True, ("does not hold",) * 3, "holds under no reading"),
+        (lambda m, r: m == "gram32", (*NAMED, "gram32"), True, ("holds",) * 3, "holds if read as signed or mirrored or offset"),
+        (lambda m, r: False, ("gram",), True, ("undecided",) * 3, "is undecided if read as signed or mirrored or offset"),
+        (lambda m, r: r == "signed", NAMED, False, ("does not hold", "undecided", "undecided"),
+         "is undecided if read as mirrored or offset"),
+    ],
+)  # fmt: skip
+def test_each_reading_of_the_rebuttal_has_its_own_word(
+    fails: Callable[[str, str], bool], methods: tuple[str, ...], relu: bool, words: tuple[str, ...], overall: str
+) -> None:
+    """The readings exclude each other; a float32 Gram, which the rebuttal does not name, is beside them."""
+    found = verdict.rebuttal(rebuttal_cells(fails, methods, relu))
+    assert found is not None
+    assert [found["by_reading"][name]["word"] for name in ("signed", "mirrored", "offset")] == list(words)
+    assert found["overall"] == overall
+    assert "gram32" not in found["methods"]
+    assert list(found["beside"]) == [name for name in methods if name == "gram32"]
+    assert overall in next(_rebuttal(found))
+
+
+def table_rows(
+    window: int, published: list[float], ours: list[float], other: list[float], measured: bool = True, beside: bool = True
+) -> pd.DataFrame:
+    places = range(len(published))
+    return pd.DataFrame(
+        {"window": window, "condition": "grok", "place": places, "measure": "fire_epoch", "published": published, "ours": ours,
+         "ours_gram32": other, "ours_measured": measured, "gram32_measured": beside}
+    )  # fmt: skip
+
+
+def test_the_window_table_tells_never_from_not_measured_and_says_whether_float32_is_why() -> None:
+    nan = float("nan")
+    same, never = table_rows(20, [173, 174], [173, 174], [173, 174]), table_rows(10, [nan, 347], [200, 201], [nan, 347])
+    gone = table_rows(30, [nan, nan], [nan, nan], [nan, nan], measured=False, beside=False)
+    text = window_word(pd.concat([same, never, gone]))
+    assert "windows 20 come back to within an epoch, windows 10 do not" in text  # blank at window 30 is no agreement
+    assert "not measured, so in neither: window 30 of grok" in text
+    assert "gives 2 of the 2 published epochs that float64 does not, so rounding to float32 explains the difference" in text
+    assert "so float32 does not explain it" in window_word(table_rows(5, [144, 149], [180, 181], [180, 181]))
+    assert "does not explain all of it" in window_word(table_rows(5, [144, 149], [180, 181], [144, 181]))
+    assert "is not known" in window_word(table_rows(5, [144, 149], [180, 181], [nan, nan], beside=False))
+    quiet = window_word(table_rows(20, [nan, nan], [nan, nan], [nan, nan]))
+    assert "windows 20 come back" in quiet  # measured, and never fires: as published
+
+
+def test_a_short_band_is_not_measured_in_the_window_table(with_signal: list[Cells]) -> None:
+    table = grid.window_table(with_signal[0]).query("measure == 'fire_epoch'").groupby("window")
+    assert table["ours_measured"].all().to_dict() == {5: True, 10: True, 20: False, 30: False}
+    assert not table["gram32_measured"].any().any()
 
 
 # outcomes and intervals

@@ -126,11 +126,15 @@ def slices(trials: pd.DataFrame, parameters: Sequence[str], value: str = "j") ->
 
 
 def pareto(trials: pd.DataFrame, front: Sequence[dict[str, Any]]) -> Figure:
-    """Lead against false-positive rate of the search's trials, and its front, on calibration seeds."""
+    """Lead against false-positive rate of the search's trials and its front, on calibration seeds; and the front's settings
+    on held-out seeds.
+    """
     with rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.0))
         ax = figure.subplots()
-        ax.scatter(trials["fpr"], trials["lead"], s=8, color="gray", alpha=0.4, linewidths=0, label="setting")
+        ax.scatter(
+            trials["fpr"], trials["lead"], s=8, color="gray", alpha=0.4, linewidths=0, label="setting, calibration seeds"
+        )
         if front:
             x, y = [row["fpr"] for row in front], [row["lead"] for row in front]
             ax.plot(
@@ -140,9 +144,19 @@ def pareto(trials: pd.DataFrame, front: Sequence[dict[str, Any]]) -> Figure:
                 color=COLOURS[1],
                 marker="o",
                 markersize=4,
-                label="best lead at that rate or below",
+                label="best lead at that rate or below, calibration seeds",
+            )
+            held = [row for row in front if row["fpr_held"] is not None and row["lead_held"] is not None]
+            ax.plot(
+                [row["fpr_held"] for row in held],
+                [row["lead_held"] for row in held],
+                linestyle="none",
+                color=COLOURS[0],
+                marker="x",
+                markersize=5,
+                label="those settings, held-out seeds",
             )
         ax.axhline(0, color="black", linewidth=0.8)
         ax.set(xlabel="false-positive rate", ylabel="lead before test accuracy 0.5, epochs", xlim=(-0.04, 1.04))
-        legend(ax, 2)
+        legend(ax, 1)
     return figure

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 from analysis import gaps, queries
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
-from grok.config import ConfigError
+from grok.config import EXECUTION_FIELDS, ConfigError, RunConfig
 from grok.rules import Rule, fire_epochs
 from grok.spectra import factor_kind, gap, rolling_eigenvalues
 from grok.tracking import Store
@@ -72,7 +72,21 @@ class Cell:
             digest.update(run_id.encode())
             for name, array in (*sorted(band.items()), *sorted(factors.items())):
                 digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        digest.update(np.asarray(self.table["test_50"], dtype=np.float64).tobytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """(R,) float64: the last epoch of each run that is compared."""
+        out: np.ndarray = np.minimum(self.table["epochs"].to_numpy(dtype=np.float64), self.horizon or np.inf)
+        return out
+
+    @property
+    def test_50(self) -> np.ndarray:
+        """(R,) float64: first compared epoch with test accuracy ≥ 0.5, NaN if there is none."""
+        epochs = self.table["test_50"].to_numpy(dtype=np.float64)
+        out: np.ndarray = np.where(epochs <= self.epochs, epochs, np.nan)
+        return out
 
     def methods(self) -> set[str]:
         """The spectrum methods that every run recorded."""
@@ -167,18 +181,28 @@ class Cells:
         found = (self.cells if method == "gram" else self.raw).get((activation, condition))
         return found if found is not None and (method == "gram" or method in found.methods()) else None
 
-    def control_sets(self, activation: str, method: str = "gram") -> dict[str, list[str]]:
-        """The conditions of each control set that there are runs of; `all` last, where it is more than one of them."""
-        there = self.controls(activation, method)
+    def control_sets(self, activation: str, *methods: str) -> dict[str, list[str]]:
+        """The conditions of each control set whose runs serve every method; `all` last, where it is more than one of them."""
+        there = self.controls(activation, *methods)
         return {name: [name] for name in there} | ({"all": there} if len(there) > 1 else {})
 
-    def controls(self, activation: str, method: str = "gram") -> list[str]:
-        """The control conditions that there are runs of."""
-        return [name for name in CONTROLS if self.cell(activation, name, method) is not None]
+    def controls(self, activation: str, *methods: str) -> list[str]:
+        """The control conditions that there are runs of and that recorded every one of the methods (none given: gram)."""
+        return [name for name in CONTROLS if self.serves(activation, name, *methods)]
+
+    def serves(self, activation: str, condition: str, *methods: str) -> bool:
+        """Whether there are runs of a condition that recorded every one of the methods (none given: gram)."""
+        return all(self.cell(activation, condition, method) is not None for method in methods or ("gram",))
 
     def largest_window(self) -> int:
         """That every run's band serves."""
         return min(cell.largest_window("gram") for cell in self.cells.values())
+
+    def largest_window_of(self, activation: str, *methods: str) -> int:
+        """That every method serves on the grokking runs and on the controls which recorded it."""
+        served = [(name, method) for method in methods for name in ("grok", *self.controls(activation, *methods))]
+        own = [(self.cell(activation, name, method), method) for name, method in served]
+        return min(cell.largest_window(method) for cell, method in own if cell is not None)
 
     def prepare(self, keys: Iterable[tuple[str, str, int]], activations: Sequence[str], report: Callable[[], None]) -> None:
         """Compute series ahead, on all cores; `report` is told of each."""
@@ -222,6 +246,7 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
             wanted = condition in CONDITIONS and (key not in cells or (has_raw and key not in raw))
             if not wanted:
                 continue
+            _check_group(key, name, group)
             cell = _cell(store, key, name, group, has_raw)
             cells.setdefault(key, cell)
             if has_raw:
@@ -233,7 +258,26 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
         )
     _check(cells, config)
     _place(cells, raw, config, cache)
-    return Cells(cells, raw, tuple(_missing(cells, raw, empty, config)), pd.concat(left_out, ignore_index=True))
+    found = Cells(cells, raw, (), pd.concat(left_out, ignore_index=True))
+    return replace(found, missing=tuple(_missing(found, empty, config)))
+
+
+def _check_group(key: tuple[str, str], study: str, group: pd.DataFrame) -> None:
+    """Refuse runs that are of several experiments, or several of one seed: they are no sample of one condition."""
+    what = f"{' '.join(key)} of study {study}"
+    for name in RunConfig().to_strings():
+        if name in ("seed", *EXECUTION_FIELDS) or name not in group:
+            continue
+        values = sorted({str(value) for value in group[name]})
+        if len(values) > 1:
+            raise ConfigError(
+                f"study must have one experiment a condition, got {what} with {name} {', '.join(values)}. Name another study."
+            )
+    twice = sorted(int(seed) for seed in group["seed"][group["seed"].duplicated()].unique())
+    if twice:
+        raise ConfigError(
+            f"study must have one run a seed, got {what} with several of seed {', '.join(map(str, twice))}. Name another study."
+        )
 
 
 def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Cell:
@@ -304,16 +348,19 @@ def _place(
             )
 
 
-def _missing(
-    cells: dict[tuple[str, str], Cell], raw: dict[tuple[str, str], Cell], empty: list[str], config: SensitivityConfig
-) -> Iterable[str]:
+def _missing(cells: Cells, empty: list[str], config: SensitivityConfig) -> Iterable[str]:
     """What a full comparison would have and this one lacks."""
     for name in empty:
         yield f"no finished runs of study {name}"
-    for activation in dict.fromkeys(("square", "relu", *(a for a, _ in cells))):
+    for activation in dict.fromkeys(("square", "relu", *(a for a, _ in cells.cells))):
         for condition in CONDITIONS:
-            if (activation, condition) not in cells:
+            if (activation, condition) not in cells.cells:
                 yield f"no runs of {activation} {condition}"
-    for method in config.method.split(","):
-        if method != "gram" and not any(method in cell.methods() for cell in raw.values()):
-            yield f"no runs with spectrum method {method}"
+            elif lacking := [m for m in config.methods if not cells.serves(activation, condition, m)]:
+                yield f"no runs of {activation} {condition} with spectrum method {', '.join(lacking)}: not in the searches"
+    most = cells.largest_window()
+    for activation in cells.activations if "auto" in config.window else ():
+        if cells.serves(activation, "grok", *config.methods):
+            least = cells.largest_window_of(activation, *config.methods)
+            if least < most:
+                yield f"windows {least + 1} … {most} of {activation} are not searched: {config.method} serves up to {least}"

@@ -64,12 +64,11 @@ def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for activation, method in itertools.product(cells.activations, METHODS):
-        grok = cells.cell(activation, "grok", method)
-        if grok is None:
+        if not cells.serves(activation, "grok", method):
             continue
         sets = cells.control_sets(activation, method)
         judge = Judge(cells, activation, cells.controls(activation, method), config)
-        windows = [window for window in WINDOWS if window <= grok.largest_window(method)]
+        windows = [window for window in WINDOWS if window <= cells.largest_window_of(activation, method)]
         for window, (reading, threshold, direction) in itertools.product(windows, readings()):
             setting = {**PUBLISHED, "method": method, "window": window, "slope_threshold": threshold, "direction": direction}
             fires = judge.fires(setting)
@@ -191,7 +190,8 @@ def neighbourhood(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
 
 def shares(table: pd.DataFrame, activation: str) -> dict[str, Estimate]:
     """Shares of the neighbourhood: by control set where the conclusion holds, `tpr` where TPR ≥ 14/15, `relu_silent` where at
-    most 1/15 of ReLU's grokking runs fire. Intervals: Wilson, as for independent settings, which is cautious here.
+    most 1/15 of ReLU's grokking runs fire. Intervals: Wilson, the Monte-Carlo error over settings with the runs fixed (of
+    independent settings, which is cautious for a Sobol sample); they say nothing of other seeds.
     """
     n = len(table)
     names = [str(name) for name in table if str(name).startswith("holds_")]
@@ -208,29 +208,41 @@ def window_table(cells: Cells) -> pd.DataFrame:
     """The published window table beside ours: square, seeds 0–2, from float64 bands, and by float32 Gram where recorded.
 
     Returns:
-        window, condition, seed (blank for the late gap), measure (`fire_epoch`, `late_gap`), published, ours, ours_gram32. The
-        published epochs are sorted, as printed, and so are ours: they are not matched by seed.
+        window, condition, place (blank for the late gap), measure (`fire_epoch`, `late_gap`), published, ours, ours_gram32,
+        ours_measured, gram32_measured. An epoch that is blank although measured never came. The published epochs are sorted, as
+        printed, and so are ours: they are not matched by seed.
     """
     rows: list[tuple[Any, ...]] = []
     for window, (grok, control, late_grok, late_control) in PUBLISHED_WINDOWS.items():
         for condition, fires, late in (("grok", grok, late_grok), ("eta0", control, late_control)):
             ours, gap = _measured(cells, condition, "gram", window)
             other, other_gap = _measured(cells, condition, "gram32", window)
-            for number, epoch in enumerate(fires):
-                rows.append((window, condition, number, "fire_epoch", epoch, ours[number], other[number]))
-            rows.append((window, condition, np.nan, "late_gap", late, gap, other_gap))
-    columns = ["window", "condition", "place", "measure", "published", "ours", "ours_gram32"]
+            known = (len(ours) == len(fires), len(other) == len(fires))
+            for place, epoch in enumerate(fires):
+                both = (one[place] if there else np.nan for one, there in zip((ours, other), known, strict=True))
+                rows.append((window, condition, place, "fire_epoch", epoch, *both, *known))
+            rows.append((window, condition, np.nan, "late_gap", late, gap, other_gap, *known))
+    columns = [
+        "window",
+        "condition",
+        "place",
+        "measure",
+        "published",
+        "ours",
+        "ours_gram32",
+        "ours_measured",
+        "gram32_measured",
+    ]
     return pd.DataFrame(rows, columns=columns).astype({"published": float})
 
 
 def _measured(cells: Cells, condition: str, method: str, window: int) -> tuple[np.ndarray, float]:
-    """Sorted fire epochs of seeds 0–2, NaN last, and the median of their late gaps."""
+    """Sorted fire epochs of those of seeds 0–2 that there are, NaN (never) last, and the median of their late gaps."""
     cell = cells.cell("square", condition, method)
     if cell is None or window > cell.largest_window(method):
-        return np.full(len(WINDOW_SEEDS), np.nan), np.nan
+        return np.empty(0), np.nan
     chosen = np.isin(cell.seeds, WINDOW_SEEDS)
     fires = np.sort(cell.fires({**PUBLISHED, "method": method, "window": window}, RULES["slope"])[chosen])
     late = cell.log_gaps("w", method, window)[1][chosen, LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
     known = late[np.isfinite(late).any(axis=1)]
-    fires = np.concatenate((fires, np.full(max(0, len(WINDOW_SEEDS) - len(fires)), np.nan)))
     return fires, float(np.median(np.exp(np.nanmedian(known, axis=1)))) if len(known) else np.nan

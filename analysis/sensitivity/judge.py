@@ -56,7 +56,7 @@ class Judge:
         controls = [fires[name][self._mask(self._cell(name, setting["method"]), seeds)] for name in self.controls]
         return outcome(
             fires["grok"][mask], np.concatenate(controls) if controls else np.empty(0),
-            grok.table["test_50"].to_numpy()[mask], grok.table["epochs"].to_numpy()[mask],
+            grok.test_50[mask], grok.epochs[mask],
         )  # fmt: skip
 
     def both(self, setting: dict[str, Any]) -> tuple[Outcome, Outcome]:

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from analysis.sensitivity import space
 from grok.config import ConfigError, config_field
@@ -112,16 +113,11 @@ class SensitivityConfig:
             raise ConfigError(f"method must be a comma list of {', '.join(METHODS)}, got {self.method}. Pick from these.")
         if "gram" not in self.method.split(",") and self.mode != "search":
             raise ConfigError(f"method must include gram in mode {self.mode}, got {self.method}. Add it, or take mode search.")
-        if self.method != "gram" and self.controls != "eta0":
-            raise ConfigError(
-                f"controls must be eta0 where method is not gram alone, got {self.controls}: the other controls have no raw "
-                "spectra. Write --controls eta0."
-            )
         self.space(LARGEST_WINDOW)
         self.is_held_out(0)
 
-    def space(self, max_window: int) -> space.Space:
-        """The search space over runs whose bands serve windows up to `max_window`.
+    def space(self, max_window: int, auto: int | None = None) -> space.Space:
+        """The search space over runs whose bands serve windows up to `max_window`; `auto` in `window` is `auto`, or that.
 
         Raises:
             ConfigError: if a part of it breaks a rule.
@@ -132,7 +128,7 @@ class SensitivityConfig:
             if not equals:
                 raise ConfigError(f"own_parameters must be name=values;name=values, got {self.own_parameters}. Write =.")
             own[key.strip()] = text.strip()
-        return space.build({name: getattr(self, name) for name in SPACE_FIELDS}, own, max_window)
+        return space.build({name: getattr(self, name) for name in SPACE_FIELDS}, own, max_window, auto)
 
     def is_held_out(self, seed: int) -> bool:
         """Whether runs of a seed are kept out of every choice.
@@ -154,8 +150,14 @@ class SensitivityConfig:
             ) from None
 
     def to_strings(self) -> dict[str, str]:
-        """Field name to text."""
-        return {field.name: str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        """Field name to text, for the record: a password in `storage` is not shown."""
+        texts = {field.name: str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return texts | {"storage": shown_storage(self.storage)}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The spectrum methods that a search may try."""
+        return tuple(self.method.split(","))
 
     @property
     def hash(self) -> str:
@@ -184,3 +186,19 @@ class SensitivityConfig:
                 rule = "a whole number" if kind is int else "a number"
                 raise ConfigError(f"{field.name} must be {rule}, got {text}. Write for example {field.default}.") from None
         return cls(**values)  # type: ignore[arg-type]
+
+
+def shown_storage(url: str) -> str:
+    """A storage as it may be shown and written: a database URL without its password, wherever it has one."""
+    if "://" not in url:
+        return url
+    from sqlalchemy.engine import make_url  # heavy, and only a URL needs it
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        known = make_url(url)
+    except (ArgumentError, ValueError):
+        return "a URL that cannot be read"
+    if any("pass" in key.lower() for key in known.query):
+        known = known.set(query={key: "***" if "pass" in key.lower() else value for key, value in known.query.items()})
+    return known.render_as_string(hide_password=True).replace(quote("***", safe=""), "***")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grok.config import ConfigError
-from grok.rules import Range, Rule, find_rule
+from grok.rules import RULES, Range, Rule, find_rule
 
 Values = Range | tuple[Any, ...]
 MATRICES, GAPS = ("w", "v"), ("12", "23", "34")
@@ -137,13 +137,14 @@ def from_unit(values: Values, share: float) -> Any:
     return values.low + share * (values.high - values.low)
 
 
-def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: int) -> Space:
+def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: int, auto: int | None = None) -> Space:
     """A space from its texts.
 
     Args:
-        texts: of each of `COMMON` and of the parameters of the project's rules; `auto` in `window` is `max_window`.
+        texts: of each of `COMMON` and of the parameters of the project's rules; `auto` in `window` is `auto`.
         own_texts: of the parameters of a rule of your own.
         max_window: the largest window that every run's band serves.
+        auto: the largest that every method serves too, or None for `max_window`.
 
     Raises:
         ConfigError: if a text or a value breaks a rule.
@@ -155,19 +156,24 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
         "window": Range(3, max_window, whole=True), "smoothing": Range(1, 15, whole=True),
         "first_epoch": Range(0, 300, whole=True),
     }  # fmt: skip
-    given = {**texts, "window": texts["window"].replace("auto", str(max_window))}
+    given = {**texts, "window": texts["window"].replace("auto", str(auto or max_window))}
     common = {name: parse_values(name, given[name], kinds[name]) for name in COMMON}
     own: dict[str, dict[str, Values]] = {}
     unused = set(own_texts)
     for name, rule in rules.items():
-        own[name] = {}
-        for key, kind in rule.parameters.items():
-            text = own_texts.get(key, texts.get(key))
-            own[name][key] = kind if text is None else parse_values(key, text, kind)
-            unused.discard(key)
+        taken = sorted(set(rule.parameters) & set(COMMON))
+        if taken:
+            raise ConfigError(f"rule must not have a parameter named as a part of every setting, got {name} with "
+                              f"{', '.join(taken)}. Rename it.")  # fmt: skip
+        flags = texts if name in RULES else own_texts  # a flag is of the project's rules, whatever yours calls its own
+        own[name] = {
+            key: parse_values(key, flags[key], kind) if key in flags else kind for key, kind in rule.parameters.items()
+        }
+        unused -= set(rule.parameters) if name not in RULES else set()
     if unused:
         raise ConfigError(
-            f"own_parameters must name parameters of {', '.join(names)}, got {', '.join(sorted(unused))}. Drop it."
+            f"own_parameters must name parameters of a rule of your own, got {', '.join(sorted(unused))} with rule "
+            f"{', '.join(names)}. Drop it, or name your rule as module:name."
         )
     out = Space(common, own)
     _check(out, max_window)
@@ -189,3 +195,5 @@ def _check(space: Space, max_window: int) -> None:
     for name, values in [*space.common.items(), *((k, v) for own in space.own.values() for k, v in own.items())]:
         if name in lows and least(values) < lows[name]:
             raise ConfigError(f"{name} must be at least {lows[name]:g}, got {_text(values)}. Raise it.")
+        if isinstance(values, Range) and values.log and values.low <= 0:
+            raise ConfigError(f"{name} must be above 0 where it is searched by its logarithm, got {_text(values)}. Raise it.")

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import optuna
 from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
-from analysis.sensitivity.settings import SensitivityConfig
+from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import Space
 from grok.tracking import StoreError
 
@@ -66,9 +69,27 @@ def open_storage(url: str) -> BaseStorage:
         return JournalStorage(_Journal(url))
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        reason = _without_secrets(reason, url)
         raise StoreError(
-            f"storage must be a file or a database URL that can be opened, got {url} ({reason}). Check it."
-        ) from error
+            f"storage must be a file or a database URL that can be opened, got {shown_storage(url)} ({reason}). Check it."
+        ) from (error if shown_storage(url) == url else None)
+
+
+def _without_secrets(text: str, url: str) -> str:
+    """A driver's own words may repeat the URL that it was given, or the password."""
+    shown = shown_storage(url)
+    if shown == url:
+        return text
+    try:
+        known = make_url(url)
+    except (ArgumentError, ValueError):
+        return "it cannot be read"
+    secrets = [known.password, *(value for key, value in known.query.items() if "pass" in key.lower())]
+    text = text.replace(url, shown)
+    for secret in secrets:
+        for form in (str(secret), quote(str(secret), safe=""), quote_plus(str(secret))) if secret else ():
+            text = text.replace(form, "***")
+    return text
 
 
 @contextlib.contextmanager

@@ -78,8 +78,8 @@ def metrics(data: dict[str, Any]) -> dict[str, float]:
     out: dict[str, float | None] = {}
     for name, share in (data["neighbourhood"] or {"share": {}})["share"].items():
         out[f"neighbourhood/{name}"] = share["value"]
-    if data["rebuttal"]:
-        out["rebuttal/holding"] = data["rebuttal"]["holding"] / data["rebuttal"]["cells"]
+    for reading, one in (data["rebuttal"] or {"by_reading": {}})["by_reading"].items():
+        out[f"rebuttal/holding/{reading}"] = one["holding"] / one["cells"]
     for part in ("relu", "square_worst"):
         for name, found in (data[part] or {"by_control": {}})["by_control"].items():
             out[f"{part}/j_held_out/{name}"] = found["held_out"]["j"]["value"]
@@ -126,9 +126,15 @@ def _figures(results: Results) -> dict[str, Any]:
 def _nested(store: Store, parent: TrackedRun, config: SensitivityConfig, results: Results) -> None:
     """The best trials of the search as nested runs, where that was asked for."""
     found = next((one for one in results.searches if one.task.part == "search"), None)
-    if not config.nested_runs or found is None or parent.resumed:
+    if not config.nested_runs or found is None:
         return
-    for trial in best(found, config.nested_runs)[: config.nested_runs]:
+    there = {
+        run.data.tags[f"{tracking.TAG}trial"]
+        for run in store.find({"kind": "trial"})
+        if run.data.tags.get("mlflow.parentRunId") == parent.run_id and run.data.tags.get(f"{tracking.TAG}state") == "complete"
+    }  # an interrupted command may have logged some
+    wanted = best(found, config.nested_runs)[: config.nested_runs]
+    for trial in (one for one in wanted if str(one.number) not in there):
         child = store.create(f"trial {trial.number}", {"kind": "trial", "trial": str(trial.number)}, parent=parent.run_id)
         child.log_params({name: str(value) for name, value in verdict.setting_of(trial).items()})
         values = {

@@ -16,13 +16,20 @@ from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
 from analysis.sensitivity.search import Found, best
-from analysis.sensitivity.settings import SensitivityConfig
-from analysis.sensitivity.space import PUBLISHED
-from analysis.statistics import Estimate, median_interval
+from analysis.sensitivity.settings import SensitivityConfig, shown_storage
+from analysis.sensitivity.space import PUBLISHED, Values
+from analysis.statistics import LEVEL, Estimate, median_interval
+from grok.rules import Range
 
 RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
 VERDICTS = ("holds", "ok_fires", "ok_epoch", "ok_relu")
 """Columns of the rebuttal's table."""
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+"""The words for a reading of the rebuttal."""
+FULL = ("gram", "svd")
+"""Methods that give the exact full spectrum: the float64 Gram, whose eigenvalues are squared singular values, and the SVD."""
+BESIDE = ("gram32",)
+"""Not named by the rebuttal, so not counted."""
 LISTED = 12
 """Failing cells named in the verdict's data."""
 
@@ -57,11 +64,12 @@ def scores(found: Outcome) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
-    """The published setting on all seeds of every activation and condition."""
+def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any] | None:
+    """The published setting on all seeds of every activation whose bands hold its window; None if there is none."""
     outcomes: dict[str, Any] = {}
     js: dict[str, Any] = {}
-    for activation in cells.activations:
+    served = {activation: cells.largest_window_of(activation, PUBLISHED["method"]) for activation in cells.activations}
+    for activation in (name for name, most in served.items() if most >= PUBLISHED["window"]):
         sets = cells.control_sets(activation)
         fires = Judge(cells, activation, cells.controls(activation), config).fires(PUBLISHED)
         outcomes[activation] = {
@@ -73,36 +81,79 @@ def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
             for condition, epochs in fires.items()
         }  # fmt: skip
         js[activation] = {name: estimate(youden(grid.pooled(fires, own))) for name, own in sets.items()}
-    return {"setting": PUBLISHED, "outcomes": outcomes, "j": js}
+    return {"setting": PUBLISHED, "outcomes": outcomes, "j": js} if outcomes else None
 
 
-def neighbourhood(table: pd.DataFrame, activation: str) -> dict[str, Any]:
-    """The shares of the neighbourhood."""
+def neighbourhood(table: pd.DataFrame, activation: str, max_window: int) -> dict[str, Any]:
+    """The shares of the neighbourhood that was tried, which the runs' bands may have cut.
+
+    Args:
+        table, activation: as `grid.shares` takes them. max_window: that every run's band serves.
+    """
     shares = {name: estimate(found) for name, found in grid.shares(table, activation).items()}
-    ranges = {name: [values.low, values.high] for name, values in grid.NEIGHBOURHOOD.items()}
+    space = grid.near_space(max_window)
+    ranges = {name: _ends({**space.common, **space.own["slope"]}[name]) for name in grid.NEIGHBOURHOOD}
+    asked = {name: _ends(values) for name, values in grid.NEIGHBOURHOOD.items()}
+    cut = [f"{name} to {_range(ranges[name])} of {_range(asked[name])}, as bands hold {max_window} lags"
+           for name in asked if ranges[name] != asked[name]]  # fmt: skip
     return {
-        "ranges": ranges, "settings": len(table), "rule": RULE, "activation": activation, "share_tpr": shares.pop("tpr"),
-        "relu_silent_share": shares.pop("relu_silent", None), "share": shares,
+        "ranges": ranges, "asked": asked, "cut": cut, "settings": len(table), "rule": RULE, "activation": activation,
+        "interval": "Wilson, 95 %: the Monte-Carlo error over settings, with the runs fixed",
+        "share_tpr": shares.pop("tpr"), "relu_silent_share": shares.pop("relu_silent", None), "share": shares,
     }  # fmt: skip
+
+
+def _ends(values: Values) -> list[float]:
+    return [values.low, values.high] if isinstance(values, Range) else [min(values), max(values)]
+
+
+def _range(ends: list[float]) -> str:
+    return "–".join(f"{end:g}" for end in dict.fromkeys(ends))
 
 
 def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
-    """The rebuttal's sentence, cell by cell; `undecided` are those that only ReLU's missing runs could decide."""
+    """The rebuttal's sentence, cell by cell and in a word for each reading of its thresholds, which exclude each other.
+
+    Counted are the methods that it names: `svd`, `randomized_*`, and `gram` as the exact full spectrum; `gram32`, which it
+    does not name, stands beside them. A reading `does not hold` if a counted cell fails, and `holds` if none does and every
+    window was tried by a full and by a randomised spectrum; else it is `undecided`.
+    """
     if not len(cells):
         return None
-
-    def counts(group: pd.DataFrame) -> dict[str, int]:
-        out = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
-        return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
-
-    failing = cells[~cells["holds"].fillna(True).astype(bool)]
-    return counts(cells) | {
-        "sentence": grid.SENTENCE, "methods": sorted(cells["method"].unique()),
+    counted, beside = cells[~cells["method"].isin(BESIDE)], cells[cells["method"].isin(BESIDE)]
+    by_reading = {str(name): _counts(group) | {"word": _word(group)} for name, group in counted.groupby("reading", sort=False)}
+    failing = counted[~counted["holds"].fillna(True).astype(bool)]
+    return {
+        "sentence": grid.SENTENCE, "methods": sorted(counted["method"].unique()), "exact_full_spectrum": "gram",
         "rule": f"square fires on ≥ 14/15 at a median epoch within {grid.REBUTTAL_EPOCH} ± {grid.EPOCH_TOLERANCE}; at most "
         "1/15 of ReLU's grokking runs fire",
-        "by_reading": {str(reading): counts(group) for reading, group in cells.groupby("reading", sort=False)},
+        "by_reading": by_reading, "overall": _overall({name: one["word"] for name, one in by_reading.items()}),
+        "beside": {str(method): {str(name): _counts(group) for name, group in own.groupby("reading", sort=False)}
+                   for method, own in beside.groupby("method")},
         "failing": [_cell_words(row) for row in failing.head(LISTED).to_dict("records")],
     }  # fmt: skip
+
+
+def _counts(group: pd.DataFrame) -> dict[str, Any]:
+    """Cells of a reading; `undecided` are those that only ReLU's missing runs could decide."""
+    out: dict[str, Any] = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
+    return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
+
+
+def _word(group: pd.DataFrame) -> str:
+    if not group["holds"].fillna(True).all():
+        return FAILS
+    full, randomised = group["method"].isin(FULL), group["method"].str.startswith("randomized")
+    tried = all(set(grid.REBUTTAL_WINDOWS) <= set(group[kind]["window"]) for kind in (full, randomised))
+    return HOLDS if tried and group["holds"].notna().all() else UNDECIDED
+
+
+def _overall(words: dict[str, str]) -> str:
+    holding = [name for name, word in words.items() if word == HOLDS]
+    if holding:
+        return f"holds if read as {' or '.join(holding)}"
+    open_ones = [name for name, word in words.items() if word == UNDECIDED]
+    return f"is undecided if read as {' or '.join(open_ones)}" if open_ones else "holds under no reading"
 
 
 def _cell_words(row: dict[Any, Any]) -> str:
@@ -119,26 +170,34 @@ def setting_of(trial: FrozenTrial) -> dict[str, Any]:
     return dict(trial.user_attrs["setting"])
 
 
-def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None) -> dict[str, Any]:
-    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs."""
+def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None, comparisons: int = 1) -> dict[str, Any]:
+    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs.
+
+    `separates`: whether the held-out J's interval lies above 0, at level 1 − 0.05 / `comparisons` (Bonferroni) where it is one
+    of several searches of which the best is told; None where held-out runs of either kind are missing.
+    """
     trial = trial or best(found, 1)[0]
     task = found.task
     calibration, held = Judge(cells, task.activation, task.controls, task.config).both(setting_of(trial))
-    held_scores = scores(held)
+    level = 1 - (1 - LEVEL) / comparisons
+    adjusted = youden(held, level)
     return {
         "number": trial.number, "setting": setting_of(trial), "trials": len(found.trials), "controls": list(task.controls),
-        "calibration": scores(calibration), "held_out": held_scores, "separates": bool((held_scores["j"]["low"] or 0) > 0),
+        "calibration": scores(calibration), "held_out": scores(held), "level": level, "comparisons": comparisons,
+        "j_at_level": estimate(adjusted), "separates": bool(adjusted.low > 0) if adjusted.n else None,
     }  # fmt: skip
 
 
 def counterexamples(found: Sequence[Found], cells: Cells, prefix: str) -> dict[str, Any] | None:
-    """The chosen trial of each search of a kind, by control set."""
-    parts = {one.task.part.removeprefix(prefix): chosen(one, cells) for one in found if one.task.part.startswith(prefix)}
-    if not parts:
+    """The chosen trial of each search of a kind, by control set, at a level for all of them together."""
+    own = [one for one in found if one.task.part.startswith(prefix)]
+    if not own:
         return None
-    return {"by_control": parts} | (
-        {"separates": any(p["separates"] for p in parts.values())} if prefix == "relu_best_" else {}
-    )
+    parts = {one.task.part.removeprefix(prefix): chosen(one, cells, comparisons=len(own)) for one in own}
+    if prefix != "relu_best_":
+        return {"by_control": parts}
+    answers = [part["separates"] for part in parts.values()]
+    return {"by_control": parts, "separates": True if True in answers else None if None in answers else False}
 
 
 def searched(found: Found, cells: Cells) -> dict[str, Any]:
@@ -146,19 +205,25 @@ def searched(found: Found, cells: Cells) -> dict[str, Any]:
     task = found.task
     trials = [chosen(found, cells, trial) for trial in best(found)]
     return {
-        "study_name": task.name, "storage": task.storage, "objective": task.objective, "activation": task.activation,
-        "controls": list(task.controls), "sampler": task.config.sampler, "trials": len(found.trials), "best": trials,
+        "study_name": task.name, "storage": shown_storage(task.storage),
+        "objective": task.objective, "activation": task.activation,
+        "controls": list(task.controls), "sampler": task.config.sampler, "alpha": task.config.alpha,
+        "trials": len(found.trials), "best": trials,
         "front": pareto(found.trials),
     }  # fmt: skip
 
 
 def pareto(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
-    """The longest lead at each false-positive rate, on calibration seeds, of trials that fire on most grokking runs."""
+    """The longest lead at each false-positive rate of trials that fire on most grokking runs: chosen on calibration seeds,
+    with what the same settings give on held-out seeds (`fpr_held`, `lead_held`), where the front need not be one.
+    """
     rows = []
     for trial in trials:
-        counts = trial.user_attrs["calibration"]
+        counts, held = trial.user_attrs["calibration"], trial.user_attrs["held_out"]
         if counts["lead"] is not None and 2 * counts["fires"] > counts["n"]:
-            rows.append({"number": trial.number, "fpr": counts["false"] / counts["controls"], "lead": counts["lead"]})
+            row = {"number": trial.number, "fpr": counts["false"] / counts["controls"], "lead": counts["lead"]}
+            fpr_held = held["false"] / held["controls"] if held["controls"] else None
+            rows.append(row | {"fpr_held": fpr_held, "lead_held": held["lead"]})
     kept: list[dict[str, Any]] = []
     for row in sorted(rows, key=lambda row: (row["fpr"], -row["lead"], row["number"])):
         if not kept or row["lead"] > kept[-1]["lead"]:

@@ -42,7 +42,7 @@ def setting(values: dict[str, Any]) -> str:
 
 def sentences(data: dict[str, Any]) -> Iterator[str]:
     """What a person should read first; a part that was not run or cannot be decided is said to be so."""
-    yield from _published(data["published"])
+    yield from _published(data["published"], data["data"]["max_window"])
     yield from _neighbourhood(data["neighbourhood"])
     yield from _rebuttal(data["rebuttal"])
     yield from _relu(data["relu"])
@@ -56,7 +56,9 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
         yield f"Not in the store, so not decided: {'; '.join(data['data']['missing'])}."
 
 
-def _published(data: dict[str, Any] | None) -> Iterator[str]:
+def _published(data: dict[str, Any] | None, max_window: int) -> Iterator[str]:
+    if data is None:
+        yield f"The published setting was not tried: its window is 20 updates, the runs' bands hold {max_window} lags."
     for activation, outcomes in (data or {"outcomes": {}})["outcomes"].items():
         parts = [
             f"{found['fires']}/{found['n']} {'that grok' if name == 'grok' else NAMES[name]}"
@@ -70,10 +72,15 @@ def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
     if data is None:
         return
     parts = [f"{number(share)} against {NAMES[name]}" for name, share in data["share"].items()]
-    ranges = ", ".join(f"{name.replace('_', ' ')} {low:g}–{high:g}" for name, (low, high) in data["ranges"].items())
+    ranges = ", ".join(
+        f"{name.replace('_', ' ')} " + (f"{low:g}–{high:g}" if low < high else f"{low:g}")
+        for name, (low, high) in data["ranges"].items()
+    )
+    cut = f", cut: {'; '.join(data['cut'])}" if data["cut"] else ""
     yield (
-        f"Share of the neighbourhood ({ranges}; {data['settings']} settings) in which {data['rule']} on {data['activation']}: "
-        f"{'; '.join(parts) or 'no controls'}. TPR alone: {number(data['share_tpr'])}."
+        f"Share of the neighbourhood ({ranges}{cut}; {data['settings']} settings) in which {data['rule']} on "
+        f"{data['activation']}: {'; '.join(parts) or 'no controls'}. TPR alone: {number(data['share_tpr'])}. The intervals are "
+        "Wilson's, the Monte-Carlo error over settings with the runs fixed."
     )
     if data["relu_silent_share"] is not None:
         yield f"Share of it in which ReLU's grokking runs stay silent: {number(data['relu_silent_share'])}."
@@ -82,30 +89,39 @@ def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
 def _rebuttal(data: dict[str, Any] | None) -> Iterator[str]:
     if data is None:
         return
-    parts = [
-        f"{one['holding']} of {one['cells']} cells if the thresholds are read as {reading}"
-        + (f" ({one['undecided']} more undecided without ReLU's runs)" if one["undecided"] else "")
-        for reading, one in data["by_reading"].items()
-    ]
-    fails = data["holding"] + data["undecided"] < data["cells"]
-    word = "does not hold" if fails else "cannot be decided" if data["undecided"] else "holds"
-    sentence = f"The rebuttal's sentence ({data['sentence']}) {word}: it is true in {', '.join(parts)} "
-    yield sentence + f"({', '.join(data['methods'])})."
+    yield (
+        f"The rebuttal's sentence ({data['sentence']}) {data['overall']}. Its thresholds read as "
+        + "; ".join(f"{reading}: {one['word']}, {_share(one)}" for reading, one in data["by_reading"].items())
+        + f" (by {', '.join(data['methods'])}; gram, the float64 Gram, counts as the exact full spectrum)."
+    )  # fmt: skip
+    for method, readings in data["beside"].items():
+        parts = [f"{reading} {_share(one)}" for reading, one in readings.items()]
+        yield f"Beside it, not counted, by {method}: {'; '.join(parts)}."
+
+
+def _share(counts: dict[str, Any]) -> str:
+    undecided = f" ({counts['undecided']} more undecided without ReLU's runs)" if counts["undecided"] else ""
+    return f"true in {counts['holding']} of {counts['cells']} cells{undecided}"
 
 
 def _relu(data: dict[str, Any] | None) -> Iterator[str]:
     for name, found in (data or {"by_control": {}})["by_control"].items():
+        best = f"The best detector of {found['trials']} tried on ReLU against {NAMES[name]}"
+        if found["separates"] is None:
+            yield f"Whether {best[0].lower()}{best[1:]} separates it cannot be decided: there are no held-out runs."
+            continue
         word = "separates" if found["separates"] else "does not separate"
         yield (
-            f"The best detector of {found['trials']} tried on ReLU against {NAMES[name]} {word} it on held-out seeds: J "
-            f"{number(found['held_out']['j'])} (calibration {number(found['calibration']['j'])}); {setting(found['setting'])}."
+            f"{best} {word} it on held-out seeds: J {number(found['j_at_level'])}, {100 * found['level']:.3g} % interval "
+            f"(Bonferroni over {found['comparisons']} control sets; calibration {number(found['calibration']['j'])}); "
+            f"{setting(found['setting'])}."
         )
 
 
 def _worst(data: dict[str, Any] | None) -> Iterator[str]:
     for name, found in (data or {"by_control": {}})["by_control"].items():
         yield (
-            f"The worst setting near the published one on square against {NAMES[name]}, of {found['trials']}: J "
+            f"The worst setting near the published one on square against {NAMES[name]}, of {found['trials']}, unadjusted: J "
             f"{number(found['held_out']['j'])} on held-out seeds (calibration {number(found['calibration']['j'])}); "
             f"{setting(found['setting'])}."
         )
@@ -119,6 +135,10 @@ def _search(data: dict[str, Any] | None) -> Iterator[str]:
     values = (number(held["j"]), number(held["lead"], 0), number(calibration["j"]), number(calibration["lead"], 0))
     told = "J {} and lead {} epochs on held-out seeds (calibration J {}, lead {})".format(*values)
     what = f"The best of {data['trials']} settings for {data['objective']} on {data['activation']}"
+    if data["objective"] == "lead":
+        told += f"; FPR {number(held['fpr'])} held-out (calibration {number(calibration['fpr'])})"
+        if calibration["fpr"]["value"] > data["alpha"]:
+            what = f"No setting has FPR ≤ {data['alpha']:g} on calibration seeds; the one that comes nearest"
     yield f"{what} has {told}; {setting(found['setting'])}."
 
 
@@ -131,25 +151,46 @@ def _importance(data: dict[str, Any]) -> str:
 
 
 def window_word(table: pd.DataFrame) -> str:
-    """Where the published window table and ours agree to within an epoch, and what a float32 Gram says where not."""
+    """Where the published window table and ours agree to within an epoch, what was not measured, and whether float32 is why."""
     epochs = table[table["measure"] == "fire_epoch"]
-    if not epochs["ours"].notna().any():
-        return "The published window table cannot be compared: no square runs."
+    if not epochs["ours_measured"].any():
+        return "The published window table cannot be compared: no square runs of seeds 0–2."
     agree: list[str] = []
     differ: list[str] = []
-    nearer: list[str] = []
-    for window, rows in epochs.groupby("window"):
-        by64, by32 = (_same(rows["published"], rows[name]) for name in ("ours", "ours_gram32"))
+    why: list[str] = []
+    for window, every in epochs.groupby("window"):
+        rows = every[every["ours_measured"]]
+        if not len(rows):
+            continue
+        by64 = _same(rows["published"], rows["ours"])
         (agree if by64 == len(rows) else differ).append(str(window))
-        if by64 < len(rows) and rows["ours_gram32"].notna().any():
-            nearer.append(f"window {window}: {by32} of {len(rows)} by a float32 Gram, {by64} by float64")
+        if by64 < len(rows):
+            why.append(f"window {window} ({by64} of {len(rows)} come back): {_float32(rows)}")
+    missing = [f"window {window} of {condition}" for (window, condition), rows in epochs.groupby(["window", "condition"])
+               if not rows["ours_measured"].any()]  # fmt: skip
     text = f"Published window table: windows {', '.join(agree) or 'none'} come back to within an epoch"
     text += f", windows {', '.join(differ)} do not" if differ else ""
-    if nearer:
-        return f"{text}. Published epochs that come back at {'; '.join(nearer)}."
-    return text + ("; a float32 Gram, which the study svd records, is not there to compare with." if differ else ".")
+    text += f"; not measured, so in neither: {', '.join(missing)}" if missing else ""
+    return ". ".join([text, *why]) + "."
+
+
+def _float32(rows: pd.DataFrame) -> str:
+    """Whether a float32 Gram of the same runs gives the published epochs where a float64 Gram does not."""
+    tried = rows[rows["gram32_measured"]]
+    off = tried[~_agrees(tried["published"], tried["ours"])]
+    if not len(off):
+        return "no float32 Gram of the epochs that differ was recorded, so whether rounding is why is not known"
+    back = _same(off["published"], off["ours_gram32"])
+    told = f"a float32 Gram gives {back} of the {len(off)} published epochs that float64 does not"
+    if back == len(off):
+        return f"{told}, so rounding to float32 explains the difference"
+    return f"{told}, so float32 does not explain " + ("it" if back == 0 else "all of it")
 
 
 def _same(published: pd.Series, ours: pd.Series) -> int:
     """How many agree to within an epoch, or in that there is none."""
-    return int((((published - ours).abs() <= 1) | (published.isna() & ours.isna())).sum())
+    return int(_agrees(published, ours).sum())
+
+
+def _agrees(published: pd.Series, ours: pd.Series) -> pd.Series:
+    return ((published - ours).abs() <= 1) | (published.isna() & ours.isna())
