@@ -170,6 +170,12 @@ def test_separation_is_given_in_both_units(good: Any) -> None:
     assert table["separation"].iloc[0] == pytest.approx(300 / 1.31)
     assert table["separation"].iloc[1] == pytest.approx((300 / 1.31) ** 0.5)
     assert "229 in eigenvalues and 15.1 in singular values" in good["gram-eigenvalues"].text
+    assert "Paired permutation test of the logarithms over 15 seeds: p = 0.0002." in good["gram-eigenvalues"].text
+
+
+def test_separation_is_of_the_seeds_that_both_conditions_have() -> None:
+    evidence: Any = Evidence(missing=frozenset({("headline", "grok", 3), ("headline", "eta0", 5)}))
+    assert "over 13 seeds" in written(evidence)["gram-eigenvalues"].text
 
 
 def test_negatives_and_relu_controls_count_the_runs_that_fire(good: Any, broken: Any) -> None:

@@ -186,9 +186,9 @@ CLAIMS = (
     Claim(
         "repulsion-every-activation",
         "Similar features repel, whatever the activation.",
-        f"Theorem 6 (Tian, arXiv 2509.21519), which {XU} tests on square and ReLU; that it goes for every activation is the "
-        "theorem's generality, no printed number",
-        "no number; the theorem names no activation",
+        f"ours, of Theorem 6 (Tian, arXiv 2509.21519), which is stated for any features F = σ(XW); {XU} tests it on square and "
+        "ReLU, and no printed number says it of every activation",
+        "no number",
         "repulsion rate at the last checkpoint against the largest of ten draws of random pairs, run by run",
         ("activations",),
         "Every activation of the study must be there. Reproduced if the rate is above its null in every seed of every "
