@@ -204,7 +204,7 @@ def _eigenvalues(sources: Sources) -> tuple[str, pd.DataFrame]:
     return text, pd.DataFrame(rows)
 
 
-def _fires(sources: Sources, groups: list[tuple[str, str, dict[str, object]]]) -> tuple[str, pd.DataFrame]:
+def _fires(sources: Sources, groups: list[tuple[str, str, dict[str, Any]]]) -> tuple[str, pd.DataFrame]:
     rows, lines = [], []
     for name, study, where in groups:
         found = fires_of(sources.take(study, **where))
@@ -217,7 +217,7 @@ def _fires(sources: Sources, groups: list[tuple[str, str, dict[str, object]]]) -
 
 
 def _negatives(sources: Sources) -> tuple[str, pd.DataFrame]:
-    groups: list[tuple[str, str, dict[str, object]]] = [
+    groups: list[tuple[str, str, dict[str, Any]]] = [
         (f"{activation}, {condition.replace('_', ' ')}", "controls", {"condition": condition, "activation": activation})
         for activation in ("square", "relu")
         for condition in ("random_labels", "data_starved")

@@ -2,8 +2,8 @@
 
 Written before the runs were looked at, and changed since. After a first look: train accuracy is judged as a median against
 "1.0"; a value inside an interval but off by more than a factor of 2 is only a caveat; `sign-match-saturates` compares
-shares with room for rounding. After a review, with results known: the rebuttal's range is judged by its most favourable reading,
-`marks-grokking` counts ReLU runs too, ratios are paired by seed, and what was not measured is not testable yet.
+shares with room for rounding. After a review, with results known: the rebuttal's range is judged by its most favourable
+reading, `marks-grokking` counts ReLU runs too, ratios are paired by seed, and what was not measured is not testable yet.
 """
 
 from __future__ import annotations
