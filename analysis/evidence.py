@@ -12,18 +12,24 @@ import pandas as pd
 from analysis import queries, study_summary
 from analysis.gaps import gap_series
 from analysis.run_files import BAND, FACTORS, RunFiles
-from grok.studies import REGISTRY, load_file
+from grok.studies import REGISTRY, load_file, load_study
 from grok.tracking import Store
 
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
-NO_STUDY = "of no study"
+NO_STUDY, ANOTHER = "of no study", "another run of the same config counts"
 
 
 @functools.cache
 def _registered() -> tuple[str, ...]:
     """The registry's studies, in its order."""
     return tuple(load_file(REGISTRY, prefix=""))
+
+
+@functools.cache
+def _grid(study: str) -> dict[str, str]:
+    """Condition by config hash, of a study of the registry; empty for another."""
+    return {cell.config.hash: cell.condition for cell in load_study(study).cells} if study in _registered() else {}
 
 
 class Evidence:
@@ -41,7 +47,7 @@ class Evidence:
         self._found = queries.training_runs(store)
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, queries.Runs] = {}
-        self._series: dict[tuple[str, str, int, int], np.ndarray] = {}
+        self._series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
 
     @cached_property
     def studies(self) -> tuple[str, ...]:
@@ -52,12 +58,15 @@ class Evidence:
     def runs(self, study: str) -> pd.DataFrame:
         """The finished runs of a study: a row per config as `queries.select` has it, with `rho_epoch` and `lead`; by condition,
         activation, seed and config. Empty if the study has none.
+
+        A run of another study, or of none, counts too where its config is in the grid of the registry's study: seed 0 of
+        `quick` is seed 0 of `headline`.
         """
         return self._study(study).table
 
     def _study(self, study: str) -> queries.Runs:
         if study not in self._studies:
-            found = queries.select(self._found, study, files=self.files)
+            found = queries.select(self._found, study, files=self.files, grid=_grid(study))
             table = found.table
             if len(table):
                 keys = ["condition", "activation", "weight_decay", "modulus", "n_train", "seed", "config_hash"]
@@ -73,7 +82,13 @@ class Evidence:
         stray = [run for run in self._found if not queries.study_names([run])]
         alone = queries.select(stray, files=self.files)
         names = {run.info.run_id: run.info.run_name for run in stray}
-        rows = [(run_id, names[run_id], "", "", NO_STUDY) for run_id in alone.table["run_id"]]
+        used = {run_id for study in _registered() for run_id in self.runs(study)["run_id"]}
+        hashes = {text for study in _registered() for text in self.runs(study)["config_hash"]}
+        rows = [
+            (run["run_id"], names[run["run_id"]], "", "", ANOTHER if run["config_hash"] in hashes else NO_STUDY)
+            for run in alone.table.to_dict("records")
+            if run["run_id"] not in used
+        ]
         table = pd.concat([*parts, alone.left_out, pd.DataFrame(rows, columns=queries.LEFT_OUT)], ignore_index=True)
         order = {study: number for number, study in enumerate((*self.studies, ""))}
         return table.sort_values(["study", "run_id"], key=lambda c: c.map(order) if c.name == "study" else c, ignore_index=True)
@@ -96,7 +111,7 @@ class Evidence:
 
     def gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
         """(T + 1,) float64: λ_k / λ_{k+1} of ΔW as `analysis.gaps.gap_series` has it."""
-        key = (run_id, method, window, k)
+        key = (run_id, method, window, k, seed)
         if key not in self._series:
             factors = {} if method == "gram" else self.factors(run_id)
             band = self.band(run_id)["w"]

@@ -53,7 +53,7 @@ def study_names(runs: Iterable[StoredRun]) -> list[str]:
 
 def select(
     runs: Iterable[StoredRun], study: str | None = None, *, activation: str | None = None, condition: str | None = None,
-    tags: Mapping[str, str] | None = None, files: RunFiles | None = None,
+    tags: Mapping[str, str] | None = None, files: RunFiles | None = None, grid: Mapping[str, str] | None = None,
 ) -> Runs:  # fmt: skip
     """Those of some runs that belong to a study and have what is asked for, one per config.
 
@@ -63,11 +63,14 @@ def select(
         activation: a param. condition: in the study. tags: each of this value; `name` is `grok.name` too.
         files: reads each run's history, band and factors once; a run of which one is not whole is left out, and an older run
             of the same config takes its place.
+        grid: condition by config hash: a run of one of these configs counts as of the study where no run tagged with it does.
 
     Returns:
-        Finished runs, and the others that fit with a reason each.
+        Finished runs, and the others that fit with a reason each; of runs without the study's tag, those that count only.
     """
-    wanted = [run for run in runs if _fits(run, study, activation, condition, tags or {})]
+    grid = grid or {}
+    wanted = [run for run in runs if _fits(run, study, activation, condition, tags or {}, grid)]
+    wanted.sort(key=lambda run: not _tagged(run, study))
     configs, reasons = {}, dict[str, str]()
     for run in wanted:
         try:
@@ -79,10 +82,12 @@ def select(
     rows, left_out, seen = [], [], set[str]()
     for run in wanted:
         own = run.data.tags
-        place = own.get(f"{STUDY_TAG}{study}", "") if study is not None else ""
+        place = _place(run, study, grid)
         reason = reasons.get(run.info.run_id, "")
         if not reason and own["grok.config_hash"] in seen:
             reason = OLDER
+        if reason and not _tagged(run, study):
+            continue
         if reason:
             left_out.append(dict(zip(LEFT_OUT, (run.info.run_id, run.info.run_name, study or "", place, reason), strict=True)))
             continue
@@ -160,11 +165,25 @@ def read_bands(store: Store, run_ids: Iterable[str]) -> dict[str, dict[str, np.n
     return read_arrays(store, run_ids, BAND)
 
 
-def _fits(run: StoredRun, study: str | None, activation: str | None, condition: str | None, tags: Mapping[str, str]) -> bool:
+def _tagged(run: StoredRun, study: str | None) -> bool:
+    """Whether a run was made for a study; any was, if none is asked for."""
+    return study is None or f"{STUDY_TAG}{study}" in run.data.tags
+
+
+def _place(run: StoredRun, study: str | None, grid: Mapping[str, str]) -> str:
+    """A run's condition in a study; empty for none."""
     own = run.data.tags
-    if study is not None and f"{STUDY_TAG}{study}" not in own:
+    return "" if study is None else own.get(f"{STUDY_TAG}{study}", grid.get(own.get("grok.config_hash", ""), ""))
+
+
+def _fits(
+    run: StoredRun, study: str | None, activation: str | None, condition: str | None, tags: Mapping[str, str],
+    grid: Mapping[str, str],
+) -> bool:  # fmt: skip
+    own = run.data.tags
+    if not _tagged(run, study) and own.get("grok.config_hash") not in grid:
         return False
-    if condition is not None and (study is None or own[f"{STUDY_TAG}{study}"] != condition):
+    if condition is not None and (study is None or _place(run, study, grid) != condition):
         return False
     if activation is not None and own.get("grok.resolved.activation", run.data.params.get("activation")) != activation:
         return False
@@ -197,7 +216,7 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Ru
     broken = files.load(factored, FACTORS) | files.load(configs, BAND) | files.load(configs, HISTORY)
     for run_id, config in configs.items():
         if run_id not in broken and states[run_id] == "complete":
-            rows, updates = len(files.history(run_id)), len(files.arrays(run_id, BAND)["w"])
+            rows, updates = files.length(run_id, HISTORY), files.length(run_id, BAND)
             if (rows, updates) != ((config.epochs or 0) + 1, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken

@@ -23,12 +23,14 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: NaN where nothing is known. low, high: ends of the interval, NaN where none can be given. n: runs behind it.
+        kind: of the interval: `95 %`; `quartiles` or `range`, a spread of runs; `between`, two observations of an event.
     """
 
     value: float
     low: float
     high: float
     n: int
+    kind: str = "95 %"
 
 
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
@@ -60,14 +62,14 @@ def clopper_pearson(successes: int, n: int, level: float = LEVEL) -> Estimate:
     if n == 0:
         return UNKNOWN
     found = stats.binomtest(int(successes), n).proportion_ci(level, "exact")
-    return Estimate(successes / n, float(found.low), float(found.high), n)
+    return Estimate(successes / n, float(found.low), float(found.high), n, _percent(level))
 
 
 def quantile_interval(values: np.ndarray, p: float, level: float = LEVEL) -> Estimate:
     """A quantile with the exact interval between two order statistics, which covers at `level` or more.
 
-    An end that no order statistic can give at that level is the smallest or largest value: the median of n < 6 values then
-    has their range, which covers at 1 − 2^(1−n) (0.94 at five, 0.75 at three).
+    An end that no order statistic can give at that level is the smallest or largest value, and the kind is then `range`: the
+    median of n < 6 values has their range, which covers at 1 − 2^(1−n) (0.94 at five, 0.75 at three).
 
     Args:
         values: one per run; NaN is left out. p: in (0, 1).
@@ -80,7 +82,8 @@ def quantile_interval(values: np.ndarray, p: float, level: float = LEVEL) -> Est
     ends = stats.quantile_test(x, p=p).confidence_interval(level)
     limits = zip(ends, (x.min(), x.max()), strict=True)
     low, high = (float(end if math.isfinite(end) else limit) for end, limit in limits)
-    return Estimate(float(np.quantile(x, p)), low, high, len(x))
+    kind = _percent(level) if all(map(math.isfinite, ends)) else "range"
+    return Estimate(float(np.quantile(x, p)), low, high, len(x), kind)
 
 
 def median_interval(values: np.ndarray, level: float = LEVEL) -> Estimate:
@@ -94,7 +97,7 @@ def quartiles(values: np.ndarray) -> Estimate:
     if len(x) == 0:
         return UNKNOWN
     low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
-    return Estimate(float(middle), float(low), float(high), len(x))
+    return Estimate(float(middle), float(low), float(high), len(x), "quartiles")
 
 
 def ratio_of_medians(a: np.ndarray, b: np.ndarray, *, paired: bool = False, level: float = LEVEL) -> Estimate:
@@ -122,7 +125,7 @@ def ratio_of_medians(a: np.ndarray, b: np.ndarray, *, paired: bool = False, leve
         (x, y), ratio, paired=paired, vectorized=True, n_resamples=RESAMPLES, confidence_level=level, method="percentile",
         rng=np.random.default_rng(SEED),
     ).confidence_interval  # fmt: skip
-    return Estimate(value, float(found.low), float(found.high), len(x) + len(y))
+    return Estimate(value, float(found.low), float(found.high), len(x) + len(y), _percent(level))
 
 
 def permutation_test(a: np.ndarray, b: np.ndarray, *, paired: bool = False) -> float:
@@ -192,6 +195,10 @@ def regression(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Regression
         ),
         Estimate(float(fit.rvalue**2), float(low), float(high), n),
     )
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:g} %"
 
 
 def _pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

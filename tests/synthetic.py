@@ -33,17 +33,20 @@ class SyntheticEvidence:
         broken: nothing that was published holds.
         rebuttal: the spectra are those that the rebuttal describes, not those of the paper's window table; the two exclude
             each other at windows 5 and 10.
-        missing: `(study, condition, seed)` of runs that are not there.
+        marks: the detector fires on ReLU networks that grok too, as `if and only if` has it; the ReLU table excludes it.
+        missing: `(study, condition, seed)` of runs that are not there. diverged: of runs whose history ends after 60 epochs.
         studies: that exist; default all.
     """
 
     command = staticmethod(Evidence.command)
 
     def __init__(
-        self, *, broken: bool = False, rebuttal: bool = False, missing: frozenset[tuple[str, str, int]] = frozenset(),
-        studies: tuple[str, ...] | None = None,
+        self, *, broken: bool = False, rebuttal: bool = False, marks: bool = False,
+        missing: frozenset[tuple[str, str, int]] = frozenset(),
+        diverged: frozenset[tuple[str, str, int]] = frozenset(), studies: tuple[str, ...] | None = None,
     ) -> None:  # fmt: skip
-        self.broken, self.rebuttal, self.missing, self.studies = broken, rebuttal, missing, studies
+        self.broken, self.rebuttal, self.missing, self.diverged, self.studies = broken, rebuttal, missing, diverged, studies
+        self.marks = marks
         self.cells: dict[str, tuple[str, Cell]] = {}
         self.runs, self.history, self.gap = (functools.cache(f) for f in (self._runs, self._history, self._gap))
 
@@ -57,19 +60,27 @@ class SyntheticEvidence:
             self.cells[run_id] = study, cell
             fields = {name: getattr(cell.config, name) for name in cell.config.to_strings()}
             metrics = self._metrics(study, cell)
-            state = "diverged" if metrics.pop("diverged", 0.0) else "complete"
+            state = "diverged" if metrics.pop("diverged", 0.0) or self._cut(study, cell) else "complete"
             rows.append({"run_id": run_id, "condition": cell.condition, "state": state, "config_hash": cell.config.hash}
                         | fields | metrics)  # fmt: skip
         return pd.DataFrame(rows, columns=None if rows else ["run_id", "config_hash", "seed"])
 
+    def _cut(self, study: str, cell: Cell) -> bool:
+        return (study, cell.condition, cell.config.seed) in self.diverged
+
+    def _rows(self, study: str, cell: Cell) -> int:
+        return 60 if self._cut(study, cell) else (cell.config.epochs or 0) + 1
+
     def _metrics(self, study: str, cell: Cell) -> dict[str, float]:
         never = dict.fromkeys((*EPOCHS, "test_50_epoch"), np.nan)
         out = never | {"fired": 0.0, "late_gap_23": 1.3, "accuracy/test": 0.02, "diverged": 0.0} | _published(study, cell)
+        if self.marks and study == "relu" and cell.condition == "grok":
+            out |= {"fired": 1.0, "fire_epoch": 174.0}
         if self.broken:
             out |= {name: 300.0 if np.isnan(out[name]) else 3 * out[name] for name in EPOCHS}
             out["test_50_epoch"] = 300.0 if np.isnan(out["test_50_epoch"]) else 1000 - out["test_50_epoch"]
             out |= {"fired": 1 - out["fired"], "accuracy/test": 0.97 if out["accuracy/test"] < 0.5 else 0.03}
-            out |= {"late_gap_23": 40 / out["late_gap_23"], "diverged": 1 - out["diverged"]}
+            out |= {"late_gap_23": 40 / out["late_gap_23"], "diverged": float(study == "scaling") - out["diverged"]}
             if study == "controls":
                 out["accuracy/test"] = 0.02
         return out
@@ -95,7 +106,7 @@ class SyntheticEvidence:
         columns |= {"delta_w/gap_12": gap_12, "features/rho": rho}
         if self.broken:
             columns |= {"accuracy/train": 0.4, "delta_w/gap_12": 1.0, "features/rho": 0.2 if square and not grok else 0.0}
-        return pd.DataFrame(columns | self._repulsion(epochs, cell))
+        return pd.DataFrame(columns | self._repulsion(epochs, cell)).iloc[: self._rows(study, cell)]
 
     def _repulsion(self, epochs: np.ndarray, cell: Cell) -> dict[str, np.ndarray]:
         rate = np.full(len(epochs), np.nan)
@@ -119,21 +130,20 @@ class SyntheticEvidence:
 
     def _gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
         """λ₂/λ₃ of the paper's window table, or of the rebuttal."""
-        _, cell = self.cells[run_id]
+        study, cell = self.cells[run_id]
         grok, square = cell.condition == "grok", cell.config.activation == "square"
-        out = np.full((cell.config.epochs or 0) + 1, np.nan)
+        out = np.ones((cell.config.epochs or 0) + 1)
         if self.rebuttal:
-            fires = grok and square != self.broken
-            if fires:  # the slope is known at 174 only, and above every threshold there
-                out[149], out[174] = 1.0, np.exp(2.5)
-            return out
+            if grok and square != self.broken:  # flat, and from 174 on above every positive threshold
+                out[174:] = np.exp(2.5)
+            return out[: self._rows(study, cell)]
         fire, late = TABLE[window][0 if grok else 1][cell.config.seed % 3], float(TABLE[window][2 if grok else 3])
         if self.broken:
             fire, late = 500 - fire if np.isfinite(fire) else 300, 9 * late
         out[:] = late
         if np.isfinite(fire):
             out[int(fire)] *= np.exp(1.25)
-        return out
+        return out[: self._rows(study, cell)]
 
 
 def _published(study: str, cell: Cell) -> dict[str, float]:

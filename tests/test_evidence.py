@@ -145,6 +145,94 @@ def test_files_are_read_once_and_as_they_are(odd: Any, monkeypatch: pytest.Monke
     assert opened == []
 
 
+def flipped(root: Path, path: str, place: float) -> None:
+    """Turn over one byte of an artifact, at a share of its length."""
+    data = bytearray((root / path).read_bytes())
+    data[int(place * len(data))] ^= 0xFF
+    (root / path).write_bytes(data)
+
+
+@pytest.mark.parametrize("path", [BAND, HISTORY])
+def test_a_byte_turned_over_is_a_reason_or_changes_nothing(store: Any, path: str) -> None:
+    """Wherever it is: zlib, the header's tokenizer, unknown compressions and versions all end in one line."""
+    run_id = add_run(store, TINY)
+    root = TrackedRun(store.client, run_id)._root
+    assert root is not None
+    whole, kinds = (root / path).read_bytes(), set[str]()
+    found = queries.training_runs(store)
+    right = RunFiles(store, found).arrays(run_id, path)["w"] if path == BAND else None
+    for place in np.linspace(0, 0.999, 25):
+        flipped(root, path, float(place))
+        files = RunFiles(store, found)
+        reason = files.load([run_id], path).get(run_id, "")
+        assert reason or path == HISTORY or np.array_equal(files.arrays(run_id, path)["w"], right)
+        assert "\n" not in reason
+        kinds.add(reason.partition("(")[2].partition(" ")[0])
+        (root / path).write_bytes(whole)
+    assert len(kinds - {""}) >= 2, kinds
+    flipped(root, path, 0.5)
+    (named,) = Evidence(store).left_out["reason"]
+    assert f"{path} must be a whole" in named
+
+
+def test_bands_without_a_layer_are_a_reason(store: Any) -> None:
+    run_id = add_run(store, TINY)
+    TrackedRun(store.client, run_id).put_arrays(BAND, v=np.zeros((64, 24)))
+    assert "no arrays w and v" in Evidence(store).left_out["reason"].item()
+
+
+def test_runs_are_checked_once_however_many_there_are(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a cache smaller than the store, each file is read once by the check and never again for its length."""
+    from analysis import run_files
+
+    monkeypatch.setattr(run_files, "KEPT", 1)
+    ids = [add_run(store, replace(TINY, seed=seed), **{"study.other": "grok"}) for seed in range(6)]
+    opened: list[tuple[str, str]] = []
+    right = RunFiles._open
+    monkeypatch.setattr(RunFiles, "_open", lambda self, *words: opened.append(words[:2]) or right(self, *words))
+    evidence = Evidence(store)
+    assert len(evidence.runs(STUDY)) == len(evidence.runs("other")) == 6
+    assert [opened.count((run_id, BAND)) for run_id in ids] == [1] * 6
+
+
+def test_runs_of_another_study_count_where_the_grid_has_their_config(store: Any) -> None:
+    """The runs of quick are seeds of headline; one tagged with the study comes before a newer one that is not."""
+    config = RunConfig(seed=0, weight_decay=2e-4).resolved()
+    own = add_run(store, config)
+    quick = add_run(store, config, study="quick")
+    stray = add_run(store, replace(config, seed=1, weight_decay=0.0), study="")
+    failed = add_run(store, replace(config, seed=2), study="quick", state="failed")
+    foreign = add_run(store, replace(config, seed=99), study="quick")
+    evidence = Evidence(store)
+    runs = evidence.runs(STUDY).set_index("run_id")
+    assert dict(runs["condition"]) == {own: "grok", stray: "eta0"}
+    assert set(evidence.runs("quick")["run_id"]) == {quick, stray, foreign}
+    assert evidence.runs("relu").empty
+    assert list(evidence.left_out[["run_id", "study"]].itertuples(index=False, name=None)) == [(failed, "quick")]
+    again = add_run(store, replace(config, seed=1, weight_decay=0.0), study="headline", condition="eta0")
+    evidence = Evidence(store)
+    assert set(evidence.runs(STUDY)["run_id"]) == {own, again}
+    assert evidence.left_out.set_index("run_id").loc[stray, "reason"] == "another run of the same config counts"
+
+
+def test_a_store_of_quick_alone_tests_the_claims_of_seed_0(store: Any) -> None:
+    config = RunConfig(seed=0, weight_decay=2e-4).resolved()
+    run_id = add_run(store, config, study="quick")
+    found = {result.claim.id: result for result in evaluate(Evidence(store))}
+    assert found["headline-seed-0"].run_ids == (run_id,)
+    assert found["headline-seed-0"].verdict == "contradicted"  # its events never came
+    assert found["headline-grok-fires"].verdict == "not testable yet"
+
+
+def test_gaps_of_a_randomised_method_are_kept_by_seed(odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from analysis import evidence as module
+
+    store, ids = odd
+    monkeypatch.setattr(module, "gap_series", lambda *a, seed, **k: np.array([seed]))
+    evidence = Evidence(store)
+    assert [int(evidence.gap(ids["good"], seed=seed)[0]) for seed in (0, 1, 0)] == [0, 1, 0]
+
+
 def test_gaps_are_those_of_the_band_and_kept(odd: Any) -> None:
     store, ids = odd
     evidence = Evidence(store)

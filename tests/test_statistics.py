@@ -78,10 +78,19 @@ def test_the_median_of_fifteen_lies_between_the_fourth_and_the_twelfth() -> None
 
 
 def test_few_values_have_their_range_and_nan_is_left_out() -> None:
-    assert statistics.median_interval(np.array([3.0, np.nan, 1.0, 2.0])) == Estimate(2.0, 1.0, 3.0, 3)
+    assert statistics.median_interval(np.array([3.0, np.nan, 1.0, 2.0])) == Estimate(2.0, 1.0, 3.0, 3, "range")
     assert statistics.median_interval(np.array([np.nan])) == pytest.approx(statistics.UNKNOWN, nan_ok=True)
     assert statistics.quartiles(np.array([])) == pytest.approx(statistics.UNKNOWN, nan_ok=True)
-    assert statistics.quartiles(np.array([1.0, 2.0, 3.0, 4.0, np.nan, 5.0])) == Estimate(3.0, 2.0, 4.0, 5)
+    assert statistics.quartiles(np.array([1.0, 2.0, 3.0, 4.0, np.nan, 5.0])) == Estimate(3.0, 2.0, 4.0, 5, "quartiles")
+
+
+def test_every_interval_says_its_kind() -> None:
+    x = np.arange(1.0, 16.0)
+    assert statistics.clopper_pearson(3, 5).kind == statistics.median_interval(x).kind == "95 %"
+    assert statistics.median_interval(x, level=0.8).kind == statistics.ratio_of_medians(x, x, level=0.8).kind == "80 %"
+    assert statistics.median_interval(x[:6]).kind == "95 %"  # the range of six, which covers at 0.97
+    assert statistics.median_interval(x[:5]).kind == "range"
+    assert statistics.quartiles(x).kind == "quartiles"
 
 
 # ratios

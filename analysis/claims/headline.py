@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from analysis import statistics
 from analysis.claims import rules
 from analysis.claims.model import Claim, Measured
-from analysis.claims.sources import Sources, at, column, series
+from analysis.claims.sources import Absent, Sources, at, by_seed, column, fired, series, watched
 from grok.detectors import fire_epoch, first_crossing
 
 XU = "Xu (arXiv 2605.08119)"
@@ -34,7 +35,7 @@ ROUNDING = (
 def _fires(condition: str, published: int) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         runs = sources.take("headline", condition=condition)
-        return rules.judge([rules.count("fires", int(runs["fired"].sum()), len(runs), published, 15)])
+        return rules.judge([rules.count("fires", fired(runs), len(runs), published, 15)])
 
     return measure
 
@@ -42,24 +43,36 @@ def _fires(condition: str, published: int) -> Callable[[Sources], Measured]:
 def _median(condition: str, name: str, printed: str, spread: tuple[float, float] | None) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         values = column(sources.take("headline", condition=condition), name)
-        parts = [rules.median("median", values, printed)]
-        return rules.judge(parts + ([rules.quartiles("quartiles", values, spread)] if spread else []))
+        parts = [rules.median("median", values, printed, event=name.endswith("_epoch"))]
+        came = len(statistics.known(values)) > 0
+        return rules.judge(parts + ([rules.quartiles("quartiles", values, spread)] if spread and came else []))
 
     return measure
 
 
 def _separation(sources: Sources) -> Measured:
-    grok, control = (column(sources.take("headline", condition=c), "late_gap_23") for c in (GROK, CONTROL))
-    found = rules.judge([rules.ratio("separation", grok, control, "229")])
-    return Measured(
-        found.text, found.verdict, found.estimates, "Of eigenvalues; the ratio of singular values is its square root."
-    )
+    grok, control = late_gaps(sources, "headline")
+    note = f"Of eigenvalues; the ratio of singular values is its square root. {paired_p(grok, control)}"
+    return rules.judge([rules.ratio("separation", grok, control, "229")], note)
+
+
+def late_gaps(sources: Sources, study: str) -> tuple[np.ndarray, np.ndarray]:
+    """The late λ₂/λ₃ with weight decay and without, entry i of both of one seed."""
+    grok, control = (sources.take(study, condition=condition) for condition in (GROK, CONTROL))
+    return by_seed(grok, control, "late_gap_23")
+
+
+def paired_p(above: np.ndarray, below: np.ndarray) -> str:
+    """The permutation test that two conditions are alike, in words: of the logarithms, within seeds."""
+    both = np.isfinite(above) & np.isfinite(below)
+    p = statistics.permutation_test(np.log(above[both]), np.log(below[both]), paired=True)
+    return f"Paired permutation test of the logarithms over {both.sum()} seeds: p = {p:.2g}."
 
 
 def _train_accuracy(sources: Sources) -> Measured:
     parts, exact, runs = [], 0, 0
     for condition in (GROK, CONTROL):
-        values = at(sources, sources.take("headline", condition=condition), "accuracy/train", 25)
+        values = rules.measured(condition, at(sources, sources.take("headline", condition=condition), "accuracy/train", 25))
         parts.append(rules.median(condition, values, "1.0"))
         exact, runs = exact + int((values == 1.0).sum()), runs + len(values)
     return rules.judge(parts, f"Exactly 1 in {exact} of {runs} runs.")
@@ -97,12 +110,13 @@ def _gap_12(
         for condition, published in ((GROK, grok), (CONTROL, control)):
             runs = sources.take("headline", condition=condition)
             seen = [detect(series(sources, run_id, "delta_w/gap_12")) for run_id in runs["run_id"]]
+            watched(sources, runs, "delta_w/gap_12")
             fires = np.array([np.nan if fire is None else float(fire) for fire in seen])
             if published is not None:
                 parts.append(rules.count(f"{condition} fires", int(np.isfinite(fires).sum()), len(runs), published, 15))
             if published:
                 came.append(fires)
-        return rules.judge([*parts, rules.median("epoch", np.concatenate(came), epoch)])
+        return rules.judge([*parts, rules.median("epoch", np.concatenate(came), epoch, event=True)])
 
     return measure
 
@@ -115,13 +129,15 @@ CADENCE = "ρ is observed every {} epochs: an event is known to lie after one ob
 def _rho(level: str, epoch: int, control: int | None) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         runs = sources.take("headline", condition=GROK)
+        watched(sources, runs, "features/rho")
         crossings = [rho_crossing(sources, run_id, float(level)) for run_id in runs["run_id"]]
         came = [pair for pair in crossings if pair is not None]
         parts = [rules.count("fires", len(came), len(runs), 15, 15)]
         if control is not None:
             others = sources.take("headline", condition=CONTROL)
-            fired = sum(rho_crossing(sources, run_id, float(level)) is not None for run_id in others["run_id"])
-            parts.append(rules.count("control fires", fired, len(others), control, 15))
+            watched(sources, others, "features/rho")
+            reached = sum(rho_crossing(sources, run_id, float(level)) is not None for run_id in others["run_id"])
+            parts.append(rules.count("control fires", reached, len(others), control, 15))
         parts.append(rules.between("epoch", came, str(epoch)))
         return rules.judge(parts, CADENCE.format(int(runs["observe_every"].max())))
 
@@ -140,13 +156,17 @@ def rho_crossing(sources: Sources, run_id: str, level: float) -> tuple[float, fl
 
 def _rho_control(sources: Sources) -> Measured:
     runs = sources.take("headline", condition=CONTROL)
+    watched(sources, runs, "features/rho")
     highest = np.nanmax([np.nanmax(series(sources, run_id, "features/rho")) for run_id in runs["run_id"]])
     return rules.judge([rules.digits("largest ρ", highest, "0.065")], CADENCE.format(int(runs["observe_every"].max())))
 
 
 def _relu_rho(sources: Sources) -> Measured:
     runs: pd.DataFrame = sources.take("relu")
-    above = at(sources, runs, "features/rho", 0) >= 0.075
+    first = at(sources, runs, "features/rho", 0)
+    if np.isnan(first).any():
+        raise Absent(f"ρ at epoch 0 is known of {np.isfinite(first).sum()} of {len(runs)} runs")
+    above = first >= 0.075
     return rules.judge([rules.count("above at epoch 0", int(above.sum()), len(runs), 30, 30)])
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.claims import rules
-from analysis.claims.headline import CONTROL, GROK, XU
+from analysis.claims.headline import CONTROL, GROK, XU, late_gaps, paired_p
 from analysis.claims.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
-from analysis.claims.sources import Sources, column, late_median, series
+from analysis.claims.sources import Absent, Sources, column, fired, late_median, series
 from analysis.statistics import Estimate
 
 MUCH, ALIKE = 10.0, 2.0
@@ -24,14 +24,14 @@ GROKKED = 0.9
 def _relu_fires(sources: Sources) -> Measured:
     runs = sources.take("relu", condition=GROK)
     others = sources.take("relu", condition=CONTROL)
-    fired, test = int(others["fired"].sum()), statistics.median_interval(column(runs, "accuracy/test"))
-    note = f"The networks end at test accuracy {rules.spread(test)}. Without weight decay {fired}/{len(others)} fire."
-    return rules.judge([rules.count("fires", int(runs["fired"].sum()), len(runs), 0, 15)], note)
+    loud, test = fired(others), statistics.median_interval(column(runs, "accuracy/test"))
+    note = f"The networks end at test accuracy {rules.spread(test)}. Without weight decay {loud}/{len(others)} fire."
+    return rules.judge([rules.count("fires", fired(runs), len(runs), 0, 15)], note)
 
 
 def _relu_separation(sources: Sources) -> Measured:
-    grok, control = (column(sources.take("relu", condition=c), "late_gap_23") for c in (GROK, CONTROL))
-    return rules.judge([rules.ratio("separation", grok, control, "1.4")])
+    grok, control = late_gaps(sources, "relu")
+    return rules.judge([rules.ratio("separation", grok, control, "1.4")], paired_p(grok, control))
 
 
 def late_ratios(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
@@ -41,7 +41,10 @@ def late_ratios(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
         values = [series(sources, run_id, f"delta_w/lambda_{k}") for k in range(1, 6)]
         with np.errstate(divide="ignore", invalid="ignore"):
             out.append([late_median(above / below) for above, below in itertools.pairwise(values)])
-    return np.array(out)
+    ratios = np.array(out)
+    if np.isnan(ratios).any():
+        raise Absent(f"λ₁ … λ₅ over epochs 200 … 400 are known of {(~np.isnan(ratios).any(axis=1)).sum()} of {len(runs)} runs")
+    return ratios
 
 
 def _ratio_estimates(ratios: np.ndarray) -> dict[str, Estimate]:
@@ -108,41 +111,75 @@ class Fires(NamedTuple):
 
 
 def fires_of(runs: pd.DataFrame) -> Fires:
-    """The detector on some runs, from their summaries."""
+    """The detector on some runs, from their summaries.
+
+    Raises:
+        Absent: if a run has not recorded whether it fired or what its final test accuracy is.
+    """
     test = column(runs, "accuracy/test")
+    if np.isnan(test).any():
+        raise Absent(f"the final test accuracy is known of {np.isfinite(test).sum()} of {len(runs)} runs")
     return Fires(
-        statistics.clopper_pearson(int(runs["fired"].sum()), len(runs)),
+        statistics.clopper_pearson(fired(runs), len(runs)),
         statistics.quartiles(column(runs, "fire_epoch")),
         statistics.quartiles(test),
         int((test >= GROKKED).sum()),
     )
 
 
+POSITIVES = {"square, groks": ("headline", GROK, "square"), "ReLU, groks": ("relu", GROK, "relu")}
+NEGATIVES = {
+    f"{name}, {condition.replace('_', ' ')}": ("controls", condition, activation)
+    for name, activation in (("square", "square"), ("ReLU", "relu"))
+    for condition in ("random_labels", "data_starved")
+}
+"""By name: study, condition, activation. Weight decay is on in all."""
+
+
+def _kinds(sources: Sources, wanted: dict[str, tuple[str, str, str]]) -> dict[str, Fires]:
+    """The square kinds, which must be there, and the ReLU kinds that are."""
+    found = {}
+    for name, (study, condition, activation) in wanted.items():
+        try:
+            runs = sources.take(study, condition=condition, activation=activation)
+        except Absent:
+            if activation == "square":
+                raise
+            sources.shortfalls.append(f"none of {name}")
+            continue
+        found[name] = fires_of(runs)
+    return found
+
+
 def _marks_grokking(sources: Sources) -> Measured:
-    kinds = {
-        "grok": fires_of(sources.take("headline", condition=GROK)),
-        "random labels": fires_of(sources.take("controls", condition="random_labels", activation="square")),
-        "data-starved": fires_of(sources.take("controls", condition="data_starved", activation="square")),
-    }
-    negatives = [kinds["random labels"], kinds["data-starved"]]
-    if any(kind.grokked for kind in negatives):
-        return Measured(
-            "; ".join(f"{name} {kind.text()}" for name, kind in kinds.items()), NOT_REPRODUCED,
-            {name: kind.share for name, kind in kinds.items()}, "Some negatives generalise, so they are none.",
-        )  # fmt: skip
-    positive = kinds["grok"].share.value
-    if positive * 15 >= 14 and all(kind.share.value * 15 <= 1 for kind in negatives):
+    positives, negatives = _kinds(sources, POSITIVES), _kinds(sources, NEGATIVES)
+    none = [name for name, kind in negatives.items() if kind.grokked]
+    if none:
+        counts = ", ".join(f"{name} {negatives[name].grokked}/{negatives[name].share.n}" for name in none)
+        raise Absent(f"some negatives generalise, so they are none: {counts}")
+    groks = {name: kind for name, kind in positives.items() if kind.grokked == kind.share.n}
+    shares = {name: kind.share.value for name, kind in groks.items()}
+    others = {name: kind.share.value for name, kind in negatives.items()}
+    if any(share > 0.5 for share in others.values()) or any(share < 0.5 for share in shares.values()):
+        verdict = CONTRADICTED
+    elif not groks:
+        raise Absent("no kind of run that should grok does so in every run")
+    elif all(share * 15 >= 14 for share in shares.values()) and all(share * 15 <= 1 for share in others.values()):
         verdict = REPRODUCED
     else:
-        verdict = CONTRADICTED if any(kind.share.value > 0.5 for kind in negatives) else NOT_REPRODUCED
+        verdict = NOT_REPRODUCED
+    kinds = groks | negatives
     text = "; ".join(f"{name} fires in {kind.text()}" for name, kind in kinds.items())
-    tests = ", ".join(
-        f"{name} p = {statistics.counts_differ(kinds['grok'].fired, kinds['grok'].share.n, kind.fired, kind.share.n):.2g}"
-        for name, kind in kinds.items()
-        if name != "grok"
-    )
-    note = f"Weight decay is on in all. Fisher's exact test against the runs that grok: {tests}."
-    return Measured(text, verdict, {name: kind.share for name, kind in kinds.items()}, note)
+    dull = [f"{name} {kind.grokked}/{kind.share.n}" for name, kind in positives.items() if name not in groks]
+    note = "Weight decay is on in all. " + (f"Left out, since not every run groks: {', '.join(dull)}. " if dull else "")
+    if first := next(iter(groks.values()), None):
+        tests = ", ".join(
+            f"{name} p = {statistics.counts_differ(first.fired, first.share.n, kind.fired, kind.share.n):.2g}"
+            for name, kind in kinds.items()
+            if kind is not first
+        )
+        note += f"Fisher's exact test against {next(iter(groks))}: {tests}."
+    return Measured(text, verdict, {name: kind.share for name, kind in kinds.items()}, note.strip())
 
 
 CLAIMS = (
@@ -193,10 +230,13 @@ CLAIMS = (
         "The detector marks grokking.",
         XU,
         "fires if and only if the network groks",
-        "fires on square runs that grok, and on two negatives that keep weight decay on: random labels, too few training pairs",
-        ("headline", "controls"),
-        "Reproduced if at least 14/15 of the runs that grok fire and at most 1/15 of each negative; "
-        "contradicted if more than half of either negative fire; otherwise not reproduced.",
+        "fires of runs that grok (square; ReLU, where there), and of negatives that keep weight decay (random labels, too few "
+        "training pairs; square, and ReLU where there)",
+        ("headline", "controls", "relu"),
+        f"A run groks if its test accuracy ends at {GROKKED} or above. Not testable if a negative does, or if no positive kind "
+        "does in every run. Reproduced if of each positive kind at least 14/15 fire and of each negative kind at most 1/15; "
+        "contradicted if more than half of one negative kind fire, or less than half of one positive kind; otherwise not "
+        "reproduced.",
         _marks_grokking,
     ),
 )

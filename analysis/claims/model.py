@@ -48,7 +48,7 @@ class Claim:
         statement: what was published, a sentence. source: where. published: its value as printed.
         recomputed: how the value is recomputed, a sentence.
         studies: that it reads, the one to run first at the front.
-        rule: how the verdict follows, in words, fixed before the runs were looked at.
+        rule: how the verdict follows, in words; better fixed before the runs are looked at.
         measure: the same in code.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from analysis.claims import headline, meaning, repulsion, sweeps, windows
 from analysis.claims.model import CAVEAT, NOT_TESTABLE, REPRODUCED, Claim, Result
-from analysis.claims.sources import Absent, Sources
+from analysis.claims.sources import Absent, Sources, fault
 from analysis.evidence import Evidence
 from grok.tracking import StoreError
 
@@ -19,8 +19,8 @@ CLAIMS: tuple[Claim, ...] = (
 def evaluate(evidence: Evidence, claims: Iterable[Claim] | None = None) -> list[Result]:
     """Hold claims against the runs of a store, in order.
 
-    A claim whose runs are absent, too few or unreadable is `not testable yet`; one that is `reproduced` on fewer runs than
-    its study has is so `with a caveat`.
+    A claim whose runs are absent, too few or unreadable is `not testable yet`, and so is one whose evaluation ends in an error:
+    its note says which. One that is `reproduced` on fewer runs than its study has is so `with a caveat`.
 
     Args:
         evidence: of the store. claims: default `CLAIMS`.
@@ -35,6 +35,8 @@ def _evaluate(claim: Claim, evidence: Evidence) -> Result:
         found = claim.measure(sources)
     except (Absent, StoreError) as reason:
         return Result(claim, "", {}, NOT_TESTABLE, str(reason), 0, (), command)
+    except Exception as error:  # the fault of one claim must not cost the reader the others
+        return Result(claim, "", {}, NOT_TESTABLE, fault(error), 0, (), command)
     run_ids = tuple(dict.fromkeys((*sources.run_ids, *found.run_ids)))
     verdict, notes = found.verdict, [found.note] if found.note else []
     if sources.shortfalls:

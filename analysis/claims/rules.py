@@ -1,4 +1,10 @@
-"""The verdict rules: each judges one published number, and `judge` the claim that its numbers make. Fixed before looking."""
+"""The verdict rules: each judges one published number, and `judge` the claim that its numbers make.
+
+Written before the runs were looked at, and changed since. After a first look: train accuracy is judged as a median against
+"1.0"; a value inside an interval but off by more than a factor of 2 is only a caveat; `sign-match-saturates` compares
+shares with room for rounding. After a review, with results known: the rebuttal's range is judged by its most favourable
+reading, `marks-grokking` counts ReLU runs too, ratios are paired by seed, and what was not measured is not testable yet.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +17,7 @@ import numpy as np
 
 from analysis import statistics
 from analysis.claims.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Measured
+from analysis.claims.sources import ENOUGH, Absent
 from analysis.statistics import Estimate
 
 NEAR = 0.1
@@ -28,15 +35,16 @@ COUNT = (
 MEDIAN = (
     "A median over seeds: reproduced if it rounds to the printed digits, or if its 95 % interval (order statistics; the range "
     "below six seeds) holds the published value and it is within a factor of 2; with a caveat if within 10 %, or in the "
-    "interval only; within a factor of 2, not reproduced; beyond, or where it never came, contradicted."
+    "interval only; within a factor of 2, not reproduced; beyond, or where an event never came, contradicted. A quantity that "
+    "fewer than four fifths of the runs have measured is not testable yet."
 )
 QUARTILES = (
     "Quartiles: reproduced if the 95 % interval of each (order statistics) holds the published one; otherwise with a caveat."
 )
-RATIO = "A ratio of medians: as a median, with a bootstrap interval."
+RATIO = "A ratio of medians: as a median, with a bootstrap interval that draws seeds, both conditions of one at a time."
 DIGITS = (
     "A number of one run: reproduced if it rounds to the printed digits; within 10 %, with a caveat; within a factor of 2, "
-    "not reproduced; beyond, contradicted."
+    "not reproduced; beyond, or where an event never came, contradicted; a quantity that was not measured, not testable yet."
 )
 EPOCHS = (
     "Epochs of single runs: reproduced if as many came and each is within one epoch; as many and each within 10 %, with a "
@@ -44,7 +52,7 @@ EPOCHS = (
 )
 SEED = (
     "A share measured on one run: reproduced if it rounds to the printed digits; otherwise not reproduced, and contradicted if "
-    "the published share lies outside the range of all seeds that were run."
+    "the published share lies outside the range of all seeds that were run; not testable yet if that run did not measure it."
 )
 BETWEEN = (
     "A median over seeds of an event seen at a cadence: at best with a caveat where the cadence is above one epoch; so if the "
@@ -97,14 +105,37 @@ def count(name: str, found: int, n: int, published: int, of: int) -> Part:
     return Part(name, f"{published}/{of}", f"{found}/{n}", statistics.clopper_pearson(found, n), verdict)
 
 
-def median(name: str, values: Iterable[float], published: str) -> Part:
-    """The median of a value per run, NaN where it never came, by `MEDIAN`."""
-    estimate = statistics.median_interval(np.array(list(values), dtype=np.float64))
+def median(name: str, values: Iterable[float], published: str, *, event: bool = False) -> Part:
+    """The median of a value per run, by `MEDIAN`.
+
+    Args:
+        values: NaN where an event never came, or a quantity was not measured.
+        event: whether they are epochs of an event, which may never come.
+
+    Raises:
+        Absent: if too few runs have measured a quantity.
+    """
+    x = np.array(list(values), dtype=np.float64)
+    if not event:
+        measured(name, x)
+    estimate = statistics.median_interval(x)
     return Part(name, published, spread(estimate), estimate, _near(estimate, published))
 
 
+def measured(name: str, values: np.ndarray) -> np.ndarray:
+    """The known values of a quantity that every run should have measured.
+
+    Raises:
+        Absent: if fewer than `ENOUGH` of them are known: what was not measured speaks for nothing.
+    """
+    known = statistics.known(values)
+    if not len(known) or len(known) < ENOUGH * np.size(values):
+        raise Absent(f"{name} is known of {len(known)} of {np.size(values)} runs")
+    return known
+
+
 def quartiles(name: str, values: Iterable[float], published: tuple[float, float]) -> Part:
-    """The quartiles of a value per run, by `QUARTILES`."""
+    """The quartiles of a value per run, by `QUARTILES`; beside a median, which has seen to it that there are values."""
     x = np.array(list(values), dtype=np.float64)
     estimate = statistics.quartiles(x)
     ends = (statistics.quantile_interval(x, p) for p in (0.25, 0.75))
@@ -114,18 +145,34 @@ def quartiles(name: str, values: Iterable[float], published: tuple[float, float]
 
 
 def ratio(name: str, above: Iterable[float], below: Iterable[float], published: str) -> Part:
-    """The ratio of two conditions' medians, by `RATIO`."""
+    """The ratio of two conditions' medians, entry i of both of one seed, by `RATIO`.
+
+    Raises:
+        Absent: if too few runs have measured the quantity.
+    """
     a, b = (np.array(list(values), dtype=np.float64) for values in (above, below))
-    return interval(name, statistics.ratio_of_medians(a, b), published)
+    measured(name, a + b)
+    return interval(name, statistics.ratio_of_medians(a, b, paired=True), published)
 
 
 def interval(name: str, estimate: Estimate, published: str) -> Part:
-    """An estimate whose interval is known, by `MEDIAN`."""
+    """An estimate whose interval is known, by `MEDIAN`.
+
+    Raises:
+        Absent: if nothing is known.
+    """
+    measured(name, np.array([estimate.value]))
     return Part(name, published, spread(estimate), estimate, _near(estimate, published))
 
 
-def digits(name: str, value: float, published: str) -> Part:
-    """A number of one run, NaN where it never came, by `DIGITS`."""
+def digits(name: str, value: float, published: str, *, event: bool = False) -> Part:
+    """A number of one run, by `DIGITS`; NaN where an event never came, or a quantity was not measured.
+
+    Raises:
+        Absent: if a quantity was not measured.
+    """
+    if not event:
+        measured(name, np.array([value]))
     estimate = Estimate(float(value), math.nan, math.nan, int(not math.isnan(value)))
     return Part(name, published, number(value), estimate, _near(estimate, published))
 
@@ -147,26 +194,31 @@ def epochs(name: str, values: Iterable[float], published: Sequence[float]) -> Pa
 def between(name: str, crossings: Sequence[tuple[float, float]], published: str) -> Part:
     """An event per run, known as (last observation before, first at or after), by `BETWEEN`."""
     before, after = (np.array([pair[end] for pair in crossings], dtype=np.float64) for end in (0, 1))
-    part = median(name, after, published)
+    part = median(name, after, published, event=True)
     if not crossings or np.all(after - before <= 1):
         return part
     low, high = float(np.median(before)), float(np.median(after))
     inside = low < float(published) <= high
     verdict = CAVEAT if inside or part.verdict == REPRODUCED else part.verdict
     return part._replace(
-        text=f"in ({number(low)}, {number(high)}]", estimate=Estimate(high, low, high, len(after)), verdict=verdict
+        text=f"in ({number(low)}, {number(high)}]", estimate=Estimate(high, low, high, len(after), "between"), verdict=verdict
     )
 
 
 def share_of_seed(name: str, value: float, all_seeds: np.ndarray, published: str) -> Part:
-    """A share of one run, beside that of every seed, by `SEED`."""
+    """A share of one run, beside that of every seed, by `SEED`.
+
+    Raises:
+        Absent: if that run did not measure it.
+    """
+    measured(name, np.array([value]))
     x = statistics.known(all_seeds)
-    low, high = (float(x.min()), float(x.max())) if len(x) else (math.nan, math.nan)
+    low, high = float(x.min()), float(x.max())
     verdict = NOT_REPRODUCED if low <= float(published) <= high else CONTRADICTED
     if rounds_to(value, published):
         verdict = REPRODUCED
     text = f"{number(value)} (all {len(x)} seeds {number(low)} to {number(high)})"
-    return Part(name, published, text, Estimate(float(value), low, high, len(x)), verdict)
+    return Part(name, published, text, Estimate(float(value), low, high, len(x), "range"), verdict)
 
 
 def rounds_to(value: float, printed: str) -> bool:

@@ -21,14 +21,15 @@ SLOPE_LAG, FIRST_EPOCH = 25, 100
 
 
 class Absent(Exception):
-    """Runs that a claim needs are not in the store; the text says which study to run."""
+    """Runs or values that a claim needs are not in the store; the text says which."""
 
 
 class Sources:
     """What one claim takes from the evidence.
 
     Attributes:
-        evidence: of the store. run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline` for each incomplete take.
+        evidence: of the store. run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline (diverged: 1a2b)` for each
+            incomplete take.
     """
 
     def __init__(self, evidence: Evidence) -> None:
@@ -36,11 +37,12 @@ class Sources:
         self.run_ids: dict[str, None] = {}
         self.shortfalls: list[str] = []
 
-    def take(self, study: str, **where: Any) -> pd.DataFrame:
+    def take(self, study: str, *, diverged: bool = False, **where: Any) -> pd.DataFrame:
         """The finished runs of a study's grid with these settings, in the grid's order.
 
         Args:
             study: of the registry.
+            diverged: whether runs that diverged count: their histories end early. Otherwise they are a shortfall, by name.
             where: `condition` or config fields; a value, or a tuple of which any will do.
 
         Raises:
@@ -53,13 +55,21 @@ class Sources:
         runs = self.evidence.runs(study)
         runs = runs[runs["config_hash"].isin(hashes)]
         runs = runs.sort_values("config_hash", key=lambda column: column.map(hashes), ignore_index=True)
+        fell = "" if diverged or runs.empty else ", ".join(runs.loc[runs["state"] == "diverged", "run_id"])
+        if fell:
+            runs, fell = runs[runs["state"] != "diverged"].reset_index(drop=True), f" (diverged: {fell})"
         if len(runs) < ENOUGH * len(wanted):
-            need = f"{len(runs)} of the {len(wanted)} runs that it needs of the study {study} are there"
+            need = f"{len(runs)} of the {len(wanted)} runs that it needs of the study {study} are there{fell}"
             raise Absent(f"{need}. Run {self.evidence.command(study)}")
         if len(runs) < len(wanted):
-            self.shortfalls.append(f"{len(runs)} of {len(wanted)} runs of {study}")
+            self.shortfalls.append(f"{len(runs)} of {len(wanted)} runs of {study}{fell}")
         self.run_ids |= dict.fromkeys(runs["run_id"])
         return runs
+
+
+def fault(error: Exception) -> str:
+    """An error that nothing foresaw, as one line for the reader of a report."""
+    return f"An error stopped this: {type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ") + "."
 
 
 @functools.cache
@@ -88,6 +98,36 @@ def at(sources: Sources, runs: pd.DataFrame, metric: str, epoch: int) -> np.ndar
     """A metric of each run at an epoch, float64; NaN where it was not observed."""
     found = [series(sources, run_id, metric)[epoch : epoch + 1] for run_id in runs["run_id"]]
     return np.array([values[0] if len(values) else np.nan for values in found])
+
+
+def fired(runs: pd.DataFrame) -> int:
+    """Runs whose detector fired.
+
+    Raises:
+        Absent: if that was not recorded of each.
+    """
+    values = column(runs, "fired")
+    if np.isnan(values).any():
+        raise Absent(f"whether the detector fired is known of {np.isfinite(values).sum()} of {len(runs)} runs")
+    return int(values.sum())
+
+
+def watched(sources: Sources, runs: pd.DataFrame, metric: str) -> None:
+    """That runs have observed a metric at all, so that an event of it that is not there did not come.
+
+    Raises:
+        Absent: if one has not.
+    """
+    blind = [run_id for run_id in runs["run_id"] if np.isnan(series(sources, run_id, metric)).all()]
+    if blind:
+        raise Absent(f"{metric} was observed in {len(runs) - len(blind)} of {len(runs)} runs")
+
+
+def by_seed(a: pd.DataFrame, b: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A summary metric of two conditions, entry i of both of one seed; seeds that only one has are left out."""
+    shared = sorted(set(a["seed"]) & set(b["seed"]))
+    left, right = (column(runs.set_index("seed").loc[shared], name) for runs in (a, b))
+    return left, right
 
 
 def late_median(values: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from analysis import statistics
 from analysis.claims import rules
 from analysis.claims.headline import XU
 from analysis.claims.model import Claim, Measured
-from analysis.claims.sources import Sources, column
+from analysis.claims.sources import Sources, column, watched
 
 
 class EtaRow(NamedTuple):
@@ -39,17 +39,18 @@ LONG = "η 1e-5, 2000 epochs"
 def _eta(row: EtaRow) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         runs = sources.take("eta", condition=row.condition)
+        watched(sources, runs, "features/rho")
         test = column(runs, "test_50_epoch")
         parts = [rules.count("grok", int(np.isfinite(test).sum()), len(runs), row.grok, 5)]
         rho = column(runs, "rho_epoch")
         if row.grok == 0:
             parts.append(rules.count("ρ fires", int(np.isfinite(rho).sum()), len(runs), 1, 5))
-        parts.append(rules.median("ρ ≥ 0.075", rho, row.rho))
+        parts.append(rules.median("ρ ≥ 0.075", rho, row.rho, event=True))
         if row.test is not None:
-            parts.append(rules.median("test ≥ 0.5", test, row.test))
+            parts.append(rules.median("test ≥ 0.5", test, row.test, event=True))
         if row.lead is not None:
-            parts.append(rules.median("lead", column(runs, "lead"), row.lead))
-        parts.append(rules.median("slope fires", column(runs, "fire_epoch"), row.fire))
+            parts.append(rules.median("lead", column(runs, "lead"), row.lead, event=True))
+        parts.append(rules.median("slope fires", column(runs, "fire_epoch"), row.fire, event=True))
         return rules.judge(parts)
 
     return measure
@@ -68,8 +69,9 @@ def _regression(sources: Sources) -> Measured:
 
 def _long(sources: Sources) -> Measured:
     runs = sources.take("eta", condition=LONG)
+    watched(sources, runs, "features/rho")
     names = {"test ≥ 0.5": ("test_50_epoch", "1527"), "ρ ≥ 0.075": ("rho_epoch", "527")}
-    return rules.judge([rules.digits(name, column(runs, key)[0], epoch) for name, (key, epoch) in names.items()])
+    return rules.judge([rules.digits(name, column(runs, key)[0], epoch, event=True) for name, (key, epoch) in names.items()])
 
 
 class ScalingCell(NamedTuple):
@@ -102,17 +104,18 @@ SCALING = (
 
 def _scaling(cell: ScalingCell) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
-        runs = sources.take("scaling", modulus=cell.modulus, n_train=cell.n_train)
+        runs = sources.take("scaling", diverged=True, modulus=cell.modulus, n_train=cell.n_train)
         test = column(runs, "test_99_epoch")
         parts = [rules.count("grok", int(np.isfinite(test).sum()), len(runs), cell.grok, 5)]
         if cell.rho is None:
             parts.append(rules.count("diverged", int((runs["state"] == "diverged").sum()), len(runs), 5, 5))
         if cell.test is not None:
-            parts.append(rules.median("test ≥ 0.99", test, cell.test))
+            parts.append(rules.median("test ≥ 0.99", test, cell.test, event=True))
         if cell.rho is not None:
-            parts.append(rules.median("ρ ≥ 0.075", column(runs, "rho_epoch"), cell.rho))
+            watched(sources, runs, "features/rho")
+            parts.append(rules.median("ρ ≥ 0.075", column(runs, "rho_epoch"), cell.rho, event=True))
         if cell.lead is not None:
-            parts.append(rules.median("lead", column(runs, "lead"), cell.lead))
+            parts.append(rules.median("lead", column(runs, "lead"), cell.lead, event=True))
         return rules.judge(parts, _divergence(column(runs, "diverged_epoch")))
 
     return measure
