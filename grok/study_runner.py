@@ -169,13 +169,14 @@ def run_study(
         A result per cell, in the study's order.
     """
     session = uuid.uuid4().hex
+    but: frozenset[str] = frozenset(_stored(parent, OLDER) or ()) if force else frozenset()
     common = {
         "uri": store.uri, "experiment_id": store.experiment_id, "parent": parent.run_id, "figures": figures,
         "threads": fanout.threads(), "parent_pid": os.getpid() if fanout.backend == "loky" else 0,
-        "session": session, "but": frozenset(_stored(parent, OLDER) or ()) if force else frozenset(),
+        "session": session, "but": but,
         "member_tag": _member_tag(study),
     }  # fmt: skip
-    results = _reuse(study, store, common["but"], report)
+    results = _reuse(study, store, but, report)
     _progress(parent, study, results)
     todo = [cell for cell in study.cells if cell.config.hash not in results]
     with stopping.StopSignal(parent, session, should_stop):
@@ -273,7 +274,8 @@ def _lockstep(store: Store, held: list[_Held], threads: int) -> dict[tuple[tuple
     """
     groups: dict[tuple[tuple[str, ...], int], list[_Held]] = {}
     for cell, one in held:
-        saved, own = (), cell.config.threads or threads
+        saved: tuple[str, ...] = ()
+        own = cell.config.threads or threads
         if not one.made:
             saved = tuple(tracking.TrackedRun(store.client, one.run_id).list_files("resume"))
             known = store.get(one.run_id).data.tags.get("grok.threads", "")
