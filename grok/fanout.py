@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -119,6 +120,8 @@ class Fanout:
                 executor = client.get_executor(pure=False)
                 yield [_ClusterPlace(executor)] * min(self.workers or most, most)
             return
+        # A worker whose memory has grown makes room for a new one between two payloads: as meant, and nothing is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
         places: list[_Place] = [_LocalPlace(self.environment(i)) for i in range(min(self.local_workers, most))]
         kill = True
         try:

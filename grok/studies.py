@@ -15,12 +15,15 @@ from typing import Any
 import yaml
 
 from grok.config import ConfigError, RunConfig
+from grok.spectra import factor_kind
 
 REGISTRY = Path(__file__).with_name("studies.yaml")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 OWN_FILE = re.compile(r"(.+\.ya?ml)(?::(.*))?")
 NAME = re.compile(r"[\w-][\w.-]{0,79}", re.ASCII)
 STUDY_KEYS = ("sentence", "source", "runs", "windows")
+BLOCK = 16
+"""Updates between two looks at the spectra, as `updates.BandedGram` has it."""
 MOST_RUNS = 10_000
 """Runs of one study; more is taken for a slip in a range."""
 
@@ -73,11 +76,17 @@ class Study:
 
 
 def training_flops(config: RunConfig) -> float:
-    """Matrix-product work of a run: three products of 2 n K M an epoch and one for the test pairs, and n K² an observation."""
+    """Matrix-product work of a run: three products of 2 n K M an epoch and one for the test pairs; n K² an observation.
+
+    Raw spectra take, for each kind of factor, one pass of 2 P (b + w)² over every block of b updates, P = 3 M K in both
+    layers. The band is left out: it costs every run the same.
+    """
     c = config.resolved()
     n, epochs = c.n_train or 0, c.epochs or 0
     observations = epochs / c.observe_every if c.observe_every else 0
-    return 2.0 * c.width * c.modulus * (3 * n + c.modulus**2 - n) * epochs + 1.0 * n * c.width**2 * observations
+    kinds = len({factor_kind(method) for method in c.spectrum_methods[1:]})
+    raw = kinds * 2.0 * 3 * c.modulus * c.width * (BLOCK + c.window) ** 2 * epochs / BLOCK
+    return raw + 2.0 * c.width * c.modulus * (3 * n + c.modulus**2 - n) * epochs + 1.0 * n * c.width**2 * observations
 
 
 def load_study(name: str) -> Study:

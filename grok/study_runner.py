@@ -29,6 +29,8 @@ OLDER = "older_runs.json"
 """Artifact of a forced study's parent: the runs of its configs that were there before."""
 SEEDS_ON_GPU = 15
 """A condition of the paper; they train as one program there."""
+RETRIED = "worker died, tried again"
+"""What is reported of a cell that gave nothing in a round."""
 LOST = f"the process that trained it died {ROUNDS} times; out of memory?"
 
 
@@ -181,8 +183,10 @@ def run_study(
     with stopping.StopSignal(parent, session, should_stop):
         for number in range(ROUNDS):  # what another command trains comes last: it may be done by then
             payloads = [common | {"cells": group, "wait": number > 0} for group in _groups(todo, seeds_at_once)]
+            heard: set[str] = set()
             for found in fanout.map(train_cells, payloads):
                 for result in found:
+                    heard.add(result.cell.config.hash)
                     before = results.get(result.cell.config.hash)
                     results[result.cell.config.hash] = result
                     if before is None or before.state != result.state:  # a retry that fails as before is no news
@@ -191,6 +195,9 @@ def run_study(
             todo = [cell for cell in todo if not _settled(results.get(cell.config.hash))]
             if not todo or should_stop():
                 break
+            for cell in todo if number + 1 < ROUNDS else ():
+                if cell.config.hash not in heard:
+                    report(Result(cell, RETRIED))
     for cell in todo:
         results.setdefault(cell.config.hash, Result(cell, "missing", error="" if should_stop() else LOST))
     _progress(parent, study, results)

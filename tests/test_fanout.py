@@ -115,6 +115,23 @@ def test_worker_that_dies_costs_its_own_payload_only() -> None:
     assert len(set(found.values())) == 2  # a new process took the place of the dead one
 
 
+def test_worker_that_makes_room_for_a_new_one_is_no_news() -> None:
+    script = """
+import os, time
+from joblib.externals.loky import process_executor
+from grok.fanout import Fanout
+def work(number):
+    process_executor._MAX_MEMORY_LEAK_SIZE = -10**12  # any memory is too much
+    time.sleep(1.2)
+    return os.getpid()
+print(len(set(Fanout(workers=1).map(work, range(4)))) > 1)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (answer.stdout, answer.stderr) == ("True\n", "")
+
+
 def test_what_a_task_raises_is_raised_and_leaves_no_process() -> None:
     def work(number: int) -> int:
         if number == 1:

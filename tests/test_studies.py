@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from grok import studies
@@ -100,6 +101,10 @@ def test_cost_counts_default_runs(registry: dict[str, Study]) -> None:
     plain, unseen = RunConfig(), RunConfig(observe_every=0)
     assert studies.training_flops(unseen) == pytest.approx(2 * 2048 * 71 * (3 * 2016 + 3025) * 400)
     assert studies.training_flops(plain) - studies.training_flops(unseen) == pytest.approx(40 * 2016 * 2048**2)
+
+    methods = [("gram",), ("gram", "gram32"), ("gram", "gram32", "svd"), ("gram", "gram32", "svd", "randomized_5")]
+    work = [studies.training_flops(RunConfig(spectrum_methods=names)) for names in methods]
+    assert np.diff(work) == pytest.approx([2 * 3 * 71 * 2048 * 36**2 * 25] * 2 + [0])  # the last two share their factor
 
 
 def test_grid_hash_is_of_the_runs_and_conditions_only(registry: dict[str, Study]) -> None:

@@ -184,6 +184,25 @@ def test_force_that_was_stopped_is_finished_by_the_same_command(
     assert parent.run_id != first.words["run"]  # that one is complete: a new order
 
 
+def test_cells_of_a_worker_that_died_are_told_before_they_are_tried_again(
+    store: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, told, rounds = load_study(write([("grok", {"seed": "0..1"})])), [], []
+
+    def work(self: Fanout, task: Any, payloads: Any) -> Any:
+        rounds.append(len(payloads))
+        cells = [cell for payload in payloads for cell in payload["cells"]]
+        yield [study_runner.Result(cell, "complete", "r") for cell in cells if cell.config.seed == 1 or len(rounds) == 2]
+
+    monkeypatch.setattr(Fanout, "map", work)
+    parent = study_runner.open_parent(store, loaded, force=False)
+    study_runner.run_study(
+        loaded, store, Fanout("sequential"), parent=parent, report=lambda r: told.append((r.cell.config.seed, r.state))
+    )
+    assert told == [(1, "complete"), (0, "worker died, tried again"), (0, "complete")]
+    assert rounds == [2, 1]
+
+
 def test_grid_of_the_parent_follows_its_words(store: Any, write: Any) -> None:
     first = study_runner.open_parent(store, load_study(write()), force=False)
     second = study_runner.open_parent(store, load_study(write(sentence="Other.", windows=[5])), force=False)
