@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -96,13 +97,19 @@ def load_study(name: str) -> Study:
         ConfigError: if there is no such file or study, or it breaks a rule; the message names the place.
     """
     own = OWN_FILE.fullmatch(name)
-    studies = load_file(Path(own[1])) if own else load_file(REGISTRY, prefix="")
+    studies = load_file(Path(own[1])) if own else _registry(REGISTRY, REGISTRY.stat().st_mtime_ns)
     if own and own[2] is None and len(studies) == 1:
         return next(iter(studies.values()))
     wanted = own[2] if own else name
     if wanted not in studies:
         raise ConfigError(f"study must be one of {', '.join(studies)}, or file.yaml:name, got {wanted or 'none'}. Pick one.")
     return studies[wanted]
+
+
+@functools.lru_cache(maxsize=1)
+def _registry(path: Path, changed_ns: int) -> dict[str, Study]:
+    """The registry's studies, read once: hundreds of configs to check, and the report asks for each study often."""
+    return load_file(path, prefix="")
 
 
 def load_file(path: Path, prefix: str | None = None) -> dict[str, Study]:
