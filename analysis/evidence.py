@@ -119,10 +119,17 @@ class Evidence:
         return self._series[key]
 
     def sensitivity(self) -> dict[str, Any] | None:
-        """`sensitivity.json` of the newest complete sensitivity run, with its `run_id`; None without one."""
+        """`sensitivity.json` of the newest complete sensitivity run, with its `run_id`; None without one.
+
+        One that tried the grids goes before any that only searched: the surfaces are there.
+        """
+        newest = None
         for run in self.store.find(SENSITIVITY):
-            return {"run_id": run.info.run_id} | dict(self.files.json(run.info.run_id, "sensitivity.json"))
-        return None
+            found = {"run_id": run.info.run_id} | dict(self.files.json(run.info.run_id, "sensitivity.json"))
+            if found.get("neighbourhood"):
+                return found
+            newest = newest or found
+        return newest
 
     @staticmethod
     def command(study: str) -> str:

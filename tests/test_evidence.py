@@ -263,6 +263,13 @@ def test_sensitivity_is_the_newest_complete_one(odd: Any) -> None:
     assert found is not None
     assert found["name"] == "second"
     assert store.get(found["run_id"]).info.run_name == "second"
+    for name, grids in (("grids", {"share": {}, "settings": 1}), ("search only", None)):
+        run = store.create(name, {"kind": "sensitivity"})
+        run.put_json("sensitivity.json", {"name": name, "neighbourhood": grids})
+        run.end("complete")
+    last = Evidence(store).sensitivity()
+    assert last is not None
+    assert last["name"] == "grids"
 
 
 def test_commands() -> None:
