@@ -7,12 +7,9 @@ to lose: a killed worker leaves finished trials only.
 
 from __future__ import annotations
 
-import pickle
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +28,8 @@ from grok.rules import Range
 
 STARTUP = 20
 """Random trials before TPE models anything."""
-CHUNK = 25
-"""Trials of a worker's turn, and between two reports."""
+CHUNK = 100
+"""Trials of a worker's turn, to which the runs are sent anew, and at most between two reports."""
 NEVER = -1e6
 """Lead of a setting that breaks the bound on the false-positive rate, for each unit that it is broken by."""
 
@@ -137,15 +134,13 @@ def search(
     if left > 0 and workers == 1:
         times.add(_try_settings(task, cells, task.config.n_trials, report, should_stop))
     elif left > 0:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "cells.pickle"
-            path.write_bytes(pickle.dumps(for_workers(cells, task)))
-            turns = range(-(-left // CHUNK) + workers)  # some spare ones, for workers that find less to do
-            for spent in Fanout("loky", workers).map(work, [(task, path) for _ in turns]):
-                times.add(spent)
-                report(len(_finished(study)))
-                if should_stop():
-                    break
+        needed = for_workers(cells, task)
+        turns = range(-(-left // CHUNK) + workers)  # some spare ones, for workers that find less to do
+        for spent in Fanout("loky", workers).map(work, [(task, needed) for _ in turns]):
+            times.add(spent)
+            report(len(_finished(study)))
+            if should_stop():
+                break
     times.wall = time.perf_counter() - start
     trials = _finished(study)
     return Found(task, trials, times, len(trials) < task.config.n_trials)
@@ -155,16 +150,10 @@ def _finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-_loaded: dict[Path, Cells] = {}
-"""In a worker process: the runs that it has read."""
-
-
-def work(payload: tuple[Task, Path]) -> Times:
+def work(payload: tuple[Task, Cells]) -> Times:
     """Try settings for a while: what a worker process does with one turn."""
-    task, path = payload
-    if path not in _loaded:
-        _loaded[path] = pickle.loads(path.read_bytes())  # written by the parent a moment ago  # noqa: S301
-    return _try_settings(task, _loaded[path], CHUNK)
+    task, cells = payload
+    return _try_settings(task, cells, CHUNK)
 
 
 def _try_settings(
