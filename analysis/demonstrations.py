@@ -23,10 +23,11 @@ from grok.repulsion import (
     published_residual,
     rank_pairs,
     schur_residual,
+    squared_gram,
 )
 
 PAIRS = 5
-"""Random pairs of the untrained network; each takes an n×n factor of its own."""
+"""Random pairs of the untrained network."""
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def published_inverse(weights: Mapping[str, np.ndarray], run: Mapping[str, Any] 
     ridge, width = float(run["weight_decay"]) or DEFAULT_RIDGE, f.shape[1]
     g = symmetric(upper_gram(f))
     identity = torch.eye(width, dtype=torch.float64)
-    direct = inverse_columns(g, ridge, torch.arange(width))
+    direct = inverse_columns(g.clone(), ridge, torch.arange(width))
     kernel = upper_gram(f.T)
     kernel.diagonal().add_(ridge)
     s = f.T @ cholesky_solve(kernel, f)
@@ -105,7 +106,7 @@ def published_inverse(weights: Mapping[str, np.ndarray], run: Mapping[str, Any] 
     pairs, cos = rank_pairs(g, int(run["top_pairs"]))
     j, l = pairs.T
     raw, b_jl = torch.sign(cos), direct[l, j]
-    theirs = torch.sign(published_residual(g, ridge, pairs, b_jl))
+    theirs = torch.sign(published_residual(squared_gram(g, pairs), g[j, l], b_jl, ridge))
     explicit = torch.sign(g[j, l] - ((g[j] @ published) * g[l]).sum(dim=1))
     theorem = torch.sign(schur_residual(b_jl, direct[j, j], direct[l, l]))
 

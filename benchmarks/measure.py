@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, TextIO, cast
@@ -34,7 +34,8 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
 
     An epoch is what `Training` does without observables: training and test scores, gradient, optimiser, and the band of
     the updates. Row: `epoch_ms`, the median block; `epoch_mean_ms`, `epoch_best_ms`; `floor_ms`, the least of each
-    product over all blocks, times the seeds; `spectra_ms`, the eigenvalues of one epoch's window.
+    product over all blocks, times the seeds; `floors_then`, the median over the blocks of an epoch in floors timed right
+    before and after it; `spectra_ms`, the eigenvalues of one epoch's window.
     """
     import torch
 
@@ -72,17 +73,18 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
 
     def measure() -> dict[str, Any]:
         before = dict(training.seconds)
-        epochs, spectra = [], []
+        epochs, spectra, floors = [], [], [floor.measure() * seeds * 1e3]
         for _ in range(blocks):
             epochs.append(train() * 1e3)
             spectra.append(extend() * 1e3)
-            floor.measure()
+            floors.append(floor.measure() * seeds * 1e3)
         count = blocks * block
         parts = {name: (seconds - before[name]) / count * 1e3 for name, seconds in training.seconds.items()}
         floor_ms = floor.seconds * seeds * 1e3
         return {
             "floor_ms": floor_ms, "floor_gflops": flops(config) * seeds / floor_ms / 1e6, "epoch_ms": median(epochs),
             "epoch_mean_ms": sum(epochs) / blocks, "epoch_best_ms": min(epochs), "spectra_ms": median(spectra),
+            "floors_then": median(2 * e / sum(around) for e, around in zip(epochs, pairwise(floors), strict=True)),
             "timed_epochs": count, "parts_ms": parts, "products_ms": {k: v * 1e3 for k, v in floor.best.items()},
         }  # fmt: skip
 

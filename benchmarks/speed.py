@@ -57,7 +57,8 @@ def measure(
 def ratios(rows: Sequence[Row]) -> dict[str, list[float]]:
     """What the benchmark is about, a value per round; what was not measured is absent.
 
-    `epoch_to_floor_N`: an epoch of the training loop on N threads, in floors. `run_to_loop`: the tracked run in its own
+    `epoch_to_floor_N`: an epoch of the training loop on N threads, in floors; `epoch_to_floor_then_N`: in floors timed right
+    before and after it, which a machine that is slower for a while slows as much. `run_to_loop`: the tracked run in its own
     training loop's seconds, that loop timed alone; `run_to_loop_once` with what a process pays once. `tracking_share`:
     part of the tracked run that the same run without a store does not take. `published_to_run` and
     `published_to_run_every`: the published procedure in seconds of the tracked run, at the default cadence and with every
@@ -74,6 +75,7 @@ def ratios(rows: Sequence[Row]) -> dict[str, list[float]]:
 def _round_ratios(rows: Sequence[Row]) -> dict[str, float]:
     loops = {row["threads"]: row for row in rows if row["name"] == "loop"}
     out = {f"epoch_to_floor_{threads}": row["epoch_ms"] / row["floor_ms"] for threads, row in loops.items()}
+    out |= {f"epoch_to_floor_then_{n}": row["floors_then"] for n, row in loops.items() if "floors_then" in row}
     bare, run, every, published = (one(rows, name) for name in NAMES[1:])
     if run and run["threads"] in loops:
         alone = loops[run["threads"]]["epoch_mean_ms"] / 1e3 * run["epochs"]
@@ -116,7 +118,7 @@ def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         epoch, floor, rate = (median(row[key] for row in loops) for key in ("epoch_ms", "floor_ms", "floor_gflops"))
         shares = ", ".join(f"{part} {median(row['parts_ms'][part] for row in loops):.1f}" for part in loops[0]["parts_ms"])
         yield f"epoch, {counted(threads, 'thread')}: {told(f'epoch_to_floor_{threads}')} the floor ({epoch:.1f} ms: {shares};" \
-            f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s)"  # fmt: skip
+            f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s), {told(f'epoch_to_floor_then_{threads}')} that of the same moment"  # fmt: skip
     run, every, published = (middle(rows, name) for name in ("tracked", "tracked_every", "published"))
     if run:
         yield f"tracked run, {run['epochs']} epochs, {run['seconds']:.1f} s: {told('run_to_loop')} its training loop" \

@@ -20,11 +20,17 @@ class Activation(NamedTuple):
     Attributes:
         value: σ. derivative: σ′.
         pullback: (g, h) to g ⊙ σ′(h), written over g, where that takes fewer passes than by `derivative`.
+        in_place: h to σ(h), written over h, where torch has it.
     """
 
     value: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor]
     pullback: Callable[[Tensor, Tensor], Tensor] | None = None
+    in_place: Callable[[Tensor], Tensor] | None = None
+
+    def over(self, h: Tensor) -> Tensor:
+        """σ(h); h is lost."""
+        return self.in_place(h) if self.in_place else self.value(h)
 
     def pull(self, gradient: Tensor, h: Tensor) -> Tensor:
         """Gradient with respect to h from that with respect to σ(h), g ⊙ σ′(h), written over g."""
@@ -48,11 +54,12 @@ def _sigmoid_derivative(h: Tensor) -> Tensor:
 
 
 ACTIVATION_FUNCTIONS: dict[str, Activation] = {
-    "square": Activation(lambda h: h * h, lambda h: 2 * h, lambda g, h: g.mul_(h).mul_(2)),
+    "square": Activation(lambda h: h * h, lambda h: 2 * h, lambda g, h: g.mul_(h).mul_(2), lambda h: h.mul_(h)),
     "relu": Activation(
         lambda h: h.clamp_min(0),
         lambda h: (h > 0).to(h.dtype),
         lambda g, h: torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g),
+        lambda h: h.clamp_min_(0),
     ),
     "abs": Activation(torch.abs, torch.sign),
     "cube": Activation(lambda h: h * h * h, lambda h: 3 * h * h),

@@ -4,6 +4,8 @@ through scipy on a CPU, torch on a GPU.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from scipy.linalg import blas, lapack
@@ -25,7 +27,11 @@ this was not measured."""
 
 
 def product(x: Tensor, y: Tensor) -> Tensor:
-    """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m)."""
+    """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m).
+
+    Slices of rows, and transposes of whole matrices, are as quick as whole matrices; slices of a transpose are not: oneDNN
+    then takes a thousand times as long.
+    """
     if x.is_cuda or x.dtype != torch.float32 or not ONEDNN:
         return torch.bmm(x, y.transpose(1, 2))
     out = [torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "") for a, b in zip(x, y, strict=True)]
@@ -45,6 +51,27 @@ def upper_gram(x: Tensor) -> Tensor:
     return torch.from_numpy(syrk(1.0, x.T.numpy().T, trans=1, lower=1)).T
 
 
+PANEL_ROWS = 256
+"""Rows of a Gram at a time on a CPU: 2 MiB at 2048 columns, read again while they are in the cache."""
+
+
+def gram_panels(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of X Xᵀ from the diagonal on, some at a time, for sums over a Gram that need not be stored.
+
+    Half the work of the whole product; threads of torch alone take part, where `upper_gram` has BLAS's as well.
+
+    Args:
+        x: (n, c), contiguous.
+
+    Yields:
+        The rows, and (rows, n − first row): the products of these rows of X with all from the first of them on.
+    """
+    step = len(x) if x.is_cuda else PANEL_ROWS
+    for start in range(0, len(x), step):
+        rows = slice(start, min(start + step, len(x)))
+        yield rows, product(x[None, rows], x[None, start:])[0]
+
+
 def symmetric(upper: Tensor) -> Tensor:
     """The symmetric matrix with this upper triangle; `upper` is zero below the diagonal."""
     out = upper + upper.T
@@ -52,11 +79,24 @@ def symmetric(upper: Tensor) -> Tensor:
     return out
 
 
-def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
-    """A⁻¹ R of a positive definite A, of which the upper triangle is given.
+def symmetric_rows(upper: Tensor, rows: Tensor) -> Tensor:
+    """Rows of the symmetric matrix with this upper triangle; what is below the diagonal is not read.
 
     Args:
-        upper: (K, K) float64; what is below the diagonal is not read.
+        upper: (K, K). rows: (r,) int64.
+
+    Returns:
+        (r, K).
+    """
+    right = torch.arange(len(upper), device=upper.device) >= rows[:, None]
+    return torch.where(right, upper[rows], upper[:, rows].T)
+
+
+def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
+    """A⁻¹ R of a positive definite A, of which the upper triangle is given; `upper` is lost.
+
+    Args:
+        upper: (K, K) float64, contiguous; what is below the diagonal is not read. On a CPU its factor is written over it.
         right: (K, c) float64.
 
     Returns:
@@ -65,10 +105,14 @@ def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
     Raises:
         LinAlgError: if A is not positive definite to rounding.
     """
-    factor, failed = torch.linalg.cholesky_ex(upper, upper=True)
-    if int(failed):
-        raise np.linalg.LinAlgError(f"matrix must be positive definite, got a pivot ≤ 0 at {int(failed)}. Raise the ridge.")
+    if upper.is_cuda:
+        factor, pivot = torch.linalg.cholesky_ex(upper, upper=True)
+        failed = int(pivot)
+    else:  # upper in our order is lower in LAPACK's
+        factor, failed = lapack.dpotrf(upper.numpy().T, lower=1, clean=0, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError(f"matrix must be positive definite, got a pivot ≤ 0 at {failed}. Raise the ridge.")
     if upper.is_cuda:
         return torch.cholesky_solve(right, factor, upper=True)
-    solution, _ = lapack.dpotrs(factor.numpy(), right.numpy(), lower=0)  # torch's takes 6 times as long for one column
+    solution, _ = lapack.dpotrs(factor, right.numpy(), lower=1)
     return torch.from_numpy(solution)

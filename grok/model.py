@@ -149,7 +149,7 @@ class TwoLayerNetwork:
         """Mean loss and accuracy of each seed, (S,) float64 both; no activation is kept."""
         output = self.v.new_empty(*batch.hits.shape)
         for block in batch.blocks(self._block_rows()):
-            output[:, block.rows] = product(self.activation.value(self.preactivations(block)), self.v.transpose(1, 2))
+            output[:, block.rows] = product(self.activation.over(self.preactivations(block)), self.v.transpose(1, 2))
         return self._score(output, batch)
 
     def loss_and_gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grok.linalg import product, upper_gram
+from grok.linalg import gram_panels, product
 
 COLUMN_PAIRS = 500
 
@@ -23,7 +23,7 @@ def feature_observables(features: Tensor) -> dict[str, float]:
         ρ² ‖FFᵀ‖² = ‖FFᵀ‖² − n a² − n (n − 1) b²   (I and 11ᵀ − I are orthogonal, a and b the projections)
         ‖FFᵀ‖² = ‖F̃ᵀF̃‖² + 2 n μᵀF̃ᵀF̃μ + n² ‖μ‖⁴,  tr FFᵀ = ‖F‖²,  1ᵀFFᵀ1 = n² ‖μ‖²
 
-    One symmetric K×K product is formed; the rank-one part, which cancels, is taken in float64.
+    One symmetric K×K product is formed, a panel at a time; the rank-one part, which cancels, is taken in float64.
 
     Args:
         features: (n, K), n ≥ 2, raw (not centred).
@@ -35,21 +35,26 @@ def feature_observables(features: Tensor) -> dict[str, float]:
     Source: Tian (arXiv 2509.21519) Fig. 3; Xu (arXiv 2605.08119), whose code uses the raw FFᵀ as here.
     """
     samples, width = features.shape
-    mean = features.mean(dim=0, dtype=torch.float64)
-    centred = features - mean.to(features.dtype)
-    upper = upper_gram(centred)
-    diagonal = upper.diagonal().double()
-    trace, mean_square = diagonal.sum(), mean.square().sum()
-    norm = 2 * torch.linalg.vector_norm(upper, dim=1).double().square().sum() - diagonal.square().sum()
-    off_diagonal = 2 * (torch.linalg.vector_norm(upper, ord=1, dim=1).double().sum() - trace)
-    cross = (centred @ mean.to(features.dtype)).double().square().sum()
+    columns = features.T.contiguous()
+    mean = columns.mean(dim=1, dtype=torch.float64)
+    dead = (columns.abs().amax(dim=1) == 0).sum().double()
+    centred = columns.sub_(mean.to(columns.dtype)[:, None])
+    sums = mean.new_zeros(3)  # of squares, of sizes, of the diagonal
+    for _, panel in gram_panels(centred):
+        size = len(panel)
+        for part, times in ((panel[:, :size], 1), (panel[:, size:], 2)):  # what is right of the square block counts twice
+            sums[0] += times * torch.linalg.vector_norm(part, dim=1).double().square().sum()
+            sums[1] += times * torch.linalg.vector_norm(part, ord=1, dim=1).double().sum()
+        sums[2] += panel.diagonal().double().sum()
+    norm, absolute, trace = sums
+    off_diagonal, mean_square = absolute - trace, mean.square().sum()
+    cross = (mean.to(columns.dtype) @ centred).double().square().sum()
 
     kernel_trace = trace + samples * mean_square
     kernel_norm = norm + 2 * samples * cross + samples**2 * mean_square**2
     a = kernel_trace / samples
     b = (samples**2 * mean_square - kernel_trace) / (samples * (samples - 1))
     residual = kernel_norm - samples * a**2 - samples * (samples - 1) * b**2
-    dead = (features == 0).all(dim=0).sum().double()
     values = torch.stack((residual, kernel_norm, off_diagonal, trace, dead)).tolist()
     residual_, kernel_norm_, off_diagonal_, trace_, dead_ = values
     return {
@@ -73,12 +78,16 @@ def kernel_observables(features: Tensor) -> dict[str, float]:
     """
     mean = features.mean(dim=0)
     centred = features - mean
-    upper = upper_gram(centred.T)
     column = centred @ mean
-    diagonal = float((upper.diagonal() + column).abs().double().sum())
-    off = 0.0
-    for shift in (column[:, None], column[None, :]):  # entries above the diagonal, then their mirror images
-        off += float((upper + shift).triu_(diagonal=1).abs_().sum(dim=1).double().sum())
+    diagonal = off = 0.0
+    for rows, panel in gram_panels(centred):
+        size = len(panel)
+        diagonal_ = float((panel.diagonal() + column[rows]).abs().double().sum())
+        block = float((panel[:, :size] + column[rows, None]).abs_().sum(dim=1).double().sum())
+        rest = panel[:, size:]
+        mirrored = float((rest + column[rows.stop :]).abs_().sum(dim=1).double().sum())
+        diagonal += diagonal_
+        off += block - diagonal_ + mirrored + float(rest.add_(column[rows, None]).abs_().sum(dim=1).double().sum())
     ratio = off / (diagonal * (len(features) - 1)) if diagonal > 0 else 0.0
     return {"features/kernel_offdiag_ratio": ratio}
 

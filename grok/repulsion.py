@@ -1,6 +1,7 @@
 """Feature repulsion: the signs of B = (F̃ᵀF̃ + ηI)⁻¹ against the similarity of features, and Theorem 6.
 
-Shapes: n samples, K features. F̃ is F with its column means removed, f̃_j its column j, G = F̃ᵀF̃. All in float64.
+Shapes: n samples, K features. F̃ is F with its column means removed, f̃_j its column j, G = F̃ᵀF̃, of which only the upper
+triangle is read. All in float64.
 
 Theorem 6 says sgn B_jl = −sgn(f̃_jᵀ P f̃_l) with P = I − F̃₋(F̃₋ᵀF̃₋ + ηI)⁻¹F̃₋ᵀ, columns j and l left out. By the 2×2 Schur
 complement f̃_jᵀ P f̃_l = −B_jl / (B_jj B_ll − B_jl²) with a positive denominator, so the rule holds for every matrix. It is
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grok.linalg import cholesky_solve, symmetric, upper_gram
+from grok.linalg import PANEL_ROWS, cholesky_solve, symmetric_rows, upper_gram
 
 DEFAULT_RIDGE = 2e-4
 """η of B when the run's weight decay is 0 (G is singular then): that of the papers' grokking condition, so that the two
@@ -26,7 +27,7 @@ NULL_DRAWS = 10
 PARTNERS = 10
 """Random partners of each random anchor: 200 pairs then need 20 columns of B, not 200."""
 THEOREM_SAMPLE = 3
-"""Top pairs that Theorem 6 is checked on: each takes an n×n Cholesky factor of its own."""
+"""Top pairs that Theorem 6 is checked on."""
 TIE = 1e-12
 """Cosines closer than this are ties, settled by lexicographic index (review's rebuttal)."""
 
@@ -97,14 +98,25 @@ def rank_pairs(gram_matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if count == 0:
         raise PairError(f"pairs need at least two living features, got {living}. The network is dead at this epoch.")
     scale = torch.where(norms > 0, 1 / norms, 0.0)
-    size = (gram_matrix.abs() * scale).mul_(scale[:, None]).triu_(diagonal=1)
+    order = torch.arange(width, device=norms.device)
+
+    def sizes(rows: Tensor) -> Tensor:
+        """|cos| of some rows' features with those that come after, 0 elsewhere."""
+        found = (gram_matrix[rows].abs_() * scale).mul_(scale[rows, None])
+        return torch.where(order > rows[:, None], found, 0.0)
+
+    largest = torch.cat([sizes(rows).amax(dim=1) for rows in torch.split(order, PANEL_ROWS)])
     # The `count` largest row maxima are entries, so the count-th largest entry is not below the least of them.
-    bound = torch.topk(size.amax(dim=1), count).values[-1] if count <= width else size.new_zeros(())
-    index = torch.nonzero((size >= bound - TIE) & (size > 0)).cpu().numpy()
+    bound = torch.topk(largest, count).values[-1] if count <= width else norms.new_zeros(())
+    rows = torch.nonzero(largest >= bound - TIE)[:, 0]
+    size = sizes(rows)
+    place = torch.nonzero((size >= bound - TIE) & (size > 0))
+    values = size[place[:, 0], place[:, 1]].cpu().numpy()
+    index = torch.stack((rows[place[:, 0]], place[:, 1]), dim=1).cpu().numpy()
     if len(index) < count:  # some pairs of living features are exactly orthogonal
         alive = norms > 0
-        index = torch.nonzero(torch.triu(alive[:, None] & alive[None, :], diagonal=1)).cpu().numpy()
-    values = size.cpu().numpy()[index[:, 0], index[:, 1]]
+        wanted = torch.nonzero(torch.triu(alive[:, None] & alive[None, :], diagonal=1))
+        values, index = sizes(order)[wanted[:, 0], wanted[:, 1]].cpu().numpy(), wanted.cpu().numpy()
     index = index[np.argsort(-values, kind="stable")]
     tie_group = np.concatenate(([0], np.cumsum(-np.diff(np.sort(values)[::-1]) > TIE)))
     pairs = torch.from_numpy(index[np.lexsort((index[:, 1], index[:, 0], tie_group))][:count])
@@ -116,16 +128,15 @@ def inverse_columns(gram_matrix: Tensor, ridge: float, columns: Tensor) -> Tenso
     """Some columns of B = (G + ηI)⁻¹, by one Cholesky factor: 2 K² flops a column, the inverse is never formed.
 
     Args:
-        gram_matrix: G, (K, K) float64. ridge: η > 0. columns: (c,) int64, different.
+        gram_matrix: G, (K, K) float64; it is lost. ridge: η > 0. columns: (c,) int64, different.
 
     Returns:
         (K, c) float64.
     """
-    shifted = gram_matrix.clone()
-    shifted.diagonal().add_(ridge)
-    unit = shifted.new_zeros(len(shifted), len(columns))
+    gram_matrix.diagonal().add_(ridge)
+    unit = gram_matrix.new_zeros(len(gram_matrix), len(columns))
     unit[columns, torch.arange(len(columns), device=columns.device)] = 1.0
-    return cholesky_solve(shifted, unit)
+    return cholesky_solve(gram_matrix, unit)
 
 
 def null_pairs(living: Tensor, count: int, generator: np.random.Generator) -> Tensor:
@@ -148,11 +159,16 @@ def schur_residual(b_jl: Tensor, b_jj: Tensor, b_ll: Tensor) -> Tensor:
 
 
 def direct_residuals(centred_features: Tensor, ridge: float, pairs: Tensor) -> Tensor:
-    """f̃_jᵀ P_{η,−jl} f̃_l by one solve per pair with the two columns left out; B takes no part.
+    """f̃_jᵀ P_{η,−jl} f̃_l by a solve with the two columns left out; B takes no part.
 
         P = η (F̃₋F̃₋ᵀ + ηI)⁻¹,  F̃₋F̃₋ᵀ = F̃F̃ᵀ − f̃_j f̃_jᵀ − f̃_l f̃_lᵀ
 
     The n×n form has no cancellation; I − F̃₋(…)⁻¹F̃₋ᵀ would lose the small residual to rounding.
+
+    One Cholesky factor serves all pairs: that of A = F̃₋F̃₋ᵀ + ηI with the columns C of every pair left out. For a pair
+    the columns o of the others come back by Woodbury, with S = CᵀA⁻¹C:
+
+        f̃_jᵀ(A + C_oC_oᵀ)⁻¹f̃_l = S_jl − S_jo (I + S_oo)⁻¹ S_ol
 
     Args:
         centred_features: F̃, (n, K) float64. ridge: η > 0. pairs: (p, 2) int64.
@@ -160,33 +176,41 @@ def direct_residuals(centred_features: Tensor, ridge: float, pairs: Tensor) -> T
     Returns:
         (p,) float64.
     """
-    kernel = upper_gram(centred_features.T)
+    columns, place = torch.unique(pairs, return_inverse=True)
+    left_out = centred_features[:, columns]
+    kernel = upper_gram(centred_features.T).addmm_(left_out, left_out.T, alpha=-1)
     kernel.diagonal().add_(ridge)
+    s = left_out.T @ cholesky_solve(kernel, left_out)
     out = []
-    for j, l in pairs.tolist():
-        left_out = centred_features[:, [j, l]]
-        without = torch.addmm(kernel, left_out, left_out.T, alpha=-1)
-        solution = cholesky_solve(without, left_out[:, 1:])
-        out.append(ridge * (left_out[:, 0] @ solution[:, 0]))
+    for pair in place:
+        others = torch.ones(len(columns), dtype=torch.bool, device=s.device)
+        others[pair] = False
+        inner = s[others][:, others]
+        inner.diagonal().add_(1.0)
+        j, l = s[pair]
+        out.append(ridge * (j[pair[1]] - j[others] @ torch.linalg.solve(inner, l[others])))
     return torch.stack(out)
 
 
-def published_residual(gram_matrix: Tensor, ridge: float, pairs: Tensor, b_jl: Tensor) -> Tensor:
-    """f̃_jᵀ(I − F̃ B_pub F̃ᵀ)f̃_l with the paper's B_pub = I/η − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃/η², in closed form.
+def published_residual(squared_jl: Tensor, g_jl: Tensor, b_jl: Tensor, ridge: float) -> Tensor:
+    """f̃_jᵀ(I − F̃ B_pub F̃ᵀ)f̃_l with the paper's B_pub = I/η − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃/η², in closed form, elementwise.
 
         = (G²)_jl (1/η² − 1/η) + G_jl (1 − 1/η) − η B_jl   for j ≠ l
 
-    The correct Woodbury form is B = (I − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃)/η.
-
-    Args:
-        gram_matrix: G, (K, K) float64. ridge: η > 0. pairs: (p, 2). b_jl: (p,) of the correct B.
-
-    Returns:
-        (p,) float64.
+    The correct Woodbury form is B = (I − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃)/η, and B_jl is of it.
     """
-    j, l = pairs[:, 0], pairs[:, 1]
-    squared = (gram_matrix[j] * gram_matrix[l]).sum(dim=1)
-    return squared * (1 / ridge**2 - 1 / ridge) + gram_matrix[j, l] * (1 - 1 / ridge) - ridge * b_jl
+    return squared_jl * (1 / ridge**2 - 1 / ridge) + g_jl * (1 - 1 / ridge) - ridge * b_jl
+
+
+def squared_gram(gram_matrix: Tensor, pairs: Tensor) -> Tensor:
+    """(G²)_jl of some pairs: (K, K) and (p, 2) to (p,)."""
+    rows_j, rows_l = (symmetric_rows(gram_matrix, column) for column in pairs.T)
+    return (rows_j * rows_l).sum(dim=1)
+
+
+def gram_entries(gram_matrix: Tensor, pairs: Tensor) -> Tensor:
+    """G_jl of some pairs: (K, K) and (p, 2) to (p,)."""
+    return gram_matrix[pairs.amin(dim=1), pairs.amax(dim=1)]
 
 
 def measure_repulsion(
@@ -210,7 +234,7 @@ def measure_repulsion(
     Source: Xu (arXiv 2605.08119) §4, Theorem 6; rate, null and direct check are ours.
     """
     f = centred(features)
-    g = symmetric(upper_gram(f))
+    g = upper_gram(f)
     if not bool(torch.isfinite(g.sum())):  # one pass; a sum of finite products overflows only where they nearly do
         raise PairError("features must have finite products, got an overflow. The network is about to diverge.")
     # Below about max(n, K) ε tr G a singular G + ηI has no Cholesky factor in float64.
@@ -226,7 +250,7 @@ def measure_repulsion(
             raise PairError("pairs need two living features, got none of those chosen. The network is dead at this epoch.")
         scale = g.diagonal().clamp_min(1e-300).sqrt()
         on_device = pairs.to(g.device)
-        cos = (g[on_device[:, 0], on_device[:, 1]] / scale[on_device[:, 0]] / scale[on_device[:, 1]]).cpu()
+        cos = (gram_entries(g, on_device) / scale[on_device[:, 0]] / scale[on_device[:, 1]]).cpu()
     count = len(pairs)
     generator = np.random.default_rng([seed, 6])
     null = null_pairs(alive, count, generator)
@@ -235,9 +259,10 @@ def measure_repulsion(
     everything = torch.cat((pairs, null.flatten(0, 1), sample)).to(g.device)
     j, l = everything[:, 0], everything[:, 1]
     columns, place = torch.unique(torch.cat((j, sample[:, 1].to(g.device))), return_inverse=True)
+    g_jl, squared_jl = gram_entries(g, everything), squared_gram(g, everything[:count])
     b = inverse_columns(g, ridge, columns)
     b_jl = b[l, place[: len(j)]]
-    repels = (torch.sign(b_jl) == -torch.sign(g[j, l])).double().cpu()
+    repels = (torch.sign(b_jl) == -torch.sign(g_jl)).double().cpu()
     null_rates = repels[count : len(j) - len(sample)].view(NULL_DRAWS, count).mean(dim=1)
 
     tested = everything[-len(sample) :]
@@ -248,7 +273,7 @@ def measure_repulsion(
     both_zero = (direct.abs() <= zero) & (schur.abs() <= zero)
     obeys = (torch.sign(b_jl[-len(sample) :]) == -torch.sign(direct)) | both_zero
     error = torch.where(both_zero, (direct - schur).abs() / zero * TIE, (direct - schur).abs() / schur.abs())
-    published = published_residual(g, ridge, everything[:count], b_jl[:count])
+    published = published_residual(squared_jl, g_jl[:count], b_jl[:count], ridge)
     return Repulsion(
         rate=float(repels[:count].mean()),
         null_rate=float(null_rates.mean()),

@@ -1,6 +1,6 @@
 """Weight updates of any tensor, and the banded Gram matrix of their inner products.
 
-Shapes: S seeds, T updates so far, L lags kept, P parameters. Every w×w Gram of a window of updates is a diagonal
+Shapes: S seeds, T updates so far, L lags kept, P parameters in C chunks. Every w×w Gram of a window of updates is a diagonal
 block of the T×T matrix ⟨Δ_s, Δ_t⟩, so its band of L lags holds the spectra of every window w ≤ L.
 """
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 CHUNK = 2048
-"""Parameters converted to float64 at a time on a CPU: (L + block) × CHUNK doubles stay in the cache."""
+"""Parameters in a row on a CPU: (L + block) × CHUNK doubles nearly stay in the cache."""
+BATCH = 4
+"""Chunks that are converted to float64 and multiplied together, each by one thread."""
 
 
 class BandedGram:
@@ -30,6 +32,10 @@ class BandedGram:
         dtype: of the raw updates; products are taken and summed in float64 whatever it is.
         device: where the raw updates live.
 
+    Attributes:
+        ring: (S, C, slots, P / C), the raw updates kept; the last chunk is filled up with zeros. Chunks come before slots
+            because a product of few rows is shared out to threads only where there are several of them.
+
     Source: Xu (arXiv 2605.08119) §2; the band and the blocks are ours.
     """
 
@@ -41,7 +47,9 @@ class BandedGram:
             raise ValueError(f"lags, parameters and block must be ≥ 1, got {lags}, {parameters}, {block}. Raise them.")
         self.lags, self.block = lags, block
         self.slots = -(-(lags + block) // block) * block  # a whole number of blocks, so that no block wraps around
-        self.ring = torch.zeros(seeds, self.slots, parameters, dtype=dtype, device=device)
+        self.parameters = parameters
+        chunk = parameters if torch.device(device).type == "cuda" else min(CHUNK, parameters)
+        self.ring = torch.zeros(seeds, -(-parameters // chunk), self.slots, chunk, dtype=dtype, device=device)
         self.count = 0  # T
         self._rows: list[np.ndarray] = []  # (S, block, L) each: the band as far as whole blocks go
 
@@ -52,8 +60,14 @@ class BandedGram:
 
     def append(self, new: Tensor, old: Tensor) -> None:
         """Add the update Δ = new − old; S·P entries each, first axis the seed."""
-        slot = self.ring[:, self.count % self.slots]
-        torch.sub(new.reshape(slot.shape), old.reshape(slot.shape), out=slot)
+        slot = self.ring[:, :, self.count % self.slots]
+        seeds, chunks, chunk = slot.shape
+        new, old = new.reshape(seeds, -1), old.reshape(seeds, -1)
+        whole = self.parameters // chunk
+        shape, end = (seeds, whole, chunk), whole * chunk
+        torch.sub(new[:, :end].view(shape), old[:, :end].view(shape), out=slot[:, :whole])
+        if whole < chunks:
+            torch.sub(new[:, end:], old[:, end:], out=slot[:, whole, : self.parameters - end])
         self.count += 1
         if self.count % self.block == 0:
             self._rows.append(self._columns(self.block))
@@ -81,17 +95,18 @@ class BandedGram:
                 f"window must lie in the last {self.slots} of {self.count} updates, got {size} updates up to {end}. "
                 "Ask earlier or keep more lags."
             )
-        return self.ring[:, [t % self.slots for t in range(end - size, end)]]
+        kept = self.ring[:, :, [t % self.slots for t in range(end - size, end)]]
+        return kept.transpose(1, 2).flatten(2)[:, :, : self.parameters].contiguous()
 
     def _columns(self, count: int) -> np.ndarray:
         """Band rows of the last `count` updates: (S, count, L) float64."""
-        seeds, slots, parameters = self.ring.shape
+        seeds, chunks, slots, _ = self.ring.shape
         first = (self.count - count) % slots
         gram = torch.zeros(seeds, count, slots, dtype=torch.float64, device=self.ring.device)
-        step = parameters if self.ring.is_cuda else CHUNK
-        for start in range(0, parameters, step):
-            chunk = self.ring[:, :, start : start + step].double()
-            gram += torch.bmm(chunk[:, first : first + count], chunk.transpose(1, 2))  # pairwise, not one running sum
+        for start in range(0, chunks, BATCH):
+            batch = self.ring[:, start : start + BATCH].double().flatten(0, 1)
+            products = torch.bmm(batch[:, first : first + count], batch.transpose(1, 2))
+            gram += products.view(seeds, -1, count, slots).sum(dim=1)  # pairwise, not one running sum
         t = np.arange(self.count - count + 1, self.count + 1)[:, None]
         lag = np.arange(self.lags)[None, :]
         rows = gram.cpu().numpy()[:, np.arange(count)[:, None], (t - 1 - lag) % slots]
@@ -105,6 +120,12 @@ class BandedGram:
     def load(self, states: list[dict[str, Tensor]]) -> None:
         """Go on from `state`s of the same lags, block and parameters, one per seed and all at the same count."""
         self.count = int(states[0]["count"])
-        self.ring.copy_(torch.stack([state["ring"] for state in states]))
+        for kept, state in zip(self.ring, states, strict=True):
+            saved = state["ring"]
+            if saved.dim() == 2:  # (slots, P), as states were before the ring was chunked
+                chunks, slots, chunk = kept.shape
+                filled = torch.nn.functional.pad(saved, (0, chunks * chunk - self.parameters))
+                saved = filled.view(slots, chunks, chunk).transpose(0, 1)
+            kept.copy_(saved)
         band = np.stack([state["band"].numpy() for state in states])
         self._rows = [band[:, i : i + self.block] for i in range(0, band.shape[1], self.block)]

@@ -90,10 +90,10 @@ def test_the_floor_counts_the_products_of_an_epoch():
 
 def test_the_floor_is_the_least_of_each_product():
     floor = Floor(RunConfig(modulus=11, width=32, device="cpu"))
-    floor.measure(2)
+    assert floor.measure(2) == pytest.approx(floor.seconds)
     first = dict(floor.best)
     assert floor.seconds == sum(first.values()) > 0
-    floor.measure(2)
+    assert floor.measure(2) >= floor.seconds
     assert all(floor.best[name] <= first[name] for name in first)
     assert {name: {tuple(call().shape) for call in calls} for name, calls in floor.calls.items()} == {
         "output": {(48, 11)}, "grad_v": {(32, 11)}, "grad_f": {(48, 32)}, "test_output": {(73, 11)}
@@ -121,7 +121,7 @@ def test_parts_add_up_and_tell_repulsion_from_the_other_observables():
 def loop_row(threads, number, floor, epoch):
     about = {"name": "loop", "round": number, "epochs": 100, "observe_every": 10, "what": "loop", "threads": threads}
     floors = {"floor_ms": floor, "floor_gflops": 100.0, "spectra_ms": 0.1, "peak_mb": 500.0, "parts_ms": {"training": 9.0}}
-    return about | floors | {"epoch_ms": epoch, "epoch_mean_ms": epoch + 1, "epoch_best_ms": epoch}
+    return about | floors | {"epoch_ms": epoch, "epoch_mean_ms": epoch + 1, "epoch_best_ms": epoch, "floors_then": 1.5}
 
 
 def run_row(name, number, seconds, **more):
@@ -161,7 +161,7 @@ ABOUT = {
 def test_the_report_prints_the_ratios_with_their_range(rows):
     text = "\n".join(speed.report(ABOUT, rows))
     assert "Model, 2 cores, load 0.0 before; python 3.11, torch 2; 2026-01-02 03:04 UTC" in text
-    assert "1 thread: 2.00 × [2.00, 2.00] the floor (40.0 ms: training 9.0; floor 20.0 ms at 100 GFLOP/s)" in text
+    assert "1 thread: 2.00 × [2.00, 2.00] the floor (40.0 ms: training 9.0; floor 20.0 ms at 100 GFLOP/s), 1.50 ×" in text
     assert "epoch, 2 threads: 2.90 × [1.90, 3.90] the floor" in text
     assert "100 epochs, 4.0 s: 1.33 × [1.00, 2.00] its training loop (1.67 × [1.25, 2.50] with 1.0 s" in text
     assert "tracking: 25.0% of the tracked run" in text

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grok import linalg
-from grok.linalg import product
+from grok.linalg import gram_panels, product, symmetric_rows
 
 
 @pytest.mark.parametrize("onednn", [True, False])
@@ -41,3 +41,22 @@ def test_a_torch_without_the_product_is_found_out(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch.ops, "mkldnn", Gone())
     assert not linalg._has_onednn()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 10, 64])
+def test_panels_are_the_upper_triangle_and_the_blocks_on_the_diagonal(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linalg, "PANEL_ROWS", rows)
+    x = torch.randn(10, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole, seen = x @ x.T, 0
+    for part, panel in gram_panels(x):
+        assert part.start == seen
+        torch.testing.assert_close(panel, whole[part, part.start :])
+        seen = part.stop
+    assert seen == 10
+
+
+def test_rows_of_a_symmetric_matrix_from_its_upper_triangle() -> None:
+    x = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
+    whole = x.triu() + x.triu(1).T
+    rows = torch.tensor([4, 0, 5, 2])
+    assert torch.equal(symmetric_rows(x, rows), whole[rows])  # what x has below its diagonal is not read

@@ -65,6 +65,7 @@ def test_derivatives_equal_autograd(name: str) -> None:
     mine = ACTIVATION_FUNCTIONS[name]
     torch.testing.assert_close(mine.value(h.detach()), SIGMA[name](h).detach(), rtol=ROUNDING, atol=ROUNDING)
     torch.testing.assert_close(mine.derivative(h.detach()), h.grad, rtol=ROUNDING, atol=ROUNDING)
+    assert torch.equal(mine.over(h.detach().clone()), mine.value(h.detach()))
 
 
 @pytest.mark.parametrize("name", ["square", "relu", "references:identity"])

@@ -20,12 +20,14 @@ from grok.repulsion import (
     THEOREM_SAMPLE,
     PairError,
     direct_residuals,
+    gram_entries,
     inverse_columns,
     measure_repulsion,
     null_pairs,
     published_residual,
     rank_pairs,
     schur_residual,
+    squared_gram,
 )  # fmt: skip
 
 RIDGE = 0.1
@@ -104,7 +106,8 @@ def test_published_residual_in_closed_form(n: int, width: int) -> None:
     pairs = [(0, 1), (2, 7), (3, 4)]
     b = references.inverse(features.numpy(), RIDGE)
     index = torch.tensor(pairs)
-    got = published_residual(gram_of(features), RIDGE, index, torch.tensor([b[p] for p in pairs]))
+    g = gram_of(features).triu()  # nothing below the diagonal is read
+    got = published_residual(squared_gram(g, index), gram_entries(g, index), torch.tensor([b[p] for p in pairs]), RIDGE)
     np.testing.assert_allclose(got, references.published_residuals(features.numpy(), RIDGE, pairs), rtol=1e-8)
 
 

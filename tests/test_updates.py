@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import EPS, direct_gram, one_thread  # noqa: F401
 
+from grok import updates as updates_module
 from grok.updates import BandedGram
 
 
@@ -34,12 +35,16 @@ def direct_band(updates: np.ndarray, lags: int) -> np.ndarray:
 @settings(max_examples=40, deadline=None)
 @given(
     steps=st.integers(0, 40), lags=st.integers(1, 12), block=st.integers(1, 9), parameters=st.integers(1, 30),
-    seeds=st.integers(1, 3), reads=st.sets(st.integers(1, 40)),
+    seeds=st.integers(1, 3), reads=st.sets(st.integers(1, 40)), chunk=st.integers(1, 12),
 )  # fmt: skip
-def test_band_equals_the_direct_gram(steps: int, lags: int, block: int, parameters: int, seeds: int, reads: set[int]) -> None:
-    """Any lags, any blocks, read whenever: an inner product of ≤ 30 terms is off by at most 30 ε of its norms."""
+def test_band_equals_the_direct_gram(
+    steps: int, lags: int, block: int, parameters: int, seeds: int, reads: set[int], chunk: int
+) -> None:
+    """Any lags, blocks and chunks, read whenever: an inner product of ≤ 30 terms is off by at most 30 ε of its norms."""
     updates = draw(steps, seeds, parameters)
-    grams = BandedGram(lags, parameters, seeds=seeds, block=block)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(updates_module, "CHUNK", chunk)
+        grams = BandedGram(lags, parameters, seeds=seeds, block=block)
     for t in range(steps):
         grams.append(updates[t], torch.zeros(seeds, parameters))
         if t in reads:
@@ -89,7 +94,9 @@ def test_float32_updates_are_multiplied_in_float64() -> None:
     assert fed(updates, 1, 1).band()[0, 0, 0] == 3 * (1.0 + 2.0**-20) ** 2  # 41 bits: not a float32
 
 
-def test_window_gives_the_raw_updates_oldest_first() -> None:
+@pytest.mark.parametrize("chunk", [1, 2, 5, 2048])
+def test_window_gives_the_raw_updates_oldest_first(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updates_module, "CHUNK", chunk)
     updates = draw(30, 2, 5)
     grams = fed(updates, lags=6, block=4)
     assert torch.equal(grams.window(6), updates[24:].transpose(0, 1))
@@ -122,11 +129,17 @@ def test_rows_come_in_whole_blocks() -> None:
 
 @pytest.mark.parametrize("stop", [0, 1, 4, 7, 19, 30])
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_it_goes_on_bit_for_bit(stop: int, seeds: int) -> None:
+@pytest.mark.parametrize("flat", [False, True])
+def test_it_goes_on_bit_for_bit(stop: int, seeds: int, flat: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from a state of (slots, P) rows, as runs of the first version saved them."""
+    monkeypatch.setattr(updates_module, "CHUNK", 128)
     updates = draw(33, seeds, 300)
     straight = fed(updates, lags=6, block=4)
     stopped = fed(updates[:stop], lags=6, block=4)
     states = [{name: value.clone() for name, value in stopped.state(s).items()} for s in range(seeds)]
+    if flat:
+        for state in states:
+            state["ring"] = state["ring"].transpose(0, 1).flatten(1)[:, :300]
     resumed = BandedGram(6, 300, seeds=seeds, block=4)
     resumed.load(states)
     for t in range(stop, 33):
