@@ -8,6 +8,7 @@ cache. `cpu` is the processor's time, which other work on the machine does not c
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -16,10 +17,12 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import record
 from grok.config import RunConfig
 
 SMALL = RunConfig(modulus=11, width=32, n_train=48, epochs=64, window=6, max_window=24, top_pairs=20, threads=1, device="cpu")
@@ -54,7 +57,7 @@ def make(uri: str, count: int) -> None:
 
 
 def measure(uri: str, part: str) -> None:
-    """One line: what was read, seconds, peak memory before and after."""
+    """One line of JSON: what was read, seconds, peak memory before and after."""
     start = time.perf_counter()
     from analysis import study_summary
     from analysis.claims import evaluate
@@ -70,12 +73,13 @@ def measure(uri: str, part: str) -> None:
         len(study_summary.conditions(evidence.runs(study))) for study in evidence.studies if len(evidence.runs(study))
     )
     left_out = len(evidence.left_out)
-    line = f"runs={runs} conditions={conditions} left_out={left_out} imports_s={imports:.1f} read_and_tables={since(begun)}"
+    row = {"part": part, "runs": runs, "conditions": conditions, "left_out": left_out, "imports_s": imports}
+    row |= since(begun, "tables")
     if part != "read":
         begun = clock()
-        made = evaluate(evidence) if part == "claims" else errata(evidence)
-        line += f" {part}={len(made)} in {since(begun)}"
-    print(f"{line} memory_mb={before:.0f}→{peak():.0f}", flush=True)
+        row["made"] = len(evaluate(evidence) if part == "claims" else errata(evidence))
+        row |= since(begun, part)
+    print(json.dumps(row | {"before_mb": before, "peak_mb": peak()}), flush=True)
 
 
 def clock() -> tuple[float, float]:
@@ -83,10 +87,10 @@ def clock() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def since(begun: tuple[float, float]) -> str:
-    """Seconds from `begun` on."""
+def since(begun: tuple[float, float], name: str) -> dict[str, float]:
+    """Wall and processor seconds from `begun` on."""
     wall, cpu = (now - then for now, then in zip(clock(), begun, strict=True))
-    return f"{wall:.2f}s,cpu={cpu:.2f}s"
+    return {f"{name}_s": wall, f"{name}_cpu_s": cpu}
 
 
 def peak() -> float:
@@ -100,24 +104,30 @@ def main() -> None:
     parser.add_argument("--store", default=None, metavar="URI", help="of a store with studies")
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="runs to make in a new store and read")
     parser.add_argument("--part", choices=("read", "claims", "errata"), default=None, help="this process times one part")
+    record.json_flag(parser)
     flags = parser.parse_args()
     if flags.part:
         measure(flags.store, flags.part)
         return
-    for part in ("read", "claims", "errata") if flags.store else ():
-        again(flags.store, part)
+    about = record.environment(record.spelt("benchmarks.analysis"))
+    rows = [again(flags.store, part) for part in ("read", "claims", "errata")] if flags.store else []
     if flags.synthetic:
         with tempfile.TemporaryDirectory() as folder:
             uri = f"sqlite:///{folder}/mlflow.db"
             start = time.perf_counter()
             make(uri, flags.synthetic)
             print(f"made {flags.synthetic} runs in {time.perf_counter() - start:.0f} s", flush=True)
-            again(uri, "read")
+            rows.append(again(uri, "read") | {"synthetic": True})
+    if flags.json:
+        record.write(flags.json, about, rows)
 
 
-def again(uri: str, part: str) -> None:
-    """Run this file on one part."""
-    subprocess.run([sys.executable, "-m", "benchmarks.analysis", "--store", uri, "--part", part], check=True)
+def again(uri: str, part: str) -> dict[str, Any]:
+    """Run this file on one part, print and return its row."""
+    command = [sys.executable, "-m", "benchmarks.analysis", "--store", uri, "--part", part]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in found.items()), flush=True)
+    return found
 
 
 if __name__ == "__main__":

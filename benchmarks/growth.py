@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from benchmarks import record
@@ -84,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
                      "cores are compared (default: 96)")  # fmt: skip
     out.add_argument("--threads", type=positive, default=cores, help="of each point (default: all cores)")
     out.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    out.add_argument("--json", type=Path, metavar="OUT", help="file for the data with versions, hardware and date")
+    record.json_flag(out)
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -53,6 +54,11 @@ def memory_gb() -> float:
 def spelt(module: str) -> str:
     """The command of this process as one would type it."""
     return " ".join(["python -m", module, *sys.argv[1:]])
+
+
+def json_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of every benchmark for its data."""
+    parser.add_argument("--json", type=Path, metavar="OUT", help="file for the data with versions, hardware and date")
 
 
 def write(path: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> None:

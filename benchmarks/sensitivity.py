@@ -11,13 +11,16 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from analysis.sensitivity import cells as runs
 from analysis.sensitivity import grid, search, study
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig
+from benchmarks import record
 from grok import tracking
 from grok.spectra import rolling_eigenvalues
 
@@ -25,7 +28,10 @@ WINDOWS = (5, 10, 20, 30, 40, 64)
 SETTINGS = 2048
 
 
-def spectra(cells: runs.Cells) -> None:
+Row = dict[str, Any]
+
+
+def spectra(cells: runs.Cells) -> Iterator[Row]:
     """Milliseconds for one run and one window, the best of three."""
     for activation in cells.activations:
         cell = cells.cells[activation, "grok"]
@@ -36,10 +42,10 @@ def spectra(cells: runs.Cells) -> None:
                 start = time.perf_counter()
                 rolling_eigenvalues(band, window, 4)
                 seconds.append(time.perf_counter() - start)
-            print(f"spectra {activation} epochs={len(band)} window={window} ms={1e3 * min(seconds):.1f}")
+            yield {"part": "spectra", "activation": activation, "epochs": len(band), "window": window, "ms": 1e3 * min(seconds)}
 
 
-def settings(cells: runs.Cells, config: SensitivityConfig) -> None:
+def settings(cells: runs.Cells, config: SensitivityConfig) -> Iterator[Row]:
     """Settings a second on all grokking and η = 0 runs, windows repeating."""
     judges = [Judge(cells, activation, cells.controls(activation)[:1], config) for activation in cells.activations]
     count = sum(len(cells.cells[a, c].table) for a in cells.activations for c in ("grok", *cells.controls(a)[:1]))
@@ -51,10 +57,10 @@ def settings(cells: runs.Cells, config: SensitivityConfig) -> None:
     for setting in tried:
         for judge in judges:
             judge.fires(setting)
-    print(f"settings runs={count} per_s={len(tried) / (time.perf_counter() - start):.0f}")
+    yield {"part": "settings", "runs": count, "per_s": len(tried) / (time.perf_counter() - start)}
 
 
-def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> None:
+def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> Iterator[Row]:
     """Trials a second, and what they are spent on."""
     for workers in (1, 2):
         for sampler in ("random", "tpe"):
@@ -64,11 +70,11 @@ def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> None
             cells.prepare(needed, [task.activation], lambda: None)
             times = search.search(task, cells).times
             parts = times.detectors + times.sampler + times.storage
-            print(
-                f"trials sampler={sampler} workers={workers} n={times.trials} per_s={times.trials / times.wall:.1f} "
-                f"wall_s={times.wall:.1f} detectors={times.detectors / parts:.3f} "
-                f"sampler={times.sampler / parts:.3f} storage={times.storage / parts:.3f}"
-            )
+            yield {
+                "part": "trials", "sampler": sampler, "workers": workers, "n": times.trials, "per_s": times.trials / times.wall,
+                "wall_s": times.wall, "detectors": times.detectors / parts, "sampler_share": times.sampler / parts,
+                "storage": times.storage / parts,
+            }  # fmt: skip
 
 
 def main() -> None:
@@ -77,14 +83,19 @@ def main() -> None:
     parser.add_argument("--study", default="headline", help="a study with finished runs")
     parser.add_argument("--trials", type=int, default=300, help="of each search")
     parser.add_argument("--window", default="5..30", help="windows of the searches; fewer make the spectra before them cheaper")
+    record.json_flag(parser)
     flags = parser.parse_args()
+    about = record.environment(record.spelt("benchmarks.sensitivity"))
     config = SensitivityConfig(study=flags.study, n_trials=flags.trials, window=flags.window, mode="search")
     store = tracking.open_store()
     cells = runs.load(store, config, store.folder / "sensitivity" / "gaps")
-    spectra(cells)
-    settings(cells, config)
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        searches(cells, config, Path(folder))
+        for row in (*spectra(cells), *settings(cells, config), *searches(cells, config, Path(folder))):
+            rows.append(row)
+            print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()), flush=True)
+    if flags.json:
+        record.write(flags.json, about, rows)
 
 
 if __name__ == "__main__":

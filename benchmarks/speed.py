@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
@@ -164,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--threads", type=positive, nargs="+", default=sorted({1, cores}), help="of the training loop; whole runs "
                      "take the last (default: 1 and all cores)")  # fmt: skip
     out.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    out.add_argument("--json", type=Path, metavar="OUT", help="file for the data with versions, hardware and date")
+    record.json_flag(out)
     return out
 
 

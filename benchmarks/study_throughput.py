@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from analysis.figures import run_figures
+from benchmarks import record
 from grok import runner, study_runner, tracking
 from grok.config import RunConfig
 from grok.fanout import Fanout
@@ -59,18 +60,24 @@ def main() -> None:
     parser.add_argument("--activation", default="square")
     parser.add_argument("--workers", default="1,2", help="comma list")
     parser.add_argument("--seeds-at-once", type=int, default=1)
+    record.json_flag(parser)
     flags = parser.parse_args()
+    about = record.environment(record.spelt("benchmarks.study_throughput"))
     cells = tuple(
         Cell("grok", RunConfig(activation=flags.activation, epochs=flags.epochs, threads=1, seed=seed).resolved())
         for seed in range(flags.runs)
     )
     alone = single(cells)
     print(f"single: seconds_a_run={alone:.1f} runs_an_hour={3600 / alone:.0f}", flush=True)
+    rows = [{"workers": 0, "seconds_a_run": alone, "runs_an_hour": 3600 / alone, "ratio": 1.0}]
     for workers in map(int, flags.workers.split(",")):
         each = study(cells, workers, flags.seeds_at_once)
         print(
             f"workers={workers}: seconds_a_run={each:.1f} runs_an_hour={3600 / each:.0f} ratio={alone / each:.2f}", flush=True
         )
+        rows.append({"workers": workers, "seconds_a_run": each, "runs_an_hour": 3600 / each, "ratio": alone / each})
+    if flags.json:
+        record.write(flags.json, about, rows)
 
 
 if __name__ == "__main__":
