@@ -98,9 +98,7 @@ class RunConfig:
     precision: str = config_field("float32", "of weights and training; the band is float64 either way", "Xu §2", PRECISIONS)
     device: str = config_field("auto", "auto (cuda where there is one), cpu, cuda or cuda:N", "ours")
     threads: int | None = config_field(None, "CPU threads of torch; auto leaves torch's own choice", "ours")
-    save_every: int = config_field(
-        100, "epochs between resumable states; metrics are logged 4 times as often; 0 = never", "ours"
-    )
+    save_every: int = config_field(100, "epochs between saves of the resumable state and logs of metrics; 0 = never", "ours")
 
     def __post_init__(self) -> None:
         """Replace aliases by names, put lists in order, and check every rule."""

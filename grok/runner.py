@@ -29,8 +29,6 @@ FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, RunConfig], dict[str, Any]]
 """(history, top pairs, config) to figures by name; each has matplotlib's `savefig`."""
 Progress = Callable[[int, dict[str, float]], None]
 """Called with the epoch and the newest metrics after each block of epochs."""
-LOGS_PER_SAVE = 4
-"""Logs of metrics between two saves: a run can be watched, and few are left to log when it ends."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,7 @@ class _Loop:
         self.figures, self.progress, self.should_stop, self.confirm = figures, progress, should_stop, confirm
         self.config = training.config
         self.epochs = cast(int, training.config.epochs)
-        self.first = self.logged_at = training.epoch
+        self.first = training.epoch
         self.pending: list[Record] = []
         self.background = Background()
         self.started = time.perf_counter()
@@ -242,16 +240,6 @@ class _Loop:
             self._keep_updates()
         if self.progress is not None:
             self.progress(epoch, self.members[0].newest())
-        if self.config.save_every and (epoch - self.logged_at) * LOGS_PER_SAVE >= self.config.save_every:
-            self.confirm()
-            self._log(epoch)
-
-    def _log(self, epoch: int) -> None:
-        """Log what is complete, in the background."""
-        self.logged_at = epoch
-        for member, run in zip(self.members, self.tracked, strict=True):
-            if member.diverged is None:
-                self.background.submit(run.log_points, member.new_points())
 
     def _save(self) -> None:
         """Log what is complete and store a state to go on from, in the background; at most one save is under way."""
@@ -261,9 +249,9 @@ class _Loop:
         self.background.wait()
         self.waited_s += time.perf_counter() - start
         name = f"resume/epoch-{self.training.epoch:05d}.safetensors"
-        self._log(self.training.epoch)
         for member, run in zip(self.members, self.tracked, strict=True):
             if member.diverged is None:
+                self.background.submit(run.log_points, member.new_points())
                 self.background.submit(run.put_tensors, name, *member.state(self.training))
                 self.background.submit(_drop_states, run, name)
 

@@ -230,21 +230,6 @@ def test_a_run_that_ended_is_complete_even_if_its_state_was_not_yet_dropped(stor
     assert found.data.metrics["accuracy/test"] >= 0
 
 
-@pytest.mark.parametrize(("save_every", "logs"), [(64, [16, 32, 48, 64]), (0, [64])])
-def test_metrics_are_logged_between_saves(save_every, logs, store, tiny, monkeypatch):
-    """A quarter of the way to a save is a block of 16 epochs here; each point comes once."""
-    seen = []
-    log = TrackedRun.log_points
-    monkeypatch.setattr(TrackedRun, "log_points", lambda run, points: (seen.append(list(points)), log(run, seen[-1]))[1])
-    train_tracked([tiny(epochs=64, save_every=save_every)], store)
-    *batches, summary = [points for points in seen if points]
-    assert [max(step for step, _, _ in batch) for batch in batches] == logs
-    points = [(step, name) for batch in batches for step, name, _ in batch]
-    assert len(points) == len(set(points))
-    assert {step for step, _ in points} == set(range(65))
-    assert {step for step, _, _ in summary} == {0}
-
-
 def test_a_resumed_run_may_be_executed_differently(store, tiny):
     (outcome,) = train_tracked([tiny()], store, should_stop=stop_at(30))
     (again,) = train_tracked([tiny(save_every=0, device="auto")], store, resume=[outcome.run_id])
