@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import record
+from benchmarks.measure import peak_mb
 from grok.config import RunConfig
 
 SMALL = RunConfig(modulus=11, width=32, n_train=48, epochs=64, window=6, max_window=24, top_pairs=20, threads=1, device="cpu")
@@ -66,7 +66,7 @@ def measure(uri: str, part: str) -> None:
     from grok.tracking import connect
 
     store = connect(uri, "0")
-    imports, begun, before = time.perf_counter() - start, clock(), peak()
+    imports, begun, before = time.perf_counter() - start, clock(), peak_mb()
     evidence = Evidence(store)
     runs = sum(len(evidence.runs(study)) for study in evidence.studies)
     conditions = sum(
@@ -79,7 +79,7 @@ def measure(uri: str, part: str) -> None:
         begun = clock()
         row["made"] = len(evaluate(evidence) if part == "claims" else errata(evidence))
         row |= since(begun, part)
-    print(json.dumps(row | {"before_mb": before, "peak_mb": peak()}), flush=True)
+    print(json.dumps(row | {"before_mb": before, "peak_mb": peak_mb()}), flush=True)
 
 
 def clock() -> tuple[float, float]:
@@ -91,11 +91,6 @@ def since(begun: tuple[float, float], name: str) -> dict[str, float]:
     """Wall and processor seconds from `begun` on."""
     wall, cpu = (now - then for now, then in zip(clock(), begun, strict=True))
     return {f"{name}_s": wall, f"{name}_cpu_s": cpu}
-
-
-def peak() -> float:
-    """Peak resident memory of this process, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> Iter
             parts = times.detectors + times.sampler + times.storage
             yield {
                 "part": "trials", "sampler": sampler, "workers": workers, "n": times.trials, "per_s": times.trials / times.wall,
-                "wall_s": times.wall, "detectors": times.detectors / parts, "sampler_share": times.sampler / parts,
-                "storage": times.storage / parts,
+                "wall_s": times.wall, "detectors_share": times.detectors / parts,
+                "sampler_share": times.sampler / parts, "storage_share": times.storage / parts,
             }  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def main() -> None:
     cells = runs.load(store, config, store.folder / "sensitivity" / "gaps")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for row in (*spectra(cells), *settings(cells, config), *searches(cells, config, Path(folder))):
+        for row in chain(spectra(cells), settings(cells, config), searches(cells, config, Path(folder))):
             rows.append(row)
             print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()), flush=True)
     if flags.json:

@@ -116,9 +116,10 @@ def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         loops = [row for row in rows if row["name"] == "loop" and row["threads"] == threads]
         epoch, floor, rate = (median(row[key] for row in loops) for key in ("epoch_ms", "floor_ms", "floor_gflops"))
         shares = ", ".join(f"{part} {median(row['parts_ms'][part] for row in loops):.1f}" for part in loops[0]["parts_ms"])
-        then = told(f"epoch_to_floor_then_{threads}")
+        then = f"epoch_to_floor_then_{threads}"
+        then = f", {told(then)} that of the same moment" if then in found else ""
         yield f"epoch, {counted(threads, 'thread')}: {told(f'epoch_to_floor_{threads}')} the floor ({epoch:.1f} ms: {shares};" \
-            f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s), {then} that of the same moment"  # fmt: skip
+            f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s){then}"  # fmt: skip
     run, every, published = (middle(rows, name) for name in ("tracked", "tracked_every", "published"))
     if run:
         yield f"tracked run, {run['epochs']} epochs, {run['seconds']:.1f} s: {told('run_to_loop')} its training loop" \

@@ -35,9 +35,9 @@ def feature_observables(features: Tensor) -> dict[str, float]:
     Source: Tian (arXiv 2509.21519) Fig. 3; Xu (arXiv 2605.08119), whose code uses the raw FFᵀ as here.
     """
     samples, width = features.shape
-    columns = features.T.contiguous()
+    columns = features.T.clone(memory_format=torch.contiguous_format)
     mean = columns.mean(dim=1, dtype=torch.float64)
-    dead = (columns.abs().amax(dim=1) == 0).sum().double()
+    dead = (~columns.any(dim=1)).sum().double()
     centred = columns.sub_(mean.to(columns.dtype)[:, None])
     sums = mean.new_zeros(3)  # of squares, of sizes, of the diagonal
     for _, panel in gram_panels(centred):

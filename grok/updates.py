@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 CHUNK = 2048
-"""Parameters in a row on a CPU: (L + block) × CHUNK doubles nearly stay in the cache."""
+"""Parameters in a row on a CPU: (L + block) × CHUNK doubles, some 1.3 MB, nearly stay in the cache."""
 BATCH = 4
-"""Chunks that are converted to float64 and multiplied together, each by one thread."""
+"""Chunks, of all seeds together, that are converted to float64 and multiplied at a time, each by one thread."""
 
 
 class BandedGram:
@@ -33,7 +33,7 @@ class BandedGram:
         device: where the raw updates live.
 
     Attributes:
-        ring: (S, C, slots, P / C), the raw updates kept; the last chunk is filled up with zeros. Chunks come before slots
+        ring: (S, C, slots, chunk), the raw updates kept; the last chunk is filled up with zeros. Chunks come before slots
             because a product of few rows is shared out to threads only where there are several of them.
 
     Source: Xu (arXiv 2605.08119) §2; the band and the blocks are ours.
@@ -62,7 +62,7 @@ class BandedGram:
         """Add the update Δ = new − old; S·P entries each, first axis the seed."""
         slot = self.ring[:, :, self.count % self.slots]
         seeds, chunks, chunk = slot.shape
-        new, old = new.reshape(seeds, -1), old.reshape(seeds, -1)
+        new, old = new.reshape(seeds, self.parameters), old.reshape(seeds, self.parameters)
         whole = self.parameters // chunk
         shape, end = (seeds, whole, chunk), whole * chunk
         torch.sub(new[:, :end].view(shape), old[:, :end].view(shape), out=slot[:, :whole])
@@ -103,8 +103,9 @@ class BandedGram:
         seeds, chunks, slots, _ = self.ring.shape
         first = (self.count - count) % slots
         gram = torch.zeros(seeds, count, slots, dtype=torch.float64, device=self.ring.device)
-        for start in range(0, chunks, BATCH):
-            batch = self.ring[:, start : start + BATCH].double().flatten(0, 1)
+        step = max(1, BATCH // seeds)
+        for start in range(0, chunks, step):
+            batch = self.ring[:, start : start + step].double().flatten(0, 1)
             products = torch.bmm(batch[:, first : first + count], batch.transpose(1, 2))
             gram += products.view(seeds, -1, count, slots).sum(dim=1)  # pairwise, not one running sum
         t = np.arange(self.count - count + 1, self.count + 1)[:, None]
@@ -120,12 +121,11 @@ class BandedGram:
     def load(self, states: list[dict[str, Tensor]]) -> None:
         """Go on from `state`s of the same lags, block and parameters, one per seed and all at the same count."""
         self.count = int(states[0]["count"])
+        chunks, slots, chunk = self.ring.shape[1:]
         for kept, state in zip(self.ring, states, strict=True):
-            saved = state["ring"]
-            if saved.dim() == 2:  # (slots, P), as states were before the ring was chunked
-                chunks, slots, chunk = kept.shape
-                filled = torch.nn.functional.pad(saved, (0, chunks * chunk - self.parameters))
-                saved = filled.view(slots, chunks, chunk).transpose(0, 1)
-            kept.copy_(saved)
+            saved = state["ring"]  # in the chunks of the device that saved it, or (slots, P)
+            flat = saved if saved.dim() == 2 else saved.transpose(0, 1).flatten(1)[:, : self.parameters]
+            filled = torch.nn.functional.pad(flat, (0, chunks * chunk - self.parameters))
+            kept.copy_(filled.view(slots, chunks, chunk).transpose(0, 1))
         band = np.stack([state["band"].numpy() for state in states])
         self._rows = [band[:, i : i + self.block] for i in range(0, band.shape[1], self.block)]

@@ -66,6 +66,23 @@ def test_theorem6_is_an_identity(n: int, width: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "width"), SHAPES)
+@pytest.mark.parametrize("repeats", [0.0, 1e-3, 1e-6])
+def test_direct_residuals_where_pairs_repeat_each_other(n: int, width: int, repeats: float) -> None:
+    """Columns 4 and 5 nearly repeat 0 and 1. Putting them back cancels: ε‖f̃‖²/η, some 100 ε/η times a few, is rounding."""
+    features = features_of(n, width, 7)
+    features[:, 4:6] = features[:, :2] + repeats * features_of(n, 2, 8)
+    pairs = torch.tensor([[0, 1], [2, 3], [4, 5]]) if width > 5 else torch.tensor([[0, 1], [2, 3]])
+    centred = references.centred(features.numpy())
+    direct = direct_residuals(torch.from_numpy(centred), 2e-4, pairs).numpy()
+    for residual, (j, l) in zip(direct, pairs.tolist(), strict=True):
+        others = np.delete(centred, [j, l], axis=1).astype(np.longdouble)
+        kernel = (others @ others.T).astype(np.float64) + 2e-4 * np.eye(n)
+        alone = 2e-4 * centred[:, j] @ np.linalg.solve(kernel, centred[:, l])
+        size = np.sqrt(np.prod([2e-4 * centred[:, k] @ np.linalg.solve(kernel, centred[:, k]) for k in (j, l)]))
+        assert abs(residual - alone) <= 1e-5 * size
+
+
+@pytest.mark.parametrize(("n", "width"), SHAPES)
 def test_measurement_equals_the_formed_matrices(n: int, width: int) -> None:
     features, count = features_of(n, width, 1), 15
     got = measure_repulsion(features, RIDGE, count, seed=3)
@@ -161,10 +178,12 @@ def test_a_tie_is_closeness_not_a_bin() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(width=st.integers(2, 14), count=st.integers(1, 100), seed=st.integers(0, 99))
-def test_ranking_equals_sorting_everything(width: int, count: int, seed: int) -> None:
+@given(width=st.integers(2, 14), count=st.integers(1, 100), seed=st.integers(0, 99), panel=st.sampled_from([1, 3, 256]))
+def test_ranking_equals_sorting_everything(width: int, count: int, seed: int, panel: int) -> None:
     features = features_of(30, width, seed)
-    pairs, _ = rank_pairs(gram_of(features), count)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repulsion, "PANEL_ROWS", panel)
+        pairs, _ = rank_pairs(gram_of(features), count)
     assert [tuple(p) for p in pairs.tolist()] == references.top_pairs(features.numpy(), count)
     assert len(pairs) == min(count, width * (width - 1) // 2)
 

@@ -148,6 +148,32 @@ def test_it_goes_on_bit_for_bit(stop: int, seeds: int, flat: bool, monkeypatch: 
     assert torch.equal(resumed.ring, straight.ring)
 
 
+@pytest.mark.parametrize(("before", "after"), [(128, 300), (300, 128), (128, 7)])
+def test_a_state_goes_on_in_chunks_of_another_size(before: int, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As between a CPU and a GPU, which has one chunk."""
+    updates = draw(33, 1, 300)
+    straight = fed(updates, lags=6, block=4)
+    monkeypatch.setattr(updates_module, "CHUNK", before)
+    state = {name: value.clone() for name, value in fed(updates[:18], lags=6, block=4).state(0).items()}
+    monkeypatch.setattr(updates_module, "CHUNK", after)
+    resumed = BandedGram(6, 300, block=4)
+    resumed.load([state])
+    for update in updates[18:]:
+        resumed.append(update, torch.zeros(1, 300))
+    np.testing.assert_allclose(
+        resumed.band(), straight.band(), rtol=0, atol=300 * EPS * float(updates.square().sum(dim=2).max())
+    )
+    assert torch.equal(resumed.window(6), straight.window(6))
+
+
+@pytest.mark.parametrize("size", [2, 4, 6])
+@pytest.mark.parametrize("chunk", [1, 3, 2048])
+def test_an_update_of_another_size_is_refused(size: int, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updates_module, "CHUNK", chunk)
+    with pytest.raises(RuntimeError, match="shape"):
+        BandedGram(2, 3).append(torch.ones(1, size), torch.zeros(1, size))
+
+
 def test_seeds_are_kept_apart() -> None:
     updates = draw(9, 3, 20)
     band = fed(updates, lags=4, block=2).band()
