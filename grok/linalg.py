@@ -27,15 +27,21 @@ this was not measured."""
 
 
 def product(x: Tensor, y: Tensor) -> Tensor:
-    """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m).
-
-    Slices of rows, and transposes of whole matrices, are as quick as whole matrices; slices of a transpose are not: oneDNN
-    then takes a thousand times as long.
-    """
+    """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m)."""
     if x.is_cuda or x.dtype != torch.float32 or not ONEDNN:
         return torch.bmm(x, y.transpose(1, 2))
-    out = [torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "") for a, b in zip(x, y, strict=True)]
+    pairs = ((_dense(a), _dense(b)) for a, b in zip(x, y, strict=True))
+    out = [torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "") for a, b in pairs]
     return out[0][None] if len(out) == 1 else torch.stack(out)
+
+
+def _dense(matrix: Tensor) -> Tensor:
+    """The matrix if its rows or its columns follow each other without a gap, else a copy.
+
+    On a slice of a transpose oneDNN falls back to a loop that takes a thousand times as long.
+    """
+    rows, columns = matrix.shape
+    return matrix if matrix.stride() in ((columns, 1), (1, rows)) else matrix.contiguous()
 
 
 def upper_gram(x: Tensor) -> Tensor:

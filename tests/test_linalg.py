@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -30,6 +32,20 @@ def test_product_in_every_layout(
     bound = 40 * torch.finfo(torch.float32).eps * torch.bmm(x.double().abs(), y.double().abs().transpose(1, 2))
     assert ((product(x, y).double() - exact).abs() <= bound).all()
     assert torch.equal(product(x.double(), y.double()), exact)
+
+
+@pytest.mark.parametrize("cut", [lambda m: m.T[2:9], lambda m: m[:, 3:], lambda m: m[::2], lambda m: m.T[:, 1:7].T])
+def test_slices_are_multiplied_as_matrices_without_gaps(cut: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    x = torch.randn(14, 12, generator=torch.Generator().manual_seed(2))
+    part = cut(x)
+    assert linalg._dense(part).stride() == (part.shape[1], 1)
+    torch.testing.assert_close(product(part[None], part[None])[0], part @ part.T)
+
+
+@pytest.mark.parametrize("whole", [lambda m: m, lambda m: m.T, lambda m: m[3:9]])
+def test_a_matrix_without_gaps_is_not_copied(whole: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    x = torch.randn(14, 12, generator=torch.Generator().manual_seed(2))
+    assert linalg._dense(whole(x)).data_ptr() == whole(x).data_ptr()
 
 
 def test_a_torch_without_the_product_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
