@@ -71,7 +71,9 @@ def _long(sources: Sources) -> Measured:
     runs = sources.take("eta", condition=LONG)
     watched(sources, runs, "features/rho")
     names = {"test ≥ 0.5": ("test_50_epoch", "1527"), "ρ ≥ 0.075": ("rho_epoch", "527")}
-    return rules.judge([rules.digits(name, column(runs, key)[0], epoch, event=True) for name, (key, epoch) in names.items()])
+    parts = [rules.digits(name, column(runs, key)[0], epoch, event=True) for name, (key, epoch) in names.items()]
+    high = column(runs, "test_99_epoch")[0]
+    return rules.judge(parts, f"Test ≥ 0.99 comes at {high:.0f}." if math.isfinite(high) else "")
 
 
 class ScalingCell(NamedTuple):
