@@ -81,13 +81,13 @@ def test_eigenvalues_of_seed_0(eta: float, epoch: int) -> None:
 def test_eigenvalues_of_the_control_at_200() -> None:
     """Published 0.013, 6.0e-4, 5.5e-4. Only λ₁ comes back: the other two are amplified rounding.
 
-    Five runs (blocks of 2¹⁸, 2²⁰ and all values, 1 and 2 threads, float64) gave λ₂ from 5.6e-4 to 7.5e-4 and
-    λ₃ from 3.1e-4 to 5.6e-4.
+    Twelve runs (blocks of five sizes, 1 and 2 threads, MKL's and oneDNN's products, float64) gave λ₂ from 5.6e-4 to
+    9.2e-4 and λ₃ from 3.1e-4 to 6.5e-4, so they are held to a factor of two.
     """
     first, second, third = square(0, 0.0).eigenvalues["w"][200, :3]
     assert as_printed(first, "0.013") == as_printed(0.013, "0.013")
-    assert 5e-4 < second < 8e-4
-    assert 2.5e-4 < third < 6.5e-4
+    assert 0.5 < second / 6.0e-4 < 2
+    assert 0.5 < third / 5.5e-4 < 2
 
 
 @pytest.mark.parametrize("epoch", SIGN_MATCH)
