@@ -71,7 +71,7 @@ def untrained_theorem6(run: Mapping[str, Any] | pd.Series) -> tuple[float, float
     chosen = np.random.default_rng(int(run["seed"])).choice(alive, (PAIRS, 2), replace=False)
     pairs = torch.from_numpy(chosen)
     ridge = float(run["weight_decay"]) or DEFAULT_RIDGE
-    b = inverse_columns(symmetric(upper_gram(f)), ridge, pairs.flatten())  # column 2i is of j, 2i + 1 of l
+    b = inverse_columns(upper_gram(f), ridge, pairs.flatten())  # column 2i is of j, 2i + 1 of l
     order = torch.arange(PAIRS)
     j, l = pairs[:, 0], pairs[:, 1]
     b_jl, b_jj, b_ll = b[l, 2 * order], b[j, 2 * order], b[l, 2 * order + 1]

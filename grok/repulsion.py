@@ -171,7 +171,7 @@ def direct_residuals(centred_features: Tensor, ridge: float, pairs: Tensor) -> T
         f̃_jᵀ(A + C_oC_oᵀ)⁻¹f̃_l = S_jl − S_jo (I + S_oo)⁻¹ S_ol
 
     This difference cancels where a column of one pair nearly repeats one of another: then some ε‖f̃‖²/η of the residual is
-    rounding, 1e-7 in the worst case tried, where a factor for each pair would keep all digits.
+    rounding, where a factor for each pair would keep all digits.
 
     Args:
         centred_features: F̃, (n, K) float64. ridge: η > 0. pairs: (p, 2) int64.
