@@ -23,7 +23,7 @@ def test_the_report_of_the_frozen_store(own: Frozen, tmp_path: Path) -> None:
 
 
 def test_the_report_is_tracked_and_found_again(own: Frozen, tmp_path: Path) -> None:
-    lines = [reports.command("--out", str(tmp_path / name), "--study", "headline") for name in ("first", "second")]
+    lines = [reports.command("--out", str(tmp_path / name), "--study", "scaling") for name in ("first", "second")]
     first, second = (dict(word.split("=", 1) for word in line.split()) for line in lines)
     assert (first["reused"], second["reused"], first["run"]) == ("no", "yes", second["run"])
     run = own.store.get(first["run"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +28,13 @@ class Before:
 
     Attributes:
         points: by metric, (step, value, time of logging). files: bytes of the checkpoints up to the saved epoch.
-        table: rows of the history in the state.
+        table: rows of the history in the state. ranked: pairs that it has chosen, if any.
     """
 
     points: dict[str, list[tuple[int, float, int]]]
     files: dict[str, bytes]
     table: pd.DataFrame
+    ranked: np.ndarray | None
 
 
 def points(frozen: Frozen, run_id: str) -> dict[str, list[tuple[int, float, int]]]:
@@ -51,7 +50,9 @@ def before(frozen: Frozen, run_id: str) -> Before:
     kept = [path for path in root.rglob("*epoch-*.safetensors") if path.parent.name != "resume"]
     kept = [path for path in kept if int(path.stem.split("-")[-1]) <= facts["epoch"]]
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in kept}
-    return Before(points(frozen, run_id), files, pd.DataFrame(tensors["history"].numpy(), columns=facts["columns"]))
+    table = pd.DataFrame(tensors["history"].numpy(), columns=facts["columns"])
+    ranked = tensors["ranked_pairs"].numpy() if "ranked_pairs" in tensors else None
+    return Before(points(frozen, run_id), files, table, ranked)
 
 
 @pytest.mark.parametrize("name", SAVED)
@@ -73,6 +74,8 @@ def test_a_stopped_run_goes_on_to_where_it_would_have_come(own: Frozen, contents
     found = contents(own.store, run_id)
     assert not [path for path in found.files if path.startswith(("resume/", "failure"))]
     assert_kept(own, run_id, stopped, found)
+    if name == "ranked":
+        assert_ranked(stopped, found)
     (straight,) = train_tracked([config], own.store)
     assert_close(found, contents(own.store, straight.run_id), config)
 
@@ -90,20 +93,18 @@ def assert_kept(frozen: Frozen, run_id: str, stopped: Before, found: Contents) -
     pd.testing.assert_frame_equal(rows.where(known), stopped.table, check_exact=True)
 
 
+def assert_ranked(stopped: Before, found: Contents) -> None:
+    """Pairs are ranked at epoch 150 and the run was stopped at 157: the same pairs, in the same order, to the end."""
+    table = found.tables["repulsion_pairs.parquet"]
+    assert table["epoch"].min() == 150
+    assert stopped.ranked is not None
+    for epoch, group in table.groupby("epoch"):
+        np.testing.assert_array_equal(group[["j", "l"]].to_numpy(), stopped.ranked, err_msg=str(epoch))
+
+
 def test_the_command_line_goes_on_with_a_named_run(own: Frozen, command: Callable[..., Answer]) -> None:
     """From its id alone: the config is read from the params that are stored."""
     answer = command("--resume", own.ids["dead"])
     assert (answer.status, answer.words["run"], answer.words["state"]) == (0, own.ids["dead"], "complete"), answer.err
     stored = own.store.get(own.ids["dead"]).data.params
     assert RunConfig.from_strings(stored).hash == CONFIGS["dead"].hash
-
-
-def test_the_pairs_that_were_ranked_before_the_stop_stay_ranked(own: Frozen, contents: Callable[..., Any]) -> None:
-    """Pairs are ranked at epoch 150 and the run was stopped at 157: the same pairs, in the same order, to the end."""
-    root: Path = own.root(own.ids["ranked"])
-    tensors, _ = checkpoint.load(root / "resume" / "epoch-00157.safetensors")
-    train_tracked([CONFIGS["ranked"]], own.store, resume=[own.ids["ranked"]])
-    table = contents(own.store, own.ids["ranked"]).tables["repulsion_pairs.parquet"]
-    assert table["epoch"].min() == 150
-    for epoch, group in table.groupby("epoch"):
-        np.testing.assert_array_equal(group[["j", "l"]].to_numpy(), tensors["ranked_pairs"].numpy(), err_msg=str(epoch))
