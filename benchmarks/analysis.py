@@ -23,7 +23,7 @@ import pandas as pd
 
 from benchmarks import record
 from benchmarks.measure import peak_mb
-from grok.config import RunConfig
+from grok.spec.config import RunConfig
 
 SMALL = RunConfig(modulus=11, width=32, n_train=48, epochs=64, window=6, max_window=24, top_pairs=20, threads=1, device="cpu")
 
@@ -33,7 +33,7 @@ def make(uri: str, count: int) -> None:
     os.environ["MLFLOW_TRACKING_URI"] = uri
     from mlflow.entities import Metric, Param
 
-    from grok.tracking import open_store
+    from grok.store.store import open_store
 
     store = open_store()
     rng, epochs = np.random.default_rng(0), SMALL.epochs or 0
@@ -59,11 +59,12 @@ def make(uri: str, count: int) -> None:
 def measure(uri: str, part: str) -> None:
     """One line of JSON: what was read, seconds, peak memory before and after."""
     start = time.perf_counter()
-    from analysis import study_summary
-    from analysis.claims import evaluate
-    from analysis.errata import errata
-    from analysis.evidence import Evidence
-    from grok.tracking import connect
+    from analysis.exhibits.evaluate import evaluate
+    from analysis.papers import CLAIMS
+    from analysis.papers.xu.errata import errata
+    from analysis.reading.evidence import Evidence
+    from analysis.studies import summary as study_summary
+    from grok.store.store import connect
 
     store = connect(uri, "0")
     imports, begun, before = time.perf_counter() - start, clock(), peak_mb()
@@ -77,7 +78,7 @@ def measure(uri: str, part: str) -> None:
     row |= since(begun, "tables")
     if part != "read":
         begun = clock()
-        row["made"] = len(evaluate(evidence) if part == "claims" else errata(evidence))
+        row["made"] = len(evaluate(evidence, CLAIMS) if part == "claims" else errata(evidence))
         row |= since(begun, part)
     print(json.dumps(row | {"before_mb": before, "peak_mb": peak_mb()}), flush=True)
 

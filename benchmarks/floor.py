@@ -17,9 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from grok.config import RunConfig
-from grok.linalg import product
-from grok.training import resolve_device
+from grok.numerics.linalg import product
+from grok.spec.config import RunConfig
+from grok.training.loop import resolve_device
 
 
 class Product(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import record
 from benchmarks.jobs import Job, in_children
 from benchmarks.speed import BLOCK, counted, device, positive
-from grok.config import RunConfig
+from grok.spec.config import RunConfig
 
 AXES: dict[str, tuple[int, ...]] = {
     "width": (512, 1024, 2048, 4096, 8192),

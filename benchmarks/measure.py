@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any, TextIO, cast
 
 from benchmarks.jobs import Job
-from grok.config import RunConfig
+from grok.spec.config import RunConfig
 
 WARM_BLOCKS = 2
 """Blocks of the band trained before the clock starts, at least: they fill the window, the caches and the allocator."""
@@ -40,8 +40,8 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
     import torch
 
     from benchmarks.floor import Floor, flops
-    from grok.member import Member
-    from grok.training import Training
+    from grok.runs.member import Member
+    from grok.training.loop import Training
 
     config = replace(config.resolved(), observe_every=0, repulsion_every=0, checkpoint_epochs=())
     training = Training(replace(config, epochs=(WARM_BLOCKS + blocks) * 1024), [config.seed + s for s in range(seeds)])
@@ -93,8 +93,8 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
 
 def bare(config: RunConfig) -> Measurement:
     """A whole run without a store: training, observables, spectra and the summary. Row: `seconds`, `parts`."""
-    from grok.member import Member
-    from grok.training import Training
+    from grok.runs.member import Member
+    from grok.training.loop import Training
 
     def run(config: RunConfig) -> dict[str, Any]:
         start = time.perf_counter()
@@ -132,7 +132,10 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
             so that a row of each epoch has what the published procedure has there.
     """
     from analysis.figures import run_figures
-    from grok import observer, repulsion, runner, tracking
+    from grok.numerics import repulsion
+    from grok.recorders import observer
+    from grok.runs import train as runner
+    from grok.store import store as tracking
 
     folder = tempfile.TemporaryDirectory()  # removed when the process ends
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder.name}/mlflow.db"

@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grok.config import RunConfig
-from grok.observables import COLUMN_PAIRS, random_pairs
-from grok.repulsion import DEFAULT_RIDGE
-from grok.training import problem, resolve_device
+from grok.numerics.features import COLUMN_PAIRS, random_pairs
+from grok.numerics.repulsion import DEFAULT_RIDGE
+from grok.spec.config import RunConfig
+from grok.training.loop import problem, resolve_device
 
 SIGMA: dict[str, Callable[[Tensor], Tensor]] = {"square": torch.square, "relu": torch.relu}
 GAP_FLOOR = 1e-6

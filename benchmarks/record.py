@@ -19,8 +19,8 @@ def environment(command: str) -> dict[str, Any]:
     """Command, date, versions and hardware of this sitting."""
     import torch
 
-    from grok.config import PROTOCOL_VERSION
-    from grok.tracking import code_tags
+    from grok.spec.config import PROTOCOL_VERSION
+    from grok.store.store import code_tags
 
     cuda = torch.cuda.is_available()
     return {

@@ -22,8 +22,8 @@ from analysis.sensitivity import grid, search, study
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig
 from benchmarks import record
-from grok import tracking
-from grok.spectra import rolling_eigenvalues
+from grok.numerics.spectra import rolling_eigenvalues
+from grok.store import store as tracking
 
 WINDOWS = (5, 10, 20, 30, 40, 64)
 SETTINGS = 2048

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from benchmarks import record
 from benchmarks.jobs import Job, in_children
-from grok.config import DEVICE, RunConfig
+from grok.spec.config import DEVICE, RunConfig
 
 Row = dict[str, Any]
 BLOCK = 16

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from analysis.figures import run_figures
 from benchmarks import record
-from grok import runner, study_runner, tracking
-from grok.config import RunConfig
-from grok.fanout import Fanout
-from grok.studies import Cell, Study
+from grok.runs import study as study_runner
+from grok.runs import train as runner
+from grok.runs.fanout import Fanout
+from grok.spec.config import RunConfig
+from grok.spec.studies import Cell, Study
+from grok.store import store as tracking
 
 
 def fresh_store(folder: str) -> tracking.Store:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entry_points.cli import OneLineParser, run_main
-from grok.config import ConfigError
+from grok.spec.config import ConfigError
 
 if TYPE_CHECKING:
     from analysis.report.content import Content
@@ -33,7 +33,7 @@ def parser() -> OneLineParser:
     )  # fmt: skip
     out.add_argument(
         "--study", default="all", metavar="NAMES",
-        help="only claims, errata and figures that read these studies of grok/studies.yaml, separated by commas. Default all.",
+        help="only claims, errata and figures that read these studies of the registry, separated by commas. Default all.",
     )  # fmt: skip
     return out
 
@@ -42,10 +42,10 @@ def main(arguments: list[str]) -> int:
     """Parse, read the store, write the report, track it, print one line."""
     flags = parser().parse_args(arguments)
     only, out = _studies(flags.study), Path(flags.out)
-    from analysis.evidence import Evidence
+    from analysis.reading.evidence import Evidence
     from analysis.report import content, tracked, write
     from analysis.report.compare import read_baseline
-    from grok import tracking
+    from grok.store import store as tracking
 
     write.owned(out)
     store = tracking.open_store(existing=FIRST)
@@ -69,7 +69,7 @@ def _studies(text: str) -> tuple[str, ...]:
     """The names of `--study`; empty for all."""
     if text == "all":
         return ()
-    from grok.studies import REGISTRY, load_file
+    from grok.spec.studies import REGISTRY, load_file
 
     known = load_file(REGISTRY, prefix="")
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))

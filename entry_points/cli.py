@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from grok.config import ConfigError, RunConfig
+from grok.spec.config import ConfigError, RunConfig
 
 INTERRUPTED = 130
 

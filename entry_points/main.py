@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         return status
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # what follows has no state to save first
-    from grok.studies import load_study
+    from grok.spec.studies import load_study
 
     chosen = load_study(flags.study)  # whose name in the store is not that of its file
     seeds = len({cell.config.seed for cell in chosen.cells if cell.condition == "grok"})

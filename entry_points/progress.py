@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from grok.config import RunConfig
-from grok.study_runner import Result
+from grok.runs.study import Result
+from grok.spec.config import RunConfig
 
 
 class EpochBar:

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     from analysis.sensitivity import cells as runs
     from analysis.sensitivity import study, tracked
     from entry_points.progress import StageBar
-    from grok import tracking
+    from grok.store import store as tracking
 
     started = time.perf_counter()
     store = tracking.open_store()

@@ -12,18 +12,18 @@ import time
 from typing import TYPE_CHECKING
 
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
-from grok.config import ConfigError
+from grok.spec.config import ConfigError
 
 if TYPE_CHECKING:
-    from grok.study_runner import Result
-    from grok.tracking import TrackedRun
+    from grok.runs.study import Result
+    from grok.store.store import TrackedRun
 
 
 def parser() -> OneLineParser:
     """Which study, on what."""
     out = OneLineParser(prog="python -m entry_points.study", description=__doc__)
     out.add_argument(
-        "--study", default="quick", metavar="NAME", help="a study of grok/studies.yaml, or your file.yaml:name. Default quick."
+        "--study", default="quick", metavar="NAME", help="a study of grok/spec/studies/, or your file.yaml:name. Default quick."
     )
     out.add_argument(
         "--backend", default="loky", metavar="VALUE", help="loky (local processes), dask or sequential. Default loky."
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 def run(flags: argparse.Namespace) -> int:
     """Run the study that the flags name."""
-    from grok.studies import load_study
+    from grok.spec.studies import load_study
 
     study = load_study(flags.study)
     if flags.plan:
@@ -68,11 +68,12 @@ def run(flags: argparse.Namespace) -> int:
     if flags.seeds_at_once < 0:
         raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
     stop = StopRequest()
-    from analysis import study_report
     from analysis.figures import run_figures
+    from analysis.studies import report as study_report
     from entry_points.progress import CellBar
-    from grok import study_runner, tracking
-    from grok.fanout import Fanout
+    from grok.runs import study as study_runner
+    from grok.runs.fanout import Fanout
+    from grok.store import store as tracking
 
     fanout = Fanout(flags.backend, flags.workers, "" if flags.scheduler == "none" else flags.scheduler)
     fanout, seeds_at_once = study_runner.fit(study, fanout, flags.seeds_at_once)

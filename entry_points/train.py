@@ -38,7 +38,10 @@ def main(arguments: list[str]) -> int:
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
-    from grok import existing, replay, runner, tracking
+    from grok.runs import replay
+    from grok.runs import train as runner
+    from grok.store import prior as existing
+    from grok.store import store as tracking
 
     runner.check_device(config)
     store = tracking.open_store()

@@ -1,6 +1,6 @@
 """Grokking dynamics: train, record the spectrum of weight updates, detect, measure repulsion.
 
-Everything exported here is free of I/O; `grok.tracking` and `grok.runner` put runs into MLflow. Names are imported when
+Everything exported here is free of I/O; `grok.store.store` and `grok.runs.train` put runs into MLflow. Names are imported when
 they are first used, so that what needs the config alone, such as `--help`, does not wait for torch.
 """
 
@@ -8,29 +8,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grok.config import ConfigError as ConfigError
-    from grok.config import RunConfig as RunConfig
-    from grok.data import Problem as Problem
-    from grok.data import modular_addition as modular_addition
-    from grok.detectors import fire_epoch as fire_epoch
-    from grok.detectors import first_crossing as first_crossing
-    from grok.detectors import slope as slope
-    from grok.repulsion import Repulsion as Repulsion
-    from grok.repulsion import measure_repulsion as measure_repulsion
-    from grok.spectra import RollingSpectrum as RollingSpectrum
-    from grok.spectra import gap as gap
-    from grok.spectra import rolling_eigenvalues as rolling_eigenvalues
-    from grok.training import Record as Record
-    from grok.training import Training as Training
-    from grok.training import train as train
-    from grok.updates import BandedGram as BandedGram
+    from grok.detectors.base import Range as Range
+    from grok.detectors.base import Rule as Rule
+    from grok.numerics.band import BandedGram as BandedGram
+    from grok.numerics.repulsion import Repulsion as Repulsion
+    from grok.numerics.repulsion import measure_repulsion as measure_repulsion
+    from grok.numerics.series import fire_epoch as fire_epoch
+    from grok.numerics.series import first_crossing as first_crossing
+    from grok.numerics.series import slope as slope
+    from grok.numerics.spectra import RollingSpectrum as RollingSpectrum
+    from grok.numerics.spectra import gap as gap
+    from grok.numerics.spectra import rolling_eigenvalues as rolling_eigenvalues
+    from grok.spec.config import ConfigError as ConfigError
+    from grok.spec.config import RunConfig as RunConfig
+    from grok.tasks.modular import Problem as Problem
+    from grok.tasks.modular import modular_addition as modular_addition
+    from grok.training.loop import Record as Record
+    from grok.training.loop import Training as Training
+    from grok.training.loop import train as train
 
 _HOMES = {
-    "ConfigError": "config", "RunConfig": "config", "Problem": "data", "modular_addition": "data",
-    "fire_epoch": "detectors", "first_crossing": "detectors", "slope": "detectors", "Repulsion": "repulsion",
-    "measure_repulsion": "repulsion", "RollingSpectrum": "spectra", "gap": "spectra", "rolling_eigenvalues": "spectra",
-    "Record": "training", "Training": "training", "train": "training", "BandedGram": "updates",
-}  # fmt: skip
+    "ConfigError": "spec.config",
+    "RunConfig": "spec.config",
+    "Problem": "tasks.modular",
+    "modular_addition": "tasks.modular",
+    "fire_epoch": "numerics.series",
+    "first_crossing": "numerics.series",
+    "slope": "numerics.series",
+    "Repulsion": "numerics.repulsion",
+    "measure_repulsion": "numerics.repulsion",
+    "RollingSpectrum": "numerics.spectra",
+    "gap": "numerics.spectra",
+    "rolling_eigenvalues": "numerics.spectra",
+    "Record": "training.loop",
+    "Training": "training.loop",
+    "train": "training.loop",
+    "BandedGram": "numerics.band",
+    "Range": "detectors.base",
+    "Rule": "detectors.base",
+}
 
 
 def __getattr__(name: str) -> Any:

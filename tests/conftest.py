@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grok.config import RunConfig
+from grok.spec.config import RunConfig
 
 PROJECT = Path(__file__).resolve().parent.parent
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -46,7 +46,7 @@ def template_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new SQLite store; making its tables takes seconds, a copy none."""
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
     with _environment(MLFLOW_TRACKING_URI=f"sqlite:///{path}"):
-        from grok import tracking
+        from grok.store import store as tracking
 
         tracking.open_store()
     return path
@@ -58,7 +58,7 @@ def store(template_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     variables = _copy(template_store, tmp_path)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    from grok import tracking
+    from grok.store import store as tracking
 
     return tracking.open_store()
 
@@ -66,7 +66,7 @@ def store(template_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(scope="session")
 def session_store(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A store for runs that several tests read and none changes; the environment does not name it."""
-    from grok import tracking
+    from grok.store import store as tracking
 
     with _environment(**_copy(template_store, tmp_path_factory.mktemp("runs"))):
         return tracking.open_store()
@@ -154,8 +154,8 @@ class Contents:
 @pytest.fixture(scope="session")
 def contents() -> Callable[..., Contents]:
     """`contents(store, run_id)`: read a run's artifacts, its logged network and its metric histories."""
-    from grok import checkpoint
-    from grok.tracking import TrackedRun
+    from grok.store import files as checkpoint
+    from grok.store.store import TrackedRun
 
     def read(store: Any, run_id: str) -> Contents:
         run = store.get(run_id)
@@ -194,7 +194,7 @@ class Finished:
     @property
     def root(self) -> Path:
         """The folder of its artifacts."""
-        from grok.tracking import TrackedRun
+        from grok.store.store import TrackedRun
 
         root = TrackedRun(self.store.client, self.outcome.run_id)._root
         assert root is not None
@@ -210,7 +210,7 @@ class Finished:
 def finish() -> Callable[..., Finished]:
     """`finish(store, config, **options)`: train a config to its end in a store, with figures."""
     from analysis.figures import run_figures
-    from grok import runner
+    from grok.runs import train as runner
 
     def train(store: Any, config: RunConfig, **options: Any) -> Finished:
         (outcome,) = runner.train_tracked([config], store, figures=run_figures, **options)

@@ -8,8 +8,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, STYLE, legend, titled
-from grok.config import RunConfig
-from grok.detectors import fire_epoch
+from grok.numerics.series import fire_epoch
+from grok.spec.config import RunConfig
 
 CURVES = 9
 """Epochs whose top pairs are drawn, spread over all that were measured: the legend holds no more."""

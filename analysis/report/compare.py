@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.claims import VERDICTS, Result
-from analysis.statistics import Estimate
-from grok.config import ConfigError
-from grok.tracking import Store, StoreError, TrackedRun
+from analysis.exhibits.model import VERDICTS, Result
+from analysis.statistics.estimates import Estimate
+from grok.spec.config import ConfigError
+from grok.store.store import Store, StoreError, TrackedRun
 
 FORMAT = "grok-claims/1"
 CHANGED, MOVED, NEW, ABSENT = "verdict changed", "measured value changed", "new", "absent"

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.claims import VERDICTS, Result, evaluate
-from analysis.claims.model import CONTRADICTED
-from analysis.errata import Erratum, errata
-from analysis.evidence import Evidence
-from analysis.report import panels
+from analysis.exhibits.evaluate import evaluate
+from analysis.exhibits.model import CONTRADICTED, VERDICTS, Result
+from analysis.papers import CLAIMS
+from analysis.papers.xu import panels
+from analysis.papers.xu.errata import Erratum, errata
+from analysis.reading.evidence import Evidence
 from analysis.report.compare import Comparison, compare
-from grok.studies import REGISTRY, load_file
+from grok.spec.studies import REGISTRY, load_file
 
 DIVERGED = ["study", "condition", "seed", "run_id"]
 
@@ -83,7 +84,7 @@ def gather(
         baseline: as `compare.read_baseline` gives it. baseline_name: what the user calls it.
     """
     wanted = set(only)
-    results = tuple(result for result in evaluate(evidence) if not wanted or wanted & set(result.claim.studies))
+    results = tuple(result for result in evaluate(evidence, CLAIMS) if not wanted or wanted & set(result.claim.studies))
     chosen = [panel for panel in panels.PANELS if not wanted or wanted & set(panel.studies)]
     drawn = tuple(panels.evaluate(panel, evidence) for panel in chosen)
     shown = {panel.id for panel in chosen}

@@ -11,10 +11,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.claims import VERDICTS
+from analysis.exhibits.model import VERDICTS
+from analysis.papers.xu.panels import Drawn, Panel
 from analysis.report import words
 from analysis.report.content import Content
-from analysis.report.panels import Drawn, Panel
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 

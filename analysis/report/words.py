@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.claims.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
+from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
 from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison, kind
 from analysis.report.content import Content
-from analysis.statistics import Estimate
+from analysis.statistics.estimates import Estimate
 
 TITLE = "The dissociation report"
 METHOD = (

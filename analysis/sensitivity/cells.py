@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import gaps, queries
+from analysis.reading import runs as queries
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
-from grok.config import EXECUTION_FIELDS, ConfigError, RunConfig
-from grok.rules import Rule, fire_epochs
-from grok.spectra import factor_kind, gap, rolling_eigenvalues
-from grok.tracking import Store
+from grok.detectors.base import Rule, fire_epochs
+from grok.numerics import gaps
+from grok.numerics.spectra import factor_kind, gap, rolling_eigenvalues
+from grok.spec.config import EXECUTION_FIELDS, ConfigError, RunConfig
+from grok.store.store import Store
 
 CONDITIONS = ("grok", *CONTROLS)
 RATIOS = 3

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from scipy.stats import qmc
 
 from analysis.sensitivity.space import Values, from_unit
-from analysis.statistics import Estimate
+from analysis.statistics.estimates import Estimate
 
 RESAMPLES = 200
 FOREST_RESAMPLES = 20

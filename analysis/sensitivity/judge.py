@@ -10,7 +10,7 @@ import numpy as np
 from analysis.sensitivity.cells import Cell, Cells
 from analysis.sensitivity.objectives import Outcome, outcome
 from analysis.sensitivity.settings import SensitivityConfig
-from grok.rules import Rule, find_rule
+from grok.detectors.base import Rule, find_rule
 
 CALIBRATION, HELD_OUT, EVERY = "calibration", "held_out", "all"
 

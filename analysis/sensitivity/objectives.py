@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from analysis.statistics import LEVEL, UNKNOWN, Estimate
+from analysis.statistics.estimates import LEVEL, UNKNOWN, Estimate
 
 
 class Outcome(NamedTuple):

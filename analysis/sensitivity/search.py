@@ -22,9 +22,9 @@ from analysis.sensitivity.objectives import Outcome
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import Space, Values, only, varies
 from analysis.sensitivity.storage import Task, lock, open_study, quiet
-from grok.config import ConfigError
-from grok.fanout import Fanout
-from grok.rules import Range
+from grok.detectors.base import Range
+from grok.runs.fanout import Fanout
+from grok.spec.config import ConfigError
 
 STARTUP = 20
 """Random trials before TPE models anything."""

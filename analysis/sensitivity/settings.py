@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from analysis.sensitivity import space
-from grok.config import ConfigError, config_field
-from grok.rules import RULES
+from grok.detectors.base import RULES
+from grok.spec.config import ConfigError, config_field
 
 MODES = ("all", "grid", "search", "adversarial")
 OBJECTIVES = ("separation", "lead", "multi")

@@ -15,8 +15,8 @@ from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.search import best
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.study import Results
-from grok import tracking
-from grok.tracking import Store, TrackedRun
+from grok.store import store as tracking
+from grok.store.store import Store, TrackedRun
 
 KIND = "sensitivity"
 ASIDE = ("workers", "storage")

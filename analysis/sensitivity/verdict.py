@@ -18,8 +18,8 @@ from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
 from analysis.sensitivity.search import Found, best
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import PUBLISHED, Values
-from analysis.statistics import LEVEL, Estimate, median_interval
-from grok.rules import Range
+from analysis.statistics.estimates import LEVEL, Estimate, median_interval
+from grok.detectors.base import Range
 
 RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
 VERDICTS = ("holds", "ok_fires", "ok_epoch", "ok_relu")

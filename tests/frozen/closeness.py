@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from grok.config import RunConfig
+from grok.spec.config import RunConfig
 from tests.conftest import Contents
 
 EPS = float(np.finfo(np.float64).eps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from grok.config import RunConfig
+from grok.spec.config import RunConfig
 
 HERE = Path(__file__).resolve().parent
 LARGE = RunConfig(

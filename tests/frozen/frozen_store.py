@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from grok import tracking
+from grok.store import store as tracking
 
 ARCHIVE = Path(__file__).with_name("store.tar.xz")
 PLACEHOLDER = "file:///FROZEN_STORE"

@@ -13,8 +13,8 @@ from typing import Any
 
 from analysis.sensitivity import tracked
 from analysis.sensitivity.settings import SensitivityConfig
-from grok.config import ACTIVATIONS, OPTIMIZERS, RunConfig
-from grok.studies import REGISTRY, load_file
+from grok.spec.config import ACTIVATIONS, OPTIMIZERS, RunConfig
+from grok.spec.studies import REGISTRY, load_file
 
 ODD: dict[str, dict[str, Any]] = {
     "default": {},

@@ -29,7 +29,8 @@ from unittest import mock
 
 from analysis.figures import run_figures
 from entry_points import analyze, cli, sensitivity, study
-from grok import runner, tracking
+from grok.runs import train as runner
+from grok.store import store as tracking
 from tests.frozen.configs import CONFIGS, FINISHED, STOPS, STUDY, TAGS
 from tests.frozen.frozen_store import PLACEHOLDER, rewrite
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import queries
-from analysis.evidence import Evidence
-from analysis.run_files import BAND
-from grok.studies import load_study
+from analysis.reading import runs as queries
+from analysis.reading.evidence import Evidence
+from analysis.reading.files import BAND
+from grok.spec.studies import load_study
 from tests.frozen.configs import FINISHED, STUDY
 from tests.frozen.frozen_store import Frozen
 from tests.frozen.shapes import digest

@@ -20,7 +20,7 @@ from unittest import mock
 
 from matplotlib.figure import Figure
 
-from analysis.report import panels
+from analysis.papers.xu import panels
 from entry_points import analyze, cli
 from tests.frozen.frozen_store import Frozen
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from grok.runner import train_tracked
-from grok.tracking import Store
+from grok.runs.train import train_tracked
+from grok.store.store import Store
 from tests.frozen.configs import CONFIGS, TAGS
 from tests.frozen.frozen_store import Frozen
 

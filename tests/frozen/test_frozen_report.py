@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from analysis.claims import evaluate
-from analysis.evidence import Evidence
+from analysis.exhibits.evaluate import evaluate
+from analysis.papers import CLAIMS
+from analysis.reading.evidence import Evidence
 from analysis.report.compare import compare, read_baseline
 from tests.frozen import documents, reports, worlds
 from tests.frozen.frozen_store import Frozen
@@ -34,7 +35,7 @@ def test_the_report_is_tracked_and_found_again(own: Frozen, tmp_path: Path) -> N
 def test_a_stored_report_is_a_baseline(frozen: Frozen) -> None:
     """Read by its run's id; every claim that both have is told to be as before, or what changed."""
     baseline = read_baseline(frozen.store, frozen.ids["analysis"])
-    results = evaluate(Evidence(frozen.store))
+    results = evaluate(Evidence(frozen.store), CLAIMS)
     found = compare(baseline, results, frozen.ids["analysis"])
     assert json.loads(json.dumps(found.as_json()))["baseline"] == frozen.ids["analysis"]
     assert found.same + len(found.changes) == len({c["id"] for c in baseline["claims"]} | {r.claim.id for r in results})

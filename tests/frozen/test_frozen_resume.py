@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grok import checkpoint
-from grok.config import RunConfig
-from grok.existing import find_prior
-from grok.runner import train_tracked
+from grok.runs.train import train_tracked
+from grok.spec.config import RunConfig
+from grok.store import files as checkpoint
+from grok.store.prior import find_prior
 from tests.conftest import Answer, Contents
 from tests.frozen.closeness import assert_close
 from tests.frozen.configs import CONFIGS, STOPS

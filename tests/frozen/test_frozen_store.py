@@ -14,9 +14,9 @@ import pytest
 
 from analysis.figures import run_figures
 from entry_points import sensitivity, study
-from grok import checkpoint
-from grok.existing import find_prior
-from grok.replay import replay
+from grok.runs.replay import replay
+from grok.store import files as checkpoint
+from grok.store.prior import find_prior
 from tests.conftest import Answer
 from tests.frozen import documents, networks, readings, shapes
 from tests.frozen.configs import CONFIGS, FINISHED, STUDY

@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims import CLAIMS, evaluate
-from analysis.errata import errata
-from analysis.report import panels
+from analysis.exhibits.evaluate import evaluate
+from analysis.papers import CLAIMS
+from analysis.papers.xu import panels
+from analysis.papers.xu.errata import errata
 from analysis.report.compare import kind
 from analysis.sensitivity import grid
 from analysis.sensitivity.settings import SensitivityConfig
-from grok.config import RunConfig
-from grok.model import initial_weights
-from grok.studies import REGISTRY, load_file
-from tests.fake_evidence import FakeEvidence
-from tests.synthetic import SyntheticEvidence
-from tests.synthetic_cells import made_cells, with_raw
+from grok.networks.two_layer import initial_weights
+from grok.spec.config import RunConfig
+from grok.spec.studies import REGISTRY, load_file
+from tests.helpers.fake_evidence import FakeEvidence
+from tests.helpers.synthetic import SyntheticEvidence
+from tests.helpers.synthetic_cells import made_cells, with_raw
 
 SMALL = RunConfig(modulus=11, width=32, top_pairs=20).resolved()
 WORLDS: dict[str, dict[str, bool]] = {
@@ -103,7 +104,7 @@ def figures() -> dict[str, Any]:
 
 def statements() -> dict[str, Any]:
     """What does not depend on evidence: every claim's words, those of its rule by a digest, and the rules."""
-    results = evaluate(SyntheticEvidence(studies=()))  # type: ignore[arg-type]
+    results = evaluate(SyntheticEvidence(studies=()), CLAIMS)  # type: ignore[arg-type]
     names = ("statement", "source", "published", "recomputed", "studies")
     rules = {r.claim.id: hashlib.sha256(r.claim.rule.encode()).hexdigest()[:8] for r in results}
     said = {

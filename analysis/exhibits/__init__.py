@@ -1,0 +1,1 @@
+"""What a claim is, where its runs are from, how it is judged and evaluated."""

@@ -1,0 +1,1 @@
+"""Xu (arXiv 2605.08119): claims, errata, tables."""

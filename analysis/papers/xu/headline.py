@@ -1,0 +1,334 @@
+"""Claims on the headline: square, with weight decay and without, fifteen seeds each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from analysis.exhibits import verdicts as rules
+from analysis.exhibits.model import Claim, Measured
+from analysis.exhibits.sources import Absent, Sources, at, by_seed, column, fired, series, watched
+from analysis.statistics import estimates as statistics
+from grok.numerics.series import fire_epoch, first_crossing
+
+XU = "Xu (arXiv 2605.08119)"
+GROK, CONTROL = "grok", "eta0"
+ENDED = "accuracy/test"
+EIGENVALUES: tuple[tuple[str, int, tuple[str, str, str]], ...] = (
+    (GROK, 25, ("3.6", "0.46", "0.027")),
+    (GROK, 100, ("3.5", "0.54", "0.020")),
+    (GROK, 150, ("0.86", "0.0146", "6.8e-4")),
+    (GROK, 200, ("0.92", "0.0044", "2.1e-5")),
+    (GROK, 300, ("0.73", "0.0026", "8.4e-6")),
+    (CONTROL, 100, ("2.7", "0.15", "0.008")),
+    (CONTROL, 200, ("0.013", "6.0e-4", "5.5e-4")),
+)
+"""λ₁, λ₂, λ₃ of the w = 20 Gram of ΔW, seed 0, as printed (as σ)."""
+ROUNDING = (
+    "Past epoch 200 or so training amplifies rounding: thread count and order of summation move λ₂ and λ₃ of one seed by "
+    "tens of per cent."
+)
+
+
+def _fires(condition: str, published: int) -> Callable[[Sources], Measured]:
+    def measure(sources: Sources) -> Measured:
+        runs = sources.take("headline", condition=condition)
+        return rules.judge([rules.count("fires", fired(runs), len(runs), published, 15)])
+
+    return measure
+
+
+def _median(condition: str, name: str, printed: str, spread: tuple[float, float] | None) -> Callable[[Sources], Measured]:
+    def measure(sources: Sources) -> Measured:
+        values = column(sources.take("headline", condition=condition), name)
+        parts = [rules.median("median", values, printed, event=name.endswith("_epoch"))]
+        came = len(statistics.known(values)) > 0
+        return rules.judge(parts + ([rules.quartiles("quartiles", values, spread)] if spread and came else []))
+
+    return measure
+
+
+def _separation(sources: Sources) -> Measured:
+    grok, control = late_gaps(sources, "headline")
+    note = f"Of eigenvalues; the ratio of singular values is its square root. {paired_p(grok, control)}"
+    return rules.judge([rules.ratio("separation", grok, control, "229")], note)
+
+
+def late_gaps(sources: Sources, study: str) -> tuple[np.ndarray, np.ndarray]:
+    """The late λ₂/λ₃ with weight decay and without, entry i of both of one seed."""
+    grok, control = (sources.take(study, condition=condition) for condition in (GROK, CONTROL))
+    return by_seed(grok, control, "late_gap_23")
+
+
+def paired_p(above: np.ndarray, below: np.ndarray) -> str:
+    """The permutation test that two conditions are alike, in words: of the logarithms, within seeds."""
+    both = np.isfinite(above) & np.isfinite(below)
+    p = statistics.permutation_test(np.log(above[both]), np.log(below[both]), paired=True)
+    return f"Paired permutation test of the logarithms over {both.sum()} seeds: p = {p:.2g}."
+
+
+def _train_accuracy(sources: Sources) -> Measured:
+    parts, exact, runs = [], 0, 0
+    for condition in (GROK, CONTROL):
+        values = rules.measured(condition, at(sources, sources.take("headline", condition=condition), "accuracy/train", 25))
+        parts.append(rules.median(condition, values, "1.0"))
+        exact, runs = exact + int((values == 1.0).sum()), runs + len(values)
+    return rules.judge(parts, f"Exactly 1 in {exact} of {runs} runs.")
+
+
+def _seed0(sources: Sources) -> Measured:
+    runs = sources.take("headline", condition=GROK, seed=0)
+    names = {"fire_epoch": 173.0, "test_50_epoch": 101.0, "test_99_epoch": 139.0}
+    return rules.judge([rules.epochs(name, column(runs, name), [epoch]) for name, epoch in names.items()])
+
+
+def _eigenvalues(condition: str, epoch: int, printed: tuple[str, str, str]) -> Callable[[Sources], Measured]:
+    def measure(sources: Sources) -> Measured:
+        runs = sources.take("headline", condition=condition, seed=0)
+        found = [at(sources, runs, f"delta_w/lambda_{k}", epoch)[0] for k in (1, 2, 3)]
+        parts = [rules.digits(f"λ{k}", value, text) for k, value, text in zip("₁₂₃", found, printed, strict=True)]
+        return rules.judge(parts, ROUNDING if epoch >= 200 else "")
+
+    return measure
+
+
+LEVELS: tuple[tuple[float, str, int | None, int | None], ...] = ((25, "2", 15, 15), (100, "160", 15, 0), (200, "191", 15, None))
+"""λ₁/λ₂ ≥ level: printed median epoch, fires of 15 with weight decay and of 15 without (None: not printed)."""
+
+
+def _level(level: float, epoch: str, grok: int, control: int | None) -> Callable[[Sources], Measured]:
+    return _gap_12(lambda gap: first_crossing(gap, level, strict=False), epoch, grok, control)
+
+
+def _gap_12(
+    detect: Callable[[np.ndarray], int | None], epoch: str, grok: int, control: int | None
+) -> Callable[[Sources], Measured]:
+    def measure(sources: Sources) -> Measured:
+        parts, came = [], []
+        for condition, published in ((GROK, grok), (CONTROL, control)):
+            runs = sources.take("headline", condition=condition)
+            seen = [detect(series(sources, run_id, "delta_w/gap_12")) for run_id in runs["run_id"]]
+            watched(sources, runs, "delta_w/gap_12")
+            fires = np.array([np.nan if fire is None else float(fire) for fire in seen])
+            if published is not None:
+                parts.append(rules.count(f"{condition} fires", int(np.isfinite(fires).sum()), len(runs), published, 15))
+            if published:
+                came.append(fires)
+        return rules.judge([*parts, rules.median("epoch", np.concatenate(came), epoch, event=True)])
+
+    return measure
+
+
+RHO_LEVELS = (("0.070", 15, 0), ("0.075", 17, None), ("0.085", 22, None), ("0.10", 28, None))
+"""ρ ≥ level: printed median epoch, and fires of 15 without weight decay where printed."""
+CADENCE = "ρ is observed every {} epochs: an event is known to lie after one observation and not after the next."
+
+
+def _rho(level: str, epoch: int, control: int | None) -> Callable[[Sources], Measured]:
+    def measure(sources: Sources) -> Measured:
+        runs = sources.take("headline", condition=GROK)
+        watched(sources, runs, "features/rho")
+        crossings = [rho_crossing(sources, run_id, float(level)) for run_id in runs["run_id"]]
+        came = [pair for pair in crossings if pair is not None]
+        parts = [rules.count("fires", len(came), len(runs), 15, 15)]
+        if control is not None:
+            others = sources.take("headline", condition=CONTROL)
+            watched(sources, others, "features/rho")
+            reached = sum(rho_crossing(sources, run_id, float(level)) is not None for run_id in others["run_id"])
+            parts.append(rules.count("control fires", reached, len(others), control, 15))
+        parts.append(rules.between("epoch", came, str(epoch)))
+        return rules.judge(parts, CADENCE.format(int(runs["observe_every"].max())))
+
+    return measure
+
+
+def rho_crossing(sources: Sources, run_id: str, level: float) -> tuple[float, float] | None:
+    """The observed epochs between which ρ first reaches a level: (last below, first at or above); None if it never does."""
+    rho = series(sources, run_id, "features/rho")
+    first = first_crossing(rho, level, strict=False)
+    if first is None:
+        return None
+    before = np.flatnonzero(np.isfinite(rho[:first]))
+    return float(before[-1]) if len(before) else -1.0, float(first)
+
+
+def _rho_control(sources: Sources) -> Measured:
+    runs = sources.take("headline", condition=CONTROL)
+    watched(sources, runs, "features/rho")
+    highest = np.nanmax([np.nanmax(series(sources, run_id, "features/rho")) for run_id in runs["run_id"]])
+    return rules.judge([rules.digits("largest ρ", highest, "0.065")], CADENCE.format(int(runs["observe_every"].max())))
+
+
+def _relu_rho(sources: Sources) -> Measured:
+    runs: pd.DataFrame = sources.take("relu")
+    first = at(sources, runs, "features/rho", 0)
+    if np.isnan(first).any():
+        raise Absent(f"ρ at epoch 0 is known of {np.isfinite(first).sum()} of {len(runs)} runs")
+    above = first >= 0.075
+    return rules.judge([rules.count("above at epoch 0", int(above.sum()), len(runs), 30, 30)])
+
+
+TABLE = f"{XU}, headline table"
+MEDIANS = rules.MEDIAN + " " + rules.QUARTILES + " " + rules.PARTS
+
+
+def _claim(
+    id: str, statement: str, published: str, recomputed: str, rule: str, measure: Callable[[Sources], Measured]
+) -> Claim:
+    return Claim(id, statement, TABLE, published, recomputed, ("headline",), rule, measure)
+
+
+CLAIMS = (
+    _claim(
+        "headline-grok-fires",
+        "With weight decay the slope detector fires in every run.",
+        "15/15",
+        "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on",
+        rules.COUNT,
+        _fires(GROK, 15),
+    ),
+    _claim(
+        "headline-control-fires",
+        "Without weight decay the slope detector never fires.",
+        "0/15",
+        "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on",
+        rules.COUNT,
+        _fires(CONTROL, 0),
+    ),
+    _claim(
+        "headline-fire-epoch",
+        "It fires at median epoch 174.",
+        "174 [173, 174]",
+        "median and quartiles of the fire epoch",
+        MEDIANS,
+        _median(GROK, "fire_epoch", "174", (173, 174)),
+    ),
+    _claim(
+        "headline-late-gap-grok",
+        "The late λ₂/λ₃ with weight decay is about 300.",
+        "≈ 300 [168, 320]",
+        "per run the median of λ₂/λ₃ over epochs 200 … 400",
+        MEDIANS,
+        _median(GROK, "late_gap_23", "300", (168, 320)),
+    ),
+    _claim(
+        "headline-late-gap-control",
+        "The late λ₂/λ₃ without weight decay is 1.31.",
+        "1.31 [1.25, 1.37]",
+        "per run the median of λ₂/λ₃ over epochs 200 … 400",
+        MEDIANS,
+        _median(CONTROL, "late_gap_23", "1.31", (1.25, 1.37)),
+    ),
+    _claim(
+        "headline-separation",
+        "The late gaps of the two conditions are 229 times apart.",
+        "229×",
+        "ratio of the two medians over seeds",
+        rules.RATIO + " " + rules.MEDIAN,
+        _separation,
+    ),
+    _claim(
+        "headline-test-epoch",
+        "Test accuracy reaches 0.5 at median epoch 102.",
+        "102 [99, 102]",
+        "first epoch with test accuracy ≥ 0.5",
+        MEDIANS,
+        _median(GROK, "test_50_epoch", "102", (99, 102)),
+    ),
+    _claim(
+        "headline-control-accuracy",
+        "Runs without weight decay end near test accuracy 0.03.",
+        "0.03",
+        "test accuracy at the last epoch",
+        rules.MEDIAN,
+        _median(CONTROL, ENDED, "0.03", None),
+    ),
+    _claim(
+        "headline-train-accuracy",
+        "Train accuracy is 1.0 by epoch 25.",
+        "1.0",
+        "train accuracy at epoch 25, with weight decay and without",
+        rules.MEDIAN + " " + rules.PARTS,
+        _train_accuracy,
+    ),
+    _claim(
+        "headline-seed-0",
+        "Seed 0 fires at 173; its test accuracy reaches 0.5 at 101 and 0.99 at 139.",
+        "173, 101, 139",
+        "the run of seed 0",
+        rules.EPOCHS + " " + rules.PARTS,
+        _seed0,
+    ),
+    *(
+        Claim(
+            f"eigenvalues-{condition}-{epoch}",
+            f"The three top eigenvalues of seed 0 at epoch {epoch}, {'with' if condition == GROK else 'without'} weight decay "
+            "(printed as σ).",
+            f"{XU}, eigenvalue table",
+            ", ".join(printed),
+            "λ₁, λ₂, λ₃ of ΔᵀΔ over the last 20 updates",
+            ("headline",),
+            rules.DIGITS + " " + rules.PARTS,
+            _eigenvalues(condition, epoch, printed),
+        )
+        for condition, epoch, printed in EIGENVALUES
+    ),
+    *(
+        Claim(
+            f"gap12-level-{level:g}",
+            f"λ₁/λ₂ ≥ {level:g} fires at median epoch {epoch}.",
+            f"{XU}, λ₁/λ₂ detectors",
+            f"{grok}/15 with weight decay{'' if control is None else f', {control}/15 without'}; epoch {epoch}",
+            "first epoch with λ₁/λ₂ at the level or above",
+            ("headline",),
+            " ".join((rules.COUNT, rules.MEDIAN, rules.PARTS)),
+            _level(level, epoch, grok or 0, control),
+        )
+        for level, epoch, grok, control in LEVELS
+    ),
+    Claim(
+        "gap12-slope",
+        "The slope detector on λ₁/λ₂ fires at median epoch 139.",
+        f"{XU}, λ₁/λ₂ detectors",
+        "15/15 at 139, 0/15",
+        "first epoch from 100 on with a log-slope of λ₁/λ₂ above 0.04 over 25 epochs",
+        ("headline",),
+        " ".join((rules.COUNT, rules.MEDIAN, rules.PARTS)),
+        _gap_12(lambda gap: fire_epoch(gap, 25, 0.04, 100), "139", 15, 0),
+    ),
+    *(
+        Claim(
+            f"rho-{level}",
+            f"ρ ≥ {level} fires in every run with weight decay, at median epoch {epoch}.",
+            f"{XU}, ρ thresholds",
+            f"15/15 at {epoch}" + ("" if control is None else f", {control}/15 without"),
+            "first observed epoch with ρ at the level",
+            ("headline",),
+            " ".join((rules.COUNT, rules.BETWEEN, rules.PARTS)),
+            _rho(level, epoch, control),
+        )
+        for level, epoch, control in RHO_LEVELS
+    ),
+    Claim(
+        "rho-control-max",
+        "Without weight decay ρ stays at or below 0.065.",
+        f"{XU}, ρ thresholds",
+        "0.065",
+        "largest ρ observed in any run without weight decay",
+        ("headline",),
+        rules.DIGITS,
+        _rho_control,
+    ),
+    Claim(
+        "rho-relu-start",
+        "On ReLU ρ is above its threshold at epoch 0.",
+        XU,
+        "all 30",
+        "runs with ρ ≥ 0.075 at epoch 0",
+        ("relu",),
+        rules.COUNT,
+        _relu_rho,
+    ),
+)

@@ -1,0 +1,335 @@
+"""The figures of the report: which studies each needs, its tables, its drawing, its caption. Add yours to `PANELS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.papers.xu import tables
+from analysis.reading.evidence import Evidence
+from grok.spec.studies import load_study
+
+Tables = Mapping[str, pd.DataFrame]
+SENSITIVITY = "sensitivity"
+"""Stands among a panel's studies for the newest run of the entry point `sensitivity`."""
+SENSITIVITY_COMMAND = "mlflow run . -e sensitivity -P study=headline"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a figure draws.
+
+    Attributes:
+        tables: by name; the figure is not drawn if one is empty.
+        run_ids: of the runs that are in the tables, and of no others.
+        note: what the data adds to the caption; may be empty.
+    """
+
+    tables: Tables
+    run_ids: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What a figure is made of.
+
+    Attributes:
+        id: of the figure and its files. title: a few words. caption: what is drawn, with its intervals.
+        studies: that it reads; one of them must have runs.
+        prepare: evidence to tables, written as `data/<id>-<name>.csv`, and the runs that they hold.
+        draw: tables to a matplotlib figure.
+    """
+
+    id: str
+    title: str
+    caption: str
+    studies: tuple[str, ...]
+    prepare: Callable[[Evidence], Prepared]
+    draw: Callable[[Tables], Any]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A panel held against a store.
+
+    Attributes:
+        panel: its definition. tables: by name; empty if it is not drawn.
+        figure: None if it is not drawn. caption: with what the data adds. run_ids: of the runs that are drawn.
+        commands: that make its data, of the studies whose runs are drawn. missing: commands of those that have no run.
+        partial: `relu: 4 of 30 runs` for each study that is not all there.
+        problem: why nothing is drawn although a study has runs; empty otherwise.
+    """
+
+    panel: Panel
+    tables: Tables = field(default_factory=dict)
+    figure: Any = None
+    caption: str = ""
+    run_ids: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
+    problem: str = ""
+
+
+NOTHING = "the runs that are there hold none of it"
+
+
+def evaluate(panel: Panel, evidence: Evidence) -> Drawn:
+    """Prepare and draw a panel, or say which commands make its data; one that fails says how, and stops no other."""
+    try:
+        return _evaluate(panel, evidence)
+    except Exception as error:  # one bad file or odd run costs its figure, not the report
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return Drawn(panel, problem=reason, commands=tuple(_command(evidence, study) for study in panel.studies))
+
+
+def _evaluate(panel: Panel, evidence: Evidence) -> Drawn:
+    there = {study: ids for study in panel.studies if (ids := _run_ids(evidence, study))}
+    missing = tuple(_command(evidence, study) for study in panel.studies if study not in there)
+    if not there:
+        return Drawn(panel, missing=missing)
+    prepared = panel.prepare(evidence)
+    if any(table.empty for table in prepared.tables.values()):
+        commands = tuple(_command(evidence, study) for study in panel.studies)
+        return Drawn(panel, missing=commands) if missing else Drawn(panel, problem=NOTHING, commands=commands)
+    drawn = tuple(dict.fromkeys(prepared.run_ids))
+    used = [study for study, ids in there.items() if not set(ids).isdisjoint(drawn)]
+    counts = {study: _grid_runs(evidence, study) for study in there if study != SENSITIVITY}
+    partial = tuple(f"{study}: {have} of {grid} runs" for study, (have, grid) in counts.items() if have < grid)
+    commands = tuple(_command(evidence, study) for study in used)
+    caption = f"{panel.caption} {prepared.note}".strip()
+    return Drawn(panel, prepared.tables, panel.draw(prepared.tables), caption, drawn, commands, missing, partial)
+
+
+def _grid_runs(evidence: Evidence, study: str) -> tuple[int, int]:
+    """How many cells of a registry study's grid have a finished run, and how many cells there are."""
+    hashes, runs = _grid(study), evidence.runs(study)
+    return len(hashes & set(runs["config_hash"])) if len(runs) else 0, len(hashes)
+
+
+@cache
+def _grid(study: str) -> frozenset[str]:
+    return frozenset(cell.config.hash for cell in load_study(study).cells)
+
+
+def _run_ids(evidence: Evidence, study: str) -> list[str]:
+    if study == SENSITIVITY:
+        found = evidence.sensitivity()
+        return [] if found is None else [str(found["run_id"])]
+    return [str(run_id) for run_id in evidence.runs(study)["run_id"]]
+
+
+def _command(evidence: Evidence, study: str) -> str:
+    return SENSITIVITY_COMMAND if study == SENSITIVITY else evidence.command(study)
+
+
+def _drawer(name: str) -> Callable[..., Any]:
+    """A figure function by name, imported when the first figure is drawn."""
+
+    def draw(*arguments: Any) -> Any:
+        from analysis.figures import report
+
+        return getattr(report, name)(*arguments)
+
+    return draw
+
+
+def _of(runs: pd.DataFrame, /, **prepared: pd.DataFrame) -> Prepared:
+    """Tables that hold each of these runs."""
+    return Prepared(prepared, tuple(str(run_id) for run_id in runs["run_id"]))
+
+
+# headline
+
+
+def _headline(evidence: Evidence) -> Prepared:
+    metrics = ("accuracy/test", "delta_w/gap_23")
+    runs = tables.of_condition(evidence.runs("headline"), tables.PRINTED_CONDITIONS, ["square"])
+    return _of(runs, curves=tables.curves(evidence, runs, metrics), fires=tables.fires(runs))
+
+
+def _both(evidence: Evidence, conditions: tuple[str, ...], studies: tuple[str, ...] = ("headline", "relu")) -> pd.DataFrame:
+    """The runs of these studies and conditions with square and ReLU, square first, each run once."""
+    found = [evidence.runs(study) for study in studies if len(evidence.runs(study))]
+    runs = pd.concat(found, ignore_index=True).drop_duplicates("run_id")
+    return pd.concat([tables.of_condition(runs, conditions, [name]) for name in ("square", "relu")], ignore_index=True)
+
+
+def _eigenvalues(evidence: Evidence) -> Prepared:
+    metrics = [f"delta_w/lambda_{k}" for k in range(1, 6)]
+    runs = tables.having(evidence, _both(evidence, tables.PRINTED_CONDITIONS), metrics)
+    return _of(runs, curves=tables.curves(evidence, runs, metrics))
+
+
+def _repulsion(evidence: Evidence) -> Prepared:
+    runs = tables.having(evidence, _both(evidence, tables.PRINTED_CONDITIONS), ["repulsion/rate"])
+    return _of(runs, points=tables.repulsion(evidence, runs))
+
+
+def _sign_match(evidence: Evidence) -> Prepared:
+    runs = tables.having(evidence, _both(evidence, ("grok",), ("theorem6",)), ["repulsion/rate"])
+    return _of(runs, points=tables.repulsion(evidence, runs), published=tables.published_sign_match())
+
+
+def _detector(evidence: Evidence) -> Prepared:
+    runs = _both(evidence, ("grok", "eta0", "random_labels", "data_starved"), ("headline", "relu", "controls"))
+    found = _of(runs, shares=tables.shares(runs, ("activation", "condition")), fires=tables.fires(runs))
+    told = []
+    for name, label in (("random_labels", "random labels"), ("data_starved", "too few pairs")):
+        if len(mine := runs[runs["condition"] == name]):
+            reached = int(tables.metric(mine, "test_50_epoch").notna().sum())
+            told.append(f"{reached} of {len(mine)} runs with {label}")
+    note = f"With weight decay on, {' and '.join(told)} reach a test accuracy of 0.5." if told else ""
+    return replace(found, note=note)
+
+
+# settings of the detector
+
+
+def _windows(evidence: Evidence) -> Prepared:
+    runs = tables.of_condition(evidence.runs("headline"), tables.PRINTED_CONDITIONS, ["square"])
+    if runs.empty:
+        return Prepared({"shares": runs})
+    measured = tables.by_window(evidence, runs, tables.WINDOWS)
+    summary = tables.gaps_and_shares(measured, ("condition", "window"))
+    return _of(measured, shares=summary, runs=measured, published=tables.published_windows())
+
+
+def _precision(evidence: Evidence) -> Prepared:
+    runs = tables.of_condition(evidence.runs("svd"), tables.PRINTED_CONDITIONS, ["square"])
+    runs = runs[runs["seed"] < tables.PRECISION_SEEDS]
+    if runs.empty:
+        return Prepared({"shares": runs})
+    measured = tables.by_method(evidence, runs, tables.PRECISION_WINDOWS)
+    return _of(measured, shares=tables.gaps_and_shares(measured, ("condition", "window", "method")), runs=measured)
+
+
+# sweeps
+
+
+def _eta(evidence: Evidence) -> Prepared:
+    found = tables.eta(evidence.runs("eta"))
+    return _of(found["runs"][found["runs"]["fitted"]], **found)
+
+
+def _draw_eta(prepared: Tables) -> Any:
+    points = prepared["runs"][prepared["runs"]["fitted"]]
+    fit = prepared["fit"].iloc[0]
+    text = (
+        f"$t_\\rho$ = {fit['slope']:.2f} $t_{{test}}$ {'−' if fit['intercept'] < 0 else '+'} {abs(fit['intercept']):.0f}\n"
+        f"$R^2$ = {fit['r_squared']:.2f}, {fit['n']:.0f} runs"
+    )
+    return _drawer("eta_scatter")(points, prepared["line"], text)
+
+
+def _scaling(evidence: Evidence) -> Prepared:
+    runs = evidence.runs("scaling")
+    return _of(runs, cells=tables.scaling(runs))
+
+
+def _sensitivity(evidence: Evidence) -> Prepared:
+    found = evidence.sensitivity()
+    if found is None:
+        return Prepared({"surface": pd.DataFrame()})
+    return Prepared({"surface": evidence.files.csv(found["run_id"], "surface.csv")}, (str(found["run_id"]),))
+
+
+def _activations(evidence: Evidence) -> Prepared:
+    runs = evidence.runs("activations")
+    runs = runs[runs["condition"].isin(tables.PRINTED_CONDITIONS)]
+    return _of(runs, table=tables.activations(runs))
+
+
+def _draw_activations(prepared: Tables) -> Any:
+    from analysis.figures.report import Column
+
+    columns = (
+        Column("grok_generalised_share", "grok_generalised_text", "test ≥ 0.5,\nweight decay"),
+        Column("eta0_generalised_share", "eta0_generalised_text", "test ≥ 0.5,\nnone"),
+        Column("grok_fired_share", "grok_fired_text", "fires,\nweight decay"),
+        Column("eta0_fired_share", "eta0_fired_text", "fires,\nnone"),
+        Column("none", "test_50_text", "test ≥ 0.5\nat epoch\n[quartiles]"),
+        Column("none", "fire_text", "fires\nat epoch\n[quartiles]"),
+        Column("none", "separation_text", "late gap\nratio\n[95 %]"),
+    )
+    return _drawer("activations")(prepared["table"].assign(none=np.nan), columns)
+
+
+PANELS: tuple[Panel, ...] = (
+    Panel(
+        "headline", "Test accuracy and spectral gap",
+        "Square activation, M = 71, w = 20. Lines: median over seeds; bands: quartiles. Each tick at the top edge is "
+        "the epoch at which the slope detector fires in one run; λ are eigenvalues of the Gram of the last 20 weight updates.",
+        ("headline",), _headline, lambda t: _drawer("headline")(t["curves"], t["fires"]),
+    ),
+    Panel(
+        "eigenvalues", "The five largest eigenvalues",
+        "λ₁ … λ₅ of the Gram of the last 20 weight updates. Lines: median over seeds; bands: quartiles.",
+        ("headline", "relu"), _eigenvalues, lambda t: _drawer("eigenvalues")(t["curves"]),
+    ),
+    Panel(
+        "repulsion", "Repulsion rate and its null",
+        "How often the inverse's entry of a pair has the sign opposite to its cosine, on the 200 most similar pairs of "
+        "features. Points: median over seeds; bars: quartiles. The thin line is the same rate on random pairs, its "
+        "band the range of all draws in all runs.",
+        ("headline", "relu"), _repulsion, lambda t: _drawer("repulsion")(t["points"]),
+    ),
+    Panel(
+        "sign_match", "The published estimator, the repulsion rate and Theorem 6",
+        "On the 200 most similar pairs, runs with weight decay. Points: median over seeds; bars: quartiles. Crosses: the "
+        "printed rows of seed 0.",
+        ("theorem6",), _sign_match, lambda t: _drawer("sign_match")(t["points"], t["published"]),
+    ),
+    Panel(
+        "detector", "Where the detector fires",
+        "Left: share of runs that fire, with its 95 % Clopper–Pearson interval. Right: the fire epoch of each run. "
+        "Random labels and too few pairs keep weight decay on.",
+        ("headline", "relu", "controls"), _detector, lambda t: _drawer("detector_controls")(t["shares"], t["fires"]),
+    ),
+    Panel(
+        "windows", "Window sensitivity",
+        "Square activation; every window is read from the bands of the same runs, without retraining. Top: share that "
+        "fires, with its 95 % Clopper–Pearson interval. Middle: the fire epoch of each run. Bottom: late λ₂/λ₃ (median "
+        "over epochs 200 to 400), median and quartiles over seeds; crosses are the printed values of seeds 0 to 2.",
+        ("headline",), _windows, lambda t: _drawer("windows")(t["shares"], t["runs"], t["published"]),
+    ),
+    Panel(
+        "precision", "Precision of the spectrum",
+        f"The same updates through each spectrum method; square activation, seeds 0 to {tables.PRECISION_SEEDS - 1}. "
+        f"Shares with "
+        "their 95 % Clopper–Pearson intervals; late λ₂/λ₃ as median and quartiles over seeds.",
+        ("svd",), _precision, lambda t: _drawer("precision")(t["shares"]),
+    ),
+    Panel(
+        "sensitivity", "Sensitivity surfaces",
+        "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the "
+        "slope detector by window and threshold, with the published lag and first epoch; the circle is the published "
+        "setting. The 95 % intervals are in the data.",
+        (SENSITIVITY,), _sensitivity, lambda t: _drawer("surfaces")(t["surface"]),
+    ),
+    Panel(
+        "eta", "Weight decay: the ρ rule against generalisation",
+        "A point per run of 600 epochs that reaches both. Line: least squares over these runs, with the 95 % band of its mean; "
+        "dashed: the printed line.",
+        ("eta",), _eta, _draw_eta,
+    ),
+    Panel(
+        "scaling", "Modulus and share of training pairs",
+        "Per cell: runs that reach a test accuracy of 0.99, and medians over the runs that have the epoch; – where "
+        "none has. Lead: epochs from ρ ≥ 0.075 to test accuracy ≥ 0.5. The intervals are in the data.",
+        ("scaling",), _scaling, lambda t: _drawer("scaling")(t["cells"]),
+    ),
+    Panel(
+        "activations", "Activations",
+        "Runs that generalise and runs that fire, with weight decay and without; medians with quartiles of the epochs "
+        "with weight decay; the ratio of median late gaps, with weight decay over without, and its 95 % interval.",
+        ("activations",), _activations, _draw_activations,
+    ),
+)  # fmt: skip
+"""In the order of the report."""

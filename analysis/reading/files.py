@@ -1,0 +1,135 @@
+"""The files of finished runs, read in parallel and whole or not at all, kept by run id."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from grok.store import files as checkpoint
+from grok.store.store import Store, StoredRun, StoreError, TrackedRun
+
+BAND, FACTORS, HISTORY = "delta_w/band.npz", "delta_w/factors.npz", "history.parquet"
+KEPT, FACTORS_KEPT = 256, 8
+"""Files that stay in memory, the latest used: 256 bands are 0.2 GB and 8 runs' factors 0.06 GB, at 800 epochs."""
+WORKERS = 8
+T = TypeVar("T")
+
+
+class RunFiles:
+    """Reads runs' files; what was read stays in memory, since a finished run does not change.
+
+    Args:
+        store: any backend.
+        runs: whose place is known already, which saves a query each.
+        workers: threads of `load`.
+    """
+
+    def __init__(self, store: Store, runs: Iterable[StoredRun] = (), workers: int = WORKERS) -> None:
+        self.store, self.workers = store, workers
+        self._places = {run.info.run_id: run.info.artifact_uri for run in runs}
+        self._checked: dict[tuple[str, str], str] = {}
+        self._lengths: dict[tuple[str, str], int] = {}
+        self.history: Callable[[str], pd.DataFrame] = functools.lru_cache(4 * KEPT)(self._history)
+        self._small: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(KEPT)(self._arrays)
+        self._large: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(FACTORS_KEPT)(self._arrays)
+
+    def load(self, run_ids: Iterable[str], path: str = HISTORY) -> dict[str, str]:
+        """Read a file of each run in parallel, those that were not read before.
+
+        Returns:
+            By run id, why it could not be read; empty if all could.
+        """
+
+        def attempt(run_id: str) -> str:
+            try:
+                if path == HISTORY:
+                    self._lengths[run_id, path] = len(self.history(run_id))
+                else:
+                    self._lengths[run_id, path] = len(self.arrays(run_id, path).get("w", ()))
+            except StoreError as error:
+                return str(error)
+            return ""
+
+        wanted = list(run_ids)
+        read = in_parallel(attempt, [run_id for run_id in wanted if (run_id, path) not in self._checked], self.workers)
+        self._checked |= {(run_id, path): reason for run_id, reason in read.items()}
+        return {run_id: reason for run_id in wanted if (reason := self._checked[run_id, path])}
+
+    def length(self, run_id: str, path: str) -> int:
+        """Rows of a file that `load` has read: it need not stay in memory for that."""
+        return self._lengths[run_id, path]
+
+    def arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
+        """The arrays of an npz artifact, by name.
+
+        Raises:
+            StoreError: if the run has none or it is not whole.
+        """
+        return self._large(run_id, path) if path == FACTORS else self._small(run_id, path)
+
+    def _open(self, run_id: str, path: str, read: Callable[[Path], T]) -> T:
+        """`read` of a file's local path; a broken file is one line with the run's id."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)).get_file(path, Path(folder))
+            try:
+                return read(local)
+            except Exception as error:  # the file is untrusted: broken bytes end in zlib's, the tokenizer's and others' errors
+                kind = {".npz": "npz", ".safetensors": "safetensors"}.get(local.suffix, local.suffix.lstrip("."))
+                why = " ".join(f"{type(error).__name__} {error}".split())[:120]
+                raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
+
+    def _history(self, run_id: str) -> pd.DataFrame:
+        table = self._open(run_id, HISTORY, pd.read_parquet)
+        missing = [name for name in ("epoch", "accuracy/train", "accuracy/test") if name not in table]
+        if missing or list(table["epoch"]) != list(range(len(table))):
+            what = ", ".join(missing) or "a row for every epoch from 0 on"
+            raise StoreError(f"{HISTORY} must have {what}, got {run_id}, a run of another schema. Train that run anew.")
+        return table
+
+    def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
+        def read(local: Path) -> dict[str, np.ndarray]:
+            with local.open("rb") as file, np.load(file) as arrays:
+                if path == BAND and not {"w", "v"} <= set(arrays):
+                    raise KeyError("no arrays w and v")
+                return dict(arrays)
+
+        return self._open(run_id, path, read)
+
+    def weights(self, run_id: str, epoch: int) -> dict[str, np.ndarray]:
+        """`w` (2M, K) and `v` (K, M) at a checkpoint epoch; not kept.
+
+        Raises:
+            StoreError: if the run has none there, or it is not whole.
+        """
+        tensors, _ = self._open(run_id, f"checkpoints/epoch-{epoch:05d}.safetensors", checkpoint.load)
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+    def json(self, run_id: str, path: str) -> Any:
+        """A JSON artifact.
+
+        Raises:
+            StoreError: if the run has none or it is not whole.
+        """
+        return self._open(run_id, path, lambda local: json.loads(local.read_text(encoding="utf-8")))
+
+    def csv(self, run_id: str, path: str) -> pd.DataFrame:
+        """A CSV artifact.
+
+        Raises:
+            StoreError: if the run has none or it is not whole.
+        """
+        return self._open(run_id, path, pd.read_csv)
+
+
+def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:
+    """`read` of each run id, in threads, by run id in the order given."""
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(run_ids, pool.map(read, run_ids), strict=True))

@@ -1,0 +1,1 @@
+"""What a study leaves on its parent run: tables, Markdown, figures."""

@@ -1,0 +1,135 @@
+"""What a study leaves on its parent run: tables, the figures of its main series and of repulsion, a description."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis import figures
+from analysis.reading import runs as queries
+from analysis.studies import markdown as study_markdown
+from analysis.studies import summary as study_summary
+from grok.runs.study import Result
+from grok.spec.studies import Study
+from grok.store.store import Store, TrackedRun
+
+NOTE_LENGTH = 7500
+"""Characters of the description in the MLflow UI, which keeps 8000 of a tag; `summary.md` has all."""
+
+
+class Wall(NamedTuple):
+    """Wall time of commands, in s: of the last one, and of all that trained a part of this study."""
+
+    last_s: float
+    all_s: float
+
+
+def add_wall_time(store: Store, parent: TrackedRun, results: Sequence[Result], seconds: float) -> Wall:
+    """Note how long the command took on the study's parent run: tags `wall_s` of all commands, `wall_last_s` of this one.
+
+    A command that trained nothing adds nothing, so that a finished study keeps the time that it took.
+
+    Args:
+        store: of the run. parent: the study's run. results: of the command's cells. seconds: wall time of the command.
+    """
+    before = float(store.get(parent.run_id).data.tags.get("grok.wall_s", 0))
+    wall = Wall(seconds, before + seconds if any(not result.reused for result in results) else before)
+    parent.set_tags({"wall_s": f"{wall.all_s:.1f}", "wall_last_s": f"{wall.last_s:.1f}"})
+    return wall
+
+
+def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Result], seconds: float) -> pd.DataFrame:
+    """Summarise a study on its parent run and return the table of conditions.
+
+    Artifacts: `runs.csv` and `runs.parquet` (a row per run; per window and method if the study asks for windows),
+    `conditions.csv`, `repulsion.csv`, `summary.md`, `figures/series.png`, and `figures/repulsion.png` if it was measured.
+
+    Args:
+        store: that holds the runs. parent: the study's run, open. study: its grid.
+        results: per cell, as `run_study` gives them.
+        seconds: wall time of the command.
+    """
+    found = queries.study_runs(store, study.name)
+    order = {cell.config.hash: number for number, cell in enumerate(study.cells)}
+    table = found.table[found.table["config_hash"].isin(order)]
+    table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
+    wall = add_wall_time(store, parent, results, seconds)
+    head = _head(study, results, found.left_out, wall, table)
+    conditions, sections = pd.DataFrame(), list[str]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if len(table):
+            conditions, sections = _write_tables(store, study, table, folder)
+            for path in sorted(folder.glob("*.png")):
+                parent.put_file(path, "figures")
+        (folder / "summary.md").write_text("\n\n".join([head, *sections]) + "\n", encoding="utf-8")
+        for path in sorted(path for path in folder.iterdir() if path.suffix != ".png"):
+            parent.put_file(path)
+    parent.set_tags({"mlflow.note.content": _note(head, sections)})
+    return conditions
+
+
+def _write_tables(store: Store, study: Study, table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Tables and figures into a folder; the table of conditions, and the sections of the summary, the main one first."""
+    histories = queries.read_histories(store, table["run_id"])
+    shown = table = study_summary.with_rho(table, histories)
+    if study.windows:
+        raw = table.loc[table["spectrum_methods"].map(len) > 1, "run_id"]
+        factors = queries.read_arrays(store, raw, "delta_w/factors.npz")
+        shown = study_summary.by_setting(table, queries.read_bands(store, table["run_id"]), factors, study.windows)
+    conditions = study_summary.conditions(shown)
+    shown.to_csv(folder / "runs.csv", index=False)
+    shown.assign(**{c: shown[c].map(str) for c in ("checkpoint_epochs", "spectrum_methods")}).to_parquet(
+        folder / "runs.parquet", index=False
+    )
+    conditions.to_csv(folder / "conditions.csv", index=False)
+    plotted = {m: study_summary.series(table, histories, m) for m in ("accuracy/test", "delta_w/gap_23")}
+    figures.study_series(plotted, study.name).savefig(folder / "series.png")
+
+    sections = ["Median [quartiles] over the seeds that have the value."]
+    sections += [study_markdown.by_window(conditions)] if "window" in conditions else []
+    sections.append(study_markdown.conditions(conditions))
+    repulsion = study_summary.repulsion(table, histories)
+    repulsion.to_csv(folder / "repulsion.csv", index=False)
+    if len(repulsion):
+        fields = study_summary.label_fields(table)
+        rates, null = (study_summary.repulsion_series(repulsion, fields, name) for name in ("rate", "null_rate"))
+        figures.study_repulsion(rates, null, study.name).savefig(folder / "repulsion.png")
+        sections.append("Repulsion of the most similar pairs of features:\n\n" + study_markdown.repulsion(repulsion, fields))
+    return conditions, sections
+
+
+def _note(head: str, sections: Sequence[str]) -> str:
+    """The summary as far as a description holds it; a section too long for that is pointed to, never cut."""
+    parts, dropped = [head], 0
+    for section in sections:
+        if sum(map(len, parts)) + len(section) < NOTE_LENGTH:
+            parts.append(section)
+        else:
+            dropped += 1
+    if dropped:
+        parts.append(f"{dropped} longer table{'s are' if dropped > 1 else ' is'} in the artifact `summary.md`.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(study: Study, results: Sequence[Result], left_out: pd.DataFrame, wall: Wall, table: pd.DataFrame) -> str:
+    """What was asked, how far it got, how long it took, what failed and what is not counted."""
+    done, reused = sum(result.done for result in results), sum(result.done and result.reused for result in results)
+    head = (
+        f"**{study.sentence}**\n\nSource: {study.source}. {done} of {len(results)} runs are complete ({done - reused} "
+        f"trained, {reused} reused by the last command, in {wall.last_s:.0f} s)."
+    )
+    if len(table):
+        head += f" Time in runs: {table['elapsed_s'].sum():.0f} s"
+        head += f"; all commands that trained: {wall.all_s:.0f} s." if wall.all_s else "."
+    failed = [result for result in results if result.failed]
+    for result in failed[:3]:
+        head += f"\n\nFailed: {result.cell.config.display_name()}: {result.error:.300}"
+    if len(failed) > 3:
+        head += f"\n\nFailed too: {len(failed) - 3} more."
+    reasons = ", ".join(f"{count} × {reason}" for reason, count in left_out["reason"].value_counts(sort=False).items())
+    return head + (f"\n\nNot counted: {reasons}." if reasons else "")

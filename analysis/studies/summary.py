@@ -1,0 +1,202 @@
+"""A study's summary: one row per run, one per condition, medians with quartiles. Arrays and tables in, tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grok.numerics.gaps import gap_series
+from grok.numerics.series import fire_epoch, first_crossing
+from grok.recorders.history import LATE_EPOCHS
+from grok.spec.config import EXECUTION_FIELDS, RunConfig
+
+MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test", "rho_epoch", "lead")
+RHO_THRESHOLD = 0.075
+"""Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
+REPULSION = ("rate", "null_rate", "theorem6", "published_estimator", "median_cos", "positive_share")
+PLAIN = ("condition", "activation", "optimizer")
+"""Settings whose values need no name beside them."""
+Label = tuple[str, ...]
+"""Condition, then the settings that vary within one, as words."""
+
+
+def by_setting(
+    runs: pd.DataFrame,
+    bands: dict[str, dict[str, np.ndarray]],
+    factors: dict[str, dict[str, np.ndarray]],
+    windows: tuple[int, ...],
+) -> pd.DataFrame:
+    """The runs' table once per spectrum method and window, with the detector's verdict and the late gap of each.
+
+    Args:
+        runs: as `queries.study_runs` gives it.
+        bands, factors: arrays of `delta_w/band.npz` and, where raw spectra were recorded, `delta_w/factors.npz`, by run id.
+        windows: each at most the band's lags, and at most the run's own window where it recorded raw spectra.
+
+    Returns:
+        `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced; the last is NaN of runs that
+        do not reach epoch 400.
+    """
+    rows = []
+    for window in windows:
+        for row in runs.to_dict("records"):
+            for method in row["spectrum_methods"]:
+                known = factors.get(row["run_id"], {})
+                series = gap_series(bands[row["run_id"]]["w"], known, method=method, window=window, seed=row["seed"])
+                fired = fire_epoch(series, row["slope_lag"], row["slope_threshold"], row["first_epoch"])
+                late = series[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
+                measured = {"spectrum_methods": method, "window": window, "fired": float(fired is not None)}
+                measured["fire_epoch"] = np.nan if fired is None else fired
+                measured["late_gap_23"] = np.nan  # as in `History.summary`
+                if len(series) > LATE_EPOCHS[1] and np.isfinite(late).any():
+                    measured["late_gap_23"] = float(np.nanmedian(late))
+                rows.append(row | measured)
+    return pd.DataFrame(rows)
+
+
+def with_rho(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The runs' table with `rho_epoch`, the first observed epoch with ρ ≥ 0.075, and `lead`, test ≥ 0.5 minus that.
+
+    Both are known to the run's `observe_every` only.
+    """
+    epochs = []
+    for run_id in runs["run_id"]:
+        history = histories[run_id]
+        seen = (
+            first_crossing(history["features/rho"].to_numpy(), RHO_THRESHOLD, strict=False)
+            if "features/rho" in history
+            else None
+        )
+        epochs.append(np.nan if seen is None else float(history["epoch"].iloc[seen]))
+    test = runs.get("test_50_epoch", np.nan)
+    return runs.assign(rho_epoch=epochs, lead=test - np.array(epochs))
+
+
+def repulsion(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Repulsion by condition, setting and epoch: median and quartiles over seeds.
+
+    Args:
+        runs: a row per run.
+        histories: by run id.
+
+    Returns:
+        condition, what varies, epoch, runs, and `<name>`, `<name>_q1`, `<name>_q3` of each of `REPULSION`; empty if none
+        was measured.
+    """
+    keys = ["condition", *settings(runs)]
+    columns = [f"repulsion/{name}" for name in REPULSION]
+    parts = []
+    for run in runs.to_dict("records"):
+        history = histories[run["run_id"]]
+        if "repulsion/rate" in history:
+            seen = history.dropna(subset=["repulsion/rate"])[["epoch", *columns]]
+            parts.append(seen.assign(**{key: str(run[key]) for key in keys}))
+    if not parts:
+        return pd.DataFrame()
+    rows: list[dict[str, Any]] = []
+    for values, group in pd.concat(parts).groupby([*keys, "epoch"], sort=False):
+        row: dict[str, Any] = {str(k): v for k, v in zip((*keys, "epoch"), values, strict=True)} | {"runs": len(group)}
+        for name in REPULSION:
+            row |= _quartiles(name, group[f"repulsion/{name}"])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _quartiles(name: str, values: pd.Series) -> dict[str, float]:
+    """Median and quartiles as `<name>`, `<name>_q1`, `<name>_q3`, NaN if no value is known; `<name>_n` values."""
+    known = values.dropna()
+    count = {f"{name}_n": len(known)}
+    found = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
+    return dict(zip((name, f"{name}_q1", f"{name}_q3"), found, strict=True)) | count
+
+
+def settings(runs: pd.DataFrame) -> list[str]:
+    """The config fields, and `window`, that differ between runs; seeds and fields of execution left out."""
+    fields = [name for name in RunConfig().to_strings() if name not in ("seed", *EXECUTION_FIELDS)]
+    return [name for name in fields if name in runs and runs[name].map(str).nunique() > 1]
+
+
+def conditions(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per condition and setting, the seeds gathered.
+
+    Args:
+        runs: a row per run.
+
+    Returns:
+        condition, the config fields that vary, `runs`, `diverged`, `diverged_epoch` (earliest; only where one diverged),
+        `fired` (how many), `fire_epochs` (each, by seed), and for each of `MEASURES` the median with its quartiles:
+        `<name>`, `<name>_q1`, `<name>_q3`, over the `<name>_n` runs that have it.
+    """
+    keys = ["condition", *settings(runs)]
+    rows = []
+    for values, group in runs.groupby(
+        [runs[key].map(str) if runs[key].dtype == object else runs[key] for key in keys], sort=False
+    ):
+        row = dict(zip(keys, values, strict=True)) | {"runs": len(group)}
+        row["diverged"] = int((group["state"] == "diverged").sum())
+        if row["diverged"]:
+            row["diverged_epoch"] = group["diverged_epoch"].min()
+        row["fired"] = int(group["fired"].sum())
+        in_order = group.sort_values("seed")["fire_epoch"] if "fire_epoch" in group else pd.Series([np.nan] * len(group))
+        row["fire_epochs"] = " ".join("–" if np.isnan(epoch) else f"{epoch:.0f}" for epoch in in_order)
+        for name in MEASURES:
+            row |= _quartiles(name, group[name] if name in group else pd.Series(dtype=float))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def label_fields(runs: pd.DataFrame) -> list[str]:
+    """`condition` and the fewest settings that tell the runs of one condition apart; seeds are gathered."""
+    kept = ["condition"]
+    texts = runs.map(str)
+    for name in sorted(settings(runs), key=lambda name: name not in PLAIN):
+        if texts.groupby(kept)[name].nunique().max() > 1:
+            kept.append(name)
+    return kept
+
+
+def label(row: Mapping[Any, Any], fields: Sequence[str]) -> Label:
+    """What a row is called in figures and tables: its condition, then what varies within one."""
+    return tuple(str(row[name]) if name in PLAIN else f"{name}={row[name]}" for name in fields)
+
+
+def series(runs: pd.DataFrame, histories: dict[str, pd.DataFrame], metric: str) -> dict[Label, pd.DataFrame]:
+    """Median and quartiles of a metric over the seeds of each condition, by epoch.
+
+    Args:
+        runs: a row per run.
+        histories: by run id.
+        metric: a column of the histories.
+
+    Returns:
+        By label: columns epoch, median, low, high; each epoch over the runs that have it, so that one which diverged early
+        does not hide the others.
+    """
+    fields = label_fields(runs)
+    out: dict[Label, pd.DataFrame] = {}
+    for _, group in runs.groupby([runs[name].map(str) for name in fields], sort=False):
+        columns = [histories[run_id].set_index("epoch")[metric] for run_id in group["run_id"] if metric in histories[run_id]]
+        if not columns:
+            continue
+        table = pd.concat(columns, axis=1, join="outer").sort_index().dropna(how="all")
+        low, median, high = np.nanpercentile(table.to_numpy(), [25, 50, 75], axis=1) if len(table) else ([], [], [])
+        out[label(group.iloc[0].to_dict(), fields)] = pd.DataFrame(
+            {"epoch": table.index, "median": median, "low": low, "high": high}
+        )
+    return out
+
+
+def repulsion_series(table: pd.DataFrame, fields: Sequence[str], name: str) -> dict[Label, pd.DataFrame]:
+    """A quantity of `repulsion`'s table by label: columns epoch, median, low, high.
+
+    Args:
+        table: as `repulsion` gives it. fields: as `label_fields` gives them. name: one of `REPULSION`.
+    """
+    out = {}
+    for _, group in table.groupby(list(fields), sort=False):
+        columns = {"epoch": "epoch", name: "median", f"{name}_q1": "low", f"{name}_q3": "high"}
+        out[label(group.iloc[0].to_dict(), fields)] = group[list(columns)].rename(columns=columns)
+    return out

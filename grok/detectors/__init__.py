@@ -1,0 +1,1 @@
+"""Rules that read an epoch off a series."""

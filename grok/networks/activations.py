@@ -1,0 +1,110 @@
+"""Elementwise activations with their derivatives; your own is one function of a tensor."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from grok.spec.config import ALIASES, CUSTOM_ACTIVATION, ConfigError
+
+
+class Activation(NamedTuple):
+    """An elementwise function and its derivative, both of the preactivation.
+
+    Attributes:
+        value: σ. derivative: σ′.
+        pullback: (g, h) to g ⊙ σ′(h), written over g, where that takes fewer passes than by `derivative`.
+        in_place: h to σ(h), written over h, where torch has it.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
+    pullback: Callable[[Tensor, Tensor], Tensor] | None = None
+    in_place: Callable[[Tensor], Tensor] | None = None
+
+    def over(self, h: Tensor) -> Tensor:
+        """σ(h); h is lost."""
+        return self.in_place(h) if self.in_place else self.value(h)
+
+    def pull(self, gradient: Tensor, h: Tensor) -> Tensor:
+        """Gradient with respect to h from that with respect to σ(h), g ⊙ σ′(h), written over g."""
+        return self.pullback(gradient, h) if self.pullback else gradient.mul_(self.derivative(h))
+
+
+def _gelu_derivative(h: Tensor) -> Tensor:
+    density = torch.exp(-0.5 * h * h) / math.sqrt(2 * math.pi)
+    cumulative: Tensor = torch.special.ndtr(h)
+    return cumulative + h * density
+
+
+def _silu_derivative(h: Tensor) -> Tensor:
+    s = torch.sigmoid(h)
+    return s * (1 + h * (1 - s))
+
+
+def _sigmoid_derivative(h: Tensor) -> Tensor:
+    s = torch.sigmoid(h)
+    return s * (1 - s)
+
+
+ACTIVATION_FUNCTIONS: dict[str, Activation] = {
+    "square": Activation(lambda h: h * h, lambda h: 2 * h, lambda g, h: g.mul_(h).mul_(2), lambda h: h.mul_(h)),
+    "relu": Activation(
+        lambda h: h.clamp_min(0),
+        lambda h: (h > 0).to(h.dtype),
+        lambda g, h: torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g),
+        lambda h: h.clamp_min_(0),
+    ),
+    "abs": Activation(torch.abs, torch.sign),
+    "cube": Activation(lambda h: h * h * h, lambda h: 3 * h * h),
+    "relu2": Activation(lambda h: h.clamp_min(0).square(), lambda h: 2 * h.clamp_min(0)),
+    "gelu": Activation(functional.gelu, _gelu_derivative),
+    "silu": Activation(functional.silu, _silu_derivative),
+    "tanh": Activation(torch.tanh, lambda h: 1 - torch.tanh(h).square()),
+    "sigmoid": Activation(torch.sigmoid, _sigmoid_derivative),
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation called `name`, or the function that `module:function` names.
+
+    A function of your own takes and returns a tensor of any shape and must act elementwise; its derivative comes
+    from autograd.
+
+    Raises:
+        ConfigError: if there is no such activation, module or function.
+    """
+    name = ALIASES.get(name, name)
+    if name in ACTIVATION_FUNCTIONS:
+        return ACTIVATION_FUNCTIONS[name]
+    if not CUSTOM_ACTIVATION.fullmatch(name):
+        known = ", ".join(ACTIVATION_FUNCTIONS)
+        raise ConfigError(f"activation must be one of {known} or module:function, got {name}. Pick one or give your own.")
+    module, function = name.split(":")
+    try:
+        value = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"activation must name an importable function, got {name} ({error}). Check the path.") from error
+
+    def derivative(h: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = h.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(value(x).sum(), x)
+        return slope
+
+    probe = torch.linspace(-2, 2, 6).reshape(2, 3)
+    try:
+        ok = value(probe).shape == probe.shape and derivative(probe).shape == probe.shape
+    except Exception as error:  # whatever a function of somebody else raises, a person needs one line
+        raise ConfigError(f"activation must act on tensors, got {name} ({error}). Write it with torch functions.") from error
+    if not ok:
+        raise ConfigError(
+            f"activation must act elementwise, got {name}, which changes the shape. Return a tensor shaped like its input."
+        )
+    return Activation(value, derivative)

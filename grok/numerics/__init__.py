@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: spectra, features, repulsion, series. Knows no run."""

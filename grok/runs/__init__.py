@@ -1,0 +1,1 @@
+"""Brings runs to their end: training, studies, replay."""

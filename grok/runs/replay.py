@@ -1,0 +1,73 @@
+"""Rebuild the state of a tracked run at an epoch, from its config alone, and hold it against the stored checkpoint."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from grok.spec.config import ConfigError
+from grok.store import files as checkpoint
+from grok.store.prior import run_config
+from grok.store.store import Store, TrackedRun
+from grok.training.loop import Training
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A replayed epoch against its checkpoint.
+
+    Attributes:
+        run_id: of the tracked run. epoch: compared.
+        identical: whether every weight has the same bits.
+        largest: largest absolute difference of a weight.
+        out: where the weights were written, if they were.
+    """
+
+    run_id: str
+    epoch: int
+    identical: bool
+    largest: float
+    out: Path | None
+
+    def line(self) -> str:
+        """The result in one line."""
+        where = f" out={self.out}" if self.out else ""
+        same = "yes" if self.identical else "no"
+        return f"run={self.run_id} epoch={self.epoch} identical={same} largest_difference={self.largest:.3g}{where}"
+
+
+def replay(store: Store, run_id: str, until: int | None = None, out: Path | None = None) -> Replay:
+    """Train a run's config again up to a checkpoint epoch and compare the weights.
+
+    Args:
+        store: that holds the run.
+        run_id: a training run.
+        until: one of its checkpoint epochs; default the last that is stored.
+        out: file to write the rebuilt weights to.
+
+    Raises:
+        ConfigError: if the run has no checkpoint at that epoch.
+        StoreError: if there is no such run.
+    """
+    config = run_config(store, run_id).resolved()
+    tracked = TrackedRun(store.client, run_id)
+    stored = {int(Path(path).stem.removeprefix("epoch-")): path for path in tracked.list_files("checkpoints")}
+    epoch = until if until is not None else max(stored, default=None)
+    if epoch not in stored:
+        known = ", ".join(map(str, sorted(stored))) or "none"
+        raise ConfigError(f"until must be a checkpoint epoch of the run ({known}), got {epoch}. Pick one of these.")
+    with tempfile.TemporaryDirectory() as folder:
+        kept, facts = checkpoint.load(tracked.get_file(stored[epoch], Path(folder)))
+    if store.get(run_id).data.tags.get("grok.threads", "").isdigit() and config.threads is None:
+        config = replace(config, threads=int(store.get(run_id).data.tags["grok.threads"]))
+    training = Training(replace(config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), spectrum_methods=("gram",)))
+    next(record for record in training if record.epoch == epoch)
+    rebuilt = {name: tensor[0] for name, tensor in training.weights.items()}
+    if out is not None:
+        checkpoint.save(out, rebuilt, facts)
+    largest = max(float((rebuilt[name].cpu() - kept[name]).abs().max()) for name in kept)
+    identical = all(torch.equal(rebuilt[name].cpu(), kept[name]) for name in kept)
+    return Replay(run_id, epoch, identical, largest, out)

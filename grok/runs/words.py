@@ -1,0 +1,88 @@
+"""Words and host facts for the store: what a person reads in the MLflow UI."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+import numpy as np
+import threadpoolctl
+import torch
+
+from grok.spec.config import RunConfig
+
+
+def host_tags(device: torch.device) -> dict[str, str]:
+    """Versions and hardware that the numbers were made with: tags without our prefix."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__, "blas": _blas(),
+        "threads": str(torch.get_num_threads()), "device": gpu or _processor(),
+    }  # fmt: skip
+
+
+def _blas() -> str:
+    version = re.search(r"Math Kernel Library Version (\S+)", torch.__config__.show())
+    torch_blas = [f"torch MKL {version.group(1)}"] if version else []
+    pools = [f"{p['internal_api']} {p['version']}" for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
+    return ", ".join(dict.fromkeys([*torch_blas, *pools]))
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def task(config: RunConfig) -> str:
+    """The experiment in one sentence."""
+    c = config.resolved()
+    labels = "" if c.labels == "true" else " with random labels"
+    return (
+        f"A two-layer network (σ = {c.activation}, K = {c.width}) on addition mod {c.modulus}{labels}: {c.n_train} of "
+        f"{c.modulus**2} pairs train, {c.optimizer}, learning rate {c.learning_rate:g}, weight decay η = {c.weight_decay:g}, "
+        f"{c.epochs} epochs, seed {c.seed}."
+    )
+
+
+def running(config: RunConfig) -> str:
+    """Description while it trains."""
+    return f"{task(config)}\n\n*Training.*"
+
+
+def stopped(config: RunConfig, reason: str) -> str:
+    """Description of a run that did not get to its end."""
+    return f"{task(config)}\n\n**{reason}** The same command goes on from the last save."
+
+
+def finished(config: RunConfig, summary: dict[str, float], final: dict[str, float]) -> str:
+    """Description in Markdown of a finished run: what happened, the detector's verdict, where to look."""
+    c = config.resolved()
+
+    def at(name: str) -> str:
+        return f"epoch {summary[name]:.0f}" if name in summary else "never"
+
+    late = f"{summary['late_gap_23']:.3g}" if "late_gap_23" in summary else "not reached"
+    verdict = f"fires at epoch {summary['fire_epoch']:.0f}" if summary["fired"] else "never fires"
+    repulsion = ""
+    if "repulsion/rate" in final:
+        repulsion = (
+            f"\n| repulsion rate of the top {c.top_pairs} pairs, last epoch | {final['repulsion/rate']:.3f} "
+            f"(random pairs {final['repulsion/null_rate']:.3f}) |"
+        )
+    ended = ""
+    if "diverged_epoch" in summary:
+        ended = f"\n\n**Diverged**: the loss is not finite from epoch {summary['diverged_epoch']:.0f} on; the run ends there."
+    accuracy = " / ".join(f"{final[name]:.3f}" if name in final else "–" for name in ("accuracy/train", "accuracy/test"))
+    return (
+        f"{task(c)}{ended}\n\n| | |\n|---|---|\n"
+        f"| slope detector (window {c.window}, slope > {c.slope_threshold:g} over {c.slope_lag} epochs) | **{verdict}** |\n"
+        f"| test accuracy ≥ 0.5 | {at('test_50_epoch')} |\n| test accuracy ≥ 0.99 | {at('test_99_epoch')} |\n"
+        f"| train accuracy ≥ 0.99 | {at('train_99_epoch')} |\n"
+        f"| accuracy at the end, train / test | {accuracy} |\n"
+        f"| λ₂/λ₃ of ΔW, median of epochs 200–400 | {late} |{repulsion}\n\n"
+        "λ are eigenvalues of the window's Gram ΔᵀΔ (the paper prints them as σ). Curves: model metrics and "
+        "`history.parquet`; figures: `figures/`; updates: `delta_w/`."
+    )

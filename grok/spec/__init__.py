@@ -1,0 +1,1 @@
+"""What a run is: its config, and the grids of runs that are studies. Imports neither torch nor mlflow."""

@@ -1,0 +1,206 @@
+"""The registry of studies: named grids of runs, read from YAML. Data, not code paths."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grok.numerics.spectra import factor_kind
+from grok.spec.config import ConfigError, RunConfig
+
+REGISTRY = Path(__file__).with_name("studies") / "xu.yaml"
+RANGE = re.compile(r"(\d+)\.\.(\d+)")
+OWN_FILE = re.compile(r"(.+\.ya?ml)(?::(.*))?")
+NAME = re.compile(r"[\w-][\w.-]{0,79}", re.ASCII)
+STUDY_KEYS = ("sentence", "source", "runs", "windows")
+BLOCK = 16
+"""Updates between two looks at the spectra, as `updates.BandedGram` has it."""
+MOST_RUNS = 10_000
+"""Runs of one study; more is taken for a slip in a range."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is written twice is an error, not silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        repeated = sorted({key for key in keys if isinstance(key, str) and keys.count(key) > 1})
+        if repeated:
+            raise yaml.constructor.ConstructorError(None, None, f"{repeated[0]} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: its condition and its config."""
+
+    condition: str
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named grid of runs.
+
+    Attributes:
+        name: unique within its file. sentence: what it asks. source: where the question is from.
+        cells: the runs, no two of the same identity.
+        windows: detector windows of the summary table; empty for each run's own.
+    """
+
+    name: str
+    sentence: str
+    source: str
+    cells: tuple[Cell, ...]
+    windows: tuple[int, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """(16 hex digits) identity of the grid: conditions and config hashes, in any order."""
+        text = json.dumps(sorted((cell.condition, cell.config.hash) for cell in self.cells))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def cost(self) -> float:
+        """Expected training work, in runs of the default config."""
+        unit = training_flops(RunConfig())
+        return sum(training_flops(cell.config) for cell in self.cells) / unit
+
+
+def training_flops(config: RunConfig) -> float:
+    """Matrix-product work of a run: three products of 2 n K M an epoch and one for the test pairs; n K² an observation.
+
+    Raw spectra take, for each kind of factor, one pass of 2 P (b + w)² over every block of b updates, P = 3 M K in both
+    layers. The band is left out: it costs every run the same.
+    """
+    c = config.resolved()
+    n, epochs = c.n_train or 0, c.epochs or 0
+    observations = epochs / c.observe_every if c.observe_every else 0
+    kinds = len({factor_kind(method) for method in c.spectrum_methods[1:]})
+    raw = kinds * 2.0 * 3 * c.modulus * c.width * (BLOCK + c.window) ** 2 * epochs / BLOCK
+    return raw + 2.0 * c.width * c.modulus * (3 * n + c.modulus**2 - n) * epochs + 1.0 * n * c.width**2 * observations
+
+
+def load_study(name: str) -> Study:
+    """A study by name, or `file.yaml:name` (`file.yaml` if it has just one) for your own.
+
+    Raises:
+        ConfigError: if there is no such file or study, or it breaks a rule; the message names the place.
+    """
+    own = OWN_FILE.fullmatch(name)
+    studies = load_file(Path(own[1])) if own else _registry(REGISTRY, REGISTRY.stat().st_mtime_ns)
+    if own and own[2] is None and len(studies) == 1:
+        return next(iter(studies.values()))
+    wanted = own[2] if own else name
+    if wanted not in studies:
+        raise ConfigError(f"study must be one of {', '.join(studies)}, or file.yaml:name, got {wanted or 'none'}. Pick one.")
+    return studies[wanted]
+
+
+@functools.lru_cache(maxsize=1)
+def _registry(path: Path, changed_ns: int) -> dict[str, Study]:
+    """The registry's studies, read once: hundreds of configs to check, and the report asks for each study often."""
+    return load_file(path, prefix="")
+
+
+def load_file(path: Path, prefix: str | None = None) -> dict[str, Study]:
+    """Every study of a YAML file, by the name it has there.
+
+    Args:
+        path: of the file.
+        prefix: of the studies' own names, which the store knows them by; default `<file name>/`, so that yours are
+            not taken for the registry's.
+
+    Raises:
+        ConfigError: if the file cannot be read or a study breaks a rule.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader  # noqa: S506
+    except OSError as error:
+        raise ConfigError(f"study file must be readable, got {path} ({error.strerror}). Check the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"study file must be YAML, got {path} ({' '.join(str(error).split())}). Mend it.") from error
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"study file must map names to studies, got {path}. See grok/spec/studies/xu.yaml.")
+    for name in content if prefix == "" else [path.stem, *content]:
+        if not NAME.fullmatch(str(name)):
+            raise ConfigError(
+                f"names of studies and their file must be up to 80 letters, digits, _, - and dots, got {name} in {path}. "
+                "Rename it."
+            )
+    prefix = f"{path.stem}/" if prefix is None else prefix
+    return {str(name): _study(prefix + str(name), body) for name, body in content.items()}
+
+
+def _study(name: str, body: Any) -> Study:
+    if not isinstance(body, dict) or not isinstance(body.get("runs"), list) or not body["runs"]:
+        raise ConfigError(f"study {name} must have a list `runs` with at least one block, got {body!r:.80}. Add one.")
+    unknown = [str(key) for key in body if key not in STUDY_KEYS]
+    if unknown:
+        raise ConfigError(f"study {name} must have keys among {', '.join(STUDY_KEYS)}, got {', '.join(unknown)}. Drop them.")
+    sentence, source = (body.get(key) for key in ("sentence", "source"))
+    for key, text in (("sentence", sentence), ("source", source)):
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"study {name} must have a {key}, got {text!r:.80}. Write one line of text.")
+    cells: dict[str, Cell] = {}
+    for number, block in enumerate(body["runs"], start=1):
+        for cell in _cells(f"study {name}, block {number}", block):
+            if cell.config.hash in cells:
+                raise ConfigError(
+                    f"study {name}, block {number} must not repeat a run, got {cell.config.display_name()} again. Drop one."
+                )
+            cells[cell.config.hash] = cell
+    return Study(name, str(sentence).strip(), str(source).strip(), tuple(cells.values()), _windows(name, body, cells.values()))
+
+
+def _windows(name: str, body: dict[str, Any], cells: Iterable[Cell]) -> tuple[int, ...]:
+    windows = body.get("windows", [])
+    # The band serves windows up to max_window, the factors of raw spectra those up to the run's own.
+    most = min(c.config.max_window if c.config.spectrum_methods == ("gram",) else c.config.window for c in cells)
+    if not isinstance(windows, list) or not all(type(w) is int and 3 <= w <= most for w in windows):
+        raise ConfigError(
+            f"study {name}: windows must be a list of whole numbers in [3, {most}], got {windows!r:.80}. "
+            "Lower them or raise max_window, or window where raw spectra are recorded."
+        )
+    return tuple(dict.fromkeys(windows))
+
+
+def _cells(place: str, block: Any) -> list[Cell]:
+    if not isinstance(block, dict):
+        raise ConfigError(f"{place} must map parameters to values, got {block!r:.80}. Write for example activation: relu.")
+    values = {str(key): _values(value) for key, value in block.items() if key != "condition"}
+    for name, options in values.items():
+        if not options:
+            raise ConfigError(f"{place} must give every parameter at least one value, got none for {name}. Fill or drop it.")
+    count = math.prod(len(options) for options in values.values())
+    if count > MOST_RUNS:
+        raise ConfigError(f"{place} must be at most {MOST_RUNS} runs, got {count}. Shorten its lists.")
+    condition = block.get("condition", "run")
+    if not isinstance(condition, str) or not condition.strip() or not condition.isprintable():
+        raise ConfigError(f"{place} must have one line of printable text as condition, got {condition!r:.80}. Quote it.")
+    try:
+        grid = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+        return [Cell(condition, RunConfig.from_strings(strings).resolved()) for strings in grid]
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def _values(value: Any) -> Sequence[str]:
+    """The texts that a YAML value sweeps over."""
+    if isinstance(value, str) and (found := RANGE.fullmatch(value.strip())):
+        first, last = int(found[1]), int(found[2])
+        return [str(number) for number in range(first, min(last, first + MOST_RUNS) + 1)]
+    if isinstance(value, list):
+        return [text for item in value for text in _values(item)]
+    if isinstance(value, bool):
+        return [str(value).lower()]  # `labels: true` is a boolean to YAML
+    return [repr(value) if isinstance(value, float) else str(value)]

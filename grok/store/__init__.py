@@ -1,0 +1,1 @@
+"""The only importer of mlflow: runs, their tags, files and leases."""

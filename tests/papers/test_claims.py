@@ -1,0 +1,411 @@
+"""Claims: every one can be reproduced and can fail; its rule does what its words say; what is absent is not testable yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.exhibits import verdicts as rules
+from analysis.exhibits.evaluate import evaluate
+from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, VERDICTS, Claim, Measured
+from analysis.exhibits.sources import Absent, Sources, fire_epochs, late_median
+from analysis.papers import CLAIMS
+from analysis.papers.xu.windows import OFFSETS, READINGS, Cell, judge_cells, judge_readings
+from analysis.statistics import estimates as statistics
+from grok.spec.studies import REGISTRY, load_file
+from grok.store.store import StoreError
+from tests.helpers.synthetic import SyntheticEvidence
+
+NEVER = math.nan
+
+
+def verdict_of(claim: Claim, evidence: Any) -> str:
+    return evaluate(evidence, [claim])[0].verdict
+
+
+@pytest.fixture(scope="module")
+def worlds() -> dict[tuple[bool, bool], Any]:
+    """By (broken, rebuttal or marks)."""
+    return {(b, r): SyntheticEvidence(broken=b, rebuttal=r, marks=r) for b in (False, True) for r in (False, True)}
+
+
+# every claim
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_claim_is_reproduced_where_the_published_numbers_hold_and_fails_where_none_does(claim: Claim, worlds: Any) -> None:
+    rebuttal = claim.id.startswith("robust") or claim.id == "marks-grokking"
+    (good,) = evaluate(worlds[False, rebuttal], [claim])
+    assert good.verdict == REPRODUCED, (good.measured, good.note)
+    assert good.measured
+    assert good.estimates
+    assert good.n == len(good.run_ids) > 0
+    (bad,) = evaluate(worlds[True, rebuttal], [claim])
+    assert bad.verdict in (NOT_REPRODUCED, CONTRADICTED), (bad.measured, bad.note)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_claim_without_runs_is_not_testable_and_names_its_study(claim: Claim) -> None:
+    (result,) = evaluate(SyntheticEvidence(studies=()), [claim])  # type: ignore[arg-type]
+    assert (result.verdict, result.measured, result.n, result.run_ids) == (NOT_TESTABLE, "", 0, ())
+    assert any(f"mlflow run . -e study -P study={study}" in result.note for study in claim.studies)
+    assert all(f"study={study}" in result.command for study in claim.studies)
+
+
+def test_ids_are_unique_and_every_field_is_said() -> None:
+    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
+    registered = set(load_file(REGISTRY, prefix=""))
+    for claim in CLAIMS:
+        assert all(getattr(claim, field.name) for field in dataclasses.fields(claim)), claim.id
+        assert set(claim.studies) <= registered
+        assert "eproduced" in claim.rule, claim.id
+
+
+def test_the_papers_window_table_and_the_rebuttal_exclude_each_other(worlds: Any) -> None:
+    """At window 10 the table has one of three firing, the rebuttal at least 14 of 15."""
+    by_id = {claim.id: claim for claim in CLAIMS}
+    assert verdict_of(by_id["robust-window-10"], worlds[False, False]) != REPRODUCED
+    assert verdict_of(by_id["window-10"], worlds[False, True]) == CONTRADICTED
+
+
+def test_evaluation_is_the_same_twice(worlds: Any) -> None:
+    first, second = (repr(evaluate(SyntheticEvidence(), CLAIMS[:12])) for _ in range(2))  # type: ignore[arg-type]
+    assert first == second
+
+
+# absent and unreadable runs
+
+
+def test_fewer_runs_than_the_grid_cap_the_verdict_and_too_few_withhold_it() -> None:
+    claim = next(claim for claim in CLAIMS if claim.id == "headline-grok-fires")
+    for gone, verdict in ((0, REPRODUCED), (1, CAVEAT), (3, CAVEAT), (4, NOT_TESTABLE)):
+        missing = frozenset(("headline", "grok", seed) for seed in range(gone))
+        (result,) = evaluate(SyntheticEvidence(missing=missing), [claim])  # type: ignore[arg-type]
+        assert result.verdict == verdict
+        assert (f"{15 - gone} of 15 runs of headline" in result.note) == (gone in (1, 3))
+    assert "11 of the 15 runs" in result.note
+
+
+def test_a_shortfall_does_not_soften_a_failure() -> None:
+    claim = next(claim for claim in CLAIMS if claim.id == "headline-grok-fires")
+    evidence: Any = SyntheticEvidence(broken=True, missing=frozenset({("headline", "grok", 3)}))
+    assert verdict_of(claim, evidence) == CONTRADICTED
+
+
+def test_a_file_that_breaks_while_claims_are_read_withholds_the_verdict() -> None:
+    class Broken(SyntheticEvidence):
+        def _history(self, run_id: str) -> Any:
+            raise StoreError(f"history.parquet must be a whole parquet file, got {run_id}. Train that run anew.")
+
+    claim = next(claim for claim in CLAIMS if claim.id == "eigenvalues-grok-25")
+    (result,) = evaluate(Broken(), [claim])  # type: ignore[arg-type]
+    assert result.verdict == NOT_TESTABLE
+    assert "must be a whole parquet file" in result.note
+
+
+def everywhere(seed: int) -> frozenset[tuple[str, str, int]]:
+    """A run of that seed in every study and condition."""
+    return frozenset((name, c.condition, seed) for name, study in load_file(REGISTRY, prefix="").items() for c in study.cells)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_runs_that_diverged_are_named_and_break_no_claim(seed: int) -> None:
+    evidence: Any = SyntheticEvidence(diverged=everywhere(seed))
+    results = {result.claim.id: result for result in evaluate(evidence, CLAIMS)}
+    assert [name for name, result in results.items() if "error" in result.note] == []
+    runs = evidence.runs("headline")
+    gone = runs.loc[(runs["condition"] == "grok") & (runs["seed"] == seed), "run_id"].item()
+    fires = results["headline-grok-fires"]
+    assert (fires.verdict, fires.measured) == (CAVEAT, "14/14")
+    assert f"14 of 15 runs of headline (diverged: {gone})" in fires.note
+    assert gone not in fires.run_ids
+    assert (results["headline-seed-0"].verdict == NOT_TESTABLE) == (seed == 0)
+
+
+def test_runs_that_diverged_count_where_the_claim_is_of_divergence(worlds: Any) -> None:
+    sources = Sources(worlds[False, False])
+    with pytest.raises(Absent, match=r"0 of the 5 runs .* are there \(diverged: scaling-"):
+        sources.take("scaling", modulus=127, n_train=8064)
+    assert len(sources.take("scaling", diverged=True, modulus=127, n_train=8064)) == 5
+
+
+def test_an_error_in_one_claim_is_a_row_that_says_so(worlds: Any) -> None:
+    def measure(sources: Sources) -> Measured:
+        raise IndexError("index 0 is out\nof bounds")
+
+    mine = Claim("mine", "S.", "me", "1", "so", ("headline",), rules.MEDIAN, measure)
+    found = evaluate(worlds[False, False], [mine, CLAIMS[0]])
+    assert [result.verdict for result in found] == [NOT_TESTABLE, REPRODUCED]
+    assert found[0].note == "An error stopped this: IndexError: index 0 is out of bounds."
+
+
+def test_sources_take_what_is_asked_for_in_the_grids_order() -> None:
+    sources = Sources(SyntheticEvidence())  # type: ignore[arg-type]
+    runs = sources.take("controls", condition="data_starved", activation="relu", seed=(2, 0))
+    assert list(runs["seed"]) == [0, 2]
+    assert set(runs["activation"]) == {"relu"}
+    assert list(sources.run_ids) == list(runs["run_id"])
+    with pytest.raises(ValueError, match="settings must be in the grid of controls"):
+        sources.take("controls", condition="no such")
+    with pytest.raises(Absent, match=r"0 of the 26 runs .* study eta are there\. Run mlflow run"):
+        Sources(SyntheticEvidence(studies=("relu",))).take("eta")  # type: ignore[arg-type]
+
+
+def test_a_user_adds_a_claim_in_one_place() -> None:
+    def measure(sources: Sources) -> Measured:
+        runs = sources.take("headline", condition="grok")
+        return rules.judge([rules.median("test accuracy", runs["accuracy/test"], "1.0")])
+
+    claim = Claim("mine", "They generalise.", "me", "1.0", "test accuracy", ("headline",), rules.MEDIAN, measure)
+    (result,) = evaluate(SyntheticEvidence(), [claim])  # type: ignore[arg-type]
+    assert (result.verdict, result.n, result.command) == (REPRODUCED, 15, "mlflow run . -e study -P study=headline")
+
+
+# the rules, by their words
+
+
+@pytest.mark.parametrize(
+    ("found", "n", "published", "of", "verdict"),
+    [
+        (15, 15, 15, 15, REPRODUCED),
+        (14, 15, 15, 15, CAVEAT),
+        (12, 15, 15, 15, NOT_REPRODUCED),  # Fisher p = 0.22
+        (9, 15, 15, 15, CONTRADICTED),  # 0.017
+        (12, 12, 15, 15, REPRODUCED),
+        (3, 5, 5, 5, NOT_REPRODUCED),
+        (0, 5, 5, 5, CONTRADICTED),
+        (9, 15, 0, 15, CONTRADICTED),
+    ],
+)
+def test_count(found: int, n: int, published: int, of: int, verdict: str) -> None:
+    assert rules.count("x", found, n, published, of).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("values", "published", "verdict"),
+    [
+        ([173.6] * 15, "174", REPRODUCED),  # rounds to it
+        (range(95, 110), "104", REPRODUCED),  # the interval of the median, [98, 106], holds it
+        (range(95, 110), "107", CAVEAT),  # outside, within 10 %
+        (range(95, 110), "120", NOT_REPRODUCED),
+        (range(95, 110), "210", CONTRADICTED),
+        ([4.6, 2317, 5554], "408", CAVEAT),  # in a range that holds almost anything
+        ([173.6] * 12 + [NEVER] * 3, "174", REPRODUCED),
+    ],
+)
+def test_median(values: Any, published: str, verdict: str) -> None:
+    assert rules.median("x", values, published).verdict == verdict
+
+
+def test_what_was_not_measured_is_not_testable_and_what_never_came_contradicts() -> None:
+    assert rules.median("x", [NEVER] * 5, "20", event=True).verdict == CONTRADICTED
+    assert rules.median("x", [NEVER, 541.8], "542", event=True).verdict == REPRODUCED
+    assert rules.digits("x", NEVER, "3", event=True).verdict == CONTRADICTED
+    for unknown in (
+        lambda: rules.median("x", [NEVER] * 5, "20"),
+        lambda: rules.median("x", [NEVER, 541.8], "542"),
+        lambda: rules.digits("x", NEVER, "3"),
+        lambda: rules.ratio("x", [NEVER] * 5, [1.0] * 5, "3"),
+        lambda: rules.interval("x", statistics.UNKNOWN, "3"),
+        lambda: rules.share_of_seed("x", NEVER, np.array([0.7, 0.9]), "0.8"),
+    ):
+        with pytest.raises(Absent, match="x is known of"):
+            unknown()
+
+
+MEASURED = ("delta_w/lambda_1", "delta_w/lambda_2", "delta_w/gap_12", "features/rho", "accuracy/train", "repulsion/theorem6",
+            "repulsion/rate", "repulsion/published_estimator")  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_runs_that_measured_nothing_contradict_nothing(broken: bool) -> None:
+    class Blind(SyntheticEvidence):
+        def _history(self, run_id: str) -> Any:
+            return super()._history(run_id).drop(columns=list(MEASURED), errors="ignore")
+
+        def _runs(self, study: str) -> Any:
+            return super()._runs(study).drop(columns=["late_gap_23", "accuracy/test", "fired"])
+
+    judged = {r.claim.id: r for r in evaluate(Blind(broken=broken), CLAIMS)}  # type: ignore[arg-type]
+    assert [name for name, r in judged.items() if "error stopped" in r.note] == []
+    told = {name for name, r in judged.items() if r.verdict != NOT_TESTABLE}
+    from_gaps = {name for name in judged if name.startswith(("window-", "robust-"))}
+    from_epochs = {"headline-fire-epoch", "headline-test-epoch", "headline-seed-0", "scaling-127-0.5", "eta-regression"}
+    assert told <= from_gaps | from_epochs
+
+
+def test_the_printed_relu_row_needs_seed_0() -> None:
+    claim = next(claim for claim in CLAIMS if claim.id == "sign-match-relu-0")
+    evidence: Any = SyntheticEvidence(missing=frozenset({("relu", "grok", 0)}))
+    (result,) = evaluate(evidence, [claim])
+    assert result.verdict == NOT_TESTABLE
+    assert "seed 0" in result.note
+
+
+def of(id: str) -> Claim:
+    return next(claim for claim in CLAIMS if claim.id == id)
+
+
+def test_marking_grokking_and_silence_on_relu_exclude_each_other(worlds: Any) -> None:
+    fires, marks = of("relu-grok-fires"), of("marks-grokking")
+    assert [r.verdict for r in evaluate(worlds[False, False], [fires, marks])] == [REPRODUCED, CONTRADICTED]
+    assert [r.verdict for r in evaluate(worlds[False, True], [fires, marks])] == [CONTRADICTED, REPRODUCED]
+
+
+def test_marks_grokking_counts_every_kind_of_negative() -> None:
+    class Loud(SyntheticEvidence):
+        loud, generalise = "", ""
+
+        def _metrics(self, study: str, cell: Any) -> dict[str, float]:
+            kind = f"{cell.config.activation} {cell.condition}"
+            out = super()._metrics(study, cell)
+            if study == "controls":
+                out["fired"] = float(kind == self.loud and cell.config.seed < 10)
+                out["accuracy/test"] = 0.95 if kind == self.generalise else 0.0
+            return out
+
+    evidence: Any = Loud(marks=True)
+    for name in ("square random_labels", "relu random_labels", "square data_starved", "relu data_starved"):
+        Loud.loud, evidence = name, Loud(marks=True)
+        (result,) = evaluate(evidence, [of("marks-grokking")])
+        assert result.verdict == CONTRADICTED, name
+        assert "fires in 10/15" in result.measured
+    Loud.loud, Loud.generalise = "", "square random_labels"
+    (result,) = evaluate(Loud(marks=True), [of("marks-grokking")])  # type: ignore[arg-type]
+    assert (result.verdict, "square, random labels 15/15" in result.note) == (NOT_TESTABLE, True)
+    few: Any = SyntheticEvidence(marks=True, studies=("headline", "controls"))
+    (result,) = evaluate(few, [of("marks-grokking")])
+    assert (result.verdict, "none of ReLU, groks" in result.note) == (CAVEAT, True)
+
+
+def test_repulsion_needs_every_activation_of_the_study() -> None:
+    class Few(SyntheticEvidence):
+        def _runs(self, study: str) -> Any:
+            runs = super()._runs(study)
+            return runs[runs["activation"] != "tanh"] if study == "activations" else runs
+
+    (result,) = evaluate(Few(), [of("repulsion-every-activation")])  # type: ignore[arg-type]
+    assert (result.verdict, "0 of the 5 runs" in result.note) == (NOT_TESTABLE, True)
+
+
+def test_separations_are_paired_by_seed(worlds: Any) -> None:
+    missing = frozenset({("headline", "grok", 3), ("headline", "eta0", 5)})
+    (found,) = evaluate(SyntheticEvidence(missing=missing), [of("headline-separation")])  # type: ignore[arg-type]
+    assert found.estimates["separation"].n == 26  # thirteen seeds that both have
+    assert "Paired permutation test of the logarithms over 13 seeds: p = 0.00024" in found.note  # 2 / 2^13
+    (relu,) = evaluate(worlds[False, False], [of("relu-separation")])
+    assert "over 15 seeds: p = 0.0002" in relu.note  # of 9,999 draws
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "verdict"),
+    [
+        (2.09e-5, "2.1e-5", REPRODUCED), (2.16e-5, "2.1e-5", CAVEAT), (1.6e-5, "2.1e-5", NOT_REPRODUCED),
+        (9e-6, "2.1e-5", CONTRADICTED), (-75.4, "-75", REPRODUCED), (75.0, "-75", CONTRADICTED),
+        (0.0204, "0.020", REPRODUCED), (0.0206, "0.020", CAVEAT), (3.649, "3.6", REPRODUCED), (3.66, "3.6", CAVEAT),
+    ],
+)  # fmt: skip
+def test_digits(value: float, printed: str, verdict: str) -> None:
+    assert rules.digits("x", value, printed).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("found", "published", "verdict"),
+    [
+        ([174, 172, 173], [173, 173, 174], REPRODUCED),
+        ([180, 173, 174], [173, 173, 174], CAVEAT),
+        ([220, 173, 174], [173, 173, 174], NOT_REPRODUCED),
+        ([NEVER, 173, 174], [173, 173, 174], CONTRADICTED),
+        ([NEVER, 347, NEVER], [NEVER, NEVER, 347], REPRODUCED),
+        ([166, 167, 167], [NEVER, NEVER, 347], CONTRADICTED),
+        ([NEVER] * 3, [NEVER] * 3, REPRODUCED),
+    ],
+)
+def test_epochs(found: list[float], published: list[float], verdict: str) -> None:
+    assert rules.epochs("x", found, published).verdict == verdict
+
+
+def test_quartiles_and_ratio() -> None:
+    assert rules.quartiles("x", range(100), (24, 75)).verdict == REPRODUCED
+    assert rules.quartiles("x", range(100), (24, 95)).verdict == CAVEAT
+    above, below = np.linspace(190, 210, 15), np.linspace(0.9, 1.1, 15)
+    assert rules.ratio("x", above, below, "200").verdict == REPRODUCED
+    assert rules.ratio("x", above, below, "240").verdict == NOT_REPRODUCED
+    assert rules.ratio("x", above, below, "1.4").verdict == CONTRADICTED
+
+
+def test_an_event_seen_at_a_cadence_is_at_best_a_caveat() -> None:
+    assert rules.between("x", [(10, 20)] * 5, "15").verdict == CAVEAT
+    assert rules.between("x", [(14, 15)] * 5, "15").verdict == REPRODUCED
+    assert rules.between("x", [(30, 40)] * 5, "15").verdict == CONTRADICTED
+    assert rules.between("x", [], "15").verdict == CONTRADICTED
+
+
+def test_share_of_one_seed() -> None:
+    seeds = np.array([0.78, 0.75, 0.92])
+    assert rules.share_of_seed("x", 0.78, seeds, "0.78").verdict == REPRODUCED
+    assert rules.share_of_seed("x", 0.78, seeds, "0.91").verdict == NOT_REPRODUCED
+    assert rules.share_of_seed("x", 0.78, seeds, "0.995").verdict == CONTRADICTED
+
+
+def test_several_numbers_make_one_verdict() -> None:
+    def verdict(*parts: str) -> str:
+        return rules.judge(
+            [rules.Part(str(i), "1", "1", rules.digits("x", 1, "1").estimate, p) for i, p in enumerate(parts)]
+        ).verdict
+
+    assert verdict(REPRODUCED, REPRODUCED) == REPRODUCED
+    assert verdict(REPRODUCED, CAVEAT) == CAVEAT
+    assert verdict(REPRODUCED, REPRODUCED, CAVEAT, NOT_REPRODUCED) == CAVEAT
+    assert verdict(REPRODUCED, REPRODUCED, NOT_REPRODUCED) == NOT_REPRODUCED
+    assert verdict(*[REPRODUCED] * 9, CONTRADICTED) == CONTRADICTED
+    assert set(VERDICTS) >= {REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, NOT_TESTABLE}
+
+
+def test_the_rebuttals_grid_is_judged_cell_by_cell() -> None:
+    good = Cell(20, 0.04, "gram", 14, 15, 174.0, 0, 15, 0, 15)
+    late, few, loud = good._replace(epoch=176.0), good._replace(fired=13), good._replace(relu_fired=1)
+    assert judge_cells([good] * 10).verdict == REPRODUCED
+    for bad in (late, few, loud):
+        assert judge_cells([good] * 9 + [bad]).verdict == CAVEAT
+        assert judge_cells([good] * 8 + [bad] * 2).verdict == NOT_REPRODUCED
+        assert judge_cells([good] * 4 + [bad] * 6).verdict == CONTRADICTED
+    assert "all three in 8" in judge_cells([good] * 8 + [late, loud]).text
+    assert judge_cells([good._replace(epoch=NEVER)]).verdict == CONTRADICTED
+
+
+def test_the_rebuttals_range_is_judged_by_its_most_favourable_reading() -> None:
+    def cell(threshold: float, good: bool) -> Cell:
+        return Cell(20, threshold, "gram", 15 if good else 0, 15, 174.0, 0, 15, 0, 15)
+
+    levels = sorted({level for reading in READINGS.values() for level in reading})
+    assert {name: len(reading) for name, reading in READINGS.items()} == dict(zip(READINGS, (5, 10, 10), strict=True))
+    assert min(READINGS["positive thresholds 0.01 … 0.05"]) == 0.01
+    positive = judge_readings([cell(level, 0 < level <= 0.05) for level in levels], "More.")
+    assert positive.verdict == REPRODUCED
+    assert positive.note == "Judged as positive thresholds 0.01 … 0.05. More."
+    assert "as written, of 10 cells: all three in 5" in positive.text
+    assert "to 0.04, of 10 cells: all three in 4" in positive.text  # −0.01 … 0.03, 0.05 … 0.09
+    offsets = judge_readings([cell(level, level in OFFSETS and level != 0.05) for level in levels])
+    assert offsets.note == "Judged as offsets ±0.01 … ±0.05 to 0.04."
+
+
+def test_a_negative_threshold_fires_on_a_flat_gap_at_the_first_epoch_allowed() -> None:
+    assert list(fire_epochs([np.ones(401)], -0.01)) == [100]
+    assert "negative θ fires on a flat gap at the first epoch allowed, 100" in of("robust-window-20").rule
+
+
+def test_series_helpers() -> None:
+    gap = np.ones(401)
+    gap[200:] = 3.0
+    assert list(fire_epochs([gap, np.ones(401)])) == pytest.approx([200, NEVER], nan_ok=True)
+    assert late_median(gap) == 3.0
+    assert math.isnan(late_median(np.ones(50)))
+
+
+def test_numbers_are_short_and_never_nan() -> None:
+    assert [rules.number(x) for x in (NEVER, 174.0, 2.09e-5, 228.78, 1234.5)] == ["–", "174", "2.09e-05", "229", "1234"]

@@ -1,0 +1,376 @@
+"""What the report is made of: figures that each draw or name their command, escapes, numbers, comparisons."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.exhibits.model import Claim, Result
+from analysis.figures.save import inline_svg, save
+from analysis.papers.xu import panels, tables
+from analysis.report import compare, markdown, words, write
+from analysis.report.content import DIVERGED, Content, gather
+from analysis.statistics.estimates import Estimate
+from grok.spec.studies import Cell
+from tests.helpers.fake_evidence import FakeEvidence
+
+STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations")
+
+
+@pytest.fixture(scope="module")
+def evidence() -> FakeEvidence:
+    return FakeEvidence(STUDIES, keep=lambda cell: cell.config.seed < 3, sensitivity=True)
+
+
+@pytest.fixture(scope="module")
+def drawn(evidence: FakeEvidence) -> dict[str, panels.Drawn]:
+    return {panel.id: panels.evaluate(panel, evidence) for panel in panels.PANELS}
+
+
+# figures: one suite that each must pass
+
+
+@pytest.mark.parametrize("panel", panels.PANELS, ids=lambda panel: panel.id)
+def test_a_figure_has_data_in_every_panel_and_all_its_text_on_the_paper(panel: panels.Panel, drawn: dict[str, Any]) -> None:
+    found = drawn[panel.id]
+    assert found.figure is not None
+    assert found.missing == ()
+    assert all(len(table) for table in found.tables.values())
+    figure = found.figure
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        assert ax.has_data(), "an empty panel"
+        named = [label.get_text() for label in ax.get_xticklabels() if re.search(r"[a-z]", label.get_text())]
+        assert ax.get_xlabel() or ax.get_ylabel() or ax.get_title(loc="left") or named
+    box = figure.bbox
+    for text in figure.findobj(match=lambda artist: hasattr(artist, "get_text") and artist.get_visible()):
+        if text.get_text() and text.get_window_extent().width > 0 and not is_outer_tick(text, figure):
+            extent = text.get_window_extent()
+            assert extent.x0 >= -2, text.get_text()
+            assert extent.x1 <= box.width + 2, text.get_text()
+            assert extent.y0 >= -2, text.get_text()
+            assert extent.y1 <= box.height + 2, text.get_text()
+
+
+def is_outer_tick(text: Any, figure: Any) -> bool:
+    """A tick label beyond its axis' limits, which matplotlib keeps and does not draw."""
+    drawn = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not low <= tick.get_loc() <= high:
+                    drawn |= {id(tick.label1), id(tick.label2)}
+    return id(text) in drawn
+
+
+@pytest.mark.parametrize("panel", panels.PANELS, ids=lambda panel: panel.id)
+def test_a_figure_whose_runs_are_absent_names_the_command(panel: panels.Panel) -> None:
+    found = panels.evaluate(panel, FakeEvidence())
+    assert found.figure is None
+    assert found.tables == {}
+    assert len(found.missing) == len(panel.studies)
+    assert all(command.startswith("mlflow run . -e ") for command in found.missing)
+
+
+def test_a_figure_says_which_studies_are_missing_or_not_complete(drawn: dict[str, Any]) -> None:
+    def some(cell: Cell) -> bool:
+        return cell.config.seed < 2
+
+    (panel,) = [panel for panel in panels.PANELS if panel.id == "detector"]
+    found = panels.evaluate(panel, FakeEvidence(("headline",), keep=some))
+    assert found.partial == ("headline: 4 of 30 runs",)
+    assert found.missing == ("mlflow run . -e study -P study=relu", "mlflow run . -e study -P study=controls")
+    assert len(found.run_ids) == 4
+    assert drawn["detector"].partial[0] == "headline: 6 of 30 runs"
+
+
+def test_only_one_activation_leaves_no_empty_panel() -> None:
+    evidence = FakeEvidence(
+        ("headline", "relu"), keep=lambda c: c.config.seed < 2 and c.condition + c.config.activation != "eta0relu"
+    )
+    (panel,) = [panel for panel in panels.PANELS if panel.id == "eigenvalues"]
+    figure = panels.evaluate(panel, evidence).figure
+    assert len(figure.axes) == 3
+    assert all(ax.has_data() for ax in figure.axes)
+
+
+def test_files_of_a_figure_are_the_same_twice_and_say_nothing_of_the_time(evidence: FakeEvidence, tmp_path: Any) -> None:
+    (panel,) = [panel for panel in panels.PANELS if panel.id == "detector"]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save(panels.evaluate(panel, evidence).figure, tmp_path / name, "figure")
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+        assert not re.search(rb"20\d\d-\d\d-\d\d|CreationDate|Matplotlib", path.read_bytes()), path.name
+    svg = inline_svg(tmp_path / "a" / "figure.svg", "Where the detector fires")
+    assert svg.startswith("<svg")
+    assert svg.endswith("</svg>")
+    assert "currentColor" in svg
+    assert "#1b1f23" not in svg
+    ids = re.findall(r'\bid="([^"]+)"', svg)
+    assert all(name.startswith("fig-figure-") for name in ids)
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= set(ids)
+
+
+def test_tables_agree_with_the_runs(evidence: FakeEvidence, drawn: dict[str, Any]) -> None:
+    shares = drawn["detector"].tables["shares"].set_index(["activation", "condition"])
+    assert tuple(shares.loc[("square", "grok"), ["fired", "runs"]]) == (3, 3)
+    assert shares.loc[("square", "grok"), "low"] == pytest.approx(0.025 ** (1 / 3))  # Clopper–Pearson at n of n
+    assert tuple(shares.loc[("relu", "grok"), ["fired", "runs"]]) == (0, 3)
+    headline = evidence.runs("headline")
+    accuracy = np.array([evidence.history(i)["accuracy/test"] for i in headline.loc[headline["condition"] == "grok", "run_id"]])
+    curves = drawn["headline"].tables["curves"].query("condition == 'grok' and metric == 'accuracy/test'")
+    np.testing.assert_array_equal(curves["median"], np.median(accuracy, axis=0))
+    np.testing.assert_array_equal(curves["q3"], np.quantile(accuracy, 0.75, axis=0))
+    cells = drawn["scaling"].tables["cells"]
+    assert list(cells["share"].unique()) == [0.1, 0.2, 0.3, 0.5]
+    assert cells["diverged"].sum() == 3
+    fit = drawn["eta"].tables["fit"].iloc[0]
+    runs = drawn["eta"].tables["runs"].query("fitted")
+    slope, intercept = np.polyfit(runs["test_50_epoch"], runs["rho_epoch"], 1)
+    assert (fit["slope"], fit["intercept"]) == pytest.approx((slope, intercept))
+    assert set(runs["epochs"]) == {600}
+
+
+def test_windows_beyond_the_band_are_left_out(evidence: FakeEvidence) -> None:
+    runs = evidence.runs("headline").head(2).assign(max_window=25)
+    assert sorted(tables.by_window(evidence, runs, (5, 20, 30))["window"].unique()) == [5, 20]
+
+
+# figures that fail, or that have nothing to show
+
+
+def panel_of(name: str) -> panels.Panel:
+    (found,) = [panel for panel in panels.PANELS if panel.id == name]
+    return found
+
+
+class OddSurface(FakeEvidence):
+    """A sensitivity run with this `surface.csv`."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        super().__init__((), sensitivity=True)
+        self._table = table
+
+    def csv(self, run_id: str, path: str) -> pd.DataFrame:
+        return self._table
+
+
+def test_surfaces_of_unknown_activations_and_controls_are_drawn_by_their_name() -> None:
+    points = [(w, t, w / 64 - t) for w in (5, 20, 40) for t in (0.02, 0.04, 0.06)]
+    pairs = (("abs", "eta0"), ("abs", "shuffled_$x"), ("cube", "eta0"))
+    rows = [(activation, control, *point) for activation, control in pairs for point in points]
+    table = pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "j"])
+    figure = panels.evaluate(panel_of("sensitivity"), OddSurface(table)).figure
+    assert {ax.get_title(loc="left") for ax in figure.axes} - {""} == {
+        "abs against\nno weight decay", "abs against\nshuffled_\\$x", "cube against\nno weight decay",
+    }  # fmt: skip
+    figure.draw_without_rendering()
+
+
+def test_a_figure_with_an_empty_table_or_a_failure_says_so_and_stops_no_other() -> None:
+    empty = panels.evaluate(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": []})))
+    assert (empty.figure, empty.problem, empty.run_ids) == (None, "the runs that are there hold none of it", ())
+    odd = panels.evaluate(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": ["abs"]})))
+    assert odd.figure is None
+    assert odd.problem == "KeyError: 'control'"
+    assert odd.commands == (panels.SENSITIVITY_COMMAND,)
+
+
+def test_the_runs_of_a_figure_are_those_that_it_draws(evidence: FakeEvidence, drawn: dict[str, Any]) -> None:
+    for found in drawn.values():
+        for table in found.tables.values():
+            if "run_id" in table and "fitted" not in table:
+                assert set(table["run_id"]) == set(found.run_ids), found.panel.id
+    fitted = drawn["eta"].tables["runs"].query("fitted")
+    assert set(drawn["eta"].run_ids) == set(fitted["run_id"])
+    assert len(fitted) < len(evidence.runs("eta"))
+    relu = evidence.runs("activations").query("condition in ('grok', 'eta0')")
+    assert set(drawn["activations"].run_ids) == set(relu["run_id"])
+    svd = evidence.runs("svd")
+    assert set(drawn["precision"].run_ids) <= set(svd["run_id"])
+
+
+def test_a_study_of_which_nothing_is_drawn_lends_no_command(evidence: FakeEvidence) -> None:
+    """ReLU runs that measured no repulsion are not in its figure, nor is the command that made them."""
+
+    class Unmeasured(FakeEvidence):
+        def history(self, run_id: str) -> pd.DataFrame:
+            table = super().history(run_id)
+            if self._config(run_id)["activation"] == "relu":
+                table["repulsion/rate"] = np.nan
+            return table
+
+    found = panels.evaluate(panel_of("repulsion"), Unmeasured(("headline", "relu"), keep=lambda cell: cell.config.seed < 2))
+    headline = evidence.runs("headline").query("seed < 2")
+    assert set(found.run_ids) == set(headline["run_id"])
+    assert found.commands == ("mlflow run . -e study -P study=headline",)
+
+
+@pytest.mark.parametrize(("name", "study"), [("precision", "svd"), ("windows", "headline")])
+def test_a_condition_without_runs_is_not_in_the_legend(name: str, study: str) -> None:
+    made = FakeEvidence((study,), keep=lambda cell: cell.config.seed < 2 and cell.condition == "grok")
+    (legend,) = panels.evaluate(panel_of(name), made).figure.legends
+    assert "weight decay" in [text.get_text() for text in legend.get_texts()]
+    assert not [text.get_text() for text in legend.get_texts() if "no weight decay" in text.get_text()]
+
+
+@pytest.mark.parametrize("reached", [0, 1, 3])
+def test_the_detector_caption_counts_controls_that_generalise(reached: int) -> None:
+    made = FakeEvidence(("controls",), keep=lambda cell: cell.config.seed < 3 and cell.config.activation == "square")
+    runs = made.runs("controls")
+    random = runs.index[runs["condition"] == "random_labels"]
+    made._runs["controls"].loc[random[:reached], "test_50_epoch"] = 50.0
+    caption = panels.evaluate(panel_of("detector"), made).caption
+    assert f"{reached} of 3 runs with random labels and 0 of 3 runs with too few pairs reach" in caption
+    assert "do not generalise" not in caption
+
+
+# words
+
+
+@given(st.text())
+def test_markdown_escapes_leave_one_line_without_html_links_or_bars(text: str) -> None:
+    out = markdown.escape(text)
+    assert not re.search(r"[<>\n\r]", out)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|$~]", out)
+    assert not re.search(r"://|www\.|@", out, re.IGNORECASE)
+
+
+@given(st.text(min_size=1))
+def test_code_spans_do_not_end_early(text: str) -> None:
+    out = str(markdown.code(text))
+    assert (out == f"`{text}`" and not re.search(r"[`|\n]", text)) or out == markdown.escape(text)
+
+
+def test_markdown_keeps_plain_sentences_readable() -> None:
+    assert markdown.escape("λ₂/λ₃ ≥ 0.5 (n = 15): 229×.") == "λ₂/λ₃ ≥ 0.5 (n = 15): 229×."
+    assert markdown.escape("# a\nb") == "\\# a b"
+    assert markdown.escape("1. a") == "\\1. a"
+
+
+def test_markdown_addresses_are_not_ones_that_a_renderer_links() -> None:
+    assert markdown.escape("ftp://x.y www.x.y") == "ftp&#58;//x.y www&#46;x.y"
+    assert markdown.escape("Www.x.y a: b") == "Www&#46;x.y a: b"
+    shown = html.unescape(markdown.escape("me@x.y"))
+    assert shown == "me\u2060@x.y"
+
+
+def test_numbers_and_estimates() -> None:
+    assert [words.number(x) for x in (229.04, 1.312, 2.1e-5, 12345.6, float("nan"), -float("inf"))] == [
+        "229", "1.312", "2.1e-05", "12346", "–", "−∞",
+    ]  # fmt: skip
+    assert words.estimate(Estimate(174, 173, 174, 15)) == "174 [173, 174] (95 %), n = 15"
+    assert words.estimate(Estimate(0.5, float("nan"), float("nan"), 1)) == "0.5, n = 1"
+    assert [cell.text for cell in words.rows(pd.DataFrame({"a": [1], "b": [0.25], "c": ["x"], "d": [np.nan]}))[0]] == [
+        "1", "0.25", "x", "–",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["95 %", "quartiles", "range", "between"])
+def test_a_bracket_says_what_it_is_wherever_an_estimate_is_shown(kind: str, tmp_path: Any) -> None:
+    spread = SimpleNamespace(value=174.0, low=173.0, high=176.0, n=15, kind=kind)
+    (told,) = [replace(result("a", "reproduced"), estimates={"x": spread})]  # type: ignore[dict-item]
+    found = Content((told,), (), (), (), pd.DataFrame(columns=["run_id", "name", "study", "condition", "reason"]), 1)
+    write.build(found, tmp_path)
+    for name in ("report.html", "report.md", "data/claims.csv"):
+        text = (tmp_path / name).read_text(encoding="utf-8").replace("\\[", "[").replace("\\]", "]")
+        assert f"x: 174 [173, 176] ({kind}), n = 15" in text, name
+    document = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
+    assert document["claims"][0]["estimates"]["x"] == {"value": 174.0, "low": 173.0, "high": 176.0, "kind": kind, "n": 15}
+
+
+def test_a_spreadsheet_runs_nothing_of_a_csv(tmp_path: Any) -> None:
+    (tmp_path / "data").mkdir()
+    table = pd.DataFrame({"name": ["=1+1", "@x", "plain"], "value": [-1.5, 2.0, np.nan]})
+    write._csv(table, tmp_path, "t")
+    assert (tmp_path / "data" / "t.csv").read_text() == "name,value\n'=1+1,-1.5\n'@x,2\nplain,\n"
+
+
+# comparisons
+
+
+def result(name: str, verdict: str, measured: str = "1") -> Result:
+    claim = Claim(name, f"Statement {name}.", "paper", "1", "so", ("headline",), "rule", lambda _: None)  # type: ignore[arg-type, return-value]
+    estimates = {"x": Estimate(1.0, float("nan"), float("inf"), 1)}
+    return Result(claim, measured, estimates, verdict, "", 1, ("r",), "command")
+
+
+def test_claims_json_is_json_without_nan_and_reads_back(tmp_path: Any) -> None:
+    text = json.dumps(compare.claims_json([result("a", "reproduced")], {"headline": 1}, 0), allow_nan=False)
+    (tmp_path / "claims.json").write_text(text, encoding="utf-8")
+    found = compare.read_baseline(SimpleNamespace(), str(tmp_path))  # type: ignore[arg-type]  # the store is not asked
+    assert found["claims"][0]["estimates"] == {"x": {"value": 1.0, "low": None, "high": None, "kind": "95 %", "n": 1}}
+    assert found["verdicts"]["reproduced"] == 1
+
+
+def test_each_kind_of_change_is_told_once_and_in_order() -> None:
+    before = compare.claims_json([result(n, "reproduced") for n in ("same", "moved", "changed", "gone")], {}, 0)
+    after = [
+        result("same", "reproduced"),
+        result("moved", "reproduced", "2"),
+        result("changed", "contradicted"),
+        result("new", "reproduced"),
+    ]
+    found = compare.compare(before, after, "before")
+    assert [(c.id, c.kind, c.before, c.after) for c in found.changes] == [
+        ("changed", "verdict changed", "reproduced", "contradicted"), ("new", "new", "", "reproduced"),
+        ("gone", "absent", "reproduced", ""), ("moved", "measured value changed", "reproduced", "reproduced"),
+    ]  # fmt: skip
+    assert found.same == 1
+    assert [c.id for c in compare.compare(before, after, "before", ["relu"]).changes] == ["changed", "new", "moved"]
+    assert words.change_line(found) == (
+        "Against before: 1 verdict changed, 1 claim is new, 1 claim is absent now, 1 measured value changed; 1 claim as before."
+    )
+
+
+# the top of the report, and diverged runs
+
+
+def content_of(*results: Result, diverged: pd.DataFrame | None = None) -> Content:
+    odd = pd.DataFrame(columns=["run_id", "name", "study", "condition", "reason"])
+    return Content(results, (), (), (), odd, 1, None, pd.DataFrame(columns=DIVERGED) if diverged is None else diverged)
+
+
+def test_the_summary_has_the_counts_and_links_the_contradicted_claims(tmp_path: Any) -> None:
+    found = content_of(result("a", "reproduced"), result("b", "contradicted", "7 <i>"), result("c", "not testable yet", ""))
+    write.build(found, tmp_path)
+    page, text = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    counts = (
+        "Of the 2 that could be tested: 1 reproduced, 0 with a caveat, 0 not reproduced, 1 contradicted. 1 cannot be tested"
+    )
+    top = page[page.index("<h1") : page.index('<h2 id="claims"')]
+    assert counts in top
+    assert '<a href="#claim-b">Statement b.</a> Measured: 7 &lt;i&gt;.' in top
+    assert '"#claim-a"' not in top
+    opening = text[: text.index("## Claims")]
+    assert counts in opening
+    assert "The runs contradict this one:\n\n- Statement b. Measured: 7 &lt;i&gt;. ([b](#rules-and-data))" in opening
+    assert words.contradicted_line(content_of(result("a", "reproduced"))) == "The runs contradict none of them."
+    assert words.contradicted_line(content_of(result("a", "not testable yet"))) == ""
+
+
+def test_diverged_runs_are_named_by_study(evidence: FakeEvidence, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    for name, value in (("evaluate", lambda *_: []), ("errata", lambda _: [])):
+        monkeypatch.setattr(f"analysis.report.content.{name}", value)
+    monkeypatch.setattr(panels, "PANELS", ())
+    found = gather(evidence)
+    scaling = evidence.runs("scaling").query("state == 'diverged'")
+    assert len(scaling) == 3
+    assert [tuple(row) for row in found.diverged[["study", "run_id"]].to_numpy()] == [("scaling", i) for i in scaling["run_id"]]
+    write.build(found, tmp_path)
+    for name in ("report.html", "report.md", "data/diverged.csv"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert all(run_id in text for run_id in scaling["run_id"]), name
+        assert name.endswith("csv") or "count as they are: 3 of scaling." in text

@@ -1,0 +1,242 @@
+"""The config: text and back, one identity a run, and errors that say what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grok.spec.config import EXECUTION_FIELDS, ConfigError, RunConfig, parse
+
+OTHER_VALUE = {
+    "activation": "relu", "weight_decay": 1e-3, "labels": "random", "n_train": 504, "modulus": 41, "width": 64,
+    "learning_rate": 3e-3, "optimizer": "sgd", "epochs": 123, "seed": 7, "window": 10, "max_window": 32, "slope_lag": 10,
+    "slope_threshold": 0.01, "first_epoch": 50, "top_pairs": 20, "pair_ranking": "epoch_150", "checkpoint_epochs": (3, 9),
+    "observe_every": 0, "repulsion_every": 5, "delta_w": "full", "spectrum_methods": ("gram", "svd"),
+    "precision": "float64", "device": "cpu", "threads": 2, "save_every": 0,
+}  # fmt: skip
+FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> RunConfig:
+    modulus, width = draw(st.integers(3, 97)), draw(st.integers(2, 4096))
+    window = draw(st.integers(3, 64))
+    epochs = draw(st.none() | st.integers(1, 2000))
+    last = epochs or 400
+    return RunConfig(
+        activation=draw(st.sampled_from(("square", "x2", "relu", "gelu", "torch:sin"))),
+        weight_decay=draw(st.floats(0, 1)), learning_rate=draw(st.floats(1e-12, 10)), modulus=modulus, width=width,
+        n_train=draw(st.none() | st.integers(2, modulus**2 - 1)), epochs=epochs, seed=draw(st.integers(0, 2**63 - 1)),
+        window=window, max_window=draw(st.integers(window, 128)), top_pairs=draw(st.integers(1, width * (width - 1) // 2)),
+        checkpoint_epochs=draw(st.none() | st.lists(st.integers(0, last), max_size=5).map(tuple)),
+        spectrum_methods=draw(st.lists(st.sampled_from(("gram", "svd", "gram32", "randomized")), max_size=4).map(tuple)),
+        threads=draw(st.none() | st.integers(1, 64)), slope_threshold=draw(st.floats(-1, 1)),
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(configs())
+def test_strings_round_trip(config: RunConfig) -> None:
+    strings = config.to_strings()
+    assert list(strings) == FIELDS
+    assert all(isinstance(value, str) for value in strings.values())
+    again = RunConfig.from_strings(strings)
+    assert again == config
+    assert again.hash == config.hash
+    assert again.to_strings() == strings  # MLflow params are write-once: one value has one text
+    resolved = config.resolved()
+    assert RunConfig.from_strings(resolved.to_strings()) == resolved
+    assert resolved.resolved() == resolved
+    assert resolved.hash == config.hash
+
+
+@settings(max_examples=60, deadline=None)
+@given(configs())
+def test_quotes_of_mlflow_run_are_understood(config: RunConfig) -> None:
+    quoted = {name: f"'{value}'" for name, value in config.to_strings().items()}
+    assert RunConfig.from_strings(quoted) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("weight_decay", "2e-4", 0.0002), ("weight_decay", "0.0002", 2e-4), ("weight_decay", "2.0e-4", 2e-4),
+        ("weight_decay", "0", 0.0), ("activation", "x2", "square"), ("activation", " relu ", "relu"),
+        ("epochs", "auto", None), ("epochs", "'auto'", None), ("checkpoint_epochs", "3, 1,2", (1, 2, 3)),
+        ("checkpoint_epochs", "none", ()), ("checkpoint_epochs", "auto", None), ("threads", "auto", None),
+        ("spectrum_methods", "randomized", ("gram", "randomized_10")), ("spectrum_methods", "svd,gram", ("gram", "svd")),
+        ("spectrum_methods", "svd,svd", ("gram", "svd")), ("device", "cuda:1", "cuda:1"),
+    ],
+)  # fmt: skip
+def test_reads_text(name: str, text: str, value: object) -> None:
+    assert getattr(RunConfig.from_strings({name: text}), name) == value
+
+
+def test_one_run_has_one_hash() -> None:
+    assert RunConfig.from_strings({"weight_decay": "2e-4", "activation": "x2"}).hash == RunConfig().hash
+    assert RunConfig(epochs=400, n_train=2016, checkpoint_epochs=(400, 300, 250, 175, 100, 50)).hash == RunConfig().hash
+    assert RunConfig(spectrum_methods=("randomized",)).hash == RunConfig(spectrum_methods=("gram", "randomized_10")).hash
+
+
+def test_hash_is_that_of_earlier_versions() -> None:
+    """Stored runs are found by it: if this fails, either take the change back or raise PROTOCOL_VERSION and this value."""
+    assert RunConfig().hash == DEFAULT_HASH
+
+
+DEFAULT_HASH = "42267855b4b1a6a4"
+
+
+@pytest.mark.parametrize("same", [0, 0.0, -0.0, np.float64(0)])
+def test_numbers_of_equal_value_are_one_run(same: float) -> None:
+    config, reference = RunConfig(weight_decay=same), RunConfig(weight_decay=0.0)
+    assert config == reference
+    assert config.to_strings() == reference.to_strings()
+    assert config.hash == reference.hash
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_hash_moves_with_what_defines_the_run_only(name: str) -> None:
+    changed = RunConfig(**{name: OTHER_VALUE[name]})
+    assert getattr(changed, name) != getattr(RunConfig(), name)
+    assert (changed.hash == RunConfig().hash) == (name in EXECUTION_FIELDS)
+
+
+def test_execution_fields() -> None:
+    assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every"}
+
+
+@pytest.mark.parametrize(("modulus", "pairs"), [(71, 2016), (41, 672), (7, 19), (3, 3), (127, 6451)])
+def test_training_pairs_follow_the_modulus(modulus: int, pairs: int) -> None:
+    assert RunConfig(modulus=modulus).resolved().n_train == pairs  # 40 %, rounded down
+
+
+@pytest.mark.parametrize(
+    ("given_", "epochs", "checkpoints"),
+    [
+        ({}, 400, (50, 100, 175, 250, 300, 400)),
+        ({"activation": "relu"}, 800, (50, 100, 175, 250, 300, 400, 500, 800)),
+        ({"activation": "torch:sin"}, 800, (50, 100, 175, 250, 300, 400, 500, 800)),
+        ({"epochs": 60}, 60, (50, 60)),
+        ({"epochs": 20}, 20, (20,)),
+        ({"epochs": 200, "pair_ranking": "epoch_150"}, 200, (50, 100, 150, 175, 200)),
+        ({"epochs": 9, "checkpoint_epochs": ()}, 9, ()),
+    ],
+)
+def test_derived_epochs(given_: dict[str, object], epochs: int, checkpoints: tuple[int, ...]) -> None:
+    resolved = RunConfig(**given_).resolved()
+    assert (resolved.epochs, resolved.checkpoint_epochs) == (epochs, checkpoints)
+
+
+def test_defaults_are_the_published_ones() -> None:
+    c = RunConfig().resolved()
+    published = (c.activation, c.weight_decay, c.n_train, c.modulus, c.width, c.learning_rate, c.optimizer, c.epochs)
+    assert published == ("square", 2e-4, 2016, 71, 2048, 1e-3, "adam", 400)
+    assert (c.window, c.slope_lag, c.slope_threshold, c.first_epoch, c.top_pairs) == (20, 25, 0.04, 100, 200)
+
+
+def test_every_field_is_described() -> None:
+    for field in dataclasses.fields(RunConfig):
+        assert field.metadata["help"]
+        assert field.metadata["source"]
+        if field.metadata["choices"]:
+            assert field.default in field.metadata["choices"]
+
+
+def test_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings_", "name"),
+    [
+        ({}, "square, seed 0"),
+        ({"activation": "relu", "seed": 3}, "relu, seed 3"),
+        ({"weight_decay": 0.0}, "square, η=0.0, seed 0"),
+        ({"modulus": 41}, "square, M=41, seed 0"),
+        ({"labels": "random"}, "square, random labels, seed 0"),
+        ({"n_train": 504, "epochs": 800}, "square, n=504, epochs=800, seed 0"),
+        ({"optimizer": "sgd", "threads": 2, "device": "cpu"}, "square, sgd, seed 0"),
+    ],
+)
+def test_display_name(settings_: dict[str, object], name: str) -> None:
+    assert RunConfig(**settings_).display_name() == name
+
+
+BAD = [
+    ("activation", "swish"), ("activation", "a:b:c"), ("activation", ":f"), ("activation", "line\nbreak"),
+    ("weight_decay", -1e-4), ("weight_decay", float("nan")), ("weight_decay", float("inf")), ("labels", "shuffled"),
+    ("n_train", 1), ("n_train", 5041), ("n_train", 2.5), ("modulus", 2), ("modulus", 71.0), ("width", 1), ("width", True),
+    ("learning_rate", 0.0), ("learning_rate", float("inf")), ("optimizer", "lion"), ("epochs", 0), ("seed", -1),
+    ("seed", 2**63), ("window", 2), ("window", 65), ("max_window", 2), ("max_window", 4097), ("slope_lag", 0),
+    ("slope_threshold", float("nan")), ("first_epoch", -1), ("top_pairs", 0), ("top_pairs", 2048 * 2047 // 2 + 1),
+    ("pair_ranking", "best"), ("checkpoint_epochs", (401,)), ("checkpoint_epochs", (-1,)), ("checkpoint_epochs", (1.5,)),
+    ("observe_every", -1), ("repulsion_every", -1), ("delta_w", "none"), ("spectrum_methods", ("lanczos",)),
+    ("spectrum_methods", ("randomized_",)), ("spectrum_methods", ("randomized_1000",)), ("precision", "float16"),
+    ("device", "tpu"), ("device", "cuda:"), ("threads", 0), ("threads", 1025), ("save_every", -1),
+    ("weight_decay", "much"), ("activation", None), ("device", None), ("checkpoint_epochs", ("a", 1)),
+]  # fmt: skip
+ONE_LINE = re.compile(r"(?P<name>\w+) must (?P<rule>[^\n]+), got (?P<value>[^\n]+)\. (?P<step>[^\n]+)\.")
+
+
+def test_every_field_has_a_bad_value() -> None:
+    assert {name for name, _ in BAD} == set(FIELDS)
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=str)
+def test_a_bad_value_is_refused_in_one_line(name: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**{name: value})
+    match = ONE_LINE.fullmatch(str(caught.value))
+    assert match, str(caught.value)
+    assert match["name"] == name
+    if isinstance(value, (int, float)):
+        assert match["value"] == (repr(value) if isinstance(value, float) else str(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("seed", "one", "a whole number"), ("seed", "1.5", "a whole number"), ("seed", "", "a whole number"),
+        ("seed", "auto", "a whole number"), ("epochs", "many", "a whole number or auto"), ("weight_decay", "x", "a number"),
+        ("weight_decay", "2e", "a number"), ("checkpoint_epochs", "1,two", "whole numbers separated by commas or auto"),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_number_is_refused_in_one_line(name: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.from_strings({name: text})
+    match = ONE_LINE.fullmatch(str(caught.value))
+    assert match, str(caught.value)
+    assert (match["name"], match["rule"], match["value"]) == (name, f"be {said}", repr(text))
+    assert f"--{name.replace('_', '-')} " in match["step"]
+
+
+def test_unknown_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^parameters must be among activation, .*, got decay, weights\. Check"):
+        RunConfig.from_strings({"weights": "1", "decay": "2"})
+
+
+@pytest.mark.parametrize("name", ["n_train", "window", "checkpoint_epochs", "top_pairs"])
+def test_the_rule_names_the_limit_of_this_run(name: str) -> None:
+    small = {"modulus": 5, "width": 4, "top_pairs": 6, "epochs": 9, "max_window": 8, "window": 8}
+    limit, bad = {
+        "n_train": ("24]", 25), "window": ("[3, 8]", 9), "checkpoint_epochs": ("[0, 9]", (10,)), "top_pairs": ("[1, 6]", 7)
+    }[name]  # fmt: skip
+    RunConfig(**small)
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**small | {name: bad})
+    assert limit in str(caught.value)
+
+
+def test_parse_leaves_words_alone() -> None:
+    assert parse("activation", "str", "auto") == "auto"  # `auto` means None only where the field allows it
+    assert parse("device", "str", "'auto'") == "auto"
+
+
+def test_randomized_has_one_spelling() -> None:
+    assert RunConfig(spectrum_methods=("randomized_010",)).hash == RunConfig(spectrum_methods=("randomized_10",)).hash
