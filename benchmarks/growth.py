@@ -77,10 +77,19 @@ def parser() -> argparse.ArgumentParser:
     """The command's flags."""
     out = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     cores = os.cpu_count() or 1
-    out.add_argument("--axes", nargs="*", choices=(*AXES, "cores"), default=[*AXES, "cores"],
-                     help="what to let grow, and `cores` (default: all of them)")  # fmt: skip
-    out.add_argument("--epochs", type=positive, default=96, help="that a point is timed over, and of whole runs where the "
-                     "cores are compared (default: 96)")  # fmt: skip
+    out.add_argument(
+        "--axes",
+        nargs="*",
+        choices=(*AXES, "cores"),
+        default=[*AXES, "cores"],
+        help="what to let grow, and `cores` (default: all of them)",
+    )
+    out.add_argument(
+        "--epochs",
+        type=positive,
+        default=96,
+        help="that a point is timed over, and of whole runs where the cores are compared (default: 96)",
+    )
     out.add_argument("--threads", type=positive, default=cores, help="of each point (default: all cores)")
     out.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     record.json_flag(out)
@@ -95,8 +104,11 @@ def main() -> None:
     base, blocks = RunConfig(device=flags.device), max(1, flags.epochs // BLOCK)
     rows = []
     for axis in flags.axes:
-        points = ways(replace(base, epochs=flags.epochs), os.cpu_count() or 1, blocks) if axis == "cores" else \
-            grow(base, axis, AXES[axis], flags.threads, blocks)  # fmt: skip
+        points = (
+            ways(replace(base, epochs=flags.epochs), os.cpu_count() or 1, blocks)
+            if axis == "cores"
+            else grow(base, axis, AXES[axis], flags.threads, blocks)
+        )
         for row in points:
             rows.append(row)
             print(line(row), flush=True)

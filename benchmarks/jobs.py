@@ -48,9 +48,13 @@ def _child(job: Job) -> Iterator[subprocess.Popen[str]]:
     fewer = job.threads < len(os.sched_getaffinity(0))  # on all cores the libraries choose, as in a user's process
     environment = os.environ | (dict.fromkeys(THREAD_VARIABLES, str(job.threads)) if fewer else {})
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.measure"], cwd=PROJECT, env=environment, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "benchmarks.measure"],
+        cwd=PROJECT,
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
         yield child
     finally:

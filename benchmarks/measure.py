@@ -82,11 +82,17 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
         parts = {name: (seconds - before[name]) / count * 1e3 for name, seconds in training.seconds.items()}
         floor_ms = floor.seconds * seeds * 1e3
         return {
-            "floor_ms": floor_ms, "floor_gflops": flops(config) * seeds / floor_ms / 1e6, "epoch_ms": median(epochs),
-            "epoch_mean_ms": sum(epochs) / blocks, "epoch_best_ms": min(epochs), "spectra_ms": median(spectra),
+            "floor_ms": floor_ms,
+            "floor_gflops": flops(config) * seeds / floor_ms / 1e6,
+            "epoch_ms": median(epochs),
+            "epoch_mean_ms": sum(epochs) / blocks,
+            "epoch_best_ms": min(epochs),
+            "spectra_ms": median(spectra),
             "floors_then": median(2 * e / sum(around) for e, around in zip(epochs, pairwise(floors), strict=True)),
-            "timed_epochs": count, "parts_ms": parts, "products_ms": {k: v * 1e3 for k, v in floor.best.items()},
-        }  # fmt: skip
+            "timed_epochs": count,
+            "parts_ms": parts,
+            "products_ms": {k: v * 1e3 for k, v in floor.best.items()},
+        }
 
     return measure
 
@@ -156,8 +162,10 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
     repulsion.measure_repulsion = clocked("repulsion", repulsion.measure_repulsion)
     observer.OBSERVABLES = tuple(
         o._replace(measure=clocked("kernel", o.measure), cadence="observe_every" if everything else None)
-        if o.cadence is None else o for o in observer.OBSERVABLES
-    )  # fmt: skip
+        if o.cadence is None
+        else o
+        for o in observer.OBSERVABLES
+    )
 
     def sizes() -> dict[str, float]:
         return {str(path): path.stat().st_size / 1e6 for path in Path(folder.name).rglob("*") if path.is_file()}
@@ -171,9 +179,12 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
         new = {path: size - before.get(path, 0.0) for path, size in sizes().items()}
         database = sum(size for path, size in new.items() if path.endswith(".db"))
         return {
-            "seconds": whole, "parts": parts(outcome.seconds, spent, whole), "background_s": outcome.seconds["background"],
-            "artifacts_mb": sum(new.values()) - database, "database_mb": database,
-        }  # fmt: skip
+            "seconds": whole,
+            "parts": parts(outcome.seconds, spent, whole),
+            "background_s": outcome.seconds["background"],
+            "artifacts_mb": sum(new.values()) - database,
+            "database_mb": database,
+        }
 
     return _after_small(config, run)
 
@@ -214,9 +225,11 @@ def published(config: RunConfig, epochs: int) -> Measurement:
             seconds = run(shorter, cast(TextIO, log))
         full = seconds.epochs[config.window :]
         return {
-            "seconds": seconds.scaled(config), "epoch_ms": sum(full) / len(full) * 1e3, "timed_epochs": len(seconds.epochs),
+            "seconds": seconds.scaled(config),
+            "epoch_ms": sum(full) / len(full) * 1e3,
+            "timed_epochs": len(seconds.epochs),
             "repulsion_s": sum(seconds.repulsion) / len(seconds.repulsion),
-        }  # fmt: skip
+        }
 
     return _after_small(config, measure)
 

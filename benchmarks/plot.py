@@ -29,8 +29,11 @@ def speed_figures(data: dict[str, Any]) -> dict[str, Any]:
         f"epoch / floor, {counted(threads, 'thread')}": found[f"epoch_to_floor_{threads}"]
         for threads in sorted({row["threads"] for row in rows if row["name"] == "loop"})
     } | {label: found[name] for name, label in LABELS.items() if name in found}
-    runs = {f"observables every {row['observe_every']}": row["parts"]
-            for row in (middle(rows, "tracked"), middle(rows, "tracked_every")) if row}  # fmt: skip
+    runs = {
+        f"observables every {row['observe_every']}": row["parts"]
+        for row in (middle(rows, "tracked"), middle(rows, "tracked_every"))
+        if row
+    }
     out = {"speed-ratios": figures.ratio_rounds(labelled, where)} if labelled else {}
     return out | ({"speed-parts": figures.time_parts(pd.DataFrame(runs).T, f"One tracked run; {where}")} if runs else {})
 
@@ -46,8 +49,10 @@ def growth_figures(data: dict[str, Any]) -> dict[str, Any]:
     if len(points):
         out["growth"] = figures.growth(points, f"{counted(int(points['threads'].iloc[0]), 'thread')}; {where}")
     if len(cores):
-        label = [f"{counted(value, 'run')} × {counted(threads, 'thread')}"
-                 for value, threads in zip(cores["value"], cores["threads"], strict=True)]  # fmt: skip
+        label = [
+            f"{counted(value, 'run')} × {counted(threads, 'thread')}"
+            for value, threads in zip(cores["value"], cores["threads"], strict=True)
+        ]
         out["cores"] = figures.core_use(cores.assign(label=label), where)
     return out
 

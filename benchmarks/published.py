@@ -121,10 +121,11 @@ class _Published:
             test_output = self.second(sigma(self.first(self.inputs["test"])))
             f, o = features.detach(), output.detach()
             row = {
-                "loss/train": float(loss), "loss/test": float(_loss(test_output, self.targets["test"])),
+                "loss/train": float(loss),
+                "loss/test": float(_loss(test_output, self.targets["test"])),
                 "accuracy/train": _accuracy(o, self.labels["train"]),
                 "accuracy/test": _accuracy(test_output, self.labels["test"]),
-            }  # fmt: skip
+            }
             row |= {f"norm/{name}": float(weight.norm()) for name, weight in self.layers.items()}
             row |= feature_grams(f) | self._gradient(o)
             for name in self.layers if epoch else ():

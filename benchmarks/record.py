@@ -29,10 +29,14 @@ def environment(command: str) -> dict[str, Any]:
         "code": {**code_tags(), "protocol": PROTOCOL_VERSION},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "machine": {
-            "system": platform.system(), "cpu": cpu_model(), "cores": os.cpu_count(), "memory_gb": memory_gb(),
-            "load_before": os.getloadavg()[0], "gpu": torch.cuda.get_device_name() if cuda else None,
+            "system": platform.system(),
+            "cpu": cpu_model(),
+            "cores": os.cpu_count(),
+            "memory_gb": memory_gb(),
+            "load_before": os.getloadavg()[0],
+            "gpu": torch.cuda.get_device_name() if cuda else None,
         },
-    }  # fmt: skip
+    }
 
 
 def cpu_model() -> str:

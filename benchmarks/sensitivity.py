@@ -72,10 +72,16 @@ def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> Iter
             times = search.search(task, cells).times
             parts = times.detectors + times.sampler + times.storage
             yield {
-                "part": "trials", "sampler": sampler, "workers": workers, "n": times.trials, "per_s": times.trials / times.wall,
-                "wall_s": times.wall, "detectors_share": times.detectors / parts,
-                "sampler_share": times.sampler / parts, "storage_share": times.storage / parts,
-            }  # fmt: skip
+                "part": "trials",
+                "sampler": sampler,
+                "workers": workers,
+                "n": times.trials,
+                "per_s": times.trials / times.wall,
+                "wall_s": times.wall,
+                "detectors_share": times.detectors / parts,
+                "sampler_share": times.sampler / parts,
+                "storage_share": times.storage / parts,
+            }
 
 
 def main() -> None:

@@ -118,20 +118,28 @@ def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         shares = ", ".join(f"{part} {median(row['parts_ms'][part] for row in loops):.1f}" for part in loops[0]["parts_ms"])
         then = f"epoch_to_floor_then_{threads}"
         then = f", {told(then)} that of the same moment" if then in found else ""
-        yield f"epoch, {counted(threads, 'thread')}: {told(f'epoch_to_floor_{threads}')} the floor ({epoch:.1f} ms: {shares};" \
-            f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s){then}"  # fmt: skip
+        yield (
+            f"epoch, {counted(threads, 'thread')}: {told(f'epoch_to_floor_{threads}')} the floor ({epoch:.1f} ms: {shares};"
+            f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s){then}"
+        )
     run, every, published = (middle(rows, name) for name in ("tracked", "tracked_every", "published"))
     if run:
-        yield f"tracked run, {run['epochs']} epochs, {run['seconds']:.1f} s: {told('run_to_loop')} its training loop" \
-            f" ({told('run_to_loop_once')} with {run['once_s']:.1f} s that a process pays once)"  # fmt: skip
+        yield (
+            f"tracked run, {run['epochs']} epochs, {run['seconds']:.1f} s: {told('run_to_loop')} its training loop"
+            f" ({told('run_to_loop_once')} with {run['once_s']:.1f} s that a process pays once)"
+        )
     if "tracking_share" in found:
         yield f"tracking: {median(found['tracking_share']):.1%} of the tracked run"
     if published:
-        yield f"published procedure, {published['seconds']:.1f} s: scaled from {published['timed_epochs']} epochs of" \
-            f" {published['epoch_ms']:.0f} ms and {published['repulsion_s']:.1f} s a repulsion measurement"  # fmt: skip
+        yield (
+            f"published procedure, {published['seconds']:.1f} s: scaled from {published['timed_epochs']} epochs of"
+            f" {published['epoch_ms']:.0f} ms and {published['repulsion_s']:.1f} s a repulsion measurement"
+        )
         yield f"  against the tracked run, observables every {run.get('observe_every', '?')} epochs: {told('published_to_run')}"
-        yield f"  against the tracked run, all observables every epoch: {told('published_to_run_every')}" \
-            f" ({told('published_to_run_every_less_kernel')} without the n×n Gram in ours)"  # fmt: skip
+        yield (
+            f"  against the tracked run, all observables every epoch: {told('published_to_run_every')}"
+            f" ({told('published_to_run_every_less_kernel')} without the n×n Gram in ours)"
+        )
     for row in filter(None, (run, every)):
         shares = ", ".join(f"{name} {value / row['seconds']:.1%}" for name, value in _largest_first(row["parts"]))
         yield f"parts, observables every {row['observe_every']}, {row['seconds']:.1f} s: {shares}"
@@ -157,12 +165,21 @@ def parser() -> argparse.ArgumentParser:
     cores = os.cpu_count() or 1
     out.add_argument("--activation", choices=("square", "relu"), default="square", help="of the network (default: square)")
     out.add_argument("--epochs", type=positive, help="of a run; few to try the command (default: 400, relu 800)")
-    out.add_argument("--published-epochs", type=positive, default=60, help="of the published procedure that are timed and "
-                     "scaled to the run, at least the window (default: 60)")  # fmt: skip
+    out.add_argument(
+        "--published-epochs",
+        type=positive,
+        default=60,
+        help="of the published procedure that are timed and scaled to the run, at least the window (default: 60)",
+    )
     out.add_argument("--rounds", type=positive, default=3, help="times that everything is measured (default: 3)")
     out.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, help="measurements to take (default: all)")
-    out.add_argument("--threads", type=positive, nargs="+", default=sorted({1, cores}), help="of the training loop; whole runs "
-                     "take the last (default: 1 and all cores)")  # fmt: skip
+    out.add_argument(
+        "--threads",
+        type=positive,
+        nargs="+",
+        default=sorted({1, cores}),
+        help="of the training loop; whole runs take the last (default: 1 and all cores)",
+    )
     out.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     record.json_flag(out)
     return out

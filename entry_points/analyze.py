@@ -28,13 +28,17 @@ def parser() -> OneLineParser:
         help="new, or one that analyze made; its files are replaced. Default report.",
     )
     out.add_argument(
-        "--baseline", default="none", metavar="RUN_OR_REPORT",
+        "--baseline",
+        default="none",
+        metavar="RUN_OR_REPORT",
         help="an earlier report to compare with: the id of its analysis run, its folder or its claims.json. Default none.",
-    )  # fmt: skip
+    )
     out.add_argument(
-        "--study", default="all", metavar="NAMES",
+        "--study",
+        default="all",
+        metavar="NAMES",
         help="only claims, errata and figures that read these studies of the registry, separated by commas. Default all.",
-    )  # fmt: skip
+    )
     return out
 
 

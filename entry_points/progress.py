@@ -18,9 +18,13 @@ class EpochBar:
     def __init__(self, config: RunConfig) -> None:
         config = config.resolved()
         self._bar = tqdm(
-            total=config.epochs, desc=config.display_name(), unit="epoch", file=sys.stderr, disable=not sys.stderr.isatty(),
+            total=config.epochs,
+            desc=config.display_name(),
+            unit="epoch",
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
-        )  # fmt: skip
+        )
 
     def update(self, epoch: int, metrics: dict[str, float]) -> None:
         """Move to `epoch` and show what is new."""

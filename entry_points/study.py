@@ -39,9 +39,12 @@ def parser() -> OneLineParser:
         help="runs at once. Default 0: one per core, or per GPU where there is one, or all that Dask's workers take.",
     )
     out.add_argument(
-        "--seeds-at-once", type=integer("seeds_at_once"), default=0, metavar="N",
+        "--seeds-at-once",
+        type=integer("seeds_at_once"),
+        default=0,
+        metavar="N",
         help="seeds of one condition trained in lockstep. Default 0: 15 where there is a GPU, 1 elsewhere.",
-    )  # fmt: skip
+    )
     out.add_argument("--force", action=argparse.BooleanOptionalAction, default=False, help="train every cell anew. Default no.")
     out.add_argument(
         "--plan", action=argparse.BooleanOptionalAction, default=False, help="print the grid and its cost, train nothing"
@@ -84,9 +87,16 @@ def run(flags: argparse.Namespace) -> int:
     try:
         with CellBar(study.name, len(study.cells)) as bar:
             results = study_runner.run_study(
-                study, store, fanout, parent=parent, force=flags.force, seeds_at_once=seeds_at_once, figures=run_figures,
-                report=bar.update, should_stop=stop,
-            )  # fmt: skip
+                study,
+                store,
+                fanout,
+                parent=parent,
+                force=flags.force,
+                seeds_at_once=seeds_at_once,
+                figures=run_figures,
+                report=bar.update,
+                should_stop=stop,
+            )
         study_report.write(store, parent, study, results, time.perf_counter() - started)
     except BaseException as error:
         parent.end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", f"{type(error).__name__}: {error}")

@@ -23,9 +23,21 @@ from grok.spec.config import RunConfig
 PROJECT = Path(__file__).resolve().parent.parent
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 TINY = RunConfig(
-    modulus=11, width=32, epochs=64, max_window=24, window=6, slope_lag=5, first_epoch=34, slope_threshold=0.06, top_pairs=20,
-    checkpoint_epochs=(0, 20, 40, 64), observe_every=16, save_every=16, threads=1, device="cpu",
-)  # fmt: skip
+    modulus=11,
+    width=32,
+    epochs=64,
+    max_window=24,
+    window=6,
+    slope_lag=5,
+    first_epoch=34,
+    slope_threshold=0.06,
+    top_pairs=20,
+    checkpoint_epochs=(0, 20, 40, 64),
+    observe_every=16,
+    save_every=16,
+    threads=1,
+    device="cpu",
+)
 """Fires; and has a checkpoint off the saves, saves on and off the checkpoints."""
 OUTSIDE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI", "GROK_TRACEBACK")
 

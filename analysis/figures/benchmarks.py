@@ -13,9 +13,12 @@ from analysis.figures.style import COLOURS, STYLE, legend, titled
 SHADES = (*COLOURS, "#999999", "#F0E442", "#000000")
 """A colour for each part of a run's time: the palette, its yellow, grey and black."""
 AXIS_LABELS = {
-    "width": "width $K$", "modulus": "modulus $M$", "n_train": "training pairs $n$", "window": "window and lags kept $w$",
+    "width": "width $K$",
+    "modulus": "modulus $M$",
+    "n_train": "training pairs $n$",
+    "window": "window and lags kept $w$",
     "seeds": "seeds in lockstep",
-}  # fmt: skip
+}
 
 
 def time_parts(parts: pd.DataFrame, title: str) -> Figure:
@@ -86,8 +89,11 @@ def growth(points: pd.DataFrame, title: str) -> Figure:
 
 
 def _growth_panel(ax: Axes, table: pd.DataFrame, label: str) -> None:
-    for name, text, colour in (("epoch_ms", "epoch", COLOURS[0]), ("floor_ms", "floor", COLOURS[1]),
-                               ("spectra_ms", "spectra of an epoch", COLOURS[2])):  # fmt: skip
+    for name, text, colour in (
+        ("epoch_ms", "epoch", COLOURS[0]),
+        ("floor_ms", "floor", COLOURS[1]),
+        ("spectra_ms", "spectra of an epoch", COLOURS[2]),
+    ):
         ax.plot(table["value"], table[name], color=colour, marker="o", markersize=3, label=text)
     ax.set(xscale="log", yscale="log", xlabel=label, ylabel="ms")
     ax.set_xticks(table["value"].to_list(), [str(value) for value in table["value"]], fontsize=7)

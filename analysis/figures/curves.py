@@ -152,10 +152,15 @@ def _band(ax: Axes, line: pd.DataFrame, colour: str, dash: object, label: str) -
 
 
 def _points(ax: Axes, line: pd.DataFrame, name: str, colour: str, dash: str, marker: str, label: str) -> None:
-    spread: Sequence[np.ndarray] = (
-        (line[name] - line[f"{name}_q1"]).to_numpy(), (line[f"{name}_q3"] - line[name]).to_numpy()
-    )  # fmt: skip
+    spread: Sequence[np.ndarray] = ((line[name] - line[f"{name}_q1"]).to_numpy(), (line[f"{name}_q3"] - line[name]).to_numpy())
     ax.errorbar(
-        line["epoch"], line[name], yerr=np.clip(spread, 0, None), color=colour, linestyle=dash, marker=marker, markersize=4,
-        capsize=2, label=label,
-    )  # fmt: skip
+        line["epoch"],
+        line[name],
+        yerr=np.clip(spread, 0, None),
+        color=colour,
+        linestyle=dash,
+        marker=marker,
+        markersize=4,
+        capsize=2,
+        label=label,
+    )

@@ -40,9 +40,11 @@ def scaling(cells: pd.DataFrame) -> Figure:
         cells: modulus, share (p), grokked, runs, diverged, grok_rate, test_99_epoch, rho_epoch, lead (medians).
     """
     panels = (
-        ("grok_rate", "runs that generalise", False), ("test_99_epoch", "test accuracy ≥ 0.99, epoch", True),
-        ("rho_epoch", r"$\rho \geq 0.075$, epoch", True), ("lead", "lead of $\\rho$ over test ≥ 0.5, epochs", True),
-    )  # fmt: skip
+        ("grok_rate", "runs that generalise", False),
+        ("test_99_epoch", "test accuracy ≥ 0.99, epoch", True),
+        ("rho_epoch", r"$\rho \geq 0.075$, epoch", True),
+        ("lead", "lead of $\\rho$ over test ≥ 0.5, epochs", True),
+    )
     moduli, shares = sorted(cells["modulus"].unique()), sorted(cells["share"].unique())
     by_cell = {(row["modulus"], row["share"]): row for row in cells.to_dict("records")}
     with rc_context(STYLE):
@@ -144,8 +146,9 @@ def _grid(ax: Axes, values: np.ndarray, texts: list[list[str]], size: float = 8)
     colours = colormaps[MAP](0.12 + 0.88 * np.nan_to_num(values))
     colours[~np.isfinite(values)] = (0.5, 0.5, 0.5, 0.12)
     for i, j in np.ndindex(rows, columns):
-        ax.fill([j - 0.48, j + 0.48, j + 0.48, j - 0.48], [i - 0.46, i - 0.46, i + 0.46, i + 0.46], color=colours[i, j],
-                linewidth=0)  # fmt: skip
+        ax.fill(
+            [j - 0.48, j + 0.48, j + 0.48, j - 0.48], [i - 0.46, i - 0.46, i + 0.46, i + 0.46], color=colours[i, j], linewidth=0
+        )
         known = bool(np.isfinite(values[i, j]))
         ink: dict[str, Any] = {} if not known else {"color": "#000000" if values[i, j] > 0.45 else "#ffffff"}
         ax.text(j, i, texts[i][j], ha="center", va="center", fontsize=size, **ink)

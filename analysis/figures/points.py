@@ -68,9 +68,14 @@ def eta_scatter(points: pd.DataFrame, line: pd.DataFrame, text: str) -> Figure:
         for number, value in enumerate(values):
             part = points[points["weight_decay"] == value]
             ax.plot(
-                part["test_50_epoch"], part["rho_epoch"], linestyle="", marker=markers[number % len(markers)], markersize=5.5,
-                color=COLOURS[number % len(COLOURS)], label=f"$\\eta$ = {power(value)}",
-            )  # fmt: skip
+                part["test_50_epoch"],
+                part["rho_epoch"],
+                linestyle="",
+                marker=markers[number % len(markers)],
+                markersize=5.5,
+                color=COLOURS[number % len(COLOURS)],
+                label=f"$\\eta$ = {power(value)}",
+            )
         if len(line):
             ax.fill_between(line["x"], line["low"], line["high"], color=GRAY, alpha=0.25, linewidth=0)
             ax.plot(line["x"], line["fit"], color=GRAY, label=text)
@@ -105,8 +110,15 @@ def windows(table: pd.DataFrame, fires: pd.DataFrame, published: pd.DataFrame) -
                 x_runs = window * np.exp(2.2 * shift + 0.02 * _spread(len(group)))
                 middle.plot(x_runs, group["fire_epoch"], linestyle="", marker=marker, markersize=3.5, color=colour, alpha=0.7)
             printed = published[published["condition"] == condition]
-            bottom.plot(printed["window"], printed["gap"], linestyle="", marker="x", markersize=7, color=colour,
-                        label=f"printed, {label}")  # fmt: skip
+            bottom.plot(
+                printed["window"],
+                printed["gap"],
+                linestyle="",
+                marker="x",
+                markersize=7,
+                color=colour,
+                label=f"printed, {label}",
+            )
         top.set(ylabel="share that fires", ylim=(-0.05, 1.08))
         middle.set(ylabel="fire epoch")
         bottom.set(ylabel=r"late $\lambda_2/\lambda_3$", yscale="log", xlabel="window w, epochs", xscale="log")
@@ -137,9 +149,16 @@ def precision(table: pd.DataFrame) -> Figure:
                 mine = table[(table["condition"] == condition) & (table["window"] == window)]
                 part = mine.set_index("method").reindex(methods)
                 ax.errorbar(
-                    part[name], np.arange(len(methods)) + shift, xerr=_bars(part, name, low, high), linestyle="", color=colour,
-                    marker=marker, markersize=4.5, capsize=2, label=label,
-                )  # fmt: skip
+                    part[name],
+                    np.arange(len(methods)) + shift,
+                    xerr=_bars(part, name, low, high),
+                    linestyle="",
+                    color=colour,
+                    marker=marker,
+                    markersize=4.5,
+                    capsize=2,
+                    label=label,
+                )
             if row == 0:
                 ax.set(title=f"w = {window}", xlabel="share that fires", xlim=(-0.06, 1.06))
             else:

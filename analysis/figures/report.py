@@ -5,6 +5,16 @@ from analysis.figures.grids import Column, activations, scaling, surfaces
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
 
 __all__ = [
-    "Column", "activations", "detector_controls", "eigenvalues", "eta_scatter", "headline", "precision", "repulsion",
-    "scaling", "sign_match", "surfaces", "windows",
-]  # fmt: skip
+    "Column",
+    "activations",
+    "detector_controls",
+    "eigenvalues",
+    "eta_scatter",
+    "headline",
+    "precision",
+    "repulsion",
+    "scaling",
+    "sign_match",
+    "surfaces",
+    "windows",
+]

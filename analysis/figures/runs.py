@@ -24,8 +24,11 @@ def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -
         config: of the run.
     """
     config = config.resolved()
-    fired = fire_epoch(history["delta_w/gap_23"].to_numpy(), config.slope_lag, config.slope_threshold, config.first_epoch) \
-        if "delta_w/gap_23" in history else None  # fmt: skip
+    fired = (
+        fire_epoch(history["delta_w/gap_23"].to_numpy(), config.slope_lag, config.slope_threshold, config.first_epoch)
+        if "delta_w/gap_23" in history
+        else None
+    )
     with rc_context(STYLE):
         out = {"accuracy": _accuracy(history, config, fired)}
         if "delta_w/gap_23" in history:
@@ -89,8 +92,15 @@ def _top_pairs(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) ->
     left.set(xlabel="pair, most similar first", ylabel=r"|cos($\tilde f_j, \tilde f_l$)|", ylim=(0, 1.02))
     left.legend(title="epoch", loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, title_fontsize=7)
     rows = history.dropna(subset=["repulsion/rate"])
-    right.fill_between(rows["epoch"], rows["repulsion/null_low"], rows["repulsion/null_high"], color="gray", alpha=0.25,
-                       linewidth=0, label="random pairs, range of draws")  # fmt: skip
+    right.fill_between(
+        rows["epoch"],
+        rows["repulsion/null_low"],
+        rows["repulsion/null_high"],
+        color="gray",
+        alpha=0.25,
+        linewidth=0,
+        label="random pairs, range of draws",
+    )
     right.plot(rows["epoch"], rows["repulsion/null_rate"], color="gray", marker="o", markersize=3)
     right.plot(rows["epoch"], rows["repulsion/rate"], color=COLOURS[1], marker="o", markersize=4, label="top pairs")
     right.set(xlabel="epoch", ylabel="repulsion rate", ylim=(0, 1.03))

@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from analysis.figures.style import COLOURS, STYLE
 
 METRIC_LABELS = {
-    "accuracy/test": "test accuracy", "delta_w/gap_23": r"$\lambda_2/\lambda_3$ of $\Delta W$", "rate": "repulsion rate",
-}  # fmt: skip
+    "accuracy/test": "test accuracy",
+    "delta_w/gap_23": r"$\lambda_2/\lambda_3$ of $\Delta W$",
+    "rate": "repulsion rate",
+}
 Series = dict[tuple[str, ...], pd.DataFrame]
 """By label, the parts of a line's name: columns epoch, median, low, high."""
 LINES = len(COLOURS)

@@ -52,9 +52,15 @@ def study_names(runs: Iterable[StoredRun]) -> list[str]:
 
 
 def select(
-    runs: Iterable[StoredRun], study: str | None = None, *, activation: str | None = None, condition: str | None = None,
-    tags: Mapping[str, str] | None = None, files: RunFiles | None = None, grid: Mapping[str, str] | None = None,
-) -> Runs:  # fmt: skip
+    runs: Iterable[StoredRun],
+    study: str | None = None,
+    *,
+    activation: str | None = None,
+    condition: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    files: RunFiles | None = None,
+    grid: Mapping[str, str] | None = None,
+) -> Runs:
     """Those of some runs that belong to a study and have what is asked for, one per config.
 
     Args:
@@ -105,9 +111,14 @@ def select(
 
 
 def tidy(
-    store: Store, metrics: Sequence[str] = ("accuracy/test", "delta_w/gap_23"), *, study: str | None = None,
-    activation: str | None = None, condition: str | None = None, tags: Mapping[str, str] | None = None,
-) -> pd.DataFrame:  # fmt: skip
+    store: Store,
+    metrics: Sequence[str] = ("accuracy/test", "delta_w/gap_23"),
+    *,
+    study: str | None = None,
+    activation: str | None = None,
+    condition: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Histories of finished runs as one tidy table, for notebooks.
 
         from analysis.reading import runs as queries
@@ -177,9 +188,13 @@ def _place(run: StoredRun, study: str | None, grid: Mapping[str, str]) -> str:
 
 
 def _fits(
-    run: StoredRun, study: str | None, activation: str | None, condition: str | None, tags: Mapping[str, str],
+    run: StoredRun,
+    study: str | None,
+    activation: str | None,
+    condition: str | None,
+    tags: Mapping[str, str],
     grid: Mapping[str, str],
-) -> bool:  # fmt: skip
+) -> bool:
     own = run.data.tags
     if not _tagged(run, study) and own.get("grok.config_hash") not in grid:
         return False

@@ -68,15 +68,32 @@ def claims_json(results: Sequence[Result], runs: Mapping[str, int], left_out: in
     counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
     claims = [
         {
-            "id": r.claim.id, "statement": r.claim.statement, "source": r.claim.source, "published": r.claim.published,
-            "recomputed": r.claim.recomputed, "rule": r.claim.rule, "studies": list(r.claim.studies), "measured": r.measured,
-            "estimates": {name: {"value": _finite(e.value), "low": _finite(e.low), "high": _finite(e.high), "kind": kind(e),
-                                 "n": int(e.n)}
-                          for name, e in r.estimates.items()},
-            "verdict": r.verdict, "note": r.note, "n": int(r.n), "run_ids": list(r.run_ids), "command": r.command,
+            "id": r.claim.id,
+            "statement": r.claim.statement,
+            "source": r.claim.source,
+            "published": r.claim.published,
+            "recomputed": r.claim.recomputed,
+            "rule": r.claim.rule,
+            "studies": list(r.claim.studies),
+            "measured": r.measured,
+            "estimates": {
+                name: {
+                    "value": _finite(e.value),
+                    "low": _finite(e.low),
+                    "high": _finite(e.high),
+                    "kind": kind(e),
+                    "n": int(e.n),
+                }
+                for name, e in r.estimates.items()
+            },
+            "verdict": r.verdict,
+            "note": r.note,
+            "n": int(r.n),
+            "run_ids": list(r.run_ids),
+            "command": r.command,
         }
         for r in results
-    ]  # fmt: skip
+    ]
     return {"format": FORMAT, "verdicts": counts, "runs": dict(runs), "left_out": left_out, "claims": claims}
 
 

@@ -88,8 +88,11 @@ def gather(
     chosen = [panel for panel in panels.PANELS if not wanted or wanted & set(panel.studies)]
     drawn = tuple(panels.evaluate(panel, evidence) for panel in chosen)
     shown = {panel.id for panel in chosen}
-    found = tuple(e for e in errata(evidence) if not wanted or any(f"study={name}" in e.command.split() for name in wanted)
-                  or (e.figure in shown))  # fmt: skip
+    found = tuple(
+        e
+        for e in errata(evidence)
+        if not wanted or any(f"study={name}" in e.command.split() for name in wanted) or (e.figure in shown)
+    )
     registry = load_file(REGISTRY, prefix="")
     names = [name for name in dict.fromkeys((*registry, *evidence.studies)) if not wanted or name in wanted]
     left_out = evidence.left_out

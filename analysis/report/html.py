@@ -47,22 +47,41 @@ def shown(drawn: Drawn, svg: str, files: Sequence[str]) -> Shown:
         files: relative to the report's folder.
     """
     return Shown(
-        drawn.panel, drawn.caption, drawn.run_ids, drawn.commands, drawn.missing, drawn.partial, drawn.problem,
-        Markup(svg), tuple(files),  # noqa: S704
-    )  # fmt: skip
+        drawn.panel,
+        drawn.caption,
+        drawn.run_ids,
+        drawn.commands,
+        drawn.missing,
+        drawn.partial,
+        drawn.problem,
+        Markup(svg),  # noqa: S704
+        tuple(files),
+    )
 
 
 def context(content: Content, figures: Sequence[Shown]) -> dict[str, object]:
     """What both templates read."""
     return {
-        "title": words.TITLE, "lead": words.lead(content), "verdicts": content.verdicts, "comparison": content.comparison,
-        "change_line": words.change_line(content.comparison), "results": content.results, "errata": content.errata,
-        "figures": figures, "shown": {figure.panel.id for figure in figures if figure.svg}, "studies": content.studies,
-        "runs_line": words.runs_line(content), "reasons": content.reasons, "left_out": content.left_out,
-        "summary": words.summary(content), "contradicted_line": words.contradicted_line(content),
-        "contradicted": content.contradicted, "diverged": content.diverged, "diverged_line": words.diverged_line(content),
+        "title": words.TITLE,
+        "lead": words.lead(content),
+        "verdicts": content.verdicts,
+        "comparison": content.comparison,
+        "change_line": words.change_line(content.comparison),
+        "results": content.results,
+        "errata": content.errata,
+        "figures": figures,
+        "shown": {figure.panel.id for figure in figures if figure.svg},
+        "studies": content.studies,
+        "runs_line": words.runs_line(content),
+        "reasons": content.reasons,
+        "left_out": content.left_out,
+        "summary": words.summary(content),
+        "contradicted_line": words.contradicted_line(content),
+        "contradicted": content.contradicted,
+        "diverged": content.diverged,
+        "diverged_line": words.diverged_line(content),
         "method": words.METHOD,
-    }  # fmt: skip
+    }
 
 
 def render(content: Content, figures: Sequence[Shown]) -> str:
@@ -76,9 +95,13 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
     )
     order: Mapping[str, int] = {verdict: number for number, verdict in enumerate(VERDICTS)}
     environment.filters |= {
-        "rows": words.rows, "numeric": words.numeric, "estimate": words.estimate, "paragraphs": words.paragraphs,
-        "slug": words.slug, "order": order.__getitem__,
-    }  # fmt: skip
+        "rows": words.rows,
+        "numeric": words.numeric,
+        "estimate": words.estimate,
+        "paragraphs": words.paragraphs,
+        "slug": words.slug,
+        "order": order.__getitem__,
+    }
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js"))
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     own = {"style": Markup(style), "script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704  # our own files

@@ -65,9 +65,14 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         content: of the report. figures: in order.
     """
     environment = Environment(  # every `{{ }}` goes through `escape`, which is Markdown's, not HTML's
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined,  # noqa: S701
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=False,  # noqa: S701
+        finalize=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     own = {"estimate": words.estimate, "paragraphs": words.paragraphs, "code": code, "ids": ids, "table": table}
     environment.filters |= own
     return environment.get_template("report.md.j2").render(context(content, figures))

@@ -88,9 +88,11 @@ def change_line(comparison: Comparison | None) -> str:
     if comparison is None:
         return ""
     parts = (
-        (CHANGED, "verdict changed", "verdicts changed"), (NEW, "claim is new", "claims are new"),
-        (ABSENT, "claim is absent now", "claims are absent now"), (MOVED, "measured value changed", "measured values changed"),
-    )  # fmt: skip
+        (CHANGED, "verdict changed", "verdicts changed"),
+        (NEW, "claim is new", "claims are new"),
+        (ABSENT, "claim is absent now", "claims are absent now"),
+        (MOVED, "measured value changed", "measured values changed"),
+    )
     told = [f"{n} {one if n == 1 else many}" for kind, one, many in parts if (n := comparison.count(kind))]
     what = ", ".join(told) if told else "nothing changed"
     return f"Against {comparison.baseline}: {what}; {count(comparison.same, 'claim')} as before."

@@ -62,12 +62,21 @@ def build(content: Content, folder: Path) -> None:
 
 def _claims_table(content: Content) -> pd.DataFrame:
     rows = [
-        {"id": r.claim.id, "statement": r.claim.statement, "source": r.claim.source, "published": r.claim.published,
-         "measured": r.measured, "verdict": r.verdict, "n": r.n, "note": r.note,
-         "estimates": "; ".join(f"{name}: {words.estimate(e)}" for name, e in r.estimates.items()), "rule": r.claim.rule,
-         "command": r.command}
+        {
+            "id": r.claim.id,
+            "statement": r.claim.statement,
+            "source": r.claim.source,
+            "published": r.claim.published,
+            "measured": r.measured,
+            "verdict": r.verdict,
+            "n": r.n,
+            "note": r.note,
+            "estimates": "; ".join(f"{name}: {words.estimate(e)}" for name, e in r.estimates.items()),
+            "rule": r.claim.rule,
+            "command": r.command,
+        }
         for r in content.results
-    ]  # fmt: skip
+    ]
     columns = ["id", "statement", "source", "published", "measured", "verdict", "n", "note", "estimates", "rule", "command"]
     return pd.DataFrame(rows, columns=columns)
 

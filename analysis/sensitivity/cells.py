@@ -208,9 +208,11 @@ class Cells:
     def prepare(self, keys: Iterable[tuple[str, str, int]], activations: Sequence[str], report: Callable[[], None]) -> None:
         """Compute series ahead, on all cores; `report` is told of each."""
         jobs = [
-            (cell, key) for key in keys for (activation, _), cell in (self.cells if key[1] == "gram" else self.raw).items()
+            (cell, key)
+            for key in keys
+            for (activation, _), cell in (self.cells if key[1] == "gram" else self.raw).items()
             if activation in activations and (key[1] == "gram" or key[1] in cell.methods())
-        ]  # fmt: skip
+        ]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             for _ in pool.map(lambda job: job[0].log_gaps(*job[1]), jobs):
                 report()
@@ -288,9 +290,14 @@ def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, h
     factors = queries.read_arrays(store, ids, "delta_w/factors.npz") if has_raw else {}
     test_50 = group["test_50_epoch"] if "test_50_epoch" in group else pd.Series(np.nan, group.index)
     table = pd.DataFrame(
-        {"run_id": ids, "seed": group["seed"], "epochs": [len(bands[i]["w"]) for i in ids], "test_50": test_50,
-         "methods": group["spectrum_methods"]}
-    )  # fmt: skip
+        {
+            "run_id": ids,
+            "seed": group["seed"],
+            "epochs": [len(bands[i]["w"]) for i in ids],
+            "test_50": test_50,
+            "methods": group["spectrum_methods"],
+        }
+    )
     return Cell(*key, study, table, [bands[i] for i in ids], [factors.get(i, {}) for i in ids])
 
 

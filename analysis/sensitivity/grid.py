@@ -29,16 +29,20 @@ READINGS = ("signed", "mirrored", "offset")
 REBUTTAL_EPOCH, EPOCH_TOLERANCE = 174, 5
 SENTENCE = "windows 5, 10, 20 and thresholds ±0.01 … ±0.05, full or randomised SVD: ≥ 14/15 at epoch 174, ReLU silent"
 NEIGHBOURHOOD = {
-    "window": Range(10, 40, whole=True), "slope_threshold": Range(0.02, 0.06), "slope_lag": Range(15, 40, whole=True),
+    "window": Range(10, 40, whole=True),
+    "slope_threshold": Range(0.02, 0.06),
+    "slope_lag": Range(15, 40, whole=True),
     "first_epoch": Range(50, 150, whole=True),
-}  # fmt: skip
+}
 """What counts as near the published setting."""
 SURFACE_WINDOWS = (3, 5, 8, 10, 12, 15, 18, 20, 22, 25, 28, 30, 35, 40, 45, 50, 57, 64)
 SURFACE_THRESHOLDS = np.round(np.arange(-0.05, 0.1501, 0.01), 3)
 PUBLISHED_WINDOWS = {
-    5: ((144, 149, 153), (179, 193, 263), 408, 8.0), 10: ((None, None, 347), (263, 266, 278), 64, 2.3),
-    20: ((173, 173, 174), (None, None, None), 285, 1.3), 30: ((180, 180, 180), (None, None, None), 140, 1.2),
-}  # fmt: skip
+    5: ((144, 149, 153), (179, 193, 263), 408, 8.0),
+    10: ((None, None, 347), (263, 266, 278), 64, 2.3),
+    20: ((173, 173, 174), (None, None, None), 285, 1.3),
+    30: ((180, 180, 180), (None, None, None), 140, 1.2),
+}
 """Xu (arXiv 2605.08119), window table, seeds 0–2: by window, grok fires, control fires, late gap of both."""
 WINDOW_SEEDS = (0, 1, 2)
 

@@ -55,9 +55,11 @@ class Judge:
         mask = self._mask(grok, seeds)
         controls = [fires[name][self._mask(self._cell(name, setting["method"]), seeds)] for name in self.controls]
         return outcome(
-            fires["grok"][mask], np.concatenate(controls) if controls else np.empty(0),
-            grok.test_50[mask], grok.epochs[mask],
-        )  # fmt: skip
+            fires["grok"][mask],
+            np.concatenate(controls) if controls else np.empty(0),
+            grok.test_50[mask],
+            grok.epochs[mask],
+        )
 
     def both(self, setting: dict[str, Any]) -> tuple[Outcome, Outcome]:
         """A setting's outcome on calibration and on held-out seeds."""

@@ -114,9 +114,12 @@ def value_of(task: Task, found: Outcome) -> list[float]:
 
 
 def search(
-    task: Task, cells: Cells, *, report: Callable[[int], None] = lambda count: None,
+    task: Task,
+    cells: Cells,
+    *,
+    report: Callable[[int], None] = lambda count: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Found:  # fmt: skip
+) -> Found:
     """Bring an Optuna study to `n_trials` finished trials, whoever made the first of them.
 
     Args:
@@ -157,9 +160,12 @@ def work(payload: tuple[Task, Cells]) -> Times:
 
 
 def _try_settings(
-    task: Task, cells: Cells, most: int, report: Callable[[int], None] = lambda count: None,
+    task: Task,
+    cells: Cells,
+    most: int,
+    report: Callable[[int], None] = lambda count: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Times:  # fmt: skip
+) -> Times:
     """Ask, try and add until the study has its trials, or `most` have been tried."""
     shared = open_study(task)
     judge = Judge(cells, task.activation, task.controls, task.config)
@@ -189,9 +195,12 @@ def _one(task: Task, judge: Judge, shared: optuna.Study, memory: optuna.Study, s
     frozen = memory.tell(trial, values)
     told = time.perf_counter()
     entry = optuna.trial.create_trial(
-        state=TrialState.COMPLETE, values=values, params=frozen.params, distributions=frozen.distributions,
+        state=TrialState.COMPLETE,
+        values=values,
+        params=frozen.params,
+        distributions=frozen.distributions,
         user_attrs={"setting": setting, "calibration": _counts(calibration), "held_out": _counts(held)},
-    )  # fmt: skip
+    )
     with lock(task):
         there = shared.get_trials(deepcopy=False)
         finished = [other for other in there if other.state == TrialState.COMPLETE]

@@ -39,16 +39,21 @@ class SensitivityConfig:
 
     study: str = config_field("headline", "the study whose finished runs are compared", "Xu §3")
     companions: str = config_field(
-        "relu,controls,svd", "comma list of studies that give the conditions, activations and spectrum methods which that "
-        "study lacks; none for none", "ours"
-    )  # fmt: skip
+        "relu,controls,svd",
+        "comma list of studies that give the conditions, activations and spectrum methods which that "
+        "study lacks; none for none",
+        "ours",
+    )
     mode: str = config_field(
         "all", "the exhaustive grid, a search, the search for counterexamples, or all three", "ours", MODES
     )
     objective: str = config_field(
-        "separation", "separation = Youden's J; lead = median epochs before test ≥ 0.5, among settings with a false-positive "
-        "rate ≤ alpha; multi = both", "Youden 1950; ours", OBJECTIVES
-    )  # fmt: skip
+        "separation",
+        "separation = Youden's J; lead = median epochs before test ≥ 0.5, among settings with a false-positive "
+        "rate ≤ alpha; multi = both",
+        "Youden 1950; ours",
+        OBJECTIVES,
+    )
     controls: str = config_field("all", "the runs whose firing is false, all = every such run there is", "ours", CONTROL_SETS)
     activation: str = config_field("auto", "whose runs the search is on; auto = square, or the first that there is", "ours")
     n_trials: int = config_field(500, "trials of the search, and of each search for a counterexample", "ours")
@@ -60,24 +65,28 @@ class SensitivityConfig:
     alpha: float = config_field(0.0667, "largest false-positive rate of the objectives lead and multi", "Xu §3: 1/15")
     horizon: str = config_field(
         "full", "epochs that are compared: each run's own, or those that all runs of an activation have", "ours", HORIZONS
-    )  # fmt: skip
+    )
     importance: str = config_field(
-        "sobol", "sobol = total Sobol index of J on a designed sample; or an Optuna evaluator on the search's trials",
-        "Saltelli 2010; Optuna", IMPORTANCES
-    )  # fmt: skip
+        "sobol",
+        "sobol = total Sobol index of J on a designed sample; or an Optuna evaluator on the search's trials",
+        "Saltelli 2010; Optuna",
+        IMPORTANCES,
+    )
     samples: int = config_field(4096, "settings of the neighbourhood and of the importance sample; a power of two", "ours")
     workers: int = config_field(1, "processes that try settings at once", "ours")
     storage: str = config_field(
-        "auto", "of the Optuna studies: auto (a journal file beside the store), a file, or a URL such as sqlite:///FILE or "
-        "postgresql://…", "ours"
-    )  # fmt: skip
+        "auto",
+        "of the Optuna studies: auto (a journal file beside the store), a file, or a URL such as sqlite:///FILE or "
+        "postgresql://…",
+        "ours",
+    )
     name: str = config_field("auto", "of the Optuna studies; auto is made of what is asked", "ours")
     nested_runs: int = config_field(0, "the best trials that are logged as nested runs too", "ours")
     matrix: str = config_field("w,v", "whose updates: w, v", "Xu §2: w")
     gap: str = config_field("12,23,34", "λ₁/λ₂, λ₂/λ₃, λ₃/λ₄", "Xu §2: 23")
     method: str = config_field(
         "gram", "how the spectrum is computed; others than gram where runs recorded them: gram32, svd, randomized_N", "rebuttal"
-    )  # fmt: skip
+    )
     window: str = config_field("3..auto", "updates in the rolling window; auto = the runs' max_window", "Xu §2: 20")
     smoothing: str = config_field("1..15", "epochs of the trailing mean of the log gap, 1 = none", "ours")
     rule: str = config_field(

@@ -15,9 +15,17 @@ MATRICES, GAPS = ("w", "v"), ("12", "23", "34")
 COMMON = ("matrix", "gap", "method", "window", "smoothing", "rule", "first_epoch")
 """The parts of every setting; the rest belongs to its rule."""
 PUBLISHED: dict[str, Any] = {
-    "matrix": "w", "gap": "23", "method": "gram", "window": 20, "smoothing": 1, "rule": "slope", "first_epoch": 100,
-    "slope_threshold": 0.04, "slope_lag": 25, "direction": "rising",
-}  # fmt: skip
+    "matrix": "w",
+    "gap": "23",
+    "method": "gram",
+    "window": 20,
+    "smoothing": 1,
+    "rule": "slope",
+    "first_epoch": 100,
+    "slope_threshold": 0.04,
+    "slope_lag": 25,
+    "direction": "rising",
+}
 """Xu (arXiv 2605.08119) §2 and eq. 3."""
 
 
@@ -89,8 +97,9 @@ class Space:
         wanted = {str(name) for name in common["rule"]} if isinstance(common["rule"], tuple) else set()
         own = {
             rule: {name: values.get(name, known) for name, known in parameters.items()}
-            for rule, parameters in self.own.items() if rule in wanted
-        }  # fmt: skip
+            for rule, parameters in self.own.items()
+            if rule in wanted
+        }
         return Space(common, own)
 
     def dimensions(self, rule: str) -> list[tuple[str, Values]]:
@@ -152,10 +161,14 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
     names = tuple(part.strip() for part in texts["rule"].strip("'").split(","))
     rules = {name: find_rule(name) for name in names}
     kinds: dict[str, Values] = {
-        "matrix": MATRICES, "gap": GAPS, "method": tuple(texts["method"].strip("'").split(",")), "rule": names,
-        "window": Range(3, max_window, whole=True), "smoothing": Range(1, 15, whole=True),
+        "matrix": MATRICES,
+        "gap": GAPS,
+        "method": tuple(texts["method"].strip("'").split(",")),
+        "rule": names,
+        "window": Range(3, max_window, whole=True),
+        "smoothing": Range(1, 15, whole=True),
         "first_epoch": Range(0, 300, whole=True),
-    }  # fmt: skip
+    }
     given = {**texts, "window": texts["window"].replace("auto", str(auto or max_window))}
     common = {name: parse_values(name, given[name], kinds[name]) for name in COMMON}
     own: dict[str, dict[str, Values]] = {}
@@ -163,8 +176,10 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
     for name, rule in rules.items():
         taken = sorted(set(rule.parameters) & set(COMMON))
         if taken:
-            raise ConfigError(f"rule must not have a parameter named as a part of every setting, got {name} with "
-                              f"{', '.join(taken)}. Rename it.")  # fmt: skip
+            raise ConfigError(
+                f"rule must not have a parameter named as a part of every setting, got {name} with "
+                f"{', '.join(taken)}. Rename it."
+            )
         flags = texts if name in RULES else own_texts  # a flag is of the project's rules, whatever yours calls its own
         own[name] = {
             key: parse_values(key, flags[key], kind) if key in flags else kind for key, kind in rule.parameters.items()

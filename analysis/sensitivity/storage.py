@@ -144,9 +144,12 @@ def open_study(task: Task) -> optuna.Study:
     storage = open_storage(task.storage)
     with quiet(), lock(task):
         study = optuna.create_study(
-            study_name=task.name, storage=storage, directions=task.directions, load_if_exists=True,
+            study_name=task.name,
+            storage=storage,
+            directions=task.directions,
+            load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(seed=0),
-        )  # fmt: skip
+        )
         asked = {"runs": task.fingerprint, "question": _question(task)}
         there = study.user_attrs
         for name, value in asked.items():

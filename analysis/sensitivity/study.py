@@ -85,9 +85,15 @@ def plan(cells: Cells, config: SensitivityConfig, folder: Path) -> list[Task]:
 
 
 def _task(
-    cells: Cells, config: SensitivityConfig, folder: Path, part: str, activation: str, controls: str, space: Space,
+    cells: Cells,
+    config: SensitivityConfig,
+    folder: Path,
+    part: str,
+    activation: str,
+    controls: str,
+    space: Space,
     minimise: bool = False,
-) -> Task:  # fmt: skip
+) -> Task:
     methods = [str(name) for name in space.common["method"]] if isinstance(space.common["method"], tuple) else []
     own = cells.controls(activation, *methods) if controls == "all" else [controls]
     runs = [cell.fingerprint for key in ("grok", *own) if (cell := cells.cell(activation, key)) is not None]
@@ -149,9 +155,13 @@ def spectra_needed(cells: Cells, config: SensitivityConfig, tasks: list[Task]) -
 
 
 def run(
-    cells: Cells, config: SensitivityConfig, tasks: list[Task], *, report: Report = lambda what, done, of: None,
+    cells: Cells,
+    config: SensitivityConfig,
+    tasks: list[Task],
+    *,
+    report: Report = lambda what, done, of: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Results:  # fmt: skip
+) -> Results:
     """Carry a study out.
 
     Args:
@@ -210,8 +220,10 @@ def _importances(cells: Cells, config: SensitivityConfig, results: Results, repo
         out = [importance.of_trials(found.trials, config.importance, config.seed, goal)]
     else:
         rule = "slope" if "slope" in task.space.own else next(iter(task.space.own))
-        places = ((f"over the search space, rule {rule}", task.space, rule),
-                  ("near the published setting", grid.near_space(cells.largest_window()), "slope"))  # fmt: skip
+        places = (
+            (f"over the search space, rule {rule}", task.space, rule),
+            ("near the published setting", grid.near_space(cells.largest_window()), "slope"),
+        )
         judge = Judge(cells, task.activation, task.controls, config)
         out = []
         for number, (where, space, name) in enumerate(places):
@@ -220,8 +232,9 @@ def _importances(cells: Cells, config: SensitivityConfig, results: Results, repo
                 out.append(_sobol(judge, space, name, config, f"{target}, {where}"))
     rows = [
         {"target": one.target, "evaluator": one.evaluator, "parameter": name, **value._asdict()}
-        for one in out for name, value in one.values.items()
-    ]  # fmt: skip
+        for one in out
+        for name, value in one.values.items()
+    ]
     results.tables["importance"] = pd.DataFrame(rows)
     return out
 
@@ -267,15 +280,19 @@ def _data(
         tables["trials"] = trial_table(searches)
     main = next((one for one in searches if one.task.part == "search"), None)
     data: dict[str, Any] = {
-        "schema": SCHEMA, "settings": config.to_strings(), "data": describe(cells, config),
+        "schema": SCHEMA,
+        "settings": config.to_strings(),
+        "data": describe(cells, config),
         "published": verdict.published(cells, config),
-        "neighbourhood": None, "rebuttal": None,
+        "neighbourhood": None,
+        "rebuttal": None,
         "relu": verdict.counterexamples(searches, cells, "relu_best_"),
         "square_worst": verdict.counterexamples(searches, cells, "square_worst_"),
         "search": verdict.searched(main, cells) if main else None,
         "importance": verdict.importances(found) or None,
-        "window_table": None, "speed": speed(searches, spectra_s, config),
-    }  # fmt: skip
+        "window_table": None,
+        "speed": speed(searches, spectra_s, config),
+    }
     if "grid" in tables:
         data["neighbourhood"] = verdict.neighbourhood(tables["neighbourhood"], cells.activations[0], cells.largest_window())
         data["rebuttal"] = verdict.rebuttal(tables["rebuttal"])
@@ -295,12 +312,17 @@ def describe(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
     seeds = sorted({int(seed) for cell in cells.cells.values() for seed in cell.seeds})
     every = {id(cell): cell for cell in (*cells.cells.values(), *cells.raw.values())}.values()
     return {
-        "fingerprint": cells.fingerprint, "runs": runs, "studies": studies,
+        "fingerprint": cells.fingerprint,
+        "runs": runs,
+        "studies": studies,
         "methods": {a: sorted(cell.methods()) for (a, condition), cell in cells.raw.items() if condition == "grok"},
-        "missing": list(cells.missing), "run_ids": sorted({run_id for cell in every for run_id in cell.table["run_id"]}),
-        "left_out": len(cells.left_out), "calibration_seeds": [s for s in seeds if not config.is_held_out(s)],
-        "held_out_seeds": [s for s in seeds if config.is_held_out(s)], "max_window": cells.largest_window(),
-    }  # fmt: skip
+        "missing": list(cells.missing),
+        "run_ids": sorted({run_id for cell in every for run_id in cell.table["run_id"]}),
+        "left_out": len(cells.left_out),
+        "calibration_seeds": [s for s in seeds if not config.is_held_out(s)],
+        "held_out_seeds": [s for s in seeds if config.is_held_out(s)],
+        "max_window": cells.largest_window(),
+    }
 
 
 def speed(searches: list[Found], spectra_s: float, config: SensitivityConfig) -> dict[str, Any]:
@@ -308,13 +330,18 @@ def speed(searches: list[Found], spectra_s: float, config: SensitivityConfig) ->
     trials = sum(one.times.trials for one in searches)
     wall = sum(one.times.wall for one in searches)
     parts: Mapping[str, float] = {
-        "detectors": sum(one.times.detectors for one in searches), "sampler": sum(one.times.sampler for one in searches),
+        "detectors": sum(one.times.detectors for one in searches),
+        "sampler": sum(one.times.sampler for one in searches),
         "storage": sum(one.times.storage for one in searches),
-    }  # fmt: skip
+    }
     total = sum(parts.values())
     shares = {f"share_{name}": seconds / total if total else None for name, seconds in parts.items()}
     optuna_share = (parts["sampler"] + parts["storage"]) / total if total else None
     return {
-        "trials": trials, "trials_per_s": trials / wall if trials else None, "workers": config.workers, **shares,
-        "share_optuna": optuna_share, "spectra_s": spectra_s,
-    }  # fmt: skip
+        "trials": trials,
+        "trials_per_s": trials / wall if trials else None,
+        "workers": config.workers,
+        **shares,
+        "share_optuna": optuna_share,
+        "spectra_s": spectra_s,
+    }

@@ -96,11 +96,12 @@ def description(data: dict[str, Any]) -> str:
     """The verdict in Markdown."""
     seeds = data["data"]
     return (
-        "**Does the detector's setting make the result?**\n\n" + "\n".join(f"- {line}" for line in data["verdict"])
+        "**Does the detector's setting make the result?**\n\n"
+        + "\n".join(f"- {line}" for line in data["verdict"])
         + f"\n\nSettings are chosen on seeds {_listed(seeds['calibration_seeds'])} and reported on seeds "
         f"{_listed(seeds['held_out_seeds'])}; grids and shares choose nothing and use all. Intervals: 95 %, Newcombe for J, "
         "Wilson for shares and rates, order statistics for the median lead. λ are eigenvalues of the window's Gram ΔᵀΔ."
-    )  # fmt: skip
+    )
 
 
 def _listed(seeds: list[int]) -> str:

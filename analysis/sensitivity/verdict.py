@@ -58,10 +58,12 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def scores(found: Outcome) -> dict[str, Any]:
     """An outcome with its intervals."""
     return {
-        "j": estimate(youden(found)), "tpr": estimate(wilson(found.fires, found.n)),
-        "fpr": estimate(wilson(found.false, found.controls)), "lead": estimate(median_interval(found.leads)),
+        "j": estimate(youden(found)),
+        "tpr": estimate(wilson(found.fires, found.n)),
+        "fpr": estimate(wilson(found.false, found.controls)),
+        "lead": estimate(median_interval(found.leads)),
         "conclusion_holds": enough(found.fires, found.n) and few(found.false, found.controls),
-    }  # fmt: skip
+    }
 
 
 def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any] | None:
@@ -74,12 +76,13 @@ def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any] | None:
         fires = Judge(cells, activation, cells.controls(activation), config).fires(PUBLISHED)
         outcomes[activation] = {
             condition: {
-                "fires": int(np.isfinite(epochs).sum()), "n": len(epochs),
+                "fires": int(np.isfinite(epochs).sum()),
+                "n": len(epochs),
                 "median_epoch": plain(np.median(epochs[np.isfinite(epochs)])) if np.isfinite(epochs).any() else None,
                 "epochs": [plain(epoch) for epoch in epochs],
             }
             for condition, epochs in fires.items()
-        }  # fmt: skip
+        }
         js[activation] = {name: estimate(youden(grid.pooled(fires, own))) for name, own in sets.items()}
     return {"setting": PUBLISHED, "outcomes": outcomes, "j": js} if outcomes else None
 
@@ -94,13 +97,23 @@ def neighbourhood(table: pd.DataFrame, activation: str, max_window: int) -> dict
     space = grid.near_space(max_window)
     ranges = {name: _ends({**space.common, **space.own["slope"]}[name]) for name in grid.NEIGHBOURHOOD}
     asked = {name: _ends(values) for name, values in grid.NEIGHBOURHOOD.items()}
-    cut = [f"{name} to {_range(ranges[name])} of {_range(asked[name])}, as bands hold {max_window} lags"
-           for name in asked if ranges[name] != asked[name]]  # fmt: skip
+    cut = [
+        f"{name} to {_range(ranges[name])} of {_range(asked[name])}, as bands hold {max_window} lags"
+        for name in asked
+        if ranges[name] != asked[name]
+    ]
     return {
-        "ranges": ranges, "asked": asked, "cut": cut, "settings": len(table), "rule": RULE, "activation": activation,
+        "ranges": ranges,
+        "asked": asked,
+        "cut": cut,
+        "settings": len(table),
+        "rule": RULE,
+        "activation": activation,
         "interval": "Wilson, 95 %: the Monte-Carlo error over settings, with the runs fixed",
-        "share_tpr": shares.pop("tpr"), "relu_silent_share": shares.pop("relu_silent", None), "share": shares,
-    }  # fmt: skip
+        "share_tpr": shares.pop("tpr"),
+        "relu_silent_share": shares.pop("relu_silent", None),
+        "share": shares,
+    }
 
 
 def _ends(values: Values) -> list[float]:
@@ -124,14 +137,19 @@ def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
     by_reading = {str(name): _counts(group) | {"word": _word(group)} for name, group in counted.groupby("reading", sort=False)}
     failing = counted[~counted["holds"].fillna(True).astype(bool)]
     return {
-        "sentence": grid.SENTENCE, "methods": sorted(counted["method"].unique()), "exact_full_spectrum": "gram",
+        "sentence": grid.SENTENCE,
+        "methods": sorted(counted["method"].unique()),
+        "exact_full_spectrum": "gram",
         "rule": f"square fires on ≥ 14/15 at a median epoch within {grid.REBUTTAL_EPOCH} ± {grid.EPOCH_TOLERANCE}; at most "
         "1/15 of ReLU's grokking runs fire",
-        "by_reading": by_reading, "overall": _overall({name: one["word"] for name, one in by_reading.items()}),
-        "beside": {str(method): {str(name): _counts(group) for name, group in own.groupby("reading", sort=False)}
-                   for method, own in beside.groupby("method")},
+        "by_reading": by_reading,
+        "overall": _overall({name: one["word"] for name, one in by_reading.items()}),
+        "beside": {
+            str(method): {str(name): _counts(group) for name, group in own.groupby("reading", sort=False)}
+            for method, own in beside.groupby("method")
+        },
         "failing": [_cell_words(row) for row in failing.head(LISTED).to_dict("records")],
-    }  # fmt: skip
+    }
 
 
 def _counts(group: pd.DataFrame) -> dict[str, Any]:
@@ -182,10 +200,17 @@ def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None, compari
     level = 1 - (1 - LEVEL) / comparisons
     adjusted = youden(held, level)
     return {
-        "number": trial.number, "setting": setting_of(trial), "trials": len(found.trials), "controls": list(task.controls),
-        "calibration": scores(calibration), "held_out": scores(held), "level": level, "comparisons": comparisons,
-        "j_at_level": estimate(adjusted), "separates": bool(adjusted.low > 0) if adjusted.n else None,
-    }  # fmt: skip
+        "number": trial.number,
+        "setting": setting_of(trial),
+        "trials": len(found.trials),
+        "controls": list(task.controls),
+        "calibration": scores(calibration),
+        "held_out": scores(held),
+        "level": level,
+        "comparisons": comparisons,
+        "j_at_level": estimate(adjusted),
+        "separates": bool(adjusted.low > 0) if adjusted.n else None,
+    }
 
 
 def counterexamples(found: Sequence[Found], cells: Cells, prefix: str) -> dict[str, Any] | None:
@@ -205,12 +230,17 @@ def searched(found: Found, cells: Cells) -> dict[str, Any]:
     task = found.task
     trials = [chosen(found, cells, trial) for trial in best(found)]
     return {
-        "study_name": task.name, "storage": shown_storage(task.storage),
-        "objective": task.objective, "activation": task.activation,
-        "controls": list(task.controls), "sampler": task.config.sampler, "alpha": task.config.alpha,
-        "trials": len(found.trials), "best": trials,
+        "study_name": task.name,
+        "storage": shown_storage(task.storage),
+        "objective": task.objective,
+        "activation": task.activation,
+        "controls": list(task.controls),
+        "sampler": task.config.sampler,
+        "alpha": task.config.alpha,
+        "trials": len(found.trials),
+        "best": trials,
         "front": pareto(found.trials),
-    }  # fmt: skip
+    }
 
 
 def pareto(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
@@ -234,7 +264,13 @@ def pareto(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
 def importances(found: Sequence[Importance]) -> list[dict[str, Any]]:
     """Importances as JSON has them."""
     return [
-        {"target": one.target, "evaluator": one.evaluator, "seed": one.seed, "n": one.n, "informative": one.informative,
-         "values": [{"parameter": name} | estimate(value) for name, value in one.values.items()]}
+        {
+            "target": one.target,
+            "evaluator": one.evaluator,
+            "seed": one.seed,
+            "n": one.n,
+            "informative": one.informative,
+            "values": [{"parameter": name} | estimate(value) for name, value in one.values.items()],
+        }
         for one in found
-    ]  # fmt: skip
+    ]

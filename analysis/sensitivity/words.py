@@ -93,7 +93,7 @@ def _rebuttal(data: dict[str, Any] | None) -> Iterator[str]:
         f"The rebuttal's sentence ({data['sentence']}) {data['overall']}. Its thresholds read as "
         + "; ".join(f"{reading}: {one['word']}, {_share(one)}" for reading, one in data["by_reading"].items())
         + f" (by {', '.join(data['methods'])}; gram, the float64 Gram, counts as the exact full spectrum)."
-    )  # fmt: skip
+    )
     for method, readings in data["beside"].items():
         parts = [f"{reading} {_share(one)}" for reading, one in readings.items()]
         yield f"Beside it, not counted, by {method}: {'; '.join(parts)}."
@@ -166,8 +166,11 @@ def window_word(table: pd.DataFrame) -> str:
         (agree if by64 == len(rows) else differ).append(str(window))
         if by64 < len(rows):
             why.append(f"window {window} ({by64} of {len(rows)} come back): {_float32(rows)}")
-    missing = [f"window {window} of {condition}" for (window, condition), rows in epochs.groupby(["window", "condition"])
-               if not rows["ours_measured"].any()]  # fmt: skip
+    missing = [
+        f"window {window} of {condition}"
+        for (window, condition), rows in epochs.groupby(["window", "condition"])
+        if not rows["ours_measured"].any()
+    ]
     text = f"Published window table: windows {', '.join(agree) or 'none'} come back to within an epoch"
     text += f", windows {', '.join(differ)} do not" if differ else ""
     text += f"; not measured, so in neither: {', '.join(missing)}" if missing else ""

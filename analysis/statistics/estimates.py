@@ -122,9 +122,15 @@ def ratio_of_medians(a: np.ndarray, b: np.ndarray, *, paired: bool = False, leve
         return np.asarray(np.median(u, axis=axis) / np.median(v, axis=axis))
 
     found = stats.bootstrap(
-        (x, y), ratio, paired=paired, vectorized=True, n_resamples=RESAMPLES, confidence_level=level, method="percentile",
+        (x, y),
+        ratio,
+        paired=paired,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=level,
+        method="percentile",
         rng=np.random.default_rng(SEED),
-    ).confidence_interval  # fmt: skip
+    ).confidence_interval
     return Estimate(value, float(found.low), float(found.high), len(x) + len(y), _percent(level))
 
 
@@ -151,9 +157,13 @@ def permutation_test(a: np.ndarray, b: np.ndarray, *, paired: bool = False) -> f
         return np.asarray(u.mean(axis=axis) - v.mean(axis=axis))
 
     found = stats.permutation_test(
-        (x, y), difference, permutation_type="samples" if paired else "independent", vectorized=True,
-        n_resamples=RESAMPLES, rng=np.random.default_rng(SEED),
-    )  # fmt: skip
+        (x, y),
+        difference,
+        permutation_type="samples" if paired else "independent",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(SEED),
+    )
     return float(found.pvalue)
 
 

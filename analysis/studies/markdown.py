@@ -12,9 +12,14 @@ from analysis.studies.summary import label
 LISTED_RUNS = 5
 """Up to so many runs, a table lists each fire epoch instead of quartiles."""
 MEASURES = {
-    "fire_epoch": "fires at", "late_gap_23": "late λ₂/λ₃", "test_50_epoch": "test ≥ 0.5 at",
-    "test_99_epoch": "test ≥ 0.99 at", "accuracy/test": "test accuracy, last", "rho_epoch": "ρ ≥ 0.075 at", "lead": "lead",
-}  # fmt: skip
+    "fire_epoch": "fires at",
+    "late_gap_23": "late λ₂/λ₃",
+    "test_50_epoch": "test ≥ 0.5 at",
+    "test_99_epoch": "test ≥ 0.99 at",
+    "accuracy/test": "test accuracy, last",
+    "rho_epoch": "ρ ≥ 0.075 at",
+    "lead": "lead",
+}
 REPULSION = {"rate": "rate", "null_rate": "rate, random pairs", "median_cos": "median |cos|", "theorem6": "Theorem 6"}
 DERIVED = ("epochs", "checkpoint_epochs")
 """Settings left out of a table where the columns before them say the same."""

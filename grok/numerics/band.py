@@ -40,9 +40,15 @@ class BandedGram:
     """
 
     def __init__(
-        self, lags: int, parameters: int, *, seeds: int = 1, block: int = 16,
-        dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
-    ) -> None:  # fmt: skip
+        self,
+        lags: int,
+        parameters: int,
+        *,
+        seeds: int = 1,
+        block: int = 16,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
         if lags < 1 or parameters < 1 or block < 1:
             raise ValueError(f"lags, parameters and block must be ≥ 1, got {lags}, {parameters}, {block}. Raise them.")
         self.lags, self.block = lags, block

@@ -36,9 +36,15 @@ def method_eigenvalues(factors: np.ndarray, method: str, window: int, seed: int)
 
 
 def gap_series(
-    band: np.ndarray, factors: dict[str, np.ndarray], *, method: str = "gram", layer: str = "w", window: int = 20, k: int = 2,
+    band: np.ndarray,
+    factors: dict[str, np.ndarray],
+    *,
+    method: str = "gram",
+    layer: str = "w",
+    window: int = 20,
+    k: int = 2,
     seed: int = 0,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """λ_k / λ_{k+1} at every epoch.
 
     Args:

@@ -95,9 +95,13 @@ class Member:
         tensors |= {f"modes/{name}": value for name, value in self.modes.items()}
         tensors |= {f"factors/{name}": torch.from_numpy(value) for name, value in self.factor_arrays(training.epoch).items()}
         facts = {
-            "config_hash": self.config.hash, "epoch": training.epoch, "columns": list(rows.columns), "pairs": list(self.pairs),
-            "fire_epoch": self.fire_epoch, "elapsed_s": self.elapsed_s,
-        }  # fmt: skip
+            "config_hash": self.config.hash,
+            "epoch": training.epoch,
+            "columns": list(rows.columns),
+            "pairs": list(self.pairs),
+            "fire_epoch": self.fire_epoch,
+            "elapsed_s": self.elapsed_s,
+        }
         return tensors, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> dict[str, Tensor]:

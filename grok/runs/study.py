@@ -157,10 +157,17 @@ def grid(study: Study) -> dict[str, Any]:
 
 
 def run_study(
-    study: Study, store: Store, fanout: Fanout, *, parent: tracking.TrackedRun, force: bool = False, seeds_at_once: int = 1,
-    figures: runner.FigureMaker | None = None, report: Callable[[Result], None] = lambda result: None,
+    study: Study,
+    store: Store,
+    fanout: Fanout,
+    *,
+    parent: tracking.TrackedRun,
+    force: bool = False,
+    seeds_at_once: int = 1,
+    figures: runner.FigureMaker | None = None,
+    report: Callable[[Result], None] = lambda result: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> list[Result]:  # fmt: skip
+) -> list[Result]:
     """Bring every cell of a study to its end.
 
     Args:
@@ -177,10 +184,16 @@ def run_study(
     session = uuid.uuid4().hex
     older: frozenset[str] = frozenset(_stored(parent, OLDER) or ()) if force else frozenset()
     common = {
-        "uri": store.uri, "experiment_id": store.experiment_id, "parent": parent.run_id, "figures": figures,
-        "threads": fanout.threads(), "parent_pid": os.getpid() if fanout.backend == "loky" else 0,
-        "session": session, "but": older, "member_tag": _member_tag(study),
-    }  # fmt: skip
+        "uri": store.uri,
+        "experiment_id": store.experiment_id,
+        "parent": parent.run_id,
+        "figures": figures,
+        "threads": fanout.threads(),
+        "parent_pid": os.getpid() if fanout.backend == "loky" else 0,
+        "session": session,
+        "but": older,
+        "member_tag": _member_tag(study),
+    }
     results = _reuse(study, store, older, report)
     _progress(parent, study, results)
     todo = [cell for cell in study.cells if cell.config.hash not in results]
@@ -300,9 +313,14 @@ def _train(store: Store, held: list[_Held], threads: int, payload: dict[str, Any
     configs = [replace(cell.config, threads=threads) for cell in cells]
     try:
         outcomes = runner.train_tracked(
-            configs, store, resume=[one.run_id for _, one in held], parent=payload["parent"], figures=payload["figures"],
-            should_stop=should_stop, confirm=should_stop.confirm,
-        )  # fmt: skip
+            configs,
+            store,
+            resume=[one.run_id for _, one in held],
+            parent=payload["parent"],
+            figures=payload["figures"],
+            should_stop=should_stop,
+            confirm=should_stop.confirm,
+        )
         return [Result(cell, outcome.state, outcome.run_id) for cell, outcome in zip(cells, outcomes, strict=True)]
     except tracking.TakenOverError:
         return [Result(cell, "busy") for cell in cells]
@@ -354,7 +372,9 @@ def _progress(parent: tracking.TrackedRun, study: Study, results: dict[str, Resu
     """Counts on the parent run, as tags: cells, done, reused, failed."""
     found = list(results.values())
     counts = {
-        "cells": len(study.cells), "done": sum(r.done for r in found), "reused": sum(r.reused for r in found),
+        "cells": len(study.cells),
+        "done": sum(r.done for r in found),
+        "reused": sum(r.reused for r in found),
         "failed": sum(r.failed for r in found),
-    }  # fmt: skip
+    }
     parent.set_tags({f"progress_{name}": str(count) for name, count in counts.items()})

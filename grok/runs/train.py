@@ -62,10 +62,17 @@ def check_device(config: RunConfig) -> None:
 
 
 def train_tracked(
-    configs: Sequence[RunConfig], store: Store, *, resume: Sequence[str | None] = (), parent: str | None = None,
-    tags: dict[str, str] | None = None, figures: FigureMaker | None = None, progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False, confirm: Callable[[], None] = lambda: None,
-) -> list[Outcome]:  # fmt: skip
+    configs: Sequence[RunConfig],
+    store: Store,
+    *,
+    resume: Sequence[str | None] = (),
+    parent: str | None = None,
+    tags: dict[str, str] | None = None,
+    figures: FigureMaker | None = None,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    confirm: Callable[[], None] = lambda: None,
+) -> list[Outcome]:
     """Train runs that differ in their seed only, in lockstep, each as its own MLflow run.
 
     Args:
@@ -180,9 +187,15 @@ class _Loop:
     """The epochs of a lockstep group, from the opened runs to the finished ones."""
 
     def __init__(
-        self, training: Training, members: list[Member], tracked: list[TrackedRun], figures: FigureMaker | None,
-        progress: Progress | None, should_stop: Callable[[], bool], confirm: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        training: Training,
+        members: list[Member],
+        tracked: list[TrackedRun],
+        figures: FigureMaker | None,
+        progress: Progress | None,
+        should_stop: Callable[[], bool],
+        confirm: Callable[[], None],
+    ) -> None:
         self.training, self.members, self.tracked = training, members, tracked
         self.figures, self.progress, self.should_stop, self.confirm = figures, progress, should_stop, confirm
         self.config = training.config
@@ -339,7 +352,10 @@ class _Loop:
         _drop_states(run)  # after the end: a run that stops between the two is complete, not without a state
         total = time.perf_counter() - self.started
         seconds = self.training.seconds | {
-            "spectra": self.spectra_s, "finish": time.perf_counter() - start, "background": self.background.seconds,
-            "waited": self.waited_s, "total": total,
-        }  # fmt: skip
+            "spectra": self.spectra_s,
+            "finish": time.perf_counter() - start,
+            "background": self.background.seconds,
+            "waited": self.waited_s,
+            "total": total,
+        }
         return Outcome(run.run_id, state, summary, seconds)

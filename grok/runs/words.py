@@ -16,9 +16,13 @@ def host_tags(device: torch.device) -> dict[str, str]:
     """Versions and hardware that the numbers were made with: tags without our prefix."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return {
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__, "blas": _blas(),
-        "threads": str(torch.get_num_threads()), "device": gpu or _processor(),
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "threads": str(torch.get_num_threads()),
+        "device": gpu or _processor(),
+    }
 
 
 def _blas() -> str:

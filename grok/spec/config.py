@@ -85,16 +85,19 @@ class RunConfig:
         PAIR_RANKINGS,
     )
     checkpoint_epochs: tuple[int, ...] | None = config_field(
-        None, "epochs whose weights are kept and observed in full, comma list; auto = 50,100,175,250,300,400,500,800 "
-        "as far as the run goes, and its last epoch", "Xu Theorem 6 table; from 400 on ours"
-    )  # fmt: skip
+        None,
+        "epochs whose weights are kept and observed in full, comma list; auto = 50,100,175,250,300,400,500,800 "
+        "as far as the run goes, and its last epoch",
+        "Xu Theorem 6 table; from 400 on ours",
+    )
     observe_every: int = config_field(10, "epochs between feature and gradient observables; 0 = only at checkpoints", "ours")
     repulsion_every: int = config_field(0, "epochs between repulsion measurements; 0 = only at checkpoints", "ours")
     delta_w: str = config_field("gram", "updates kept: their Gram band, raw windows at checkpoints, or all", "ours", DELTA_W)
     spectrum_methods: tuple[str, ...] = config_field(
-        ("gram",), "comma list of gram (always), gram32, svd, randomized (or randomized_N: N oversampled columns, "
-        "10 unless said)", "Xu §2; rebuttal"
-    )  # fmt: skip
+        ("gram",),
+        "comma list of gram (always), gram32, svd, randomized (or randomized_N: N oversampled columns, 10 unless said)",
+        "Xu §2; rebuttal",
+    )
     precision: str = config_field("float32", "of weights and training; the band is float64 either way", "Xu §2", PRECISIONS)
     device: str = config_field("auto", "auto (cuda where there is one), cpu, cuda or cuda:N", "ours")
     threads: int | None = config_field(None, "CPU threads of torch; auto leaves torch's own choice", "ours")
@@ -280,13 +283,20 @@ def _validate(c: RunConfig) -> None:
     def number(name: str, ok: bool, rule: str, hint: str) -> None:
         check(isinstance(getattr(c, name), (int, float)) and math.isfinite(getattr(c, name)) and ok, name, rule, hint)
 
-    for name, choices in (("optimizer", OPTIMIZERS), ("labels", LABELS), ("pair_ranking", PAIR_RANKINGS),
-                          ("delta_w", DELTA_W), ("precision", PRECISIONS)):  # fmt: skip
+    for name, choices in (
+        ("optimizer", OPTIMIZERS),
+        ("labels", LABELS),
+        ("pair_ranking", PAIR_RANKINGS),
+        ("delta_w", DELTA_W),
+        ("precision", PRECISIONS),
+    ):
         check(getattr(c, name) in choices, name, f"be one of {', '.join(choices)}", "Pick one of these")
     check(
-        c.activation in ACTIVATIONS or bool(CUSTOM_ACTIVATION.fullmatch(c.activation)), "activation",
-        f"be one of {', '.join((*ACTIVATIONS, *ALIASES))} or module:function", "Pick one of these or give your own",
-    )  # fmt: skip
+        c.activation in ACTIVATIONS or bool(CUSTOM_ACTIVATION.fullmatch(c.activation)),
+        "activation",
+        f"be one of {', '.join((*ACTIVATIONS, *ALIASES))} or module:function",
+        "Pick one of these or give your own",
+    )
     number("weight_decay", c.weight_decay >= 0, "be a finite number ≥ 0", "0 turns it off")
     number("learning_rate", c.learning_rate > 0, "be a finite number > 0", "The papers use 0.001")
     number("slope_threshold", True, "be a finite number", "The paper uses 0.04")
@@ -310,16 +320,22 @@ def _validate(c: RunConfig) -> None:
         whole("threads", 1, "auto leaves torch's own choice", 1024)
     check(bool(DEVICE.fullmatch(c.device)), "device", "be auto, cpu, cuda or cuda:N", "auto takes cuda where there is one")
     check(
-        all(SPECTRUM_METHOD.fullmatch(m) for m in c.spectrum_methods), "spectrum_methods",
-        "be a comma list of gram, gram32, svd, randomized, randomized_N", "gram is always recorded",
-    )  # fmt: skip
+        all(SPECTRUM_METHOD.fullmatch(m) for m in c.spectrum_methods),
+        "spectrum_methods",
+        "be a comma list of gram, gram32, svd, randomized, randomized_N",
+        "gram is always recorded",
+    )
     last = c.epochs if c.epochs is not None else default_epochs(c.activation)
     check(
-        c.pair_ranking != "epoch_150" or last >= RANKING_EPOCH, "pair_ranking",
-        f"be current in a run of fewer than {RANKING_EPOCH} epochs", "Raise epochs or rank at each measurement",
-    )  # fmt: skip
+        c.pair_ranking != "epoch_150" or last >= RANKING_EPOCH,
+        "pair_ranking",
+        f"be current in a run of fewer than {RANKING_EPOCH} epochs",
+        "Raise epochs or rank at each measurement",
+    )
     if c.checkpoint_epochs is not None:
         check(
-            all(isinstance(e, int) and 0 <= e <= last for e in c.checkpoint_epochs), "checkpoint_epochs",
-            f"be whole numbers in [0, {last}] (this run's epochs)", "Drop the others or raise epochs",
-        )  # fmt: skip
+            all(isinstance(e, int) and 0 <= e <= last for e in c.checkpoint_epochs),
+            "checkpoint_epochs",
+            f"be whole numbers in [0, {last}] (this run's epochs)",
+            "Drop the others or raise epochs",
+        )

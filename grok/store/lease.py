@@ -38,9 +38,14 @@ class Claim:
 
 
 def claim(
-    store: Store, config: RunConfig, *, session: str = "", but: Collection[str] = (), parent: str | None = None,
+    store: Store,
+    config: RunConfig,
+    *,
+    session: str = "",
+    but: Collection[str] = (),
+    parent: str | None = None,
     tags: Mapping[str, str] | None = None,
-) -> Claim:  # fmt: skip
+) -> Claim:
     """Take the run of a config that is there, or make one. On a local SQLite store a lock keeps others out meanwhile.
 
     On a server nothing does: `settled` says afterwards which claims hold.

@@ -174,9 +174,12 @@ def point_to(store: Store, run_id: str) -> None:
         return
     name = store.get(run_id).info.run_name
     tags = {
-        f"{TAG}kind": "pointer", f"{TAG}state": "complete", f"{TAG}points_to": run_id, "mlflow.runName": f"see: {name}",
+        f"{TAG}kind": "pointer",
+        f"{TAG}state": "complete",
+        f"{TAG}points_to": run_id,
+        "mlflow.runName": f"see: {name}",
         "mlflow.note.content": f"This config has a run already: **{name}** (`{run_id}`). The work is there.",
-    }  # fmt: skip
+    }
     store.client.log_batch(made, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
@@ -470,9 +473,12 @@ class TrackedRun:
             from mlflow.models import infer_signature
             from mlflow.pyfunc import save_model
         model = self.client.create_logged_model(
-            run.info.experiment_id, name="network", source_run_id=self.run_id,
-            tags={f"{TAG}activation": str(facts["activation"])}, model_type="two-layer network",
-        )  # fmt: skip
+            run.info.experiment_id,
+            name="network",
+            source_run_id=self.run_id,
+            tags={f"{TAG}activation": str(facts["activation"])},
+            model_type="two-layer network",
+        )
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*input example", UserWarning)  # the signature is given
             weights = Path(folder) / "network.safetensors"

@@ -107,11 +107,9 @@ class Training:
         )
         self.optimizer = make_optimizer(config, self.network)
         self.updates = {
-            layer: BandedGram(
-                config.max_window, weights[0].numel(), seeds=len(self.seeds), dtype=dtype, device=self.device
-            )
+            layer: BandedGram(config.max_window, weights[0].numel(), seeds=len(self.seeds), dtype=dtype, device=self.device)
             for layer, weights in self.weights.items()
-        }  # fmt: skip
+        }
         self.observer = Observer(config, self.seeds)
         self.epoch = 0
         self.seconds = {"training": 0.0, "updates": 0.0, "observables": 0.0}

@@ -22,7 +22,7 @@ from tests.helpers.references import EPS, one_thread  # noqa: F401
 
 LEFT_OUT = {
     f"repulsion/{name}" for name in ("null_rate", "null_low", "null_high", "theorem6", "theorem6_error", "dead", "ridge")
-}  # fmt: skip
+}
 """What this project adds to the published measurement."""
 
 
@@ -98,8 +98,11 @@ def test_the_floor_is_the_least_of_each_product():
     floor.best = first
     assert all(floor.best[name] <= first[name] for name in first)
     assert {name: {tuple(call().shape) for call in calls} for name, calls in floor.calls.items()} == {
-        "output": {(48, 11)}, "grad_v": {(32, 11)}, "grad_f": {(48, 32)}, "test_output": {(73, 11)}
-    }  # fmt: skip
+        "output": {(48, 11)},
+        "grad_v": {(32, 11)},
+        "grad_f": {(48, 32)},
+        "test_output": {(73, 11)},
+    }
 
 
 def test_epochs_that_were_not_run_cost_those_with_a_full_window():
@@ -155,9 +158,11 @@ def test_ratios_are_taken_within_a_round(rows):
 
 
 ABOUT = {
-    "command": "python -m benchmarks.speed", "date": "2026-01-02 03:04 UTC", "versions": {"python": "3.11", "torch": "2"},
+    "command": "python -m benchmarks.speed",
+    "date": "2026-01-02 03:04 UTC",
+    "versions": {"python": "3.11", "torch": "2"},
     "machine": {"cpu": "Model", "cores": 2, "gpu": None, "load_before": 0.0},
-}  # fmt: skip
+}
 
 
 def test_the_report_prints_the_ratios_with_their_range(rows):
@@ -187,8 +192,9 @@ def test_what_was_not_measured_is_left_out(rows, names):
 def points():
     out = [
         loop_row(2, 0, 10.0 * value, 20.0 * value) | {"axis": axis, "value": value}
-        for axis, values in growth.AXES.items() for value in values
-    ]  # fmt: skip
+        for axis, values in growth.AXES.items()
+        for value in values
+    ]
     for runs, threads, rate in ((1, 1, 10.0), (1, 2, 15.0), (2, 1, 18.0)):
         way = {"axis": "cores", "value": runs, "threads": threads, "per_s": rate, "peak_mb": 900.0}
         out += [way | {"what": what} for what in ("loop", "tracked")]

@@ -116,9 +116,11 @@ def test_a_rule_of_ones_own_is_one_file(tmp_path: Any, monkeypatch: pytest.Monke
     rule = find_rule("my_rules:jump")
     np.testing.assert_array_equal(fire_epochs(rule, np.array([[0.0, 0.1, 0.2, 1.0, 1.1]]), 0, jump=0.5), [3.0])
     for name, said in (
-        ("my_rules:cheat", "looks ahead"), ("my_rules:nothing", r"must be a grok\.Rule"),
-        ("my_rules:absent", "must be importable"), ("no_such_module:x", "must be importable"),
+        ("my_rules:cheat", "looks ahead"),
+        ("my_rules:nothing", r"must be a grok\.Rule"),
+        ("my_rules:absent", "must be importable"),
+        ("no_such_module:x", "must be importable"),
         ("slop", "must be one of slope, level"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ConfigError, match=said):
             find_rule(name)

@@ -316,8 +316,12 @@ def start(store, words):
     environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri, "MLFLOW_EXPERIMENT_NAME": "tests"}
     return subprocess.Popen(
         [sys.executable, "-m", "entry_points.train", *words],
-        cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def wait_for(store, process, pattern, but=(), poll_s=0.002):
@@ -396,8 +400,9 @@ def test_killed_then_terminated_then_run_again_equals_an_undisturbed_run(
     assert second.returncode == 130, err
     assert_one_line(out, f"run={run.info.run_id} state=interrupted")
     assert err.splitlines() == [
-        f"going on with run {run.info.run_id}", "stopping: saving the state first (Ctrl-C again stops at once)",
-    ]  # fmt: skip
+        f"going on with run {run.info.run_id}",
+        "stopping: saving the state first (Ctrl-C again stops at once)",
+    ]
     assert store.get(run.info.run_id).data.tags["grok.state"] == "interrupted"
     assert len(saved(store)) == 1
 

@@ -111,10 +111,15 @@ def _row(cell: Cell) -> dict[str, Any]:
     test = 100 + 0.02 / config.weight_decay + 4 * rng.standard_normal() if groks else np.nan
     rho = 0.8 * test - 60 + 10 * rng.standard_normal() if groks else 14.0
     measured = {
-        "fired": float(fires), "fire_epoch": 170.0 + rng.integers(8) if fires else np.nan,
-        "late_gap_23": (300 if fires else 1.3) * rng.lognormal(0, 0.1), "test_50_epoch": test, "test_99_epoch": test + 38,
-        "accuracy/test": 1.0 if groks else 0.03, "rho_epoch": max(rho, 5), "lead": test - max(rho, 5),
-    }  # fmt: skip
+        "fired": float(fires),
+        "fire_epoch": 170.0 + rng.integers(8) if fires else np.nan,
+        "late_gap_23": (300 if fires else 1.3) * rng.lognormal(0, 0.1),
+        "test_50_epoch": test,
+        "test_99_epoch": test + 38,
+        "accuracy/test": 1.0 if groks else 0.03,
+        "rho_epoch": max(rho, 5),
+        "lead": test - max(rho, 5),
+    }
     known = {name: getattr(config, name) for name in config.to_strings()}
     state = "diverged" if config.modulus == 127 and config.n_train > 8000 else "complete"
     return (

@@ -83,9 +83,17 @@ class Snapshot(NamedTuple):
 
 
 def plain_loop(
-    modulus: int, width: int, n_train: int, seed: int, epochs: int, activation: str,
-    optimizer: type[torch.optim.Optimizer], dtype: torch.dtype = torch.float64, linear: bool = True, **settings: float,
-) -> list[Snapshot]:  # fmt: skip
+    modulus: int,
+    width: int,
+    n_train: int,
+    seed: int,
+    epochs: int,
+    activation: str,
+    optimizer: type[torch.optim.Optimizer],
+    dtype: torch.dtype = torch.float64,
+    linear: bool = True,
+    **settings: float,
+) -> list[Snapshot]:
     """The protocol as one would write it down: nn.Linear layers, autograd, an optimiser of torch.optim.
 
     Entry t is taken before the t-th step, so entry 0 is the initial network. The optimiser holds the weights of the

@@ -20,8 +20,13 @@ FIRES = (173, 173, 174, 173, 173, *[174] * 10)
 TESTS = (101, 98, 99, 99, 99, 100, 101, 102, 102, 102, 102, 102, 102, 103, 104)
 LATE = (300, 150, 160, 165, 168, 200, 250, 290, 305, 310, 315, 320, 325, 330, 340)
 CONTROL_LATE = tuple(np.linspace(1.19, 1.43, 15))
-RATES = {50: (0.83, 0.865, 0.865, 0.875, 0.875), 100: (0.91, 0.88, 0.895, 0.895, 0.90), 175: (0.975, 0.94, 0.955, 0.955, 0.96),
-         250: (0.975, 0.965, 0.97, 0.97, 0.97), 300: (0.995, 0.98, 0.98, 0.985, 0.99)}  # fmt: skip
+RATES = {
+    50: (0.83, 0.865, 0.865, 0.875, 0.875),
+    100: (0.91, 0.88, 0.895, 0.895, 0.90),
+    175: (0.975, 0.94, 0.955, 0.955, 0.96),
+    250: (0.975, 0.965, 0.97, 0.97, 0.97),
+    300: (0.995, 0.98, 0.98, 0.985, 0.99),
+}
 RANK_1, RANK_2 = (1.0, 0.01, 0.009, 0.008, 0.007), (1.0, 0.5, 0.001, 0.0009, 0.0008)
 EPOCHS = ("fire_epoch", "test_99_epoch", "rho_epoch", "lead")
 
@@ -41,10 +46,15 @@ class SyntheticEvidence:
     command = staticmethod(Evidence.command)
 
     def __init__(
-        self, *, broken: bool = False, rebuttal: bool = False, marks: bool = False,
+        self,
+        *,
+        broken: bool = False,
+        rebuttal: bool = False,
+        marks: bool = False,
         missing: frozenset[tuple[str, str, int]] = frozenset(),
-        diverged: frozenset[tuple[str, str, int]] = frozenset(), studies: tuple[str, ...] | None = None,
-    ) -> None:  # fmt: skip
+        diverged: frozenset[tuple[str, str, int]] = frozenset(),
+        studies: tuple[str, ...] | None = None,
+    ) -> None:
         self.broken, self.rebuttal, self.missing, self.diverged, self.studies = broken, rebuttal, missing, diverged, studies
         self.marks = marks
         self.cells: dict[str, tuple[str, Cell]] = {}
@@ -61,8 +71,11 @@ class SyntheticEvidence:
             fields = {name: getattr(cell.config, name) for name in cell.config.to_strings()}
             metrics = self._metrics(study, cell)
             state = "diverged" if metrics.pop("diverged", 0.0) or self._cut(study, cell) else "complete"
-            rows.append({"run_id": run_id, "condition": cell.condition, "state": state, "config_hash": cell.config.hash}
-                        | fields | metrics)  # fmt: skip
+            rows.append(
+                {"run_id": run_id, "condition": cell.condition, "state": state, "config_hash": cell.config.hash}
+                | fields
+                | metrics
+            )
         return pd.DataFrame(rows, columns=None if rows else ["run_id", "config_hash", "seed"])
 
     def _cut(self, study: str, cell: Cell) -> bool:
@@ -123,9 +136,15 @@ class SyntheticEvidence:
             rate = np.where(np.isfinite(rate), 0.5 + cell.config.seed / 1000, np.nan)
         seen = np.isfinite(rate)
         theorem = np.where((epochs < 175) & (not self.broken), 0.9, 1.0)
-        names = {"rate": rate, "published_estimator": rate, "theorem6": theorem, "theorem6_error": np.full(len(epochs), 1e-11),
-                 "null_rate": np.full(len(epochs), 0.5), "null_low": np.full(len(epochs), 0.4),
-                 "null_high": np.full(len(epochs), 0.99 if self.broken else 0.6)}  # fmt: skip
+        names = {
+            "rate": rate,
+            "published_estimator": rate,
+            "theorem6": theorem,
+            "theorem6_error": np.full(len(epochs), 1e-11),
+            "null_rate": np.full(len(epochs), 0.5),
+            "null_low": np.full(len(epochs), 0.4),
+            "null_high": np.full(len(epochs), 0.99 if self.broken else 0.6),
+        }
         return {f"repulsion/{name}": np.where(seen, values, np.nan) for name, values in names.items()}
 
     def _gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
@@ -151,8 +170,14 @@ def _published(study: str, cell: Cell) -> dict[str, float]:
     if study == "headline":
         if not grok:
             return {"late_gap_23": CONTROL_LATE[seed], "accuracy/test": 0.03}
-        return {"fired": 1.0, "fire_epoch": FIRES[seed], "test_50_epoch": TESTS[seed], "test_99_epoch": 139.0,
-                "late_gap_23": LATE[seed], "accuracy/test": 1.0}  # fmt: skip
+        return {
+            "fired": 1.0,
+            "fire_epoch": FIRES[seed],
+            "test_50_epoch": TESTS[seed],
+            "test_99_epoch": 139.0,
+            "late_gap_23": LATE[seed],
+            "accuracy/test": 1.0,
+        }
     if study == "relu":
         return {"late_gap_23": CONTROL_LATE[seed] * (1.4 if grok else 1.0), "accuracy/test": 1.0 if grok else 0.01}
     if study == "eta":

@@ -28,16 +28,24 @@ def cell(activation: str, condition: str, opens: int | None, seeds: int, seed: i
     rng = np.random.default_rng([seed, *f"{activation} {condition}".encode()])
     bands = [{"w": band(rng, opens), "v": band(rng, None)} for _ in range(seeds)]
     table = pd.DataFrame(
-        {"run_id": [f"{activation}-{condition}-{n}-{seed}" for n in range(seeds)], "seed": range(seeds), "epochs": EPOCHS,
-         "test_50": OPENS + 20.0 if condition == "grok" else np.nan, "methods": [("gram",)] * seeds}
-    )  # fmt: skip
+        {
+            "run_id": [f"{activation}-{condition}-{n}-{seed}" for n in range(seeds)],
+            "seed": range(seeds),
+            "epochs": EPOCHS,
+            "test_50": OPENS + 20.0 if condition == "grok" else np.nan,
+            "methods": [("gram",)] * seeds,
+        }
+    )
     return Cell(activation, condition, "made", table, bands, [{} for _ in range(seeds)])
 
 
 def made_cells(
-    seed: int = 0, signal: bool = True, seeds: int = 10, activations: tuple[str, ...] = ("square",),
+    seed: int = 0,
+    signal: bool = True,
+    seeds: int = 10,
+    activations: tuple[str, ...] = ("square",),
     conditions: tuple[str, ...] = ("grok", "eta0"),
-) -> Cells:  # fmt: skip
+) -> Cells:
     """Grokking runs with the planted gap (or, without signal, none) and controls without one, of each activation."""
     cells = {}
     for activation in activations:

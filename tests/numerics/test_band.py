@@ -34,9 +34,14 @@ def direct_band(updates: np.ndarray, lags: int) -> np.ndarray:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    steps=st.integers(0, 40), lags=st.integers(1, 12), block=st.integers(1, 9), parameters=st.integers(1, 30),
-    seeds=st.integers(1, 3), reads=st.sets(st.integers(1, 40)), chunk=st.integers(1, 12),
-)  # fmt: skip
+    steps=st.integers(0, 40),
+    lags=st.integers(1, 12),
+    block=st.integers(1, 9),
+    parameters=st.integers(1, 30),
+    seeds=st.integers(1, 3),
+    reads=st.sets(st.integers(1, 40)),
+    chunk=st.integers(1, 12),
+)
 def test_band_equals_the_direct_gram(
     steps: int, lags: int, block: int, parameters: int, seeds: int, reads: set[int], chunk: int
 ) -> None:

@@ -27,9 +27,12 @@ def features_of(n: int, width: int, seed: int, offset: float = 0.5) -> torch.Ten
 
 @settings(max_examples=40, deadline=None)
 @given(
-    n=st.integers(3, 40), width=st.integers(2, 40), seed=st.integers(0, 999), offset=st.floats(-1, 1),
+    n=st.integers(3, 40),
+    width=st.integers(2, 40),
+    seed=st.integers(0, 999),
+    offset=st.floats(-1, 1),
     panel=st.sampled_from([1, 3, 16, 256]),
-)  # fmt: skip
+)
 def test_equal_to_the_formed_matrices(n: int, width: int, seed: int, offset: float, panel: int) -> None:
     f = features_of(n, width, seed, offset)
     with pytest.MonkeyPatch.context() as patch:
@@ -110,10 +113,12 @@ def test_gradient_equals_the_formed_matrix(n: int, width: int, seed: int) -> Non
     got = gradient_observables(f, v, labels, seed)
     gradient = references.backpropagated_gradient(f.numpy(), v.numpy(), labels.numpy())
     assert got["gradient/norm"] == pytest.approx(float(np.linalg.norm(gradient)), rel=ROUNDING)
-    cos = np.abs([
-        gradient[:, j] @ gradient[:, l] / np.linalg.norm(gradient[:, j]) / np.linalg.norm(gradient[:, l])
-        for j, l in random_pairs(width, 500, np.random.default_rng(seed))
-    ])  # fmt: skip
+    cos = np.abs(
+        [
+            gradient[:, j] @ gradient[:, l] / np.linalg.norm(gradient[:, j]) / np.linalg.norm(gradient[:, l])
+            for j, l in random_pairs(width, 500, np.random.default_rng(seed))
+        ]
+    )
     assert got["gradient/cos_median"] == pytest.approx(np.median(cos), abs=1e-9)
     assert got["gradient/cos_p95"] == pytest.approx(np.quantile(cos, 0.95), abs=1e-9)
 

@@ -26,7 +26,7 @@ from grok.numerics.repulsion import (
     rank_pairs,
     schur_residual,
     squared_gram,
-)  # fmt: skip
+)
 from tests.helpers import references
 from tests.helpers.references import one_thread  # noqa: F401
 
@@ -332,7 +332,18 @@ def test_a_tiny_weight_decay_is_measured_or_skipped(ridge: float) -> None:
 
 def test_metrics_are_the_scalars() -> None:
     metrics = measure_repulsion(features_of(20, 10, 0), RIDGE, 5, 0).metrics()
-    names = ("rate", "null_rate", "null_low", "null_high", "theorem6", "theorem6_error", "published_estimator", "median_cos",
-             "positive_share", "dead", "ridge")  # fmt: skip
+    names = (
+        "rate",
+        "null_rate",
+        "null_low",
+        "null_high",
+        "theorem6",
+        "theorem6_error",
+        "published_estimator",
+        "median_cos",
+        "positive_share",
+        "dead",
+        "ridge",
+    )
     assert tuple(metrics) == tuple(f"repulsion/{name}" for name in names)
     assert all(isinstance(value, float) for value in metrics.values())

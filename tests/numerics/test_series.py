@@ -68,11 +68,17 @@ def test_bad_input_is_refused(series: np.ndarray, lag: int) -> None:
 @pytest.mark.parametrize(
     ("series", "threshold", "first", "strict", "epoch"),
     [
-        ([0, 1, 2], 1, 0, True, 2), ([0, 1, 2], 1, 0, False, 1), ([0, 1, 2], 2, 0, True, None), ([3, 0, 3], 1, 1, True, 2),
-        ([np.nan, np.nan], 0, 0, True, None), ([np.nan, 5], 0, 0, True, 1), ([], 0, 0, True, None), ([5], 0, 7, True, None),
+        ([0, 1, 2], 1, 0, True, 2),
+        ([0, 1, 2], 1, 0, False, 1),
+        ([0, 1, 2], 2, 0, True, None),
+        ([3, 0, 3], 1, 1, True, 2),
+        ([np.nan, np.nan], 0, 0, True, None),
+        ([np.nan, 5], 0, 0, True, 1),
+        ([], 0, 0, True, None),
+        ([5], 0, 7, True, None),
         ([np.inf], 1, 0, True, 0),
     ],
-)  # fmt: skip
+)
 def test_first_crossing(series: list[float], threshold: float, first: int, strict: bool, epoch: int | None) -> None:
     assert first_crossing(np.array(series, dtype=float), threshold, first, strict=strict) == epoch
 

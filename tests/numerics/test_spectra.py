@@ -20,7 +20,7 @@ from grok.numerics.spectra import (
     rolling_eigenvalues,
     top_directions,
     window_grams,
-)  # fmt: skip
+)
 from grok.spec.config import RunConfig
 from grok.training.loop import Training
 from tests.helpers.references import EPS, direct_eigenvalues, one_thread  # noqa: F401

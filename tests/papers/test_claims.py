@@ -217,8 +217,16 @@ def test_what_was_not_measured_is_not_testable_and_what_never_came_contradicts()
             unknown()
 
 
-MEASURED = ("delta_w/lambda_1", "delta_w/lambda_2", "delta_w/gap_12", "features/rho", "accuracy/train", "repulsion/theorem6",
-            "repulsion/rate", "repulsion/published_estimator")  # fmt: skip
+MEASURED = (
+    "delta_w/lambda_1",
+    "delta_w/lambda_2",
+    "delta_w/gap_12",
+    "features/rho",
+    "accuracy/train",
+    "repulsion/theorem6",
+    "repulsion/rate",
+    "repulsion/published_estimator",
+)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -304,11 +312,18 @@ def test_separations_are_paired_by_seed(worlds: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "printed", "verdict"),
     [
-        (2.09e-5, "2.1e-5", REPRODUCED), (2.16e-5, "2.1e-5", CAVEAT), (1.6e-5, "2.1e-5", NOT_REPRODUCED),
-        (9e-6, "2.1e-5", CONTRADICTED), (-75.4, "-75", REPRODUCED), (75.0, "-75", CONTRADICTED),
-        (0.0204, "0.020", REPRODUCED), (0.0206, "0.020", CAVEAT), (3.649, "3.6", REPRODUCED), (3.66, "3.6", CAVEAT),
+        (2.09e-5, "2.1e-5", REPRODUCED),
+        (2.16e-5, "2.1e-5", CAVEAT),
+        (1.6e-5, "2.1e-5", NOT_REPRODUCED),
+        (9e-6, "2.1e-5", CONTRADICTED),
+        (-75.4, "-75", REPRODUCED),
+        (75.0, "-75", CONTRADICTED),
+        (0.0204, "0.020", REPRODUCED),
+        (0.0206, "0.020", CAVEAT),
+        (3.649, "3.6", REPRODUCED),
+        (3.66, "3.6", CAVEAT),
     ],
-)  # fmt: skip
+)
 def test_digits(value: float, printed: str, verdict: str) -> None:
     assert rules.digits("x", value, printed).verdict == verdict
 

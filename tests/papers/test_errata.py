@@ -92,9 +92,10 @@ def test_published_inverse_is_what_numpy_says(run: pd.Series) -> None:
     )
     assert found["published sign match"] == np.mean(np.sign(b[j, l]) == -np.sign(residual[j, l]))
     assert found["repulsion rate"] == np.mean(np.sign(b[j, l]) == -np.sign(g[j, l]))
-    assert found["the same by multiplying the published inverse out"] == found[
-        "share whose published residual has the sign of the raw similarity"
-    ]  # fmt: skip
+    assert (
+        found["the same by multiplying the published inverse out"]
+        == found["share whose published residual has the sign of the raw similarity"]
+    )
     assert found["Theorem 6"] == 1.0
 
 
@@ -198,7 +199,10 @@ def test_null_counts_runs_above_their_own_draws(good: Any, broken: Any) -> None:
 def test_precision_lists_windows_and_spectra(good: Any) -> None:
     table = good["precision"].table
     assert list(zip(table["window"], table["spectrum"], strict=True))[:3] == [
-        (5, "float64 Gram"), (5, "float32 Gram"), (5, "SVD")]  # fmt: skip
+        (5, "float64 Gram"),
+        (5, "float32 Gram"),
+        (5, "SVD"),
+    ]
     assert table["grok seeds 0–2"].iloc[0] == table["grok seeds 0–2, published"].iloc[0] == "144, 149, 153"
 
 

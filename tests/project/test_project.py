@@ -39,16 +39,47 @@ OWNERS = {
 }
 """The files, or the packages, that may import a dependency; `grok/store/served.py` is read by MLflow itself."""
 NOT_DEFAULT = {
-    "activation": "tanh", "weight_decay": "0.003", "labels": "random", "n_train": "77", "modulus": "13", "width": "33",
-    "learning_rate": "0.004", "optimizer": "muon", "epochs": "191", "seed": "5", "window": "7", "max_window": "31",
-    "slope_lag": "9", "slope_threshold": "0.06", "first_epoch": "12", "top_pairs": "23", "pair_ranking": "epoch_150",
-    "checkpoint_epochs": "3,40", "observe_every": "8", "repulsion_every": "6", "delta_w": "full",
-    "spectrum_methods": "gram,svd", "precision": "float64", "device": "cpu", "threads": "2", "save_every": "17",
-}  # fmt: skip
+    "activation": "tanh",
+    "weight_decay": "0.003",
+    "labels": "random",
+    "n_train": "77",
+    "modulus": "13",
+    "width": "33",
+    "learning_rate": "0.004",
+    "optimizer": "muon",
+    "epochs": "191",
+    "seed": "5",
+    "window": "7",
+    "max_window": "31",
+    "slope_lag": "9",
+    "slope_threshold": "0.06",
+    "first_epoch": "12",
+    "top_pairs": "23",
+    "pair_ranking": "epoch_150",
+    "checkpoint_epochs": "3,40",
+    "observe_every": "8",
+    "repulsion_every": "6",
+    "delta_w": "full",
+    "spectrum_methods": "gram,svd",
+    "precision": "float64",
+    "device": "cpu",
+    "threads": "2",
+    "save_every": "17",
+}
 TINY = {
-    "activation": "x2", "weight_decay": "2e-4", "modulus": "11", "width": "32", "epochs": "20", "top_pairs": "20",
-    "max_window": "20", "window": "6", "slope_lag": "3", "first_epoch": "8", "threads": "1", "device": "cpu",
-}  # fmt: skip
+    "activation": "x2",
+    "weight_decay": "2e-4",
+    "modulus": "11",
+    "width": "32",
+    "epochs": "20",
+    "top_pairs": "20",
+    "max_window": "20",
+    "window": "6",
+    "slope_lag": "3",
+    "first_epoch": "8",
+    "threads": "1",
+    "device": "cpu",
+}
 """Parameters of an `mlflow run` that trains in a second: an alias and a float in raw form among them."""
 
 
@@ -304,8 +335,13 @@ def mlflow_run(store: Any) -> Callable[..., Any]:
         variables = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"} | environment
         answer = subprocess.run(
             [sys.executable, "-m", "mlflow", "run", ".", "-e", "train", *parameters, *options],
-            cwd=PROJECT, env=os.environ | variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+            cwd=PROJECT,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
         assert answer.returncode == 0, answer.stderr[-4000:]
         (run,) = store.client.search_runs([e.experiment_id for e in store.client.search_experiments()])
         return run
@@ -335,9 +371,7 @@ def test_bare_mlflow_run_takes_conda(store: Any, mlflow_run: Callable[..., Any],
     system.mkdir()
     for tool in ("bash", "git", "cat", "grep"):
         (system / tool).symlink_to(str(shutil.which(tool)))
-    run = mlflow_run(
-        PATH=str(system), MLFLOW_CONDA_HOME=str(conda_home), STUB_PYTHON=str(Path(sys.executable).parent)
-    )  # fmt: skip
+    run = mlflow_run(PATH=str(system), MLFLOW_CONDA_HOME=str(conda_home), STUB_PYTHON=str(Path(sys.executable).parent))
     assert_trained(store, run)
     assert run.data.tags["mlflow.project.env"] == "conda"
     created = [line.split() for line in (conda_home / "calls").read_text(encoding="utf-8").splitlines() if "create -n" in line]

@@ -23,8 +23,16 @@ from tests.conftest import TINY
 STUDY = "headline"
 
 
-def add_run(store: Any, config: RunConfig, *, study: str = STUDY, condition: str = "grok", state: str = "complete",
-            epochs: int | None = None, **tags: str) -> str:  # fmt: skip
+def add_run(
+    store: Any,
+    config: RunConfig,
+    *,
+    study: str = STUDY,
+    condition: str = "grok",
+    state: str = "complete",
+    epochs: int | None = None,
+    **tags: str,
+) -> str:
     """A run as a training leaves it, without training: params, tags, metrics, a history and a band of its length."""
     own = {"kind": "train", "config_hash": config.hash, "protocol": "1"} | ({f"study.{study}": condition} if study else {})
     run = store.create(config.display_name(), own | tags)
@@ -108,14 +116,22 @@ def test_good_runs_are_read_and_odd_ones_named(odd: Any) -> None:
     reasons = dict(zip(left_out["run_id"], left_out["reason"], strict=True))
     assert len(reasons) == len(left_out) == len(ids) - len(runs)
     said = {
-        "older": "an older run of the same config", "failed": "state failed", "running": "state running",
-        "interrupted": "state interrupted", "old": "protocol 0, not 1", "stray": "of no study",
+        "older": "an older run of the same config",
+        "failed": "state failed",
+        "running": "state running",
+        "interrupted": "state interrupted",
+        "old": "protocol 0, not 1",
+        "stray": "of no study",
         "unhashed": "no tag grok.config_hash",
-        "schema": "another schema: modulus", "bare": "artifact must exist", "band": "band.npz must be a whole npz file",
-        "history": "history.parquet must be a whole parquet file", "columns": "history.parquet must have epoch",
-        "short": "must cover 64 epochs, got 21 rows and 20 updates", "newest": "must be a whole npz file",
+        "schema": "another schema: modulus",
+        "bare": "artifact must exist",
+        "band": "band.npz must be a whole npz file",
+        "history": "history.parquet must be a whole parquet file",
+        "columns": "history.parquet must have epoch",
+        "short": "must cover 64 epochs, got 21 rows and 20 updates",
+        "newest": "must be a whole npz file",
         "factors": "got delta_w/factors.npz",
-    }  # fmt: skip
+    }
     assert {name: text for name, text in said.items() if text not in reasons[ids[name]]} == {}
     named = left_out.set_index("run_id").loc[ids["schema"]]
     assert (named["name"], named["study"], named["condition"]) == ("<script>alert(1)</script>", STUDY, "grok")

@@ -54,8 +54,10 @@ def test_study_runs_are_the_finished_members_once_each(filled: Any) -> None:
     assert row["fired"] == metrics["fired"]
     reasons = dict(zip(left_out["run_id"], left_out["reason"], strict=True))
     assert reasons == {
-        ids["older"]: "an older run of the same config", ids["old"]: "protocol 0, not 1", ids["failed"]: "state failed",
-    }  # fmt: skip
+        ids["older"]: "an older run of the same config",
+        ids["old"]: "protocol 0, not 1",
+        ids["failed"]: "state failed",
+    }
 
 
 def test_study_that_nobody_ran_is_an_empty_table(filled: Any) -> None:

@@ -132,9 +132,12 @@ def test_detector_settings_count(change: dict[str, float]) -> None:
 def test_summary() -> None:
     history = history_of(start=20)
     assert history.summary() == {
-        "fired": 1.0, "fire_epoch": float(history.fire_epoch()), "test_50_epoch": 20.0, "test_99_epoch": 40.0,
+        "fired": 1.0,
+        "fire_epoch": float(history.fire_epoch()),
+        "test_50_epoch": 20.0,
+        "test_99_epoch": 40.0,
         "train_99_epoch": 10.0,
-    }  # fmt: skip
+    }
     never = history_of(steps=15, start=99).summary()
     assert never == {"fired": 0.0, "train_99_epoch": 10.0}
 

@@ -42,15 +42,19 @@ def home(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         store, ids = tracking.open_store(), {}
         for name, condition, changes in (
-            ("grok0", "grok", {"seed": 0}), ("grok1", "grok", {"seed": 1}), ("eta0", "eta0", {"weight_decay": 0.0}),
-        ):  # fmt: skip
+            ("grok0", "grok", {"seed": 0}),
+            ("grok1", "grok", {"seed": 1}),
+            ("eta0", "eta0", {"weight_decay": 0.0}),
+        ):
             (outcome,) = runner.train_tracked([replace(TINY, **changes)], store, tags={"study.headline": condition})
             ids[name] = outcome.run_id
         for name, condition, tags in (
-            ("failed", "grok", {"state": "failed"}), ("running", LINK, {"state": "running"}),
-            ("old", "grok", {"state": "complete", "protocol": "0"}), ("corrupted", "grok", {"state": "complete"}),
+            ("failed", "grok", {"state": "failed"}),
+            ("running", LINK, {"state": "running"}),
+            ("old", "grok", {"state": "complete", "protocol": "0"}),
+            ("corrupted", "grok", {"state": "complete"}),
             ("evil", "grok", {"state": f"{EVIL} {LINK}"}),
-        ):  # fmt: skip
+        ):
             ids[name] = odd_run(store, EVIL if name == "evil" else name, {"study.headline": condition} | tags, 10 + len(ids))
         answer = call("--out", str(folder / "first"))
         assert answer.status == 0, answer.err

@@ -174,8 +174,10 @@ def test_surfaces_of_unknown_activations_and_controls_are_drawn_by_their_name() 
     table = pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "j"])
     figure = panels.evaluate(panel_of("sensitivity"), OddSurface(table)).figure
     assert {ax.get_title(loc="left") for ax in figure.axes} - {""} == {
-        "abs against\nno weight decay", "abs against\nshuffled_\\$x", "cube against\nno weight decay",
-    }  # fmt: skip
+        "abs against\nno weight decay",
+        "abs against\nshuffled_\\$x",
+        "cube against\nno weight decay",
+    }
     figure.draw_without_rendering()
 
 
@@ -269,13 +271,21 @@ def test_markdown_addresses_are_not_ones_that_a_renderer_links() -> None:
 
 def test_numbers_and_estimates() -> None:
     assert [words.number(x) for x in (229.04, 1.312, 2.1e-5, 12345.6, float("nan"), -float("inf"))] == [
-        "229", "1.312", "2.1e-05", "12346", "–", "−∞",
-    ]  # fmt: skip
+        "229",
+        "1.312",
+        "2.1e-05",
+        "12346",
+        "–",
+        "−∞",
+    ]
     assert words.estimate(Estimate(174, 173, 174, 15)) == "174 [173, 174] (95 %), n = 15"
     assert words.estimate(Estimate(0.5, float("nan"), float("nan"), 1)) == "0.5, n = 1"
     assert [cell.text for cell in words.rows(pd.DataFrame({"a": [1], "b": [0.25], "c": ["x"], "d": [np.nan]}))[0]] == [
-        "1", "0.25", "x", "–",
-    ]  # fmt: skip
+        "1",
+        "0.25",
+        "x",
+        "–",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["95 %", "quartiles", "range", "between"])
@@ -325,9 +335,11 @@ def test_each_kind_of_change_is_told_once_and_in_order() -> None:
     ]
     found = compare.compare(before, after, "before")
     assert [(c.id, c.kind, c.before, c.after) for c in found.changes] == [
-        ("changed", "verdict changed", "reproduced", "contradicted"), ("new", "new", "", "reproduced"),
-        ("gone", "absent", "reproduced", ""), ("moved", "measured value changed", "reproduced", "reproduced"),
-    ]  # fmt: skip
+        ("changed", "verdict changed", "reproduced", "contradicted"),
+        ("new", "new", "", "reproduced"),
+        ("gone", "absent", "reproduced", ""),
+        ("moved", "measured value changed", "reproduced", "reproduced"),
+    ]
     assert found.same == 1
     assert [c.id for c in compare.compare(before, after, "before", ["relu"]).changes] == ["changed", "new", "moved"]
     assert words.change_line(found) == (

@@ -149,15 +149,30 @@ def site() -> Iterator[Site]:
         url, scheduler = f"http://127.0.0.1:{ports['mlflow']}", f"tcp://127.0.0.1:{ports['dask']}"
         servers.start(
             "mlflow",
-            [str(SCRIPTS / "mlflow"), "server", "--backend-store-uri", database, "--artifacts-destination",
-             str(folder / "server" / "artifacts"), "--host", "127.0.0.1", "--port", str(ports["mlflow"]), "--workers", "1"],
-            folder / "server", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true",
-        )  # fmt: skip
+            [
+                str(SCRIPTS / "mlflow"),
+                "server",
+                "--backend-store-uri",
+                database,
+                "--artifacts-destination",
+                str(folder / "server" / "artifacts"),
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(ports["mlflow"]),
+                "--workers",
+                "1",
+            ],
+            folder / "server",
+            MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+            MLFLOW_DISABLE_TELEMETRY="true",
+        )
         servers.start(
             "dask-scheduler",
             [str(SCRIPTS / "dask"), "scheduler", "--host", "127.0.0.1", "--port", str(ports["dask"]), "--no-dashboard"],
-            folder / "scheduler", PYTHONPATH=str(copy_of_the_project(folder / "scheduler")),
-        )  # fmt: skip
+            folder / "scheduler",
+            PYTHONPATH=str(copy_of_the_project(folder / "scheduler")),
+        )
         servers.wait_for("MLflow server", lambda: is_healthy(url))
         servers.wait_for("scheduler", lambda: answers(ports["dask"]))
         workers = {name: start_worker(servers, folder / name, scheduler) for name in ("machine-a", "machine-b")}
@@ -179,10 +194,23 @@ def start_worker(servers: Servers, folder: Path, scheduler: str) -> subprocess.P
     """One machine's worker: a single process, so that its id is the one to kill."""
     return servers.start(
         folder.name,
-        [str(SCRIPTS / "dask"), "worker", scheduler, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny",
-         "--no-dashboard", "--local-directory", str(folder / "scratch")],
-        folder / "home", PYTHONPATH=str(copy_of_the_project(folder)), OMP_NUM_THREADS="1",
-    )  # fmt: skip
+        [
+            str(SCRIPTS / "dask"),
+            "worker",
+            scheduler,
+            "--host",
+            "127.0.0.1",
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            str(folder / "scratch"),
+        ],
+        folder / "home",
+        PYTHONPATH=str(copy_of_the_project(folder)),
+        OMP_NUM_THREADS="1",
+    )
 
 
 def write_study(path: Path) -> None:
@@ -197,10 +225,14 @@ def start_study(site: Site) -> subprocess.Popen[bytes]:
     write_study(site.folder / "own.yaml")
     words = ["-m", "entry_points.study", "--study", str(site.folder / "own.yaml"), "--backend", "dask"]
     return site.servers.start(
-        "study", [sys.executable, "-W", "error::ResourceWarning", *words, "--scheduler", site.scheduler], client,
-        PYTHONPATH=str(copy_of_the_project(site.folder / "client-code")), PYTHONDONTWRITEBYTECODE="1",
-        MLFLOW_TRACKING_URI=site.tracking, MLFLOW_EXPERIMENT_NAME="several machines",
-    )  # fmt: skip
+        "study",
+        [sys.executable, "-W", "error::ResourceWarning", *words, "--scheduler", site.scheduler],
+        client,
+        PYTHONPATH=str(copy_of_the_project(site.folder / "client-code")),
+        PYTHONDONTWRITEBYTECODE="1",
+        MLFLOW_TRACKING_URI=site.tracking,
+        MLFLOW_EXPERIMENT_NAME="several machines",
+    )
 
 
 def kill_a_worker_in_mid_run(site: Site, store: Any) -> str:

@@ -76,8 +76,13 @@ def test_a_study_from_start_to_reuse(store: Any, write: Any, study: Any, monkeyp
     first = study(path)
     assert first.status == 0
     assert {k: first.words[k] for k in ("study", "state", "cells", "trained", "reused", "open")} == {
-        "study": "own/tiny", "state": "complete", "cells": "3", "trained": "3", "reused": "0", "open": "0",
-    }  # fmt: skip
+        "study": "own/tiny",
+        "state": "complete",
+        "cells": "3",
+        "trained": "3",
+        "reused": "0",
+        "open": "0",
+    }
     parent = store.get(first.words["run"])
     runs = training_runs(store)
     assert len(runs) == 3
@@ -103,20 +108,32 @@ def test_parent_run_has_the_studys_results(store: Any, write: Any, study: Any, t
     parent = store.get(answer.words["run"])
     tags = parent.data.tags
     assert {k: tags[f"grok.{k}"] for k in ("kind", "study", "state", "progress_cells", "progress_done", "progress_failed")} == {
-        "kind": "study", "study": "own/tiny", "state": "complete", "progress_cells": "3", "progress_done": "3",
+        "kind": "study",
+        "study": "own/tiny",
+        "state": "complete",
+        "progress_cells": "3",
+        "progress_done": "3",
         "progress_failed": "0",
-    }  # fmt: skip
+    }
     assert parent.info.status == "FINISHED"
     tracked = TrackedRun(store.client, parent.info.run_id)
     assert set(tracked.list_files("")) == {
-        "conditions.csv", "grid.json", "repulsion.csv", "runs.csv", "runs.parquet", "summary.md",
-    }  # fmt: skip
+        "conditions.csv",
+        "grid.json",
+        "repulsion.csv",
+        "runs.csv",
+        "runs.parquet",
+        "summary.md",
+    }
     series = tracked.get_file("figures/series.png", tmp_path)
     assert series.read_bytes().startswith(b"\x89PNG")
     assert tracked.list_files("figures") == ["figures/repulsion.png", "figures/series.png"]
     runs = pd.read_csv(tracked.get_file("runs.csv", tmp_path))
-    pd.testing.assert_frame_equal(runs[["run_id", "window", "fire_epoch"]], pd.read_parquet(
-        tracked.get_file("runs.parquet", tmp_path))[["run_id", "window", "fire_epoch"]], check_dtype=False)  # fmt: skip
+    pd.testing.assert_frame_equal(
+        runs[["run_id", "window", "fire_epoch"]],
+        pd.read_parquet(tracked.get_file("runs.parquet", tmp_path))[["run_id", "window", "fire_epoch"]],
+        check_dtype=False,
+    )
     assert len(runs) == 6  # three runs, two windows
     conditions = pd.read_csv(tracked.get_file("conditions.csv", tmp_path))
     rows = set(zip(conditions["condition"], conditions["window"], conditions["runs"], strict=True))
@@ -325,8 +342,17 @@ def test_stop_of_another_command_is_not_ours(store: Any, write: Any) -> None:
     assert result.state == "complete"
 
 
-VOLATILE = ("heartbeat", "process", "session", "claim", "resumed_with", "mlflow.note.content", "mlflow.parentRunId",
-            "code_version", "code_dirty")  # fmt: skip
+VOLATILE = (
+    "heartbeat",
+    "process",
+    "session",
+    "claim",
+    "resumed_with",
+    "mlflow.note.content",
+    "mlflow.parentRunId",
+    "code_version",
+    "code_dirty",
+)
 
 
 def test_study_stopped_at_random_moments_ends_as_one_that_was_not(

@@ -293,8 +293,14 @@ def test_what_this_machine_cannot_do_is_refused_before_a_run_is_made(store, tiny
     assert count_runs(store) == before
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 1e20}, {"learning_rate": 1e200, "precision": "float64"},
-                                     {"learning_rate": 1e9, "activation": "cube", "optimizer": "sgd"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate": 1e20},
+        {"learning_rate": 1e200, "precision": "float64"},
+        {"learning_rate": 1e9, "activation": "cube", "optimizer": "sgd"},
+    ],
+)
 def test_a_diverged_run_ends_with_its_last_finite_epoch(store, tiny, changes):
     config = tiny(**changes)
     (outcome,) = train_tracked([config], store)

@@ -26,9 +26,21 @@ from grok.spec.config import ConfigError
 from tests.conftest import TINY, Answer
 
 QUICK = (
-    "--companions", "none", "--n-trials", "6", "--samples", "64", "--window", "4,6", "--slope-lag", "2..10",
-    "--first-epoch", "0..40", "--seed", "3",
-)  # fmt: skip
+    "--companions",
+    "none",
+    "--n-trials",
+    "6",
+    "--samples",
+    "64",
+    "--window",
+    "4,6",
+    "--slope-lag",
+    "2..10",
+    "--first-epoch",
+    "0..40",
+    "--seed",
+    "3",
+)
 """A study of seconds."""
 
 
@@ -92,16 +104,31 @@ def test_a_whole_study_and_what_it_leaves(own: Any, sensitivity_command: Callabl
     answer = sensitivity_command("--study", "mine", *QUICK, "--nested-runs", "2")
     assert answer.status == 0, answer.err
     assert {k: answer.words[k] for k in ("study", "state", "trials", "new")} == {
-        "study": "mine", "state": "complete", "trials": "12", "new": "12"
-    }  # fmt: skip
+        "study": "mine",
+        "state": "complete",
+        "trials": "12",
+        "new": "12",
+    }
     assert "missing: no runs of square random_labels" in answer.err
     run = own.get(answer.words["run"])
     assert run.info.status == "FINISHED"
     assert run.data.tags["grok.kind"] == "sensitivity"
-    assert run.data.params == SensitivityConfig.from_strings(
-        {"study": "mine", "companions": "none", "n_trials": "6", "samples": "64", "window": "4,6", "slope_lag": "2..10",
-         "first_epoch": "0..40", "seed": "3", "nested_runs": "2"}
-    ).to_strings()  # fmt: skip
+    assert (
+        run.data.params
+        == SensitivityConfig.from_strings(
+            {
+                "study": "mine",
+                "companions": "none",
+                "n_trials": "6",
+                "samples": "64",
+                "window": "4,6",
+                "slope_lag": "2..10",
+                "first_epoch": "0..40",
+                "seed": "3",
+                "nested_runs": "2",
+            }
+        ).to_strings()
+    )
     root = artifacts(own, run.info.run_id)
     tables = {"grid", "surface", "neighbourhood", "trials"}
     assert {path.name for path in root.iterdir() if path.is_file()} == (
@@ -128,8 +155,19 @@ def test_a_whole_study_and_what_it_leaves(own: Any, sensitivity_command: Callabl
 
 def test_the_published_outcome_is_that_of_the_runs_themselves(own: Any, sensitivity_command: Callable[..., Answer]) -> None:
     """Trained with the slope rule at window 6, lag 5, from epoch 34: fixed to that, a trial finds the stored epochs."""
-    fixed = {"window": "6", "slope-lag": "5", "slope-threshold": "0.06", "first-epoch": "34", "smoothing": "1", "matrix": "w",
-             "gap": "23", "rule": "slope", "direction": "rising", "n-trials": "1", "mode": "search"}  # fmt: skip
+    fixed = {
+        "window": "6",
+        "slope-lag": "5",
+        "slope-threshold": "0.06",
+        "first-epoch": "34",
+        "smoothing": "1",
+        "matrix": "w",
+        "gap": "23",
+        "rule": "slope",
+        "direction": "rising",
+        "n-trials": "1",
+        "mode": "search",
+    }
     answer = sensitivity_command(
         "--study", "mine", "--companions", "none", *(w for k, v in fixed.items() for w in (f"--{k}", v))
     )
@@ -145,8 +183,17 @@ def test_the_published_outcome_is_that_of_the_runs_themselves(own: Any, sensitiv
     config = SensitivityConfig(study="mine", companions="none")
     found = cells.load(own, config).cell("square", "grok")
     assert found is not None
-    setting = {"matrix": "w", "gap": "23", "method": "gram", "window": 6, "smoothing": 1, "first_epoch": 34,
-               "slope_threshold": 0.06, "slope_lag": 5, "direction": "rising"}  # fmt: skip
+    setting = {
+        "matrix": "w",
+        "gap": "23",
+        "method": "gram",
+        "window": 6,
+        "smoothing": 1,
+        "first_epoch": 34,
+        "slope_threshold": 0.06,
+        "slope_lag": 5,
+        "direction": "rising",
+    }
     from grok.detectors.base import RULES
 
     epochs = [own.get(run_id).data.metrics.get("fire_epoch", np.nan) for run_id in found.table["run_id"]]
@@ -232,7 +279,7 @@ BAD = {
     ("--own-parameters", "depth=3"): "own_parameters must name parameters of a rule of your own, got depth with rule slope",
     ("--cusum-threshold", "0..8"): "cusum_threshold must be above 0 where it is searched by its logarithm, got 0..8",
     ("--storage", "nosuch://x/y", "--study", "mine"): "storage must be a file or a database URL that can be opened",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("arguments", list(BAD), ids=" ".join)
@@ -268,8 +315,10 @@ def test_runs_of_several_experiments_are_not_pooled(
     group = frame[frame["condition"] == "grok"].copy()
     _check_group(("square", "grok"), "mine", group)
     group.loc[group["run_id"] == run.info.run_id, name] = value
-    said = {"seed": "one run a seed, got square grok of study mine with several of seed 0",
-            "learning_rate": r"one experiment a condition, got .* with learning_rate 0\.001, 0\.5"}  # fmt: skip
+    said = {
+        "seed": "one run a seed, got square grok of study mine with several of seed 0",
+        "learning_rate": r"one experiment a condition, got .* with learning_rate 0\.001, 0\.5",
+    }
     with pytest.raises(ConfigError, match=said[name]):
         _check_group(("square", "grok"), "mine", group)
 
@@ -285,8 +334,9 @@ def test_a_study_of_several_experiments_is_refused(own: Any, sensitivity_command
     assert len(answer.err.splitlines()) == 1
 
 
-def test_nested_runs_that_an_interruption_left_out_are_made_once(own: Any, sensitivity_command: Callable[..., Answer],
-                                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_nested_runs_that_an_interruption_left_out_are_made_once(
+    own: Any, sensitivity_command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from analysis.sensitivity import tracked
 
     asked = ("--study", "mine", *QUICK, "--mode", "search", "--nested-runs", "2")
@@ -338,13 +388,16 @@ def test_a_rule_of_ones_own_keeps_its_ranges(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("text", "default", "values"),
     [
-        ("20", Range(3, 64, whole=True), (20,)), ("5,10,5", Range(3, 64, whole=True), (5, 10)),
-        ("5..40", Range(3, 64, whole=True), Range(5, 40, whole=True)), ("-0.05..0.15", Range(0, 1), Range(-0.05, 0.15)),
-        ("2..9", Range(1.5, 1000, log=True), Range(2, 9, log=True)), ("w", ("w", "v"), ("w",)),
+        ("20", Range(3, 64, whole=True), (20,)),
+        ("5,10,5", Range(3, 64, whole=True), (5, 10)),
+        ("5..40", Range(3, 64, whole=True), Range(5, 40, whole=True)),
+        ("-0.05..0.15", Range(0, 1), Range(-0.05, 0.15)),
+        ("2..9", Range(1.5, 1000, log=True), Range(2, 9, log=True)),
+        ("w", ("w", "v"), ("w",)),
         ("'w,v'", ("w", "v"), ("w", "v")),
         ("7..7", Range(1, 9, whole=True), (7,)),
     ],
-)  # fmt: skip
+)
 def test_values_from_text(text: str, default: Any, values: Any) -> None:
     assert parse_values("x", text, default) == values
 
@@ -361,15 +414,30 @@ def test_values_of_the_unit_interval_stay_in_range(share: float, low: int, more:
 
 def test_every_part_of_a_setting_can_be_fixed() -> None:
     config = SensitivityConfig(
-        matrix="v", gap="12", window="9", smoothing="4", rule="cusum", first_epoch="7", cusum_drift="0.01", cusum_threshold="2",
+        matrix="v",
+        gap="12",
+        window="9",
+        smoothing="4",
+        rule="cusum",
+        first_epoch="7",
+        cusum_drift="0.01",
+        cusum_threshold="2",
         direction="falling",
-    )  # fmt: skip
+    )
     space = config.space(64)
     assert space.dimensions("cusum") == []
     assert space.setting("cusum", {}) == {
-        "matrix": "v", "gap": "12", "method": "gram", "window": 9, "smoothing": 4, "rule": "cusum", "first_epoch": 7,
-        "cusum_drift": 0.01, "cusum_threshold": 2.0, "direction": "falling",
-    }  # fmt: skip
+        "matrix": "v",
+        "gap": "12",
+        "method": "gram",
+        "window": 9,
+        "smoothing": 4,
+        "rule": "cusum",
+        "first_epoch": 7,
+        "cusum_drift": 0.01,
+        "cusum_threshold": 2.0,
+        "direction": "falling",
+    }
 
 
 def test_the_window_goes_up_to_what_the_runs_have() -> None:

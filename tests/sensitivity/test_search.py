@@ -248,8 +248,10 @@ def test_what_is_compared_is_cut_and_told_apart_by_activation(tmp_path: Path) ->
     first = {name: print_of(name) for name in ("square", "relu")}
     for condition in ("grok", "eta0"):
         made.cells["relu", condition].horizon = 90
-    second = {name: study._task(made, replace(config, activation=name), tmp_path, "search", name, "all", config.space(16))
-              for name in first}  # fmt: skip
+    second = {
+        name: study._task(made, replace(config, activation=name), tmp_path, "search", name, "all", config.space(16))
+        for name in first
+    }
     assert second["square"].fingerprint == first["square"]
     assert second["relu"].fingerprint != first["relu"]
 
@@ -258,8 +260,16 @@ def test_what_is_compared_is_cut_and_told_apart_by_activation(tmp_path: Path) ->
     cell.table.loc[0, "test_50"] = 30.0
     assert cell.fingerprint != before
 
-    never = {"matrix": "w", "gap": "23", "method": "gram", "window": 12, "smoothing": 1, "rule": "level", "first_epoch": 0,
-             "level": 1e30}  # fmt: skip
+    never = {
+        "matrix": "w",
+        "gap": "23",
+        "method": "gram",
+        "window": 12,
+        "smoothing": 1,
+        "rule": "level",
+        "first_epoch": 0,
+        "level": 1e30,
+    }
     judge = Judge(made, "square", ["eta0"], config)
     whole = judge.outcome(never, judge.fires(never))
     np.testing.assert_array_equal(whole.leads, [30.0 - EPOCHS, *[OPENS + 20.0 - EPOCHS] * 9])

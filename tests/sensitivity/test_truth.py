@@ -195,10 +195,15 @@ NAMED = ("gram", "svd", "randomized_5")
         (lambda m, r: m == "svd", NAMED, True, ("does not hold",) * 3, "holds under no reading"),
         (lambda m, r: m == "gram32", (*NAMED, "gram32"), True, ("holds",) * 3, "holds if read as signed or mirrored or offset"),
         (lambda m, r: False, ("gram",), True, ("undecided",) * 3, "is undecided if read as signed or mirrored or offset"),
-        (lambda m, r: r == "signed", NAMED, False, ("does not hold", "undecided", "undecided"),
-         "is undecided if read as mirrored or offset"),
+        (
+            lambda m, r: r == "signed",
+            NAMED,
+            False,
+            ("does not hold", "undecided", "undecided"),
+            "is undecided if read as mirrored or offset",
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_reading_of_the_rebuttal_has_its_own_word(
     fails: Callable[[str, str], bool], methods: tuple[str, ...], relu: bool, words: tuple[str, ...], overall: str
 ) -> None:
@@ -217,9 +222,18 @@ def table_rows(
 ) -> pd.DataFrame:
     places = range(len(published))
     return pd.DataFrame(
-        {"window": window, "condition": "grok", "place": places, "measure": "fire_epoch", "published": published, "ours": ours,
-         "ours_gram32": other, "ours_measured": measured, "gram32_measured": beside}
-    )  # fmt: skip
+        {
+            "window": window,
+            "condition": "grok",
+            "place": places,
+            "measure": "fire_epoch",
+            "published": published,
+            "ours": ours,
+            "ours_gram32": other,
+            "ours_measured": measured,
+            "gram32_measured": beside,
+        }
+    )
 
 
 def test_the_window_table_tells_never_from_not_measured_and_says_whether_float32_is_why() -> None:

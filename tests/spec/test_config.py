@@ -13,12 +13,33 @@ from hypothesis import strategies as st
 from grok.spec.config import EXECUTION_FIELDS, ConfigError, RunConfig, parse
 
 OTHER_VALUE = {
-    "activation": "relu", "weight_decay": 1e-3, "labels": "random", "n_train": 504, "modulus": 41, "width": 64,
-    "learning_rate": 3e-3, "optimizer": "sgd", "epochs": 123, "seed": 7, "window": 10, "max_window": 32, "slope_lag": 10,
-    "slope_threshold": 0.01, "first_epoch": 50, "top_pairs": 20, "pair_ranking": "epoch_150", "checkpoint_epochs": (3, 9),
-    "observe_every": 0, "repulsion_every": 5, "delta_w": "full", "spectrum_methods": ("gram", "svd"),
-    "precision": "float64", "device": "cpu", "threads": 2, "save_every": 0,
-}  # fmt: skip
+    "activation": "relu",
+    "weight_decay": 1e-3,
+    "labels": "random",
+    "n_train": 504,
+    "modulus": 41,
+    "width": 64,
+    "learning_rate": 3e-3,
+    "optimizer": "sgd",
+    "epochs": 123,
+    "seed": 7,
+    "window": 10,
+    "max_window": 32,
+    "slope_lag": 10,
+    "slope_threshold": 0.01,
+    "first_epoch": 50,
+    "top_pairs": 20,
+    "pair_ranking": "epoch_150",
+    "checkpoint_epochs": (3, 9),
+    "observe_every": 0,
+    "repulsion_every": 5,
+    "delta_w": "full",
+    "spectrum_methods": ("gram", "svd"),
+    "precision": "float64",
+    "device": "cpu",
+    "threads": 2,
+    "save_every": 0,
+}
 FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
 
 
@@ -30,13 +51,21 @@ def configs(draw: st.DrawFn) -> RunConfig:
     last = epochs or 400
     return RunConfig(
         activation=draw(st.sampled_from(("square", "x2", "relu", "gelu", "torch:sin"))),
-        weight_decay=draw(st.floats(0, 1)), learning_rate=draw(st.floats(1e-12, 10)), modulus=modulus, width=width,
-        n_train=draw(st.none() | st.integers(2, modulus**2 - 1)), epochs=epochs, seed=draw(st.integers(0, 2**63 - 1)),
-        window=window, max_window=draw(st.integers(window, 128)), top_pairs=draw(st.integers(1, width * (width - 1) // 2)),
+        weight_decay=draw(st.floats(0, 1)),
+        learning_rate=draw(st.floats(1e-12, 10)),
+        modulus=modulus,
+        width=width,
+        n_train=draw(st.none() | st.integers(2, modulus**2 - 1)),
+        epochs=epochs,
+        seed=draw(st.integers(0, 2**63 - 1)),
+        window=window,
+        max_window=draw(st.integers(window, 128)),
+        top_pairs=draw(st.integers(1, width * (width - 1) // 2)),
         checkpoint_epochs=draw(st.none() | st.lists(st.integers(0, last), max_size=5).map(tuple)),
         spectrum_methods=draw(st.lists(st.sampled_from(("gram", "svd", "gram32", "randomized")), max_size=4).map(tuple)),
-        threads=draw(st.none() | st.integers(1, 64)), slope_threshold=draw(st.floats(-1, 1)),
-    )  # fmt: skip
+        threads=draw(st.none() | st.integers(1, 64)),
+        slope_threshold=draw(st.floats(-1, 1)),
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -65,14 +94,24 @@ def test_quotes_of_mlflow_run_are_understood(config: RunConfig) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("weight_decay", "2e-4", 0.0002), ("weight_decay", "0.0002", 2e-4), ("weight_decay", "2.0e-4", 2e-4),
-        ("weight_decay", "0", 0.0), ("activation", "x2", "square"), ("activation", " relu ", "relu"),
-        ("epochs", "auto", None), ("epochs", "'auto'", None), ("checkpoint_epochs", "3, 1,2", (1, 2, 3)),
-        ("checkpoint_epochs", "none", ()), ("checkpoint_epochs", "auto", None), ("threads", "auto", None),
-        ("spectrum_methods", "randomized", ("gram", "randomized_10")), ("spectrum_methods", "svd,gram", ("gram", "svd")),
-        ("spectrum_methods", "svd,svd", ("gram", "svd")), ("device", "cuda:1", "cuda:1"),
+        ("weight_decay", "2e-4", 0.0002),
+        ("weight_decay", "0.0002", 2e-4),
+        ("weight_decay", "2.0e-4", 2e-4),
+        ("weight_decay", "0", 0.0),
+        ("activation", "x2", "square"),
+        ("activation", " relu ", "relu"),
+        ("epochs", "auto", None),
+        ("epochs", "'auto'", None),
+        ("checkpoint_epochs", "3, 1,2", (1, 2, 3)),
+        ("checkpoint_epochs", "none", ()),
+        ("checkpoint_epochs", "auto", None),
+        ("threads", "auto", None),
+        ("spectrum_methods", "randomized", ("gram", "randomized_10")),
+        ("spectrum_methods", "svd,gram", ("gram", "svd")),
+        ("spectrum_methods", "svd,svd", ("gram", "svd")),
+        ("device", "cuda:1", "cuda:1"),
     ],
-)  # fmt: skip
+)
 def test_reads_text(name: str, text: str, value: object) -> None:
     assert getattr(RunConfig.from_strings({name: text}), name) == value
 
@@ -169,18 +208,57 @@ def test_display_name(settings_: dict[str, object], name: str) -> None:
 
 
 BAD = [
-    ("activation", "swish"), ("activation", "a:b:c"), ("activation", ":f"), ("activation", "line\nbreak"),
-    ("weight_decay", -1e-4), ("weight_decay", float("nan")), ("weight_decay", float("inf")), ("labels", "shuffled"),
-    ("n_train", 1), ("n_train", 5041), ("n_train", 2.5), ("modulus", 2), ("modulus", 71.0), ("width", 1), ("width", True),
-    ("learning_rate", 0.0), ("learning_rate", float("inf")), ("optimizer", "lion"), ("epochs", 0), ("seed", -1),
-    ("seed", 2**63), ("window", 2), ("window", 65), ("max_window", 2), ("max_window", 4097), ("slope_lag", 0),
-    ("slope_threshold", float("nan")), ("first_epoch", -1), ("top_pairs", 0), ("top_pairs", 2048 * 2047 // 2 + 1),
-    ("pair_ranking", "best"), ("checkpoint_epochs", (401,)), ("checkpoint_epochs", (-1,)), ("checkpoint_epochs", (1.5,)),
-    ("observe_every", -1), ("repulsion_every", -1), ("delta_w", "none"), ("spectrum_methods", ("lanczos",)),
-    ("spectrum_methods", ("randomized_",)), ("spectrum_methods", ("randomized_1000",)), ("precision", "float16"),
-    ("device", "tpu"), ("device", "cuda:"), ("threads", 0), ("threads", 1025), ("save_every", -1),
-    ("weight_decay", "much"), ("activation", None), ("device", None), ("checkpoint_epochs", ("a", 1)),
-]  # fmt: skip
+    ("activation", "swish"),
+    ("activation", "a:b:c"),
+    ("activation", ":f"),
+    ("activation", "line\nbreak"),
+    ("weight_decay", -1e-4),
+    ("weight_decay", float("nan")),
+    ("weight_decay", float("inf")),
+    ("labels", "shuffled"),
+    ("n_train", 1),
+    ("n_train", 5041),
+    ("n_train", 2.5),
+    ("modulus", 2),
+    ("modulus", 71.0),
+    ("width", 1),
+    ("width", True),
+    ("learning_rate", 0.0),
+    ("learning_rate", float("inf")),
+    ("optimizer", "lion"),
+    ("epochs", 0),
+    ("seed", -1),
+    ("seed", 2**63),
+    ("window", 2),
+    ("window", 65),
+    ("max_window", 2),
+    ("max_window", 4097),
+    ("slope_lag", 0),
+    ("slope_threshold", float("nan")),
+    ("first_epoch", -1),
+    ("top_pairs", 0),
+    ("top_pairs", 2048 * 2047 // 2 + 1),
+    ("pair_ranking", "best"),
+    ("checkpoint_epochs", (401,)),
+    ("checkpoint_epochs", (-1,)),
+    ("checkpoint_epochs", (1.5,)),
+    ("observe_every", -1),
+    ("repulsion_every", -1),
+    ("delta_w", "none"),
+    ("spectrum_methods", ("lanczos",)),
+    ("spectrum_methods", ("randomized_",)),
+    ("spectrum_methods", ("randomized_1000",)),
+    ("precision", "float16"),
+    ("device", "tpu"),
+    ("device", "cuda:"),
+    ("threads", 0),
+    ("threads", 1025),
+    ("save_every", -1),
+    ("weight_decay", "much"),
+    ("activation", None),
+    ("device", None),
+    ("checkpoint_epochs", ("a", 1)),
+]
 ONE_LINE = re.compile(r"(?P<name>\w+) must (?P<rule>[^\n]+), got (?P<value>[^\n]+)\. (?P<step>[^\n]+)\.")
 
 
@@ -202,11 +280,16 @@ def test_a_bad_value_is_refused_in_one_line(name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("seed", "one", "a whole number"), ("seed", "1.5", "a whole number"), ("seed", "", "a whole number"),
-        ("seed", "auto", "a whole number"), ("epochs", "many", "a whole number or auto"), ("weight_decay", "x", "a number"),
-        ("weight_decay", "2e", "a number"), ("checkpoint_epochs", "1,two", "whole numbers separated by commas or auto"),
+        ("seed", "one", "a whole number"),
+        ("seed", "1.5", "a whole number"),
+        ("seed", "", "a whole number"),
+        ("seed", "auto", "a whole number"),
+        ("epochs", "many", "a whole number or auto"),
+        ("weight_decay", "x", "a number"),
+        ("weight_decay", "2e", "a number"),
+        ("checkpoint_epochs", "1,two", "whole numbers separated by commas or auto"),
     ],
-)  # fmt: skip
+)
 def test_text_that_is_no_number_is_refused_in_one_line(name: str, text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         RunConfig.from_strings({name: text})
@@ -225,8 +308,11 @@ def test_unknown_name_is_refused() -> None:
 def test_the_rule_names_the_limit_of_this_run(name: str) -> None:
     small = {"modulus": 5, "width": 4, "top_pairs": 6, "epochs": 9, "max_window": 8, "window": 8}
     limit, bad = {
-        "n_train": ("24]", 25), "window": ("[3, 8]", 9), "checkpoint_epochs": ("[0, 9]", (10,)), "top_pairs": ("[1, 6]", 7)
-    }[name]  # fmt: skip
+        "n_train": ("24]", 25),
+        "window": ("[3, 8]", 9),
+        "checkpoint_epochs": ("[0, 9]", (10,)),
+        "top_pairs": ("[1, 6]", 7),
+    }[name]
     RunConfig(**small)
     with pytest.raises(ConfigError) as caught:
         RunConfig(**small | {name: bad})

@@ -30,9 +30,13 @@ def grid(study: Study) -> set[tuple[object, ...]]:
 
 
 def expected(
-    activations: tuple[str, ...], decays: tuple[float, ...], epochs: dict[str, int], seeds: int, labels: str = "true",
+    activations: tuple[str, ...],
+    decays: tuple[float, ...],
+    epochs: dict[str, int],
+    seeds: int,
+    labels: str = "true",
     n: int = 2016,
-) -> set[tuple[object, ...]]:  # fmt: skip
+) -> set[tuple[object, ...]]:
     return {(a, d, epochs[a], labels, n, s) for a, d, s in itertools.product(activations, decays, range(seeds))}
 
 
@@ -78,8 +82,18 @@ def test_svd_has_every_method_and_windows_are_within_the_bands(registry: dict[st
 
 def test_every_study_is_whole(registry: dict[str, Study]) -> None:
     assert set(registry) == {
-        "quick", "headline", "relu", "controls", "windows", "svd", "eta", "scaling", "theorem6", "activations", "optimizers",
-    }  # fmt: skip
+        "quick",
+        "headline",
+        "relu",
+        "controls",
+        "windows",
+        "svd",
+        "eta",
+        "scaling",
+        "theorem6",
+        "activations",
+        "optimizers",
+    }
     for name, study in registry.items():
         assert study.name == name
         assert study.sentence
@@ -129,8 +143,10 @@ def test_own_file(own: Callable[[str], str]) -> None:
         study = load_study(name)
         assert study.name == "my/mine"  # not to be taken for a registry's study
         assert [(c.condition, c.config.weight_decay, c.config.seed) for c in study.cells] == [
-            ("a", 2e-4, 0), ("a", 2e-4, 1), *(("b", d, s) for d in (1e-3, 2e-3) for s in (0, 5, 6)),
-        ]  # fmt: skip
+            ("a", 2e-4, 0),
+            ("a", 2e-4, 1),
+            *(("b", d, s) for d in (1e-3, 2e-3) for s in (0, 5, 6)),
+        ]
         assert study.cells[-1].config.save_every == 7
 
 

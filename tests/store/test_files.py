@@ -12,10 +12,13 @@ from grok.store.files import CheckpointError, load, save
 
 def test_load_gives_back_the_bits_that_save_took(tmp_path):
     tensors = {
-        "single": torch.randn(3, 4), "double": torch.randn(5, dtype=torch.float64), "count": torch.tensor(7),
-        "odd": torch.tensor([float("nan"), float("inf"), -0.0, 1e-45]), "turned": torch.randn(4, 3).T,
+        "single": torch.randn(3, 4),
+        "double": torch.randn(5, dtype=torch.float64),
+        "count": torch.tensor(7),
+        "odd": torch.tensor([float("nan"), float("inf"), -0.0, 1e-45]),
+        "turned": torch.randn(4, 3).T,
         "none": torch.empty(0, 2),
-    }  # fmt: skip
+    }
     facts = {"epoch": 3, "nested": {"pairs": [[1, 2, 0.1 + 0.2]]}, "absent": None}
     save(tmp_path / "deep" / "state.safetensors", tensors, facts)
     loaded, read = load(tmp_path / "deep" / "state.safetensors")

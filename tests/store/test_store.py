@@ -152,8 +152,9 @@ def test_both_datasets_are_inputs_of_the_run(finished):
         next(t.value for t in i.tags if t.key == "mlflow.data.context"): i.dataset for i in finished.run.inputs.dataset_inputs
     }
     assert {context: d.name for context, d in inputs.items()} == {
-        "training": "addition mod 11, train", "evaluation": "addition mod 11, test",
-    }  # fmt: skip
+        "training": "addition mod 11, train",
+        "evaluation": "addition mod 11, test",
+    }
     problem = modular_addition(11, 48, 0)
     for context, pairs in (("training", problem.train_pairs), ("evaluation", problem.test_pairs)):
         features = json.loads(inputs[context].profile)["features_shape"]
@@ -236,10 +237,19 @@ def test_a_network_that_a_killed_process_was_logging_is_replaced(store):
 def test_the_artifacts_are_those_that_the_readme_lists(finished):
     files = sorted(str(path.relative_to(finished.root)) for path in finished.root.rglob("*") if path.is_file())
     assert files == [
-        "checkpoints/epoch-00000.safetensors", "checkpoints/epoch-00020.safetensors", "checkpoints/epoch-00040.safetensors",
-        "checkpoints/epoch-00064.safetensors", "config.json", "delta_w/band.npz", "delta_w/modes.safetensors",
-        "figures/accuracy.png", "figures/spectrum.png", "figures/top_pairs.png", "history.parquet", "repulsion_pairs.parquet",
-    ]  # fmt: skip
+        "checkpoints/epoch-00000.safetensors",
+        "checkpoints/epoch-00020.safetensors",
+        "checkpoints/epoch-00040.safetensors",
+        "checkpoints/epoch-00064.safetensors",
+        "config.json",
+        "delta_w/band.npz",
+        "delta_w/modes.safetensors",
+        "figures/accuracy.png",
+        "figures/spectrum.png",
+        "figures/top_pairs.png",
+        "history.parquet",
+        "repulsion_pairs.parquet",
+    ]
 
 
 def test_config_json_makes_the_config_again(finished):

@@ -38,16 +38,25 @@ def test_medians_and_quartiles_are_over_the_runs_that_have_a_value() -> None:
 
 def test_rows_are_conditions_and_what_varies_in_them_but_seeds() -> None:
     table = runs(
-        {"weight_decay": 0.0, "condition": "eta0"}, {"weight_decay": 0.0, "condition": "eta0", "threads": 2},
-        {"activation": "relu"}, {}, {"checkpoint_epochs": (1, 2)},
-    )  # fmt: skip
+        {"weight_decay": 0.0, "condition": "eta0"},
+        {"weight_decay": 0.0, "condition": "eta0", "threads": 2},
+        {"activation": "relu"},
+        {},
+        {"checkpoint_epochs": (1, 2)},
+    )
     out = study_summary.conditions(table)
     assert list(out.columns[: list(out.columns).index("runs")]) == [
-        "condition", "activation", "weight_decay", "checkpoint_epochs",
-    ]  # fmt: skip
+        "condition",
+        "activation",
+        "weight_decay",
+        "checkpoint_epochs",
+    ]
     assert sorted(zip(out["condition"], out["activation"], out["runs"], strict=True)) == [
-        ("a", "relu", 1), ("a", "square", 1), ("a", "square", 1), ("eta0", "square", 2),
-    ]  # fmt: skip
+        ("a", "relu", 1),
+        ("a", "square", 1),
+        ("a", "square", 1),
+        ("eta0", "square", 2),
+    ]
 
 
 def test_diverged_runs_are_told_with_the_epoch_and_without_nan() -> None:
@@ -111,9 +120,10 @@ def test_series_are_told_apart_by_what_varies_within_a_condition() -> None:
     histories = {f"r{i}": pd.DataFrame({"epoch": [0], "accuracy/test": [float(i)]}) for i in range(3)}
     out = study_summary.series(table, histories, "accuracy/test")
     assert {label: float(panel["median"][0]) for label, panel in out.items()} == {
-        ("a", "square", "learning_rate=0.001"): 0.0, ("a", "relu", "learning_rate=0.001"): 1.0,
+        ("a", "square", "learning_rate=0.001"): 0.0,
+        ("a", "relu", "learning_rate=0.001"): 1.0,
         ("a", "square", "learning_rate=0.1"): 2.0,
-    }  # fmt: skip
+    }
 
 
 LINE = pd.DataFrame({"epoch": [0, 1], "median": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.3, 0.4]})
@@ -162,20 +172,31 @@ def test_labels_leave_out_what_follows_from_the_rest() -> None:
 
 
 def test_pivot_has_the_windows_side_by_side() -> None:
-    seeds = [{"window": w, "spectrum_methods": m, "fired": 1.0, "fire_epoch": 100.0 + w + s, "late_gap_23": 10.0 * w}
-             for w in (5, 20) for m in ("gram", "svd") for s in range(6)]  # fmt: skip
+    seeds = [
+        {"window": w, "spectrum_methods": m, "fired": 1.0, "fire_epoch": 100.0 + w + s, "late_gap_23": 10.0 * w}
+        for w in (5, 20)
+        for m in ("gram", "svd")
+        for s in range(6)
+    ]
     seeds += [{"window": 5, "spectrum_methods": "gram", "condition": "b"}]
     text = study_markdown.by_window(study_summary.conditions(runs(*seeds)))
     assert text.splitlines() == [
-        "Fires, by window:", "",
-        "| condition | spectrum_methods | w = 5 | w = 20 |", "|---|---|---|---|",
+        "Fires, by window:",
+        "",
+        "| condition | spectrum_methods | w = 5 | w = 20 |",
+        "|---|---|---|---|",
         "| a | gram | 6/6 at 108 [106, 109] | 6/6 at 122 [121, 124] |",
         "| a | svd | 6/6 at 108 [106, 109] | 6/6 at 122 [121, 124] |",
-        "| b | gram | – | – |", "",
-        "Late λ₂/λ₃, by window:", "",
-        "| condition | spectrum_methods | w = 5 | w = 20 |", "|---|---|---|---|",
-        "| a | gram | 50 | 200 |", "| a | svd | 50 | 200 |", "| b | gram | – | – |",
-    ]  # fmt: skip
+        "| b | gram | – | – |",
+        "",
+        "Late λ₂/λ₃, by window:",
+        "",
+        "| condition | spectrum_methods | w = 5 | w = 20 |",
+        "|---|---|---|---|",
+        "| a | gram | 50 | 200 |",
+        "| a | svd | 50 | 200 |",
+        "| b | gram | – | – |",
+    ]
 
 
 def test_repulsion_table_has_the_epochs_side_by_side_and_the_null() -> None:
@@ -188,14 +209,15 @@ def test_repulsion_table_has_the_epochs_side_by_side_and_the_null() -> None:
     out = study_summary.repulsion(table, histories)
     fields = study_summary.label_fields(table)
     assert study_markdown.repulsion(out, fields).splitlines()[:8] == [
-        "|  | epoch | 50 | 100 |", "|---|---|---|---|",
+        "|  | epoch | 50 | 100 |",
+        "|---|---|---|---|",
         "| a, square | rate | 0.1 [0.05, 0.15] | 0.5 |",
         "|  | rate, random pairs | 1.1 [1.05, 1.15] | 0.5 |",
         "|  | median \\|cos\\| | 4.1 [4.05, 4.15] | 0.5 |",
         "|  | Theorem 6 | 2.1 [2.05, 2.15] | 0.5 |",
         "| a, relu | rate | 0.4 | – |",
         "|  | rate, random pairs | 1.4 | – |",
-    ]  # fmt: skip
+    ]
     null = study_summary.repulsion_series(out, fields, "null_rate")
     assert list(null["a", "square"]["median"]) == [1.1, 0.5]
 
@@ -220,8 +242,9 @@ def test_by_setting_reads_recorded_methods_from_their_factors() -> None:
         assert group["fire_epoch"].nunique() == 1, window  # one trajectory, four ways to its spectrum
     exact = gap_series(band, {}, window=8)
     np.testing.assert_allclose(gap_series(band, factors, method="svd", window=8)[3:], exact[3:], rtol=1e-9)
-    np.testing.assert_allclose(gap_series(band, factors, method="randomized_20", window=4)[3:],
-                               gap_series(band, {}, window=4)[3:], rtol=1e-9)  # 20 columns hold all of 4  # fmt: skip
+    np.testing.assert_allclose(
+        gap_series(band, factors, method="randomized_20", window=4)[3:], gap_series(band, {}, window=4)[3:], rtol=1e-9
+    )  # 20 columns hold all of 4
     with pytest.raises(ValueError, match="method must be one that the run recorded"):
         gap_series(band, {}, method="svd", window=8)
     with pytest.raises(ValueError, match=r"window must be in \[2, 8\]"):

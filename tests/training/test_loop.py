@@ -27,12 +27,26 @@ from grok.training.loop import SCORES, Record, Training, problem, train
 from tests.helpers.references import EPS, one_thread, plain_loop  # noqa: F401
 
 TINY = RunConfig(
-    modulus=7, width=16, n_train=25, epochs=24, window=5, max_window=8, top_pairs=12, checkpoint_epochs=(6, 24),
-    weight_decay=0.01, observe_every=5, device="cpu", threads=1, precision="float64",
-)  # fmt: skip
+    modulus=7,
+    width=16,
+    n_train=25,
+    epochs=24,
+    window=5,
+    max_window=8,
+    top_pairs=12,
+    checkpoint_epochs=(6, 24),
+    weight_decay=0.01,
+    observe_every=5,
+    device="cpu",
+    threads=1,
+    precision="float64",
+)
 OPTIMIZERS = {
-    "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "muon": torch.optim.Muon,
-}  # fmt: skip
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "muon": torch.optim.Muon,
+}
 Run = list[dict[str, float]]
 
 
@@ -76,9 +90,17 @@ def test_equal_to_the_protocol_written_down(optimizer: str, activation: str) -> 
     weight drifts by at most lr · 100 ε · 1e3 a step where a gradient is 1e-3 of its sum: 24 steps stay under 1e-11."""
     config = tiny(optimizer=optimizer, activation=activation, learning_rate=0.01)
     plain = plain_loop(
-        7, 16, 25, 0, 24, activation, OPTIMIZERS[optimizer], linear=optimizer != "muon", lr=config.learning_rate,
+        7,
+        16,
+        25,
+        0,
+        24,
+        activation,
+        OPTIMIZERS[optimizer],
+        linear=optimizer != "muon",
+        lr=config.learning_rate,
         weight_decay=config.weight_decay,
-    )  # fmt: skip
+    )
     training = Training(config)
     for expected, record in zip(plain, training, strict=True):
         got = record.metrics()
@@ -194,9 +216,10 @@ def test_a_tiny_weight_decay_does_not_end_the_run() -> None:
 
 def test_train_ends_where_the_loss_does() -> None:
     """x³ at a learning rate of 1e6 overflows within a few steps; the record that shows it is the last."""
-    records = [(r.epoch, float(r.scores[0, 0]), r.found[0].metrics) for r in train(
-        tiny(activation="cube", optimizer="sgd", learning_rate=1e6, observe_every=1, spectrum_methods=("svd",))
-    )]  # fmt: skip
+    records = [
+        (r.epoch, float(r.scores[0, 0]), r.found[0].metrics)
+        for r in train(tiny(activation="cube", optimizer="sgd", learning_rate=1e6, observe_every=1, spectrum_methods=("svd",)))
+    ]
     assert 1 <= records[-1][0] < 24
     assert all(math.isfinite(loss) for _, loss, _ in records[:-1])
     assert not math.isfinite(records[-1][1])
@@ -253,11 +276,28 @@ def test_global_generators_are_left_alone() -> None:
 
 
 CHANGES: dict[str, Any] = {
-    "activation": "relu", "weight_decay": 0.02, "labels": "random", "n_train": 24, "modulus": 8, "width": 17,
-    "learning_rate": 0.0011, "optimizer": "adamw", "epochs": 23, "seed": 1, "window": 6, "slope_lag": 3,
-    "slope_threshold": 0.5, "first_epoch": 8, "top_pairs": 13, "pair_ranking": "epoch_150", "checkpoint_epochs": (7, 23),
-    "observe_every": 6, "repulsion_every": 6, "spectrum_methods": ("svd",), "precision": "float32",
-}  # fmt: skip
+    "activation": "relu",
+    "weight_decay": 0.02,
+    "labels": "random",
+    "n_train": 24,
+    "modulus": 8,
+    "width": 17,
+    "learning_rate": 0.0011,
+    "optimizer": "adamw",
+    "epochs": 23,
+    "seed": 1,
+    "window": 6,
+    "slope_lag": 3,
+    "slope_threshold": 0.5,
+    "first_epoch": 8,
+    "top_pairs": 13,
+    "pair_ranking": "epoch_150",
+    "checkpoint_epochs": (7, 23),
+    "observe_every": 6,
+    "repulsion_every": 6,
+    "spectrum_methods": ("svd",),
+    "precision": "float32",
+}
 NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every"}
 """max_window decides what can be asked later, delta_w what is stored; the others say how a run is executed."""
 
@@ -388,11 +428,24 @@ REGENERATE = (
     "grok/spec/config.py and write them anew with `python -m tests.training.test_loop`; if not, take the change back."
 )
 COLUMNS = (
-    *SCORES, "delta_w/lambda_1", "delta_w/lambda_2", "delta_w/lambda_3", "delta_v/lambda_1", "delta_w/gap_23",
-    "delta_w/cosine_distance", "features/rho", "features/offdiag_ratio", "features/kernel_offdiag_ratio", "gradient/norm",
-    "gradient/cos_median", "repulsion/rate", "repulsion/null_rate", "repulsion/theorem6", "repulsion/published_estimator",
+    *SCORES,
+    "delta_w/lambda_1",
+    "delta_w/lambda_2",
+    "delta_w/lambda_3",
+    "delta_v/lambda_1",
+    "delta_w/gap_23",
+    "delta_w/cosine_distance",
+    "features/rho",
+    "features/offdiag_ratio",
+    "features/kernel_offdiag_ratio",
+    "gradient/norm",
+    "gradient/cos_median",
+    "repulsion/rate",
+    "repulsion/null_rate",
+    "repulsion/theorem6",
+    "repulsion/published_estimator",
     "repulsion/median_cos",
-)  # fmt: skip
+)
 TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
 """Relative. Another order of the sums (this seed third of three in lockstep) moves the most delicate column, λ₃, by 4e-11 in
 float64 and by 1.4e-5 in float32, all others by less: another BLAS or vector width has a factor of 70 and more. Each mutant
@@ -450,10 +503,8 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "learning rate off by 2 %": (training_module, "make_optimizer", _optimizer(learning_rate=1.02e-3)),
     "epoch off by one": (Training, "__iter__", _late),
     "half the gradient of W": (training_module.TwoLayerNetwork, "loss_and_gradient", _unscaled),
-    "split of another seed": (
-        training_module, "problem", lambda c: problem(dataclasses.replace(c, seed=c.seed + 1))
-    ),
-}  # fmt: skip
+    "split of another seed": (training_module, "problem", lambda c: problem(dataclasses.replace(c, seed=c.seed + 1))),
+}
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)

@@ -97,12 +97,26 @@ def _identity(sources: Sources) -> tuple[str, pd.DataFrame]:
             )
             if not len(error):
                 raise Absent(f"none of {len(runs)} runs has measured repulsion/theorem6_error at epoch {epoch}")
-            rows.append({"condition": condition, "epoch": epoch, "runs": len(share), "smallest share": share.min(),
-                         "relative error at most": demonstrations.bound(float(error.max()))})  # fmt: skip
+            rows.append(
+                {
+                    "condition": condition,
+                    "epoch": epoch,
+                    "runs": len(share),
+                    "smallest share": share.min(),
+                    "relative error at most": demonstrations.bound(float(error.max())),
+                }
+            )
     untrained = sources.take("headline", condition=GROK, seed=0).iloc[0]
     obey, worst, pairs = demonstrations.untrained_theorem6(untrained)
-    rows.append({"condition": f"{pairs} random pairs, not trained", "epoch": 0, "runs": 1, "smallest share": obey,
-                 "relative error at most": worst})  # fmt: skip
+    rows.append(
+        {
+            "condition": f"{pairs} random pairs, not trained",
+            "epoch": 0,
+            "runs": 1,
+            "smallest share": obey,
+            "relative error at most": worst,
+        }
+    )
     table = pd.DataFrame(rows)
     text = (
         f"Checked in {int(table['runs'].sum())} measurements, with weight decay, without, and on an untrained network, "
@@ -149,9 +163,20 @@ def _null(sources: Sources) -> tuple[str, pd.DataFrame]:
             }
             rate, null = (statistics.median_interval(found[name]) for name in ("rate", "null_rate"))
             above = int((found["rate"] > found["null_high"]).sum())
-            rows.append({"condition": condition, "epoch": epoch, "runs": rate.n, "rate": rate.value, "rate low": rate.low,
-                         "rate high": rate.high, "null": null.value, "null lowest": found["null_low"].min(),
-                         "null highest": found["null_high"].max(), "runs above their null": above})  # fmt: skip
+            rows.append(
+                {
+                    "condition": condition,
+                    "epoch": epoch,
+                    "runs": rate.n,
+                    "rate": rate.value,
+                    "rate low": rate.low,
+                    "rate high": rate.high,
+                    "null": null.value,
+                    "null lowest": found["null_low"].min(),
+                    "null highest": found["null_high"].max(),
+                    "runs above their null": above,
+                }
+            )
     table = pd.DataFrame(rows)
     last = [table[table["condition"] == condition].iloc[-1] for condition in (GROK, CONTROL)]
     text = " ".join(
@@ -183,8 +208,11 @@ def _relu_row(sources: Sources) -> tuple[str, pd.DataFrame]:
             row[f"{name}, lowest"], row[f"{name}, highest"] = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
             equal[name] += rounds_to(row[f"{name}, seed 0"], printed)
         rows.append(row)
-    lines = [f"at {row['epoch']}, published {row['published as ReLU']:.3f}, ReLU {number(row['ReLU, seed 0'])}, square "
-             f"{number(row['square, seed 0'])}" for row in rows]  # fmt: skip
+    lines = [
+        f"at {row['epoch']}, published {row['published as ReLU']:.3f}, ReLU {number(row['ReLU, seed 0'])}, square "
+        f"{number(row['square, seed 0'])}"
+        for row in rows
+    ]
     told = ", ".join(f"{count} of {len(rows)} for {name}" for name, count in equal.items())
     return f"Seed 0, the published estimator: {'; '.join(lines)}. Equal to the printed digits: {told}.", pd.DataFrame(rows)
 
@@ -195,8 +223,16 @@ def _eigenvalues(sources: Sources) -> tuple[str, pd.DataFrame]:
     for name, power in (("λ₂/λ₃, eigenvalues of the Gram", 1.0), ("σ₂/σ₃, singular values", 0.5)):
         a, b = statistics.median_interval(grok**power), statistics.median_interval(control**power)
         apart = statistics.ratio_of_medians(grok**power, control**power, paired=True)
-        rows.append({"ratio": name, "with weight decay": a.value, "without": b.value, "separation": apart.value,
-                     "separation low": apart.low, "separation high": apart.high})  # fmt: skip
+        rows.append(
+            {
+                "ratio": name,
+                "with weight decay": a.value,
+                "without": b.value,
+                "separation": apart.value,
+                "separation low": apart.low,
+                "separation high": apart.high,
+            }
+        )
     first, second = rows
     text = (
         f"The separation is {number(first['separation'])} in eigenvalues and {number(second['separation'])} in singular "
@@ -209,10 +245,21 @@ def _fires(sources: Sources, groups: list[tuple[str, str, dict[str, Any]]]) -> t
     rows, lines = [], []
     for name, study, where in groups:
         found = fires_of(sources.take(study, **where))
-        rows.append({"runs of": name, "runs": found.share.n, "fire": found.fired, "share": found.share.value,
-                     "share low": found.share.low, "share high": found.share.high, "fire epoch": found.epoch.value,
-                     "fire epoch q1": found.epoch.low, "fire epoch q3": found.epoch.high, "test accuracy": found.test.value,
-                     "generalise": found.grokked})  # fmt: skip
+        rows.append(
+            {
+                "runs of": name,
+                "runs": found.share.n,
+                "fire": found.fired,
+                "share": found.share.value,
+                "share low": found.share.low,
+                "share high": found.share.high,
+                "fire epoch": found.epoch.value,
+                "fire epoch q1": found.epoch.low,
+                "fire epoch q3": found.epoch.high,
+                "test accuracy": found.test.value,
+                "generalise": found.grokked,
+            }
+        )
         lines.append(f"{name}: {found.text()}")
     return f"The detector fires in {'; '.join(lines)}.", pd.DataFrame(rows)
 
@@ -243,75 +290,105 @@ def _precision(sources: Sources) -> tuple[str, pd.DataFrame]:
             row: dict[str, Any] = {"window": window, "spectrum": named}
             for condition in (GROK, CONTROL):
                 runs = sources.take("svd", condition=condition, activation="square")
-                gaps = [sources.evidence.gap(run["run_id"], window=window, method=method, seed=run["seed"])
-                        for run in runs.to_dict("records")]  # fmt: skip
+                gaps = [
+                    sources.evidence.gap(run["run_id"], window=window, method=method, seed=run["seed"])
+                    for run in runs.to_dict("records")
+                ]
                 fires = fire_epochs(gaps)
                 first = [number(fire) for fire, seed in zip(fires, runs["seed"], strict=True) if seed <= 2]
                 published = TABLE[window]
                 epochs, late = (published[0], published[2]) if condition == GROK else (published[1], published[3])
-                row |= {f"{condition} fires": f"{np.isfinite(fires).sum()}/{len(fires)}",
-                        f"{condition} seeds 0–2": ", ".join(first),
-                        f"{condition} seeds 0–2, published": ", ".join(number(epoch) for epoch in epochs),
-                        f"{condition} late gap": statistics.median_interval(np.array([late_median(gap) for gap in gaps])).value,
-                        f"{condition} late gap, published": float(late)}  # fmt: skip
+                row |= {
+                    f"{condition} fires": f"{np.isfinite(fires).sum()}/{len(fires)}",
+                    f"{condition} seeds 0–2": ", ".join(first),
+                    f"{condition} seeds 0–2, published": ", ".join(number(epoch) for epoch in epochs),
+                    f"{condition} late gap": statistics.median_interval(np.array([late_median(gap) for gap in gaps])).value,
+                    f"{condition} late gap, published": float(late),
+                }
             rows.append(row)
     table = pd.DataFrame(rows)
-    lines = [f"window {row['window']}, {row['spectrum']}: {row['grok fires']} and {row['eta0 fires']}, late gap "
-             f"{number(row['grok late gap'])} and {number(row['eta0 late gap'])}" for row in rows]  # fmt: skip
+    lines = [
+        f"window {row['window']}, {row['spectrum']}: {row['grok fires']} and {row['eta0 fires']}, late gap "
+        f"{number(row['grok late gap'])} and {number(row['eta0 late gap'])}"
+        for row in rows
+    ]
     return f"Square runs that fire, with weight decay and without: {'; '.join(lines)}.", table
 
 
 CHAPTERS = (
     Chapter(
-        "theorem6-identity", "Theorem 6's rule is an algebraic identity", ("headline",), "sign_match",
+        "theorem6-identity",
+        "Theorem 6's rule is an algebraic identity",
+        ("headline",),
+        "sign_match",
         "Theorem 6 says that B_jl has the sign opposite to the residual f̃_jᵀ P f̃_l. By the 2×2 Schur complement that "
         "residual is −B_jl / (B_jj B_ll − B_jl²), and the denominator is positive because B is positive definite. So the "
         "rule holds for every matrix of features, trained or not, and that it holds says nothing about training.",
         _identity,
     ),
     Chapter(
-        "published-estimator", "The published estimator's inverse is mis-scaled", ("headline",), "sign_match",
+        "published-estimator",
+        "The published estimator's inverse is mis-scaled",
+        ("headline",),
+        "sign_match",
         "The published sign match takes B_pub = I/η − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃/η². The Woodbury identity gives "
         "B = (I − F̃ᵀ(F̃F̃ᵀ + ηI)⁻¹F̃)/η. The table holds both against a direct inverse.",
         _estimator,
     ),
     Chapter(
-        "repulsion-null", "The repulsion rate needs a null", ("headline",), "repulsion",
+        "repulsion-null",
+        "The repulsion rate needs a null",
+        ("headline",),
+        "repulsion",
         "That B_jl and cos(f̃_j, f̃_l) have opposite signs on the most similar pairs is empirical. Its yardstick is the same "
         "rate on as many random pairs of living features, ten draws a run. Rates are one number per seed: the 200 pairs of a "
         "network are not independent.",
         _null,
     ),
     Chapter(
-        "relu-sign-match", "The published ReLU sign match, beside ReLU and square networks", ("relu", "headline", "theorem6"),
+        "relu-sign-match",
+        "The published ReLU sign match, beside ReLU and square networks",
+        ("relu", "headline", "theorem6"),
         "sign_match",
         "The row printed for ReLU, seed 0, is held against the same estimator on ReLU networks and on square networks.",
         _relu_row,
     ),
     Chapter(
-        "gram-eigenvalues", "The printed σ are eigenvalues of the Gram", ("headline",), "eigenvalues",
+        "gram-eigenvalues",
+        "The printed σ are eigenvalues of the Gram",
+        ("headline",),
+        "eigenvalues",
         "The printed σ_k are eigenvalues of ΔᵀΔ, the squares of the singular values of Δ, and the printed σ₂/σ₃ is λ₂/λ₃.",
         _eigenvalues,
     ),
     Chapter(
-        "matched-negatives", "What the detector does on negatives that keep weight decay", ("headline", "controls"), "detector",
+        "matched-negatives",
+        "What the detector does on negatives that keep weight decay",
+        ("headline", "controls"),
+        "detector",
         "Without weight decay a network neither generalises nor has its weights pulled in, so the published controls cannot "
         "tell which of the two the detector sees. Two negatives keep weight decay at 2e-4: random labels, which nothing can "
         "generalise, and 504 training pairs, too few to.",
         _negatives,
     ),
     Chapter(
-        "relu-controls", "What the detector does on ReLU networks without weight decay", ("relu",), "detector",
+        "relu-controls",
+        "What the detector does on ReLU networks without weight decay",
+        ("relu",),
+        "detector",
         "For ReLU the paper gives the runs that grok. The same detector on the runs without weight decay:",
         _relu_controls,
     ),
     Chapter(
-        "precision", "Precision of the Gram at small windows", ("svd",), "precision",
+        "precision",
+        "Precision of the Gram at small windows",
+        ("svd",),
+        "precision",
         "Late in training λ₃ lies 1e-5 … 1e-8 below λ₁, at the edge of float32. The same updates of the same runs, read "
         "through a Gram multiplied in float64, one multiplied in float32, and the singular values of the updates themselves. "
         "In the published window table one of three runs fires at window 10, while the rebuttal has at least 14 of 15 at "
         "windows 5, 10 and 20.",
         _precision,
     ),
-)  # fmt: skip
+)
 """In the order of the report."""

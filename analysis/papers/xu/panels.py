@@ -263,73 +263,106 @@ def _draw_activations(prepared: Tables) -> Any:
 
 PANELS: tuple[Panel, ...] = (
     Panel(
-        "headline", "Test accuracy and spectral gap",
+        "headline",
+        "Test accuracy and spectral gap",
         "Square activation, M = 71, w = 20. Lines: median over seeds; bands: quartiles. Each tick at the top edge is "
         "the epoch at which the slope detector fires in one run; λ are eigenvalues of the Gram of the last 20 weight updates.",
-        ("headline",), _headline, lambda t: _drawer("headline")(t["curves"], t["fires"]),
+        ("headline",),
+        _headline,
+        lambda t: _drawer("headline")(t["curves"], t["fires"]),
     ),
     Panel(
-        "eigenvalues", "The five largest eigenvalues",
+        "eigenvalues",
+        "The five largest eigenvalues",
         "λ₁ … λ₅ of the Gram of the last 20 weight updates. Lines: median over seeds; bands: quartiles.",
-        ("headline", "relu"), _eigenvalues, lambda t: _drawer("eigenvalues")(t["curves"]),
+        ("headline", "relu"),
+        _eigenvalues,
+        lambda t: _drawer("eigenvalues")(t["curves"]),
     ),
     Panel(
-        "repulsion", "Repulsion rate and its null",
+        "repulsion",
+        "Repulsion rate and its null",
         "How often the inverse's entry of a pair has the sign opposite to its cosine, on the 200 most similar pairs of "
         "features. Points: median over seeds; bars: quartiles. The thin line is the same rate on random pairs, its "
         "band the range of all draws in all runs.",
-        ("headline", "relu"), _repulsion, lambda t: _drawer("repulsion")(t["points"]),
+        ("headline", "relu"),
+        _repulsion,
+        lambda t: _drawer("repulsion")(t["points"]),
     ),
     Panel(
-        "sign_match", "The published estimator, the repulsion rate and Theorem 6",
+        "sign_match",
+        "The published estimator, the repulsion rate and Theorem 6",
         "On the 200 most similar pairs, runs with weight decay. Points: median over seeds; bars: quartiles. Crosses: the "
         "printed rows of seed 0.",
-        ("theorem6",), _sign_match, lambda t: _drawer("sign_match")(t["points"], t["published"]),
+        ("theorem6",),
+        _sign_match,
+        lambda t: _drawer("sign_match")(t["points"], t["published"]),
     ),
     Panel(
-        "detector", "Where the detector fires",
+        "detector",
+        "Where the detector fires",
         "Left: share of runs that fire, with its 95 % Clopper–Pearson interval. Right: the fire epoch of each run. "
         "Random labels and too few pairs keep weight decay on.",
-        ("headline", "relu", "controls"), _detector, lambda t: _drawer("detector_controls")(t["shares"], t["fires"]),
+        ("headline", "relu", "controls"),
+        _detector,
+        lambda t: _drawer("detector_controls")(t["shares"], t["fires"]),
     ),
     Panel(
-        "windows", "Window sensitivity",
+        "windows",
+        "Window sensitivity",
         "Square activation; every window is read from the bands of the same runs, without retraining. Top: share that "
         "fires, with its 95 % Clopper–Pearson interval. Middle: the fire epoch of each run. Bottom: late λ₂/λ₃ (median "
         "over epochs 200 to 400), median and quartiles over seeds; crosses are the printed values of seeds 0 to 2.",
-        ("headline",), _windows, lambda t: _drawer("windows")(t["shares"], t["runs"], t["published"]),
+        ("headline",),
+        _windows,
+        lambda t: _drawer("windows")(t["shares"], t["runs"], t["published"]),
     ),
     Panel(
-        "precision", "Precision of the spectrum",
+        "precision",
+        "Precision of the spectrum",
         f"The same updates through each spectrum method; square activation, seeds 0 to {tables.PRECISION_SEEDS - 1}. "
         f"Shares with "
         "their 95 % Clopper–Pearson intervals; late λ₂/λ₃ as median and quartiles over seeds.",
-        ("svd",), _precision, lambda t: _drawer("precision")(t["shares"]),
+        ("svd",),
+        _precision,
+        lambda t: _drawer("precision")(t["shares"]),
     ),
     Panel(
-        "sensitivity", "Sensitivity surfaces",
+        "sensitivity",
+        "Sensitivity surfaces",
         "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the "
         "slope detector by window and threshold, with the published lag and first epoch; the circle is the published "
         "setting. The 95 % intervals are in the data.",
-        (SENSITIVITY,), _sensitivity, lambda t: _drawer("surfaces")(t["surface"]),
+        (SENSITIVITY,),
+        _sensitivity,
+        lambda t: _drawer("surfaces")(t["surface"]),
     ),
     Panel(
-        "eta", "Weight decay: the ρ rule against generalisation",
+        "eta",
+        "Weight decay: the ρ rule against generalisation",
         "A point per run of 600 epochs that reaches both. Line: least squares over these runs, with the 95 % band of its mean; "
         "dashed: the printed line.",
-        ("eta",), _eta, _draw_eta,
+        ("eta",),
+        _eta,
+        _draw_eta,
     ),
     Panel(
-        "scaling", "Modulus and share of training pairs",
+        "scaling",
+        "Modulus and share of training pairs",
         "Per cell: runs that reach a test accuracy of 0.99, and medians over the runs that have the epoch; – where "
         "none has. Lead: epochs from ρ ≥ 0.075 to test accuracy ≥ 0.5. The intervals are in the data.",
-        ("scaling",), _scaling, lambda t: _drawer("scaling")(t["cells"]),
+        ("scaling",),
+        _scaling,
+        lambda t: _drawer("scaling")(t["cells"]),
     ),
     Panel(
-        "activations", "Activations",
+        "activations",
+        "Activations",
         "Runs that generalise and runs that fire, with weight decay and without; medians with quartiles of the epochs "
         "with weight decay; the ratio of median late gaps, with weight decay over without, and its 95 % interval.",
-        ("activations",), _activations, _draw_activations,
+        ("activations",),
+        _activations,
+        _draw_activations,
     ),
-)  # fmt: skip
+)
 """In the order of the report."""

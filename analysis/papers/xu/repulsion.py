@@ -17,9 +17,12 @@ PUBLISHED, RATE, THEOREM = "repulsion/published_estimator", "repulsion/rate", "r
 SEED_0 = {50: "0.83", 100: "0.91", 175: "0.975", 250: "0.975", 300: "0.995"}
 RELU_0 = {100: "0.91", 300: "0.995", 500: "1.000"}
 FIVE_SEEDS: dict[int, tuple[str, tuple[float, float] | None]] = {
-    50: ("0.865", (0.865, 0.875)), 100: ("0.895", None), 175: ("0.955", None), 250: ("0.970", None),
+    50: ("0.865", (0.865, 0.875)),
+    100: ("0.895", None),
+    175: ("0.955", None),
+    250: ("0.970", None),
     300: ("0.985", (0.98, 0.99)),
-}  # fmt: skip
+}
 CHECKPOINTS = (50, 100, 175, 250, 300)
 FIRE = 175
 """The checkpoint at which the detector has just fired (median 174)."""

@@ -31,9 +31,10 @@ def of_condition(runs: pd.DataFrame, conditions: Iterable[str], activations: Ite
     if activations := tuple(activations):
         out = out[out["activation"].isin(activations)]
     return out.sort_values(
-        ["activation", "condition", "seed", "run_id"], ignore_index=True,
+        ["activation", "condition", "seed", "run_id"],
+        ignore_index=True,
         key=lambda column: column.map(order) if column.name == "condition" else column,
-    )  # fmt: skip
+    )
 
 
 def metric(runs: pd.DataFrame, name: str) -> pd.Series:
@@ -63,10 +64,18 @@ def curves(evidence: Evidence, runs: pd.DataFrame, metrics: Sequence[str]) -> pd
             low, middle, high = percentile(values, [25, 50, 75], axis=1)
             parts.append(
                 pd.DataFrame(
-                    {"activation": activation, "condition": condition, "metric": name, "epoch": table.index,
-                     "runs": table.notna().sum(axis=1).to_numpy(), "median": middle, "q1": low, "q3": high}
+                    {
+                        "activation": activation,
+                        "condition": condition,
+                        "metric": name,
+                        "epoch": table.index,
+                        "runs": table.notna().sum(axis=1).to_numpy(),
+                        "median": middle,
+                        "q1": low,
+                        "q3": high,
+                    }
                 )
-            )  # fmt: skip
+            )
     columns = ["activation", "condition", "metric", "epoch", "runs", "median", "q1", "q3"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
@@ -84,9 +93,10 @@ def shares(runs: pd.DataFrame, keys: Sequence[str], event: str = "fired") -> pd.
         estimate = clopper_pearson(int(known.sum()), len(known))
         counts = {event: int(known.sum()), "runs": len(known)}
         rows.append(
-            dict(zip(keys, values, strict=True)) | counts
+            dict(zip(keys, values, strict=True))
+            | counts
             | {"share": estimate.value, "low": estimate.low, "high": estimate.high}
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows, columns=[*keys, event, "runs", "share", "low", "high"])
 
 
@@ -157,10 +167,17 @@ def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) ->
                 fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
                 late = gap[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
                 rows.append(
-                    {"run_id": run["run_id"], "condition": run["condition"], "seed": run["seed"], "method": method,
-                     "window": window, "fired": float(fired is not None), "fire_epoch": np.nan if fired is None else fired,
-                     "late_gap_23": float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan}
-                )  # fmt: skip
+                    {
+                        "run_id": run["run_id"],
+                        "condition": run["condition"],
+                        "seed": run["seed"],
+                        "method": method,
+                        "window": window,
+                        "fired": float(fired is not None),
+                        "fire_epoch": np.nan if fired is None else fired,
+                        "late_gap_23": float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan,
+                    }
+                )
     columns = ["run_id", "condition", "seed", "method", "window", "fired", "fire_epoch", "late_gap_23"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -220,9 +237,17 @@ def scaling(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (modulus, share), group in runs.groupby(["modulus", "share"]):
         estimate = clopper_pearson(int(group["grokked"].sum()), len(group))
-        row = {"modulus": modulus, "share": share, "n_train": group["n_train"].iloc[0], "grokked": int(group["grokked"].sum()),
-               "runs": len(group), "grok_rate": estimate.value, "grok_rate_low": estimate.low, "grok_rate_high": estimate.high,
-               "diverged": int((group["state"] == "diverged").sum())}  # fmt: skip
+        row = {
+            "modulus": modulus,
+            "share": share,
+            "n_train": group["n_train"].iloc[0],
+            "grokked": int(group["grokked"].sum()),
+            "runs": len(group),
+            "grok_rate": estimate.value,
+            "grok_rate_low": estimate.low,
+            "grok_rate_high": estimate.high,
+            "diverged": int((group["state"] == "diverged").sum()),
+        }
         for name in ("test_50_epoch", "test_99_epoch", "rho_epoch", "lead"):
             row |= quartiles(metric(group, name), name)
         rows.append(row)

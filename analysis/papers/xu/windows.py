@@ -101,9 +101,13 @@ class Cell(NamedTuple):
 
 
 def cells(
-    sources: Sources, square: pd.DataFrame, relu: pd.DataFrame, control: pd.DataFrame, windows: Sequence[int],
+    sources: Sources,
+    square: pd.DataFrame,
+    relu: pd.DataFrame,
+    control: pd.DataFrame,
+    windows: Sequence[int],
     methods: Sequence[str],
-) -> Iterator[Cell]:  # fmt: skip
+) -> Iterator[Cell]:
     """The rebuttal's grid on some runs, each spectrum computed once for all thresholds."""
     if set(methods) != {"gram"}:  # run by run, so that each file of factors is read once for all methods
         for run in pd.concat((square, relu, control)).to_dict("records"):
