@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entry_points.cli import OneLineParser, run_main
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 if TYPE_CHECKING:
     from analysis.report.content import Content

@@ -12,7 +12,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from grok.spec.config import ConfigError, RunConfig
+from grok.spec.config import RunConfig
+from grok.spec.fields import ConfigError
 
 INTERRUPTED = 130
 

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 if TYPE_CHECKING:
     from grok.runs.study import Result

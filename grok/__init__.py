@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from grok.numerics.spectra import RollingSpectrum as RollingSpectrum
     from grok.numerics.spectra import gap as gap
     from grok.numerics.spectra import rolling_eigenvalues as rolling_eigenvalues
-    from grok.spec.config import ConfigError as ConfigError
     from grok.spec.config import RunConfig as RunConfig
+    from grok.spec.fields import ConfigError as ConfigError
     from grok.tasks.modular import Problem as Problem
     from grok.tasks.modular import modular_addition as modular_addition
     from grok.training.loop import Record as Record
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from grok.training.loop import train as train
 
 _HOMES = {
-    "ConfigError": "spec.config",
+    "ConfigError": "spec.fields",
     "RunConfig": "spec.config",
     "Problem": "tasks.modular",
     "modular_addition": "tasks.modular",

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles, in_parallel
-from grok.spec.config import PROTOCOL_VERSION, ConfigError, RunConfig
-from grok.store.store import Store, StoredRun
+from grok.spec.config import PROTOCOL_VERSION, RunConfig
+from grok.spec.fields import ConfigError
+from grok.store.store import Store
+from grok.store.tags import StoredRun
 
 DONE = ("complete", "diverged")
 STUDY_TAG = "grok.study."

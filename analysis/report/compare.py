@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.exhibits.model import VERDICTS, Result
 from analysis.statistics.estimates import Estimate
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 from grok.store.store import Store, StoreError, TrackedRun
 
 FORMAT = "grok-claims/1"

@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.report import html, markdown, words
 from analysis.report.compare import claims_json
 from analysis.report.content import Content
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 MANIFEST = "files.json"
 MADE_BY = "entry_points.analyze"

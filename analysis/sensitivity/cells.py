@@ -22,7 +22,8 @@ from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
 from grok.detectors.base import Rule, fire_epochs
 from grok.numerics import gaps
 from grok.numerics.spectra import factor_kind, gap, rolling_eigenvalues
-from grok.spec.config import EXECUTION_FIELDS, ConfigError, RunConfig
+from grok.spec.config import EXECUTION_FIELDS, RunConfig
+from grok.spec.fields import ConfigError
 from grok.store.store import Store
 
 CONDITIONS = ("grok", *CONTROLS)

@@ -24,7 +24,7 @@ from analysis.sensitivity.space import Space, Values, only, varies
 from analysis.sensitivity.storage import Task, lock, open_study, quiet
 from grok.detectors.base import Range
 from grok.runs.fanout import Fanout
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 STARTUP = 20
 """Random trials before TPE models anything."""

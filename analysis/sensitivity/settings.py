@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from analysis.sensitivity import space
 from grok.detectors.base import RULES
-from grok.spec.config import ConfigError, config_field
+from grok.spec.config import config_field
+from grok.spec.fields import ConfigError
 
 MODES = ("all", "grid", "search", "adversarial")
 OBJECTIVES = ("separation", "lead", "multi")

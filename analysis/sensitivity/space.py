@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grok.detectors.base import RULES, Range, Rule, find_rule
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 Values = Range | tuple[Any, ...]
 MATRICES, GAPS = ("w", "v"), ("12", "23", "34")

@@ -19,7 +19,7 @@ from analysis.sensitivity.search import Found, check_method, search
 from analysis.sensitivity.settings import METHODS, SPACE_FIELDS, SensitivityConfig
 from analysis.sensitivity.space import Space, whole_numbers
 from analysis.sensitivity.storage import Task, open_study
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 SCHEMA = 1
 LEAST_SAMPLES = 64

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from grok.spec.config import CUSTOM_ACTIVATION, ConfigError
+from grok.spec.config import CUSTOM_ACTIVATION
+from grok.spec.fields import ConfigError
 
 
 @dataclass(frozen=True)

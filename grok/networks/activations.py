@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grok.spec.config import ALIASES, CUSTOM_ACTIVATION, ConfigError
+from grok.spec.config import ALIASES, CUSTOM_ACTIVATION
+from grok.spec.fields import ConfigError
 
 
 class Activation(NamedTuple):

@@ -21,7 +21,7 @@ import joblib
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 BACKENDS = ("loky", "dask", "sequential")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

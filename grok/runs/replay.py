@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 from grok.store import files as checkpoint
 from grok.store.prior import run_config
 from grok.store.store import Store, TrackedRun

@@ -16,12 +16,13 @@ from typing import Any
 from grok.store import lease as run_claims
 from grok.store import store as tracking
 from grok.store.store import Store
+from grok.store.tags import PREFIX
 
 POLL_S = 5.0
 """How often a worker looks whether the study was asked to stop."""
 CLAIM_S = 30.0
 """How often it looks whether its runs are its own still."""
-STOP_TAG = f"{tracking.TAG}stop."
+STOP_TAG = f"{PREFIX}stop."
 
 
 class Poll:

@@ -25,6 +25,7 @@ from grok.store import lease as run_claims
 from grok.store import prior as existing
 from grok.store import store as tracking
 from grok.store.store import Store
+from grok.store.tags import PREFIX
 from grok.training.loop import resolve_device
 
 ROUNDS = 3
@@ -223,7 +224,7 @@ def run_study(
 
 def _member_tag(study: Study) -> str:
     """Tag by which a run belongs to a study; its value is the run's condition there."""
-    return f"{tracking.TAG}study.{study.name}"
+    return f"{PREFIX}study.{study.name}"
 
 
 def _all_runs(study: Study, store: Store) -> frozenset[str]:

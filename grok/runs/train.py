@@ -20,7 +20,8 @@ from torch import Tensor
 from grok.runs import words as describe
 from grok.runs.member import Member
 from grok.runs.saving import Background
-from grok.spec.config import PROTOCOL_VERSION, ConfigError, RunConfig
+from grok.spec.config import PROTOCOL_VERSION, RunConfig
+from grok.spec.fields import ConfigError
 from grok.store.files import CheckpointError, load
 from grok.store.store import Store, StoreError, TakenOverError, TrackedRun, code_tags
 from grok.training.loop import LAYERS, Record, Training

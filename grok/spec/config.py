@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grok.spec.fields import ConfigError
+
 PROTOCOL_VERSION = "1"
 """Version of the numbers: it moves when the same config would give different ones."""
 
@@ -35,10 +37,6 @@ CHECKPOINTS = (50, 100, 175, 250, 300, 400, 500, 800)
 """Epochs of the published sign-match table (Xu, Theorem 6 table) up to 300, and three later ones."""
 EXECUTION_FIELDS = ("device", "threads", "save_every")
 """Fields that say how a run is executed, not what it is: left out of the hash."""
-
-
-class ConfigError(ValueError):
-    """A value breaks a rule of the config: `<name> must <rule>, got <value>. <next step>.` is the message."""
 
 
 def config_field(default: Any, text: str, source: str, choices: tuple[str, ...] = ()) -> Any:

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from grok.numerics.spectra import factor_kind
-from grok.spec.config import ConfigError, RunConfig
+from grok.spec.config import RunConfig
+from grok.spec.fields import ConfigError
 
 REGISTRY = Path(__file__).with_name("studies") / "xu.yaml"
 RANGE = re.compile(r"(\d+)\.\.(\d+)")

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote, urlparse
 from urllib.request import url2pathname
 
@@ -37,7 +37,6 @@ from mlflow.entities import (
     LoggedModelStatus,
     Metric,
     Param,
-    Run,
     RunTag,
 )
 from mlflow.exceptions import MlflowException
@@ -48,22 +47,20 @@ from torch import Tensor
 
 from grok.spec.config import EXECUTION_FIELDS, PROTOCOL_VERSION, RunConfig
 from grok.store import files as checkpoint
+from grok.store.tags import PREFIX as TAG
+from grok.store.tags import StoredRun
+from grok.store.tags import tag as named_tag
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 STATES = {"running": "RUNNING", "complete": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 """Our state tag, and the MLflow status that goes with it."""
 STALE_S = 3600.0
 """A run of another host without a sign of life for this long counts as dead."""
-TAG = "grok."
 DATASET_TRIES = 5
 _held: set[str] = set()
 """Runs that this process is training."""
 KIND_TAG = "mlflow.experimentKind"
 """Asks the MLflow UI for its pages on training, not those on language models."""
-
-
-StoredRun: TypeAlias = Run
-"""A run as the store has it: `info`, and `data` with params, metrics and tags."""
 
 
 class StoreError(RuntimeError):
@@ -102,24 +99,24 @@ class Store:
         """Held by one process at a time on a local store; elsewhere it keeps nobody out."""
         return FileLock(f"{_sqlite_path(self.uri)}.claims.lock") if self.is_local else contextlib.nullcontext()
 
-    def find(self, filters: Mapping[str, str]) -> list[Run]:
+    def find(self, filters: Mapping[str, str]) -> list[StoredRun]:
         """Runs of all active experiments whose own tags equal `filters`, newest first."""
         query = " and ".join(f"tags.`{TAG}{name}` = '{value}'" for name, value in filters.items())
         experiments = [e.experiment_id for e in self.client.search_experiments()]
-        runs: list[Run] = []
+        runs: list[StoredRun] = []
         token = None
         while True:
             page = self.client.search_runs(experiments, query, max_results=1000, page_token=token)
-            runs.extend(page)
+            runs.extend(map(StoredRun.of, page))
             token = page.token
             if not token:
                 return runs
 
-    def prior(self, config: RunConfig) -> list[Run]:
+    def prior(self, config: RunConfig) -> list[StoredRun]:
         """Training runs with this identity and protocol, newest first."""
         return self.find({"kind": "train", "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
 
-    def get(self, run_id: str) -> Run:
+    def get(self, run_id: str) -> StoredRun:
         """The run of an id.
 
         Raises:
@@ -133,7 +130,7 @@ class Store:
             raise
         if run.info.lifecycle_stage != "active":
             raise StoreError(f"run must not be deleted, got {run_id}. Restore it: `mlflow runs restore --run-id {run_id}`.")
-        return run
+        return StoredRun.of(run)
 
     def create(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> TrackedRun:
         """A new run; the one that `mlflow run` has made for this process, if it has."""
@@ -275,7 +272,7 @@ def process_tags() -> dict[str, str]:
     return {"host": socket.gethostname(), "process": process, "heartbeat": f"{time.time():.0f}"}
 
 
-def is_alive(run: Run) -> bool:
+def is_alive(run: StoredRun) -> bool:
     """Whether the process that holds a `running` run still lives, as far as can be told from here."""
     tags = run.data.tags
     if tags.get(f"{TAG}state") != "running":
@@ -310,8 +307,7 @@ def code_tags() -> dict[str, str]:
 
 def _named(tags: Mapping[str, str]) -> dict[str, str]:
     """Tags as MLflow takes them: names that are not its own get our prefix."""
-    own = ("mlflow.", TAG)
-    return {key if key.startswith(own) else TAG + key: str(value)[:7900] for key, value in tags.items()}
+    return {named_tag(key): str(value)[:7900] for key, value in tags.items()}
 
 
 class TrackedRun:

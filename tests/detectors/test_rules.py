@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from grok.detectors.base import RULES, Range, Rule, find_rule, fire_epochs, is_causal, smoothed
 from grok.numerics.series import fire_epoch, first_crossing
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "slope": {"slope_threshold": 0.02, "slope_lag": 7, "direction": "rising"},

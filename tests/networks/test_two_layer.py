@@ -10,7 +10,8 @@ from grok.networks import two_layer as model
 from grok.networks.activations import ACTIVATION_FUNCTIONS, activation
 from grok.networks.two_layer import Batch, TwoLayerNetwork, initial_weights
 from grok.numerics import linalg
-from grok.spec.config import ACTIVATIONS, ConfigError
+from grok.spec.config import ACTIVATIONS
+from grok.spec.fields import ConfigError
 from grok.tasks.modular import modular_addition
 from tests.helpers.references import SIGMA, identity, loss_and_gradient, one_hots, one_thread  # noqa: F401
 

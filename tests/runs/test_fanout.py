@@ -19,7 +19,8 @@ import psutil
 import pytest
 
 from grok.runs.fanout import Fanout
-from grok.spec.config import ConfigError, RunConfig
+from grok.spec.config import RunConfig
+from grok.spec.fields import ConfigError
 from tests.conftest import PROJECT, TINY
 
 LONG = replace(TINY, epochs=1500, checkpoint_epochs=(1500,), observe_every=0, save_every=100, first_epoch=100)

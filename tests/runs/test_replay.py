@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from grok.runs.replay import replay
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 from grok.store import files as checkpoint
 from grok.store.store import StoreError
 
@@ -51,6 +51,6 @@ def test_an_unknown_run_is_refused(finished):
 
 
 def test_replay_leaves_the_store_as_it_was(finished):
-    before = finished.run.to_dictionary()
+    before = finished.run.raw.to_dictionary()
     replay(finished.store, finished.outcome.run_id, 20)
-    assert finished.run.to_dictionary() == before
+    assert finished.run.raw.to_dictionary() == before

@@ -13,7 +13,7 @@ from analysis.figures import run_figures
 from grok.runs import train as runner
 from grok.runs.member import Member
 from grok.runs.train import train_tracked
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 from grok.store import files as checkpoint
 from grok.store import store as tracking
 from grok.store.prior import find_prior, named_prior, run_config

@@ -22,7 +22,7 @@ from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import Range, build, from_unit, parse_values
 from entry_points import sensitivity
 from entry_points.cli import run_main
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 from tests.conftest import TINY, Answer
 
 QUICK = (

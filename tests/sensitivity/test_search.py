@@ -25,7 +25,7 @@ from analysis.sensitivity.cells import Cells, _missing
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.storage import Task, open_study
-from grok.spec.config import ConfigError
+from grok.spec.fields import ConfigError
 from grok.store.store import StoreError
 from tests.helpers.synthetic_cells import EPOCHS, OPENS, made_cells, with_raw
 

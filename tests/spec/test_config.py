@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grok.spec.config import EXECUTION_FIELDS, ConfigError, RunConfig, parse
+from grok.spec.config import EXECUTION_FIELDS, RunConfig, parse
+from grok.spec.fields import ConfigError
 
 OTHER_VALUE = {
     "activation": "relu",

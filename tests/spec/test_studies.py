@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from grok.spec import studies
-from grok.spec.config import ACTIVATIONS, ConfigError, RunConfig
+from grok.spec.config import ACTIVATIONS, RunConfig
+from grok.spec.fields import ConfigError
 from grok.spec.studies import REGISTRY, Study, load_file, load_study
 
 GOOD = "mine:\n  sentence: Does it?\n  source: ours\n  runs:\n    - {condition: a, seed: 0..1}\n"

@@ -1,0 +1,140 @@
+"""Plug-ins: a file of a room is a plug-in, its name is its name on the command line, and `module:NAME` is your own.
+
+A room is a package. Its `base.py` is the contract; every other file whose name does not begin with `_` ends in one constant,
+named after the room (`TASK`, `NETWORK`, `RECORDER`, `SIGNAL`, `DETECTOR`). Names are read from the folder, so that
+`--help` lists them without an import of torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grok.spec.fields import ConfigError
+
+OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""How a plug-in of one's own is named: `module:NAME`."""
+
+
+def ready() -> str | None:
+    """Nothing stands in the way: the `skip` of a plug-in that works everywhere."""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What every plug-in says of itself.
+
+    Attributes:
+        title: a sentence, shown in tables and docs.
+        source: paper, or "ours" with the reason.
+        needs: what it must be given, by name; the room's `base.py` lists the names.
+        cost: what it takes, in words or in multiples of a training step.
+        version: raised when its numbers change for the same input.
+        skip: gives the reason why it cannot be used here, None if it can.
+    """
+
+    title: str = ""
+    source: str = "ours"
+    needs: tuple[str, ...] = ()
+    cost: str = ""
+    version: int = 1
+    skip: Callable[[], str | None] = ready
+
+
+@dataclass(frozen=True)
+class Room:
+    """A place for plug-ins of one kind.
+
+    Attributes:
+        kind: what one is called in a message, such as `detector`.
+        package: where the files are. contract: the class that each must be an instance of, as `module:Class`.
+    """
+
+    kind: str
+    package: str
+    contract: str
+
+    @property
+    def constant(self) -> str:
+        """The name in which a file of the room ends."""
+        return self.kind.upper()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The plug-ins that come with the project, by file name; nothing is imported."""
+        return _names(self.package)
+
+    def find(self, name: str) -> Any:
+        """A plug-in by its name, or one's own by `module:NAME`.
+
+        Raises:
+            ConfigError: if there is none, it is not of the room's contract, or it says that it cannot be used here.
+        """
+        if name in self.names:
+            found = getattr(importlib.import_module(f"{self.package}.{name}"), self.constant)
+        elif OWN.fullmatch(name):
+            found = self._own(name)
+        else:
+            near = difflib.get_close_matches(name, self.names, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "Pick one of these."
+            raise ConfigError(f"{self.kind} must be one of {', '.join(self.names)}, or module:NAME, got {name}. {hint}")
+        reason = found.skip()
+        if reason is not None:
+            raise ConfigError(f"{self.kind} must be usable here, got {name} ({reason}). Pick another.")
+        return found
+
+    def _own(self, name: str) -> Any:
+        module = name.partition(":")[0]
+        try:
+            found = pkgutil.resolve_name(name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"{self.kind} must be importable, got {name} ({error}). Run from the folder that has {module}.py."
+            ) from error
+        contract = pkgutil.resolve_name(self.contract)
+        if not isinstance(found, contract):
+            raise ConfigError(
+                f"{self.kind} must be a {self.contract.replace(':', '.')}, got {name} ({type(found).__name__}). "
+                f"See docs/howto/{self.kind}.md."
+            )
+        return found
+
+
+@functools.cache
+def _names(package: str) -> tuple[str, ...]:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None  # ours
+    folders = [Path(place) for place in spec.submodule_search_locations or ()]
+    files = {path.stem for folder in folders for path in folder.glob("*.py")}
+    return tuple(sorted(name for name in files if name != "base" and not name.startswith("_")))
+
+
+def own_source(name: str) -> Path | None:
+    """The file of a plug-in of one's own, which is part of a run's identity: its name does not say what it does.
+
+    None for a plug-in of the project, and for a module without a file.
+    """
+    if not OWN.fullmatch(name):
+        return None
+    try:
+        spec = importlib.util.find_spec(name.partition(":")[0])
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
+
+
+TASKS = Room("task", "grok.tasks", "grok.tasks.base:Task")
+NETWORKS = Room("network", "grok.networks", "grok.networks.base:Network")
+RECORDERS = Room("recorder", "grok.recorders", "grok.recorders.base:Recorder")
+SIGNALS = Room("signal", "grok.signals", "grok.signals.base:Signal")
+DETECTORS = Room("detector", "grok.detectors", "grok.detectors.base:Detector")
+ROOMS = (TASKS, NETWORKS, RECORDERS, SIGNALS, DETECTORS)
