@@ -62,6 +62,12 @@ def test_a_run_trained_now_has_the_names_types_and_sizes_of_a_stored_one(store: 
 # the same work again
 
 
+def memberships(frozen: Frozen) -> dict[str, dict[str, str]]:
+    """By run id, the tags that make a training run a member of studies."""
+    tags = {run.info.run_id: run.data.tags for run in frozen.store.find({"kind": "train"})}
+    return {run_id: {name: value for name, value in own.items() if "study" in name} for run_id, own in tags.items()}
+
+
 @pytest.mark.parametrize("name", FINISHED)
 def test_a_finished_run_is_reused(frozen: Frozen, command: Callable[..., Answer], flags: Callable[..., Any], name: str) -> None:
     config = replace(CONFIGS[name], threads=2, save_every=0)  # how it is executed makes no other run
@@ -79,7 +85,8 @@ def test_a_study_finds_its_parent_and_its_runs(own: Frozen) -> None:
     """Nothing is trained, and the summary that is written again from the stored runs has the stored bytes."""
     tables = ("runs.csv", "conditions.csv", "repulsion.csv", "grid.json")
     root, runs = own.root(own.ids["study"]), own.count()
-    before = {name: (root / name).read_bytes() for name in tables}
+    before, members = {name: (root / name).read_bytes() for name in tables}, memberships(own)
+    assert sum("grok.study.own/four" in tags for tags in members.values()) == 4
     answer = line_of(study.main, "--study", STUDY, "--backend", "sequential")
     assert {name: answer[name] for name in ("run", "state", "cells", "trained", "reused")} == {
         "run": own.ids["study"],
@@ -88,7 +95,7 @@ def test_a_study_finds_its_parent_and_its_runs(own: Frozen) -> None:
         "trained": "0",
         "reused": "4",
     }
-    assert own.count() == runs
+    assert (own.count(), memberships(own)) == (runs, members)
     assert {name: (root / name).read_bytes() for name in tables} == before
     stored = documents.read("schema")["study"]
     assert documents.plain(shapes.shape(own.store, own.ids["study"])) == stored
