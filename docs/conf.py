@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 project = "Grok registry"
-author = copyright = "The grok registry authors"  # noqa: A001
+author = copyright = "The grok registry authors"
 root_doc = "docs/index"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 include_patterns = ["docs/**", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/*.md"]

@@ -1,4 +1,4 @@
-"""The layers as the imports have them: `python -m docs.layers` writes docs/figures/layers.svg and the table in docs/architecture.md.
+"""The layers as the imports have them: `python -m docs.layers` writes docs/figures/layers.svg and a table in architecture.md.
 
 The rows come from the contract in pyproject.toml that `lint-imports` enforces, the arrows from the code's own imports.
 """
