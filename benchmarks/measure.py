@@ -46,8 +46,8 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
     config = replace(config.resolved(), observe_every=0, repulsion_every=0, checkpoint_epochs=())
     training = Training(replace(config, epochs=(WARM_BLOCKS + blocks) * 1024), [config.seed + s for s in range(seeds)])
     floor = Floor(config)
-    members = [Member(config, index) for index in range(seeds)]
-    block = training.updates["w"].block
+    members = [Member(training, index) for index in range(seeds)]
+    block = training.updates_of(0).block
     records = iter(training)
 
     def train() -> float:
@@ -62,8 +62,7 @@ def loop(config: RunConfig, blocks: int = 12, seeds: int = 1) -> Measurement:
     def extend() -> float:
         start = time.perf_counter()
         for member in members:
-            for layer, updates in training.updates.items():
-                member.history.extend_spectra(layer, updates.band_rows(0)[member.index])
+            member.run.recordings["spectrum"].extend(training.updates_of(member.index, whole=False))
         return (time.perf_counter() - start) / block
 
     for _ in range(max(WARM_BLOCKS, -(-config.window // block) + 1)):
@@ -105,13 +104,13 @@ def bare(config: RunConfig) -> Measurement:
     def run(config: RunConfig) -> dict[str, Any]:
         start = time.perf_counter()
         training = Training(config)
-        member = Member(training.config, 0)
+        member = Member(training, 0)
         spectra = 0.0
         for record in training:
             member.add(record, record.scores[0].cpu().numpy())
-            if training.updates["w"].count == training.updates["w"].complete or record.epoch == training.config.epochs:
+            if training.block_complete or record.epoch == training.config.epochs:
                 before = time.perf_counter()
-                member.extend(training)
+                member.extend()
                 spectra += time.perf_counter() - before
         member.summary()
         whole = time.perf_counter() - start
@@ -139,7 +138,7 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
     """
     from analysis.figures import run_figures
     from grok.numerics import repulsion
-    from grok.recorders import observer
+    from grok.recorders import observables
     from grok.runs import train as runner
     from grok.store import store as tracking
 
@@ -160,11 +159,11 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
         return call
 
     repulsion.measure_repulsion = clocked("repulsion", repulsion.measure_repulsion)
-    observer.OBSERVABLES = tuple(
+    observables.OBSERVABLES = tuple(
         o._replace(measure=clocked("kernel", o.measure), cadence="observe_every" if everything else None)
         if o.cadence is None
         else o
-        for o in observer.OBSERVABLES
+        for o in observables.OBSERVABLES
     )
 
     def sizes() -> dict[str, float]:

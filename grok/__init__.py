@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from grok.numerics.spectra import RollingSpectrum as RollingSpectrum
     from grok.numerics.spectra import gap as gap
     from grok.numerics.spectra import rolling_eigenvalues as rolling_eigenvalues
+    from grok.recorders.base import Step as Step
     from grok.spec.config import RunConfig as RunConfig
     from grok.spec.fields import ConfigError as ConfigError
-    from grok.tasks.modular import Problem as Problem
+    from grok.tasks.base import Problem as Problem
     from grok.tasks.modular import modular_addition as modular_addition
     from grok.training.loop import Record as Record
     from grok.training.loop import Training as Training
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ConfigError": "spec.fields",
     "RunConfig": "spec.config",
-    "Problem": "tasks.modular",
+    "Problem": "tasks.base",
     "modular_addition": "tasks.modular",
     "fire_epoch": "numerics.series",
     "first_crossing": "numerics.series",
@@ -40,6 +41,7 @@ _HOMES = {
     "RollingSpectrum": "numerics.spectra",
     "gap": "numerics.spectra",
     "rolling_eigenvalues": "numerics.spectra",
+    "Step": "recorders.base",
     "Record": "training.loop",
     "Training": "training.loop",
     "train": "training.loop",

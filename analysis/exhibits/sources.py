@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.evidence import Evidence
-from grok.numerics.series import fire_epoch
-from grok.recorders.history import LATE_EPOCHS
+from grok.numerics.series import LATE_EPOCHS, fire_epoch
 from grok.spec.studies import Cell, load_study
 
 ENOUGH = 0.8

@@ -19,7 +19,7 @@ from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
 from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
 from analysis.statistics.estimates import Estimate
 from grok.detectors.base import RULES, Range
-from grok.recorders.history import LATE_EPOCHS
+from grok.numerics.series import LATE_EPOCHS
 
 WINDOWS = (5, 10, 20, 30)
 """Of the published window table; the rebuttal speaks of the first three."""

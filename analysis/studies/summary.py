@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from grok.numerics.gaps import gap_series
-from grok.numerics.series import fire_epoch, first_crossing
-from grok.recorders.history import LATE_EPOCHS
+from grok.numerics.series import LATE_EPOCHS, fire_epoch, first_crossing
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 
 MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test", "rho_epoch", "lead")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from grok.spec.fields import ConfigError
-from grok.store import files as checkpoint
+from grok.store import files
 from grok.store.prior import run_config
 from grok.store.store import Store, TrackedRun
 from grok.training.loop import Training
@@ -60,14 +60,14 @@ def replay(store: Store, run_id: str, until: int | None = None, out: Path | None
         known = ", ".join(map(str, sorted(stored))) or "none"
         raise ConfigError(f"until must be a checkpoint epoch of the run ({known}), got {epoch}. Pick one of these.")
     with tempfile.TemporaryDirectory() as folder:
-        kept, facts = checkpoint.load(tracked.get_file(stored[epoch], Path(folder)))
+        kept, facts = files.load(tracked.get_file(stored[epoch], Path(folder)))
     if store.get(run_id).data.tags.get("grok.threads", "").isdigit() and config.threads is None:
         config = replace(config, threads=int(store.get(run_id).data.tags["grok.threads"]))
     training = Training(replace(config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), spectrum_methods=("gram",)))
-    next(record for record in training if record.epoch == epoch)
+    next(step for step in training if step.epoch == epoch)
     rebuilt = {name: tensor[0] for name, tensor in training.weights.items()}
     if out is not None:
-        checkpoint.save(out, rebuilt, facts)
+        files.save(out, rebuilt, facts)
     largest = max(float((rebuilt[name].cpu() - kept[name]).abs().max()) for name in kept)
     identical = all(torch.equal(rebuilt[name].cpu(), kept[name]) for name in kept)
     return Replay(run_id, epoch, identical, largest, out)

@@ -1,11 +1,20 @@
-"""Tracking off the training thread: one worker, tasks in order, nothing lost silently."""
+"""Tracking off the training thread: one worker, tasks in order, nothing lost silently. Recorders' files, to a run and back."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from grok.recorders.base import File
+from grok.store import files
+from grok.store.store import TrackedRun
 
 
 class Background:
@@ -16,7 +25,7 @@ class Background:
         self._last: Future[None] | None = None
         self.seconds = 0.0
 
-    def submit(self, task: Callable[..., None], *args: Any) -> None:
+    def submit(self, task: Callable[..., Any], *args: Any) -> None:
         """Queue a task, after a look whether the last one failed."""
         if self._last is not None and self._last.done():
             self._last.result()
@@ -39,3 +48,32 @@ class Background:
     def close(self) -> None:
         """Stop the thread after what is queued."""
         self._pool.shutdown(wait=True)
+
+
+def put(run: TrackedRun, file: File) -> None:
+    """Store a recorder's file as an artifact."""
+    if isinstance(file.content, pd.DataFrame):
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(file.path).name
+            file.content.to_parquet(local, index=False)
+            run.put_file(local, str(Path(file.path).parent))
+    elif file.path.endswith(".npz"):
+        run.put_arrays(file.path, **cast(dict[str, np.ndarray], file.content))
+    else:
+        run.put_tensors(file.path, cast(Any, file.content), file.facts)
+
+
+def get(run: TrackedRun, path: str) -> File:
+    """A file as `put` took it.
+
+    Raises:
+        StoreError: if there is none. CheckpointError: if tensors are not whole.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        local = run.get_file(path, Path(folder))
+        if path.endswith(".parquet"):
+            return File(path, pd.read_parquet(local))
+        if path.endswith(".npz"):
+            with np.load(local) as arrays:
+                return File(path, {name: arrays[name] for name in arrays.files})
+        return File(path, *files.load(local))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from grok.networks.activations import activation
+from grok.networks._activations import activation
 from grok.runs import stopping
 from grok.runs import train as runner
 from grok.runs.fanout import Fanout

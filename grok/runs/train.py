@@ -1,5 +1,5 @@
-"""Train tracked runs: create or resume, log, save, finish. Numbers come from `training` and `member`, storage from
-`tracking`; several seeds of one config train in lockstep, each its own MLflow run.
+"""Train tracked runs: create or resume, log, save, finish. Numbers come from `training`, what is kept of them from `recorders`;
+several seeds of one config train in lockstep, each its own MLflow run.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from grok.runs import words as describe
+from grok.recorders.base import Step, When, in_order
+from grok.runs import words
 from grok.runs.member import Member
-from grok.runs.saving import Background
+from grok.runs.saving import Background, put
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.spec.fields import ConfigError
 from grok.store.files import CheckpointError, load
 from grok.store.store import Store, StoreError, TakenOverError, TrackedRun, code_tags
-from grok.training.loop import LAYERS, Record, Training
+from grok.training.loop import Training
+from grok.training.parts import network_facts, network_of, network_sources, sources, task_of
 
 FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, RunConfig], dict[str, Any]]
 """(history, top pairs, config) to figures by name; each has matplotlib's `savefig`."""
@@ -39,7 +41,7 @@ class Outcome:
     Attributes:
         run_id: of the MLflow run.
         state: `complete`, `diverged` or `interrupted`.
-        summary: metrics of the run, as `History.summary`, and `diverged_epoch`; empty if interrupted.
+        summary: metrics of the run, as `Run.summary`, `diverged_epoch` and `elapsed_s`; empty if interrupted.
         seconds: wall time of this call by part: training, updates, observables, spectra, tracking, and of them all.
     """
 
@@ -109,7 +111,7 @@ def train_tracked(
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
             elif run_id:
                 _note_resumed(config, tracked[-1], store.get(run_id).data.tags, training)
-        members = [Member(config, index) for index, config in enumerate(configs)]
+        members = [Member(training, index) for index in range(len(configs))]
         if all(run.resumed for run in tracked):
             _restore(training, members, tracked)
         return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
@@ -126,21 +128,19 @@ def create(store: Store, config: RunConfig, parent: str | None, tags: Mapping[st
 
 def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: int) -> None:
     run.log_config(config)
-    run.set_tags(describe.host_tags(training.device) | {"mlflow.note.content": describe.running(config)})
-    task = training.problems[index]
-    source = f"grok.modular_addition({config.modulus}, {config.n_train}, seed={config.seed}, labels={config.labels!r})"
-    name = f"addition mod {config.modulus}" + (", random labels" if config.labels == "random" else "")
-    run.log_dataset(task.train_pairs.numpy(), task.train_labels.numpy(), f"{name}, train", source, "training")
-    run.log_dataset(task.test_pairs.numpy(), task.test_labels.numpy(), f"{name}, test", source, "evaluation")
+    run.set_tags(words.host_tags(training.device) | {"mlflow.note.content": words.running(config)})
+    problem, (name, source) = training.problems[index], task_of(config).dataset(config)
+    run.log_dataset(problem.train_inputs.numpy(), problem.train_labels.numpy(), f"{name}, train", source, "training")
+    run.log_dataset(problem.test_inputs.numpy(), problem.test_labels.numpy(), f"{name}, test", source, "evaluation")
     run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
 
 
 def _note_resumed(config: RunConfig, run: TrackedRun, tags: dict[str, str], training: Training) -> None:
     """Say what differs from the process that began the run: its code, its machine."""
-    now = {**code_tags(), **describe.host_tags(training.device)}
+    now = {**code_tags(), **words.host_tags(training.device)}
     differs = [f"{name} {value}" for name, value in now.items() if tags.get(f"grok.{name}") != value]
     run.delete("failure.txt")
-    run.set_tags({"mlflow.note.content": describe.running(config)} | ({"resumed_with": ", ".join(differs)} if differs else {}))
+    run.set_tags({"mlflow.note.content": words.running(config)} | ({"resumed_with": ", ".join(differs)} if differs else {}))
 
 
 def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
@@ -155,7 +155,7 @@ def _restore(training: Training, members: list[Member], tracked: list[TrackedRun
         if all(facts["config_hash"] == member.config.hash for member, (_, facts) in zip(members, loaded, strict=True)):
             training.load([member.restore(*state) for member, state in zip(members, loaded, strict=True)])
             for member in members:
-                member.extend(training)
+                member.extend()
             return
 
 
@@ -180,7 +180,7 @@ def _mark_failed(
             if run.run_id in lost or run.client.get_run(run.run_id).data.tags.get("grok.state") in ("complete", "diverged"):
                 continue
             run.end(state, f"{type(error).__name__}: {error}")
-            run.set_tags({"mlflow.note.content": describe.stopped(config, f"Failed: {type(error).__name__}: {error}")})
+            run.set_tags({"mlflow.note.content": words.stopped(config, f"Failed: {type(error).__name__}: {error}")})
             run.put_text("failure.txt", "".join(traceback.format_exception(error)))
 
 
@@ -202,7 +202,7 @@ class _Loop:
         self.config = training.config
         self.epochs = cast(int, training.config.epochs)
         self.first = training.epoch
-        self.pending: list[Record] = []
+        self.pending: list[Step] = []
         self.background = Background()
         self.started = time.perf_counter()
         self.elapsed_before = [member.elapsed_s for member in members]
@@ -211,17 +211,17 @@ class _Loop:
     def run(self) -> list[Outcome]:
         """Train to the end, to divergence of all, or to a stop."""
         try:
-            for record in self.training:
+            for step in self.training:
                 stop = self.should_stop()
-                if record.epoch > self.first and (stop or self._save_due(record.epoch)):
+                if step.epoch > self.first and (stop or self._save_due(step.epoch)):
                     self._save()
                 if stop:
                     return self._interrupt()
-                self.pending.append(record)
-                self._keep_weights(record.epoch)
-                updates = self.training.updates["w"]
-                if record.epoch == self.epochs or updates.count == updates.complete:
-                    self._flush(record.epoch)
+                self.pending.append(step)
+                if step.epoch in cast(tuple[int, ...], self.config.checkpoint_epochs):
+                    self._keep("checkpoint", step.epoch)
+                if step.epoch == self.epochs or self.training.block_complete:
+                    self._flush(step.epoch)
                     if all(member.diverged is not None for member in self.members):
                         break
             return [self._finish(member, run) for member, run in zip(self.members, self.tracked, strict=True)]
@@ -233,25 +233,24 @@ class _Loop:
         return every > 0 and epoch % every == 0 and epoch < self.epochs
 
     def _drain(self) -> None:
-        """Hand pending records to the members: one transfer from the device for all of them."""
+        """Hand pending steps to the members: one transfer from the device for all of them."""
         if self.pending:
-            scores = torch.stack([record.scores for record in self.pending]).cpu().numpy()
-            for record, row in zip(self.pending, scores, strict=True):
+            scores = torch.stack([step.scores for step in self.pending]).cpu().numpy()
+            for step, row in zip(self.pending, scores, strict=True):
                 for member in self.members:
-                    member.add(record, row[member.index])
+                    member.add(step, row[member.index])
             self.pending.clear()
         for member, before in zip(self.members, self.elapsed_before, strict=True):
             member.elapsed_s = before + time.perf_counter() - self.started
 
     def _flush(self, epoch: int) -> None:
-        """Spectra, detector and kept updates of the block that ends here."""
+        """What the block that ends here shows, and the files that it leaves."""
         self._drain()
         start = time.perf_counter()
         for member in self.members:
-            member.extend(self.training)
+            member.extend()
         self.spectra_s += time.perf_counter() - start
-        if self.config.delta_w == "full" and self.training.updates["w"].count:
-            self._keep_updates()
+        self._keep("block", epoch)
         if self.progress is not None:
             self.progress(epoch, self.members[0].newest())
 
@@ -266,51 +265,28 @@ class _Loop:
         for member, run in zip(self.members, self.tracked, strict=True):
             if member.diverged is None:
                 self.background.submit(run.log_points, member.new_points())
-                self.background.submit(run.put_tensors, name, *member.state(self.training))
+                self.background.submit(run.put_tensors, name, *member.state())
                 self.background.submit(_drop_states, run, name)
 
     def _interrupt(self) -> list[Outcome]:
         self.background.wait()
         self.confirm()
         for member, run in zip(self.members, self.tracked, strict=True):
-            run.set_tags({"mlflow.note.content": describe.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
+            run.set_tags({"mlflow.note.content": words.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
             run.end("interrupted")
         return [Outcome(run.run_id, "interrupted") for run in self.tracked]
 
-    def _keep_weights(self, epoch: int) -> None:
-        """Store the weights, and the raw window if asked for, at a checkpoint epoch."""
-        if epoch not in cast(tuple[int, ...], self.config.checkpoint_epochs):
-            return
+    def _keep(self, when: When, epoch: int) -> None:
+        """Store in the background what the recorders leave here; large files of a block one by one."""
         for member, run in zip(self.members, self.tracked, strict=True):
             if member.diverged is not None:
                 continue
-            facts = {"epoch": epoch, "config_hash": member.config.hash}
-            weights = {name: tensor[member.index].clone() for name, tensor in self.training.weights.items()}
-            self.background.submit(run.put_tensors, f"checkpoints/epoch-{epoch:05d}.safetensors", weights, facts)
-            if self.config.delta_w == "windows" and epoch > 0:
-                path = f"delta_w/window-epoch-{epoch:05d}.safetensors"
-                size = min(self.config.window, epoch)
-                self.background.submit(run.put_tensors, path, self._raw_updates(member, epoch, size), facts)
-
-    def _raw_updates(self, member: Member, end: int, size: int) -> dict[str, Tensor]:
-        """Updates end − size + 1 … end as {"w": (size, 2M, K), "v": (size, K, M)}."""
-        out = {}
-        for layer in LAYERS:
-            window = self.training.updates[layer].window(size, end)[member.index]
-            out[layer] = window.view(size, *self.training.weights[layer].shape[1:])
-        return out
-
-    def _keep_updates(self) -> None:
-        """Store the raw updates of the block that has just ended, and let them go."""
-        updates = self.training.updates["w"]
-        size = updates.count % updates.block or updates.block
-        first = updates.count - size + 1
-        path = f"delta_w/updates-{first:05d}-{updates.count:05d}.safetensors"
-        for member, run in zip(self.members, self.tracked, strict=True):
-            if member.diverged is None:
-                facts = {"first_epoch": first, "last_epoch": updates.count, "config_hash": member.config.hash}
-                self.background.wait()
-                self.background.submit(run.put_tensors, path, self._raw_updates(member, updates.count, size), facts)
+            moment = member.moment(when, epoch)
+            for recording in member.run.recordings.values():
+                if recording.large and when == "block":
+                    self.background.wait()
+                for file in recording.files(moment):
+                    self.background.submit(put, run, file)
 
     def _finish(self, member: Member, run: TrackedRun) -> Outcome:
         """Store everything that a finished run has, and end it."""
@@ -318,37 +294,22 @@ class _Loop:
         self.confirm()
         state = "complete" if member.diverged is None else "diverged"
         if member.diverged is not None:
-            member.history.truncate(member.diverged)
-        else:
-            member.add_modes("last", self.training, self.epochs)
+            member.run.truncate(member.diverged)
         self.background.submit(run.log_points, member.new_points())
-        frame, pairs = member.history.frame(), member.pair_table()
-        summary = member.summary()
-        with tempfile.TemporaryDirectory() as folder:
-            for table, name in ((frame, "history"), (pairs, "repulsion_pairs")):
-                if len(table) or name == "history":
-                    table.to_parquet(Path(folder) / f"{name}.parquet", index=False)
-                    run.put_file(Path(folder) / f"{name}.parquet")
-            for name, figure in (self.figures(frame, pairs, member.config) if self.figures and len(frame) else {}).items():
-                figure.savefig(Path(folder) / f"{name}.png")
-                run.put_file(Path(folder) / f"{name}.png", "figures")
-        band = {layer: self.training.updates[layer].band()[member.index] for layer in LAYERS}
-        kept = max(len(frame) - 1, 0) if member.diverged is not None else None
-        run.put_arrays("delta_w/band.npz", **{layer: values[:kept] for layer, values in band.items()})
-        if member.factors:
-            run.put_arrays("delta_w/factors.npz", **member.factor_arrays(len(frame)))
-        facts = {"activation": member.config.activation, "config_hash": member.config.hash}
-        if member.modes:
-            run.put_tensors("delta_w/modes.safetensors", member.modes, facts | {"fire_epoch": member.fire_epoch})
-        source = member.config.activation_source()
-        if source is not None:
+        config, summary = member.config, member.summary()
+        moment = member.moment("end", self.epochs)
+        for recording in member.run.recordings.values():
+            for file in recording.files(moment):
+                put(run, file)
+        self._draw(member, run)
+        for source in sources(config):
             run.put_file(source, "code")
         if member.diverged is None:
-            run.log_network({name: w[member.index] for name, w in self.training.weights.items()}, facts, self.epochs, source)
+            self._log_network(member, run)
         self.background.wait()
-        summary["elapsed_s"] = self.elapsed_before[member.index] + time.perf_counter() - self.started
+        summary = in_order(summary | {"elapsed_s": self.elapsed_before[member.index] + time.perf_counter() - self.started})
         run.log_points([(0, name, value) for name, value in summary.items()])
-        run.set_tags({"mlflow.note.content": describe.finished(member.config, summary, member.final())})
+        run.set_tags({"mlflow.note.content": words.finished(config, summary, member.final())})
         run.end(state)
         _drop_states(run)  # after the end: a run that stops between the two is complete, not without a state
         total = time.perf_counter() - self.started
@@ -360,3 +321,24 @@ class _Loop:
             "total": total,
         }
         return Outcome(run.run_id, state, summary, seconds)
+
+    def _draw(self, member: Member, run: TrackedRun) -> None:
+        """Store the run's figures, if there is somebody to draw them and something to draw."""
+        frame = member.run.frame()
+        if self.figures is None or not len(frame):
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name, figure in self.figures(frame, member.pair_table(), member.config).items():
+                figure.savefig(Path(folder) / f"{name}.png")
+                run.put_file(Path(folder) / f"{name}.png", "figures")
+
+    def _log_network(self, member: Member, run: TrackedRun) -> None:
+        """Log the last network as a model that can be loaded."""
+        config, architecture = member.config, network_of(member.config)
+        sizes, facts = task_of(config).sizes(config), network_facts(config) | {"config_hash": config.hash}
+        weights = {name: tensor[member.index] for name, tensor in self.training.weights.items()}
+        example = np.empty((1, sizes.places), dtype=np.int64)
+        scores = np.empty((0, sizes.classes), dtype=config.precision)
+        run.log_network(
+            weights, facts, self.epochs, network_sources(config), model_type=architecture.model_type, example=(example, scores)
+        )

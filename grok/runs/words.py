@@ -1,4 +1,4 @@
-"""Words and host facts for the store: what a person reads in the MLflow UI."""
+"""Words and host facts for the store: what a person reads in the MLflow UI. Configs are resolved."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threadpoolctl
 import torch
 
 from grok.spec.config import RunConfig
+from grok.training.parts import network_of, task_of
 
 
 def host_tags(device: torch.device) -> dict[str, str]:
@@ -42,12 +43,10 @@ def _processor() -> str:
 
 def task(config: RunConfig) -> str:
     """The experiment in one sentence."""
-    c = config.resolved()
-    labels = "" if c.labels == "true" else " with random labels"
+    c = config
     return (
-        f"A two-layer network (σ = {c.activation}, K = {c.width}) on addition mod {c.modulus}{labels}: {c.n_train} of "
-        f"{c.modulus**2} pairs train, {c.optimizer}, learning rate {c.learning_rate:g}, weight decay η = {c.weight_decay:g}, "
-        f"{c.epochs} epochs, seed {c.seed}."
+        f"{network_of(c).sentence(c)} on {task_of(c).sentence(c)}, {c.optimizer}, learning rate {c.learning_rate:g}, "
+        f"weight decay η = {c.weight_decay:g}, {c.epochs} epochs, seed {c.seed}."
     )
 
 
@@ -63,7 +62,7 @@ def stopped(config: RunConfig, reason: str) -> str:
 
 def finished(config: RunConfig, summary: dict[str, float], final: dict[str, float]) -> str:
     """Description in Markdown of a finished run: what happened, the detector's verdict, where to look."""
-    c = config.resolved()
+    c = config
 
     def at(name: str) -> str:
         return f"epoch {summary[name]:.0f}" if name in summary else "never"
@@ -76,6 +75,7 @@ def finished(config: RunConfig, summary: dict[str, float], final: dict[str, floa
             f"\n| repulsion rate of the top {c.top_pairs} pairs, last epoch | {final['repulsion/rate']:.3f} "
             f"(random pairs {final['repulsion/null_rate']:.3f}) |"
         )
+    watched = network_of(c).layers[0].upper()
     ended = ""
     if "diverged_epoch" in summary:
         ended = f"\n\n**Diverged**: the loss is not finite from epoch {summary['diverged_epoch']:.0f} on; the run ends there."
@@ -86,7 +86,7 @@ def finished(config: RunConfig, summary: dict[str, float], final: dict[str, floa
         f"| test accuracy ≥ 0.5 | {at('test_50_epoch')} |\n| test accuracy ≥ 0.99 | {at('test_99_epoch')} |\n"
         f"| train accuracy ≥ 0.99 | {at('train_99_epoch')} |\n"
         f"| accuracy at the end, train / test | {accuracy} |\n"
-        f"| λ₂/λ₃ of ΔW, median of epochs 200–400 | {late} |{repulsion}\n\n"
+        f"| λ₂/λ₃ of Δ{watched}, median of epochs 200–400 | {late} |{repulsion}\n\n"
         "λ are eigenvalues of the window's Gram ΔᵀΔ (the paper prints them as σ). Curves: model metrics and "
         "`history.parquet`; figures: `figures/`; updates: `delta_w/`."
     )

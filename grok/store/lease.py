@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from grok.networks.activations import activation
+from grok.networks._activations import activation
 from grok.runs import train as runner
 from grok.spec.config import RunConfig
 from grok.store.prior import RESUMABLE, find_prior

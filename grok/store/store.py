@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -451,12 +451,22 @@ class TrackedRun:
                     raise
                 time.sleep(0.1 * 2**attempt)
 
-    def log_network(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], step: int, code: Path | None = None) -> None:
+    def log_network(
+        self,
+        tensors: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        step: int,
+        code: Sequence[Path] = (),
+        *,
+        model_type: str,
+        example: tuple[np.ndarray, np.ndarray],
+    ) -> None:
         """Log the network as an MLflow model: safetensors and the code that reads them, no pickle.
 
         Args:
-            tensors: W and V. facts: with `activation`. step: epoch.
-            code: file of an activation of the user's own, which goes along.
+            tensors: by layer. facts: what the network needs beside them, an `activation` perhaps. step: epoch.
+            code: files of the user's own that the network needs, which go along.
+            model_type: as the network calls itself. example: inputs and scores, for the signature.
         """
         run = self.client.get_run(self.run_id)
         if run.outputs is not None and run.outputs.model_outputs:
@@ -472,22 +482,21 @@ class TrackedRun:
             run.info.experiment_id,
             name="network",
             source_run_id=self.run_id,
-            tags={f"{TAG}activation": str(facts["activation"])},
-            model_type="two-layer network",
+            tags={f"{TAG}activation": str(facts["activation"])} if "activation" in facts else {},
+            model_type=model_type,
         )
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*input example", UserWarning)  # the signature is given
             weights = Path(folder) / "network.safetensors"
             checkpoint.save(weights, tensors, facts)
-            scores = tensors["v"].detach().cpu().numpy()[:0]
-            signature = infer_signature(np.empty((1, 2), dtype=np.int64), scores)
+            signature = infer_signature(*example)
             requirements = [f"{m}=={sys.modules[m].__version__.split('+')[0]}" for m in ("mlflow", "torch", "numpy")]
             save_model(
                 f"{folder}/model",
                 python_model=str(PROJECT / "grok" / "store" / "served.py"),
                 artifacts={"network": str(weights)},
                 signature=signature,
-                code_paths=[str(PROJECT / "grok"), *([str(code)] if code else [])],
+                code_paths=[str(PROJECT / "grok"), *map(str, code)],
                 pip_requirements=[*requirements, "safetensors"],
             )
             self.client.log_model_artifacts(model.model_id, f"{folder}/model")

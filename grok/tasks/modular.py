@@ -5,28 +5,13 @@ Shapes: M modulus, n training pairs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import cast
 
 import torch
-from torch import Tensor
 
-
-class Problem(NamedTuple):
-    """A classification task split in two; inputs are pairs of one-hot positions.
-
-    Attributes:
-        train_pairs: (n, 2) int64, values in [0, M).
-        train_labels: (n,) int64, values in [0, M).
-        test_pairs: (M² − n, 2) int64.
-        test_labels: (M² − n,) int64.
-        modulus: M, the number of classes.
-    """
-
-    train_pairs: Tensor
-    train_labels: Tensor
-    test_pairs: Tensor
-    test_labels: Tensor
-    modulus: int
+from grok.spec.config import RunConfig
+from grok.tasks.base import Dataset, Problem, Sizes, Task
 
 
 def modular_addition(modulus: int, n_train: int, seed: int, labels: str = "true") -> Problem:
@@ -62,4 +47,36 @@ def modular_addition(modulus: int, n_train: int, seed: int, labels: str = "true"
         raise ValueError(f"labels must be true or random, got {labels}. Pick one of these.")
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     train, test = order[:n_train], order[n_train:]
-    return Problem(pairs[train], targets[train], pairs[test], targets[test], modulus)
+    return Problem(pairs[train], targets[train], pairs[test], targets[test], modulus, modulus)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModularAddition(Task):
+    """`modular_addition` of the config's `modulus`, `n_train`, `seed` and `labels`."""
+
+    def problem(self, config: RunConfig) -> Problem:
+        """The split of this seed."""
+        return modular_addition(config.modulus, cast(int, config.n_train), config.seed, config.labels)
+
+    def sizes(self, config: RunConfig) -> Sizes:
+        """N and M² − n pairs of M symbols, M classes."""
+        n, m = cast(int, config.n_train), config.modulus
+        return Sizes(train=n, test=m * m - n, places=2, symbols=m, classes=m)
+
+    def sentence(self, config: RunConfig) -> str:
+        """`addition mod 71: 2016 of 5041 pairs train`."""
+        labels = "" if config.labels == "true" else " with random labels"
+        return f"addition mod {config.modulus}{labels}: {config.n_train} of {config.modulus**2} pairs train"
+
+    def dataset(self, config: RunConfig) -> Dataset:
+        """The name says modulus and labels; the source is the call of `grok.modular_addition`."""
+        name = f"addition mod {config.modulus}" + (", random labels" if config.labels == "random" else "")
+        split = f"{config.n_train}, seed={config.seed}, labels={config.labels!r}"
+        return Dataset(name, f"grok.modular_addition({config.modulus}, {split})")
+
+
+TASK = ModularAddition(
+    title="Addition modulo M of all pairs, split at random",
+    source="Xu (arXiv 2605.08119) §2",
+    cost="a permutation of M² pairs",
+)

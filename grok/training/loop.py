@@ -1,72 +1,42 @@
 """Training as an iterator of epochs: the protocol's loop for one seed or for several in lockstep. No I/O.
 
-Epoch t is scored *before* the t-th step: record 0 is the initial network, record t has taken t steps. Shapes: S seeds.
+Epoch t is scored *before* the t-th step: step 0 is the initial network, step t has taken t steps. Shapes: S seeds.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 import threadpoolctl
 import torch
 from torch import Tensor
 
-from grok.networks.two_layer import Batch, TwoLayerNetwork
+from grok.networks.base import View
 from grok.numerics.band import BandedGram
-from grok.recorders.history import SCORES
-from grok.recorders.observer import Found, Observer
+from grok.recorders.base import Run, Step, Updates, score_names
 from grok.spec.config import RunConfig
-from grok.tasks.modular import Problem, modular_addition
+from grok.tasks.base import Problem
 from grok.training.memory import keep_freed_memory
+from grok.training.optimizers import load_optimizer_state, make_optimizer, optimizer_state
+from grok.training.parts import network_facts, network_of, recorders_of, task_of
 
-LAYERS = ("w", "v")
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of one epoch, for S seeds.
-
-    Attributes:
-        epoch: t; the networks have taken t steps.
-        scores: (S, 6) float64 on the training device, columns as `SCORES`.
-        found: per seed, what was observed at this epoch only.
-        weights: {"w": (S, 2M, K), "v": (S, K, M)}: the live tensors, which the next step changes.
-    """
-
-    epoch: int
-    scores: Tensor
-    found: list[Found]
-    weights: dict[str, Tensor]
-
-    def metrics(self, seed_index: int = 0) -> dict[str, float]:
-        """Everything of one seed by metric name; it waits for the device."""
-        return dict(zip(SCORES, self.scores[seed_index].tolist(), strict=True)) | self.found[seed_index].metrics
-
-    @property
-    def train_accuracy(self) -> float:
-        """Of the first seed, in [0, 1]."""
-        return float(self.scores[0, 2])
-
-    @property
-    def test_accuracy(self) -> float:
-        """Of the first seed, in [0, 1]."""
-        return float(self.scores[0, 3])
+Record = Step
 
 
-def train(config: RunConfig) -> Iterator[Record]:
-    """Train one network and yield a record an epoch, 0 to `config.epochs`; it ends early if the loss diverges.
+def train(config: RunConfig) -> Iterator[Step]:
+    """Train one network and yield a step an epoch, 0 to `config.epochs`; it ends early if the loss diverges.
 
     Raises:
-        ConfigError: if the activation cannot be imported.
+        ConfigError: if something that the config names, such as an activation, cannot be imported.
 
     Source: Xu (arXiv 2605.08119) §2.
     """
-    for record in Training(config):
-        yield record
-        if not bool(torch.isfinite(record.scores[0, 0])):
+    for step in Training(config):
+        yield step
+        if not bool(torch.isfinite(step.scores[0, 0])):
             return
 
 
@@ -78,16 +48,18 @@ def resolve_device(name: str) -> torch.device:
 
 
 class Training:
-    """S networks of one config and S seeds, trained in lockstep; iterate it for `Record`s.
+    """S networks of one config and S seeds, trained in lockstep; iterate it for `Step`s.
 
     Args:
         config: of the run; `config.seed` is used where `seeds` is not given.
-        seeds: S seeds; each network, split and record is that of the config with this seed.
+        seeds: S seeds; each network, split and step is that of the config with this seed.
 
     Attributes:
-        epoch: of the next record.
-        updates: {"w": BandedGram, "v": BandedGram} of the steps taken.
-        seconds: wall time so far of training, updates (their Gram) and observables; on a GPU, of their launch.
+        epoch: of the next step.
+        network: the networks. runs: per seed, what its recorders keep.
+        updates: by layer, the band of the steps taken.
+        seconds: wall time so far of training, updates (their Gram) and observables (what recorders see); on a GPU, of
+            their launch.
     """
 
     def __init__(self, config: RunConfig, seeds: Sequence[int] | None = None) -> None:
@@ -99,41 +71,55 @@ class Training:
             torch.set_num_threads(config.threads)
             threadpoolctl.threadpool_limits(config.threads)  # scipy's BLAS has a pool of its own
         dtype = getattr(torch, config.precision)
+        task, architecture = task_of(config), network_of(config)
         self.problems = [problem(replace(config, seed=seed)) for seed in self.seeds]
-        self.train_batch = self._batch("train")
-        self.test_batch = self._batch("test")
-        self.network = TwoLayerNetwork.initialised(
-            config.modulus, config.width, self.seeds, config.activation, self.device, dtype
-        )
+        self.network = architecture.build(config, task.sizes(config), self.seeds, self.device, dtype)
+        self.train_batch, self.test_batch = self._batch("train"), self._batch("test")
         self.optimizer = make_optimizer(config, self.network)
         self.updates = {
             layer: BandedGram(config.max_window, weights[0].numel(), seeds=len(self.seeds), dtype=dtype, device=self.device)
             for layer, weights in self.weights.items()
         }
-        self.observer = Observer(config, self.seeds)
+        recorders, facts = recorders_of(config), network_facts(config)
+        self.runs = [Run(replace(config, seed=s), i, task, architecture, facts) for i, s in enumerate(self.seeds)]
+        for run in self.runs:
+            run.recordings = {name: recorder.start(run) for name, recorder in recorders.items()}
+        self._names = score_names(architecture.layers)
         self.epoch = 0
         self.seconds = {"training": 0.0, "updates": 0.0, "observables": 0.0}
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The live weights by layer: (S, 2M, K) and (S, K, M)."""
-        return {"w": self.network.w, "v": self.network.v}
+        """The live weights by layer, (S, …)."""
+        return self.network.layers
 
-    def __iter__(self) -> Iterator[Record]:
-        """Yield records from the current epoch on; the step after a record is taken when the next is asked for."""
-        while self.epoch <= cast(int, self.config.epochs):
-            record = self._record()
-            yield record
-            if self.epoch < cast(int, self.config.epochs):
+    @property
+    def block_complete(self) -> bool:
+        """Whether the updates so far make whole blocks."""
+        return all(updates.count == updates.complete for updates in self.updates.values())
+
+    def updates_of(self, s: int, whole: bool = True, usable: int | None = None) -> Updates:
+        """The updates of one seed, as `Updates` says."""
+        shapes = {layer: tuple(weights.shape[1:]) for layer, weights in self.weights.items()}
+        return Updates(self.updates, shapes, s, whole, usable)
+
+    def __iter__(self) -> Iterator[Step]:
+        """Yield steps from the current epoch on; it goes on after a step when the next is asked for."""
+        epochs = cast(int, self.config.epochs)
+        while self.epoch <= epochs:
+            step = self._score()
+            yield step
+            step.see()
+            if self.epoch < epochs:
                 self._step()
             self.epoch += 1
 
-    def _batch(self, part: str) -> Batch:
-        pairs = torch.stack([getattr(p, f"{part}_pairs") for p in self.problems])
+    def _batch(self, part: str) -> object:
+        inputs = torch.stack([getattr(p, f"{part}_inputs") for p in self.problems])
         labels = torch.stack([getattr(p, f"{part}_labels") for p in self.problems])
-        return Batch(pairs, labels, self.config.modulus, self.device)
+        return self.network.batch(inputs, labels)
 
-    def _record(self) -> Record:
+    def _score(self) -> Step:
         start = time.perf_counter()
         with torch.no_grad():
             loss, accuracy = self.network.loss_and_gradient(self.train_batch)
@@ -141,10 +127,22 @@ class Training:
             norms = [w.flatten(1).norm(dim=1).double() for w in self.weights.values()]
             scores = torch.stack((loss, test_loss, accuracy, test_accuracy, *norms), dim=1)
             self._clock("training", start)
-            start = time.perf_counter()
-            found = self.observer.observe(self.epoch, scores[:, 0], self.network, self.train_batch)
-            self._clock("observables", start)
-        return Record(self.epoch, scores, found, self.weights)
+        return Step(self.epoch, scores, self.weights, self._names, self._look)
+
+    def _look(self, step: Step) -> list[dict[str, float]]:
+        """What the recorders that are due see, per seed; a network whose loss is not finite shows nothing."""
+        start = time.perf_counter()
+        found: list[dict[str, float]] = [{} for _ in self.seeds]
+        due = [[r for r in run.recordings.values() if r.due(step.epoch)] for run in self.runs]
+        if any(due):
+            finite, shared = torch.isfinite(step.scores[:, 0]).tolist(), dict[str, Tensor]()
+            with torch.no_grad():
+                for s in (s for s in range(len(self.seeds)) if finite[s]):
+                    view = View(self.network, self.train_batch, s, self.seeds[s], shared)
+                    for recording in due[s]:
+                        found[s] |= recording.see(step, view)
+        self._clock("observables", start)
+        return found
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -161,65 +159,33 @@ class Training:
         self.seconds[part] += time.perf_counter() - start
 
     def state(self, s: int) -> dict[str, Tensor]:
-        """Everything that one seed needs to go on bit for bit, by name; read it between two records.
+        """Everything that the training of one seed needs to go on bit for bit, by name; read it between two steps.
 
-        Tensors are views of live memory: save or clone them before the next step.
+        Recordings have states of their own. Tensors are views of live memory: save or clone them before the next step.
         """
         out = {f"network/{layer}": weights[s] for layer, weights in self.weights.items()}
-        for index, layer in enumerate(LAYERS):
-            entry = self.optimizer.state[self._parameters(s)[index]]
-            out |= {f"optimizer/{layer}/{name}": value for name, value in entry.items() if isinstance(value, Tensor)}
-            out |= {f"updates/{layer}/{name}": value for name, value in self.updates[layer].state(s).items()}
-        pairs = self.observer.ranked_pairs[s]
-        if pairs is not None:
-            out["ranked_pairs"] = pairs
-        out["epoch"] = torch.tensor(self.epoch)
-        return out
+        optimizer = optimizer_state(self.optimizer, tuple(self.weights), s)
+        out |= {f"optimizer/{name}": value for name, value in optimizer.items()}
+        for layer, updates in self.updates.items():
+            out |= {f"updates/{layer}/{name}": value for name, value in updates.state(s).items()}
+        return out | {"epoch": torch.tensor(self.epoch)}
 
-    def load(self, states: Sequence[dict[str, Tensor]]) -> None:
+    def load(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Go on from `state`s of the same config, one per seed, all of one epoch. Tensors are copied in."""
         self.epoch = int(states[0]["epoch"])
         for s, state in enumerate(states):
             for layer, weights in self.weights.items():
                 weights[s].copy_(state[f"network/{layer}"])
-            self.observer.ranked_pairs[s] = state.get("ranked_pairs")
-        saved: dict[int, dict[str, Any]] = {}
-        for s, state in enumerate(states):
-            for index, layer in enumerate(LAYERS):
-                prefix = f"optimizer/{layer}/"
-                entry = {name.removeprefix(prefix): v.clone() for name, v in state.items() if name.startswith(prefix)}
-                if entry:
-                    saved[2 * s + index] = entry
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": saved})
+        load_optimizer_state(self.optimizer, tuple(self.weights), [_under("optimizer/", state) for state in states])
         for layer, updates in self.updates.items():
-            prefix = f"updates/{layer}/"
-            updates.load([{n.removeprefix(prefix): v for n, v in st.items() if n.startswith(prefix)} for st in states])
+            updates.load([_under(f"updates/{layer}/", state) for state in states])
 
-    def _parameters(self, s: int) -> list[Tensor]:
-        parameters: list[Tensor] = self.optimizer.param_groups[0]["params"]
-        return parameters[2 * s : 2 * s + 2]
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def problem(config: RunConfig) -> Problem:
-    """The task of a config."""
+    """The task of a config, with its seed."""
     config = config.resolved()
-    return modular_addition(config.modulus, cast(int, config.n_train), config.seed, config.labels)
-
-
-def make_optimizer(config: RunConfig, network: TwoLayerNetwork) -> torch.optim.Optimizer:
-    """The full-batch optimiser of a config on 2-D parameters, W and V of each seed in turn.
-
-    Betas, eps, momentum and the like are torch's defaults (Xu §2 for Adam). Adam's and SGD's weight decay is L2, AdamW's
-    and Muon's decoupled. Muon's step depends on a matrix's orientation: here W is (2M, K) and V (K, M), as in σ(XW)V.
-    """
-    settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    parameters = network.parameters()
-    match config.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, fused=True, **settings)
-        case "adamw":
-            return torch.optim.AdamW(parameters, fused=True, **settings)
-        case "sgd":
-            return torch.optim.SGD(parameters, fused=True, **settings)
-        case _:
-            return torch.optim.Muon(parameters, **settings)
+    return task_of(config).problem(config)

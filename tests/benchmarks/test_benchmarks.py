@@ -32,11 +32,11 @@ def tables(config):
     published.run(config, log)
     theirs = [json.loads(line) for line in log.getvalue().splitlines()]
     training = Training(config)
-    member = Member(training.config, 0)
+    member = Member(training, 0)
     for record_ in training:
         member.add(record_, record_.scores[0].numpy())
-    member.extend(training)
-    ours = [{k: v for k, v in row.items() if np.isfinite(v)} for row in member.history.frame().to_dict("records")]
+    member.extend()
+    ours = [{k: v for k, v in row.items() if np.isfinite(v)} for row in member.run.frame().to_dict("records")]
     return theirs, ours
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from grok.networks import two_layer as model
-from grok.networks.activations import ACTIVATION_FUNCTIONS, activation
+from grok.networks._activations import ACTIVATION_FUNCTIONS, activation
 from grok.networks.two_layer import Batch, TwoLayerNetwork, initial_weights
 from grok.numerics import linalg
 from grok.spec.config import ACTIVATIONS

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from grok.recorders.history import History
+from grok.recorders.base import Run
+from grok.runs.member import Member
 from grok.spec.config import RunConfig
 from grok.training.loop import Training
 
@@ -29,18 +30,18 @@ SIGN_MATCH = {50: 0.83, 100: 0.91, 175: 0.975, 250: 0.975, 300: 0.995}
 
 
 @cache
-def history(**settings: Any) -> History:
+def history(**settings: Any) -> Run:
     """A run of the default config with these settings, once per session."""
     config = RunConfig(**{"device": "cpu", "observe_every": 0} | settings)
-    out, training = History(config), Training(config)
-    for record in training:
-        out.append(record.metrics())
-    for layer in ("w", "v"):
-        out.extend_spectra(layer, training.updates[layer].band()[0])
-    return out
+    training = Training(config)
+    member = Member(training, 0)
+    for step in training:
+        member.add(step, step.scores[0].numpy())
+    member.extend()
+    return member.run
 
 
-def square(seed: int, eta: float = ETA) -> History:
+def square(seed: int, eta: float = ETA) -> Run:
     """400 epochs; seed 0 of the grok condition is observed at the epochs of the published table."""
     observed = tuple(SIGN_MATCH) if (seed, eta) == (0, ETA) else ()
     return history(seed=seed, weight_decay=eta, checkpoint_epochs=observed)
@@ -48,13 +49,13 @@ def square(seed: int, eta: float = ETA) -> History:
 
 @pytest.mark.parametrize("seed", FIRES)
 def test_fire_epochs(seed: int) -> None:
-    assert square(seed).fire_epoch() == FIRES[seed]
+    assert square(seed).summary()["fire_epoch"] == FIRES[seed]
 
 
 @pytest.mark.parametrize("seed", FIRES)
 def test_without_weight_decay_nothing_fires_or_generalises(seed: int) -> None:
     control = square(seed, 0.0)
-    assert control.fire_epoch() is None
+    assert control.summary().get("fire_epoch") is None
     assert control.rows[25]["accuracy/train"] == 1.0
     assert control.rows[400]["accuracy/test"] < 0.1  # 0.03 published, 1/71 is chance
 
@@ -74,7 +75,7 @@ def as_printed(value: float, printed: str) -> str:
 @pytest.mark.parametrize(("eta", "epoch"), EIGENVALUES)
 def test_eigenvalues_of_seed_0(eta: float, epoch: int) -> None:
     printed = EIGENVALUES[eta, epoch]
-    computed = square(0, eta).eigenvalues["w"][epoch, :3]
+    computed = square(0, eta).recordings["spectrum"].eigenvalues["w"][epoch, :3]
     assert [as_printed(v, p) for v, p in zip(computed, printed, strict=True)] == [as_printed(float(p), p) for p in printed]
 
 
@@ -84,7 +85,7 @@ def test_eigenvalues_of_the_control_at_200() -> None:
     Twelve runs (blocks of five sizes, 1 and 2 threads, MKL's and oneDNN's products, float64) gave λ₂ from 5.6e-4 to
     9.2e-4 and λ₃ from 3.1e-4 to 6.5e-4, so they are held to a factor of two.
     """
-    first, second, third = square(0, 0.0).eigenvalues["w"][200, :3]
+    first, second, third = square(0, 0.0).recordings["spectrum"].eigenvalues["w"][200, :3]
     assert as_printed(first, "0.013") == as_printed(0.013, "0.013")
     assert 0.5 < second / 6.0e-4 < 2
     assert 0.5 < third / 5.5e-4 < 2
@@ -104,5 +105,5 @@ def test_relu_groks_and_does_not_fire() -> None:
     relu = history(activation="relu", checkpoint_epochs=())
     summary = relu.summary()
     assert abs(summary["test_50_epoch"] - 369) <= 5
-    assert relu.fire_epoch() is None
+    assert relu.summary().get("fire_epoch") is None
     assert len(relu.rows) == 801

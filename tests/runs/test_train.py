@@ -171,19 +171,20 @@ def test_a_later_save_replaces_the_earlier_also_after_a_resume(store, tiny):
 
 def test_a_state_does_not_change_while_it_waits_to_be_written(tiny):
     config = tiny(checkpoint_epochs=(0, 1, 2))
-    training, member = Training(config), Member(config, 0)
+    training = Training(config)
+    member = Member(training, 0)
     records = iter(training)
     for _ in range(2):
         record = next(records)
         member.add(record, record.scores[0].numpy())
-    tensors, facts = member.state(training)
+    tensors, facts = member.state()
     kept = {name: tensor.clone() for name, tensor in tensors.items()}, copy.deepcopy(facts)
     for _ in range(3):
         record = next(records)
         member.add(record, record.scores[0].numpy())
-        member.extend(training)
+        member.extend()
     assert facts == kept[1]
-    assert len(member.pairs) > len(facts["pairs"]) > 0
+    assert len(member.pair_table()) > len(facts["pairs"]) > 0
     assert all(torch.equal(tensor, kept[0][name]) for name, tensor in tensors.items())
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from grok.recorders.history import cosine_distance
+from grok.numerics.series import cosine_distance
 from grok.runs import train as runner
 from grok.runs.member import Member
 from grok.runs.train import train_tracked

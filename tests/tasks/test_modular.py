@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grok.tasks.modular import Problem, modular_addition
+from grok.tasks.base import Problem
+from grok.tasks.modular import modular_addition
 
 
 def everything(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:

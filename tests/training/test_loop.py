@@ -18,12 +18,16 @@ import numpy as np
 import pytest
 import torch
 
-from grok.recorders import observer as observer_module
+from grok.networks.two_layer import TwoLayerNetwork
+from grok.recorders import pairs as pairs_module
+from grok.recorders.base import score_names
 from grok.runs.member import Member
 from grok.spec import config as config_module
 from grok.spec.config import RANKING_EPOCH, RunConfig
+from grok.tasks.base import Problem
+from grok.tasks.modular import ModularAddition, modular_addition
 from grok.training import loop as training_module
-from grok.training.loop import SCORES, Record, Training, problem, train
+from grok.training.loop import Record, Training, problem, train
 from tests.helpers.references import EPS, one_thread, plain_loop  # noqa: F401
 
 TINY = RunConfig(
@@ -47,6 +51,7 @@ OPTIMIZERS = {
     "sgd": torch.optim.SGD,
     "muon": torch.optim.Muon,
 }
+EVERY = score_names(("w", "v"))
 Run = list[dict[str, float]]
 
 
@@ -66,13 +71,13 @@ def run(config: RunConfig) -> tuple[Run, Training]:
 def finished(config: RunConfig) -> dict[str, Any]:
     """All numbers of one run: its rows, spectra, verdict and last weights."""
     training = Training(config)
-    member = Member(config, 0)
+    member = Member(training, 0)
     for record in training:
         member.add(record, record.scores[0].numpy())
-        if training.updates["w"].count == training.updates["w"].complete or record.epoch == training.config.epochs:
-            member.extend(training)
-    history = member.history
-    return {"frame": history.frame(), "summary": history.summary(), "weights": training.network.w.clone()}
+        if training.block_complete or record.epoch == training.config.epochs:
+            member.extend()
+    run = member.run
+    return {"frame": run.frame(), "summary": run.summary(), "weights": training.network.w.clone()}
 
 
 def clone(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -150,9 +155,9 @@ def test_observables_come_when_due() -> None:
     assert feature == [0, 5, 6, 10, 15, 20, 24]
     assert [t for t, row in enumerate(metrics) if "repulsion/rate" in row] == [0, 4, 6, 8, 12, 16, 20, 24]
     assert [t for t, row in enumerate(metrics) if "features/kernel_offdiag_ratio" in row] == [6, 24]
-    assert all(set(SCORES) <= set(row) for row in metrics)
+    assert all(set(EVERY) <= set(row) for row in metrics)
     quiet, _ = run(tiny(observe_every=0, checkpoint_epochs=()))
-    assert all(set(row) == set(SCORES) for row in quiet)
+    assert all(set(row) == set(EVERY) for row in quiet)
 
 
 def test_observing_changes_nothing() -> None:
@@ -175,14 +180,23 @@ def test_raw_spectra_equal_the_band() -> None:
                 assert (np.abs(got - known)[seen] <= 64 * EPS * expected[seen]).all()
 
 
+def pairs_of(config: RunConfig) -> dict[int, np.ndarray]:
+    """Pairs measured, (p, 2), by epoch."""
+    training = Training(config)
+    for _ in training:
+        pass
+    table = Member(training, 0).pair_table()
+    return {epoch: group[["j", "l"]].to_numpy() for epoch, group in table.groupby("epoch")}
+
+
 def test_pairs_ranked_once_stay() -> None:
     config = tiny(epochs=RANKING_EPOCH + 6, checkpoint_epochs=(50,), repulsion_every=3, pair_ranking="epoch_150")
-    seen = {r.epoch: r.found[0].repulsion.pairs for r in Training(config) if r.found[0].repulsion is not None}
+    seen = pairs_of(config)
     assert sorted(seen) == [150, 153, 156]  # none before the pairs are chosen
-    assert torch.equal(seen[150], seen[156])
-    now = {r.epoch: r.found[0].repulsion for r in Training(dataclasses.replace(config, pair_ranking="current"))}
-    assert torch.equal(now[150].pairs, seen[150])
-    assert now[0] is not None
+    np.testing.assert_array_equal(seen[150], seen[156])
+    now = pairs_of(dataclasses.replace(config, pair_ranking="current"))
+    np.testing.assert_array_equal(now[150], seen[150])
+    assert 0 in now
 
 
 def test_a_dead_network_trains_on_without_pairs() -> None:
@@ -196,7 +210,7 @@ def test_a_dead_network_trains_on_without_pairs() -> None:
 
 
 def test_a_network_that_dies_after_its_pairs_were_chosen_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (observer_module, config_module):
+    for module in (pairs_module, config_module):
         monkeypatch.setattr(module, "RANKING_EPOCH", 6)
     training = Training(tiny(activation="relu", pair_ranking="epoch_150", repulsion_every=1))
     metrics: Run = []
@@ -217,7 +231,7 @@ def test_a_tiny_weight_decay_does_not_end_the_run() -> None:
 def test_train_ends_where_the_loss_does() -> None:
     """x³ at a learning rate of 1e6 overflows within a few steps; the record that shows it is the last."""
     records = [
-        (r.epoch, float(r.scores[0, 0]), r.found[0].metrics)
+        (r.epoch, float(r.scores[0, 0]), r.found[0])
         for r in train(tiny(activation="cube", optimizer="sgd", learning_rate=1e6, observe_every=1, spectrum_methods=("svd",)))
     ]
     assert 1 <= records[-1][0] < 24
@@ -310,7 +324,7 @@ def test_every_field_is_proved_or_is_no_number() -> None:
 def test_no_parameter_without_proof(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tiny(slope_lag=2, slope_threshold=1e-3, first_epoch=5)
     if name == "pair_ranking":
-        for module in (observer_module, config_module):
+        for module in (pairs_module, config_module):
             monkeypatch.setattr(module, "RANKING_EPOCH", 6)
     if name == "epochs":
         base = dataclasses.replace(base, checkpoint_epochs=())
@@ -375,8 +389,9 @@ def test_chosen_pairs_are_part_of_the_state(stop: int) -> None:
     for record in stopped:
         if record.epoch == stop:
             break
+    tensors, facts = Member(stopped, 0).state()
     resumed = Training(config)
-    resumed.load([clone(stopped.state(0))])
+    resumed.load([Member(resumed, 0).restore(tensors, facts)])
     assert rows(resumed) == whole[stop:]
 
 
@@ -428,7 +443,7 @@ REGENERATE = (
     "grok/spec/config.py and write them anew with `python -m tests.training.test_loop`; if not, take the change back."
 )
 COLUMNS = (
-    *SCORES,
+    *EVERY,
     "delta_w/lambda_1",
     "delta_w/lambda_2",
     "delta_w/lambda_3",
@@ -478,7 +493,7 @@ def _late(self: Training) -> Any:
     """Epochs off by one: the step before the record."""
     while self.epoch <= self.config.epochs:
         self._step() if self.epoch == 0 else None
-        yield self._record()
+        yield self._score()
         if self.epoch < self.config.epochs:
             self._step()
         self.epoch += 1
@@ -495,15 +510,19 @@ def _unscaled(self: Any, batch: Any) -> Any:
     return out
 
 
-_honest_gradient = training_module.TwoLayerNetwork.loss_and_gradient
+def _other_split(self: ModularAddition, config: RunConfig) -> Problem:
+    return modular_addition(config.modulus, config.n_train, config.seed + 1, config.labels)
+
+
+_honest_gradient = TwoLayerNetwork.loss_and_gradient
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "no weight decay": (training_module, "make_optimizer", _optimizer(weight_decay=0.0)),
     "weight decay twice": (training_module, "make_optimizer", _optimizer(weight_decay=0.02)),
     "decoupled weight decay": (training_module, "make_optimizer", _optimizer(optimizer="adamw")),
     "learning rate off by 2 %": (training_module, "make_optimizer", _optimizer(learning_rate=1.02e-3)),
     "epoch off by one": (Training, "__iter__", _late),
-    "half the gradient of W": (training_module.TwoLayerNetwork, "loss_and_gradient", _unscaled),
-    "split of another seed": (training_module, "problem", lambda c: problem(dataclasses.replace(c, seed=c.seed + 1))),
+    "half the gradient of W": (TwoLayerNetwork, "loss_and_gradient", _unscaled),
+    "split of another seed": (ModularAddition, "problem", _other_split),
 }
 
 

@@ -12,8 +12,7 @@ from analysis.papers.xu.repulsion import RELU_0, SEED_0
 from analysis.papers.xu.windows import TABLE
 from analysis.reading.evidence import Evidence
 from analysis.statistics.estimates import clopper_pearson, ratio_of_medians, regression
-from grok.numerics.series import fire_epoch
-from grok.recorders.history import LATE_EPOCHS
+from grok.numerics.series import LATE_EPOCHS, fire_epoch
 
 WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
 """Of the window figure; ours, from the smallest with a λ₃ to the longest that a band holds by default."""

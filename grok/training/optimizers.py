@@ -1,0 +1,68 @@
+"""The optimiser of a config, and its state layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grok.networks.base import Stack
+from grok.spec.config import RunConfig
+
+State = Mapping[str, Tensor]
+"""`LAYER/NAME` to the optimiser's tensors of that layer; empty before the first step."""
+
+
+def make_optimizer(config: RunConfig, network: Stack) -> torch.optim.Optimizer:
+    """The full-batch optimiser of a config, on the layers of each seed in turn.
+
+    Betas, eps, momentum and the like are torch's defaults (Xu §2 for Adam). Adam's and SGD's weight decay is L2, AdamW's
+    and Muon's decoupled. Muon's step is for matrices and depends on their orientation: the two-layer network's are (2M, K)
+    and (K, M), as in σ(XW)V.
+    """
+    settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    parameters = network.parameters()
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, fused=True, **settings)
+        case "adamw":
+            return torch.optim.AdamW(parameters, fused=True, **settings)
+        case "sgd":
+            return torch.optim.SGD(parameters, fused=True, **settings)
+        case _:
+            return torch.optim.Muon(parameters, **settings)
+
+
+def _places(layers: Sequence[str], seeds: int) -> Iterator[tuple[int, int, str]]:
+    """Place among the optimiser's parameters, seed index and layer of each of them, as `Stack.parameters` orders them."""
+    for s in range(seeds):
+        for index, layer in enumerate(layers):
+            yield s * len(layers) + index, s, layer
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, layers: Sequence[str], s: int) -> dict[str, Tensor]:
+    """Everything that the optimiser keeps for one seed: the live tensors.
+
+    Args:
+        optimizer: of `make_optimizer`. layers: names, in order. s: index of the seed.
+    """
+    parameters = optimizer.param_groups[0]["params"]
+    out: dict[str, Tensor] = {}
+    for place, owner, layer in _places(layers, len(parameters) // len(layers)):
+        if owner == s:
+            entry = optimizer.state[parameters[place]]
+            out |= {f"{layer}/{name}": value for name, value in entry.items() if isinstance(value, Tensor)}
+    return out
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, layers: Sequence[str], states: Sequence[State]) -> None:
+    """Take `optimizer_state`s, one per seed. Tensors are copied in."""
+    saved: dict[int, dict[str, Tensor]] = {}
+    for place, s, layer in _places(layers, len(states)):
+        prefix = f"{layer}/"
+        entry = {n.removeprefix(prefix): value.clone() for n, value in states[s].items() if n.startswith(prefix)}
+        if entry:
+            saved[place] = entry
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": saved})

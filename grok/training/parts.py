@@ -1,0 +1,73 @@
+"""The plug-ins that a config names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from grok.networks.base import Network
+from grok.recorders.base import ALWAYS, Recorder
+from grok.spec.config import RunConfig
+from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, own_source
+from grok.tasks.base import Task
+
+TASK, NETWORK = "modular", "two_layer"
+"""Of a config that names none."""
+
+
+def _named(config: RunConfig, name: str, default: Any) -> Any:
+    return getattr(config, name, default)
+
+
+def names(config: RunConfig) -> tuple[str, str, tuple[str, ...]]:
+    """Names of task, network and recorders; the recorders that every run has come first, in their order."""
+    more = [name for name in _named(config, "recorders", ()) if name not in ALWAYS]
+    return _named(config, "task", TASK), _named(config, "network", NETWORK), (*ALWAYS, *dict.fromkeys(more))
+
+
+def task_of(config: RunConfig) -> Task:
+    """The task of a config.
+
+    Raises:
+        ConfigError: if it is not there.
+    """
+    found: Task = TASKS.find(names(config)[0])
+    return found
+
+
+def network_of(config: RunConfig) -> Network:
+    """The network of a config.
+
+    Raises:
+        ConfigError: if it is not there.
+    """
+    found: Network = NETWORKS.find(names(config)[1])
+    return found
+
+
+def recorders_of(config: RunConfig) -> dict[str, Recorder]:
+    """The recorders of a config by name, in the order in which they see a step.
+
+    Raises:
+        ConfigError: if one is not there.
+    """
+    return {name: RECORDERS.find(name) for name in names(config)[2]}
+
+
+def network_facts(config: RunConfig) -> dict[str, Any]:
+    """What goes beside stored weights so that they can be used: the network's facts, and its name where it is another."""
+    name = names(config)[1]
+    return network_of(config).facts(config) | ({} if name == NETWORK else {"network": name})
+
+
+def network_sources(config: RunConfig) -> tuple[Path, ...]:
+    """Files of the user's own that stored weights need: of the network and of what it names."""
+    own = own_source(names(config)[1])
+    return (*network_of(config).sources(config), *((own,) if own else ()))
+
+
+def sources(config: RunConfig) -> tuple[Path, ...]:
+    """Every file of the user's own that the config names, each once."""
+    task, _, recorders = names(config)
+    own = [own_source(name) for name in (task, *recorders)]
+    return tuple(dict.fromkeys([*network_sources(config), *(path for path in own if path)]))
