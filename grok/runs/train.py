@@ -8,8 +8,8 @@ import contextlib
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,9 +21,15 @@ from grok.runs import words as describe
 from grok.runs.member import Member
 from grok.runs.saving import Background
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
-from grok.spec.fields import ConfigError
+from grok.store.errors import StoreError, TakenOverError
 from grok.store.files import CheckpointError, load
-from grok.store.store import Store, StoreError, TakenOverError, TrackedRun, code_tags
+from grok.store.model import log_network
+from grok.store.prior import create, with_threads_of
+from grok.store.provenance import code_tags
+from grok.store.run import TrackedRun
+from grok.store.store import Store
+from grok.store.tags import NOTE, RESUMED_WITH, StoredRun
+from grok.training.devices import check_device
 from grok.training.loop import LAYERS, Record, Training
 
 FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, RunConfig], dict[str, Any]]
@@ -49,24 +55,11 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def check_device(config: RunConfig) -> None:
-    """Refuse a device that this machine lacks.
-
-    Raises:
-        ConfigError: if cuda, or cuda:N, is asked for and is not there.
-    """
-    if config.device in ("auto", "cpu"):
-        return
-    index, count = torch.device(config.device).index or 0, torch.cuda.device_count()
-    if index >= count:
-        raise ConfigError(f"device must be one of this machine's ({count} cuda devices), got {config.device}. Use cpu or auto.")
-
-
 def train_tracked(
     configs: Sequence[RunConfig],
     store: Store,
     *,
-    resume: Sequence[str | None] = (),
+    resume: Sequence[StoredRun | str | None] = (),
     parent: str | None = None,
     tags: dict[str, str] | None = None,
     figures: FigureMaker | None = None,
@@ -79,7 +72,7 @@ def train_tracked(
     Args:
         configs: one per seed.
         store: where to.
-        resume: per seed, the run to go on with, or None for a new one; empty for all new.
+        resume: per seed, the run to go on with or its id, or None for a new one; empty for all new.
         parent: MLflow run that new runs are nested under.
         tags: more tags, without our prefix.
         figures: draws the run's figures at the end.
@@ -97,18 +90,18 @@ def train_tracked(
     """
     configs = [config.resolved() for config in configs]
     check_device(configs[0])
-    if resume and resume[0] and configs[0].threads is None:  # the same bits need the same threads
-        threads = store.get(resume[0]).data.tags.get("grok.threads", "")
-        configs = [replace(config, threads=int(threads) if threads.isdigit() else None) for config in configs]
+    prior = [store.get(run) if isinstance(run, str) else run for run in resume] or [None] * len(configs)
+    if prior[0] is not None:
+        configs = [with_threads_of(prior[0], config) for config in configs]
     training = Training(configs[0], [config.seed for config in configs])
     tracked: list[TrackedRun] = []
     try:
-        for config, run_id in zip(configs, resume or [None] * len(configs), strict=True):
-            tracked.append(store.reopen(run_id, tags) if run_id else create(store, config, parent, tags))
+        for config, run in zip(configs, prior, strict=True):
+            tracked.append(create(store, config, parent, tags) if run is None else store.reopen(run, tags))
             if "config.json" not in tracked[-1].list_files(""):
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
-            elif run_id:
-                _note_resumed(config, tracked[-1], store.get(run_id).data.tags, training)
+            elif run is not None:
+                _note_resumed(config, tracked[-1], run, training)
         members = [Member(config, index) for index, config in enumerate(configs)]
         if all(run.resumed for run in tracked):
             _restore(training, members, tracked)
@@ -118,15 +111,9 @@ def train_tracked(
         raise
 
 
-def create(store: Store, config: RunConfig, parent: str | None, tags: Mapping[str, str] | None) -> TrackedRun:
-    """A new run of a config's identity, with nothing logged yet."""
-    identity = {"kind": "train", "config_hash": config.hash, "protocol": PROTOCOL_VERSION}
-    return store.create(config.display_name(), {**identity, **code_tags(), **(tags or {})}, parent)
-
-
 def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: int) -> None:
     run.log_config(config)
-    run.set_tags(describe.host_tags(training.device) | {"mlflow.note.content": describe.running(config)})
+    run.set_tags(describe.host_tags(training.device) | {NOTE: describe.running(config)})
     task = training.problems[index]
     source = f"grok.modular_addition({config.modulus}, {config.n_train}, seed={config.seed}, labels={config.labels!r})"
     name = f"addition mod {config.modulus}" + (", random labels" if config.labels == "random" else "")
@@ -135,12 +122,12 @@ def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: in
     run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
 
 
-def _note_resumed(config: RunConfig, run: TrackedRun, tags: dict[str, str], training: Training) -> None:
+def _note_resumed(config: RunConfig, run: TrackedRun, before: StoredRun, training: Training) -> None:
     """Say what differs from the process that began the run: its code, its machine."""
     now = {**code_tags(), **describe.host_tags(training.device)}
-    differs = [f"{name} {value}" for name, value in now.items() if tags.get(f"grok.{name}") != value]
+    differs = [f"{name} {value}" for name, value in now.items() if before.get(name) != value]
     run.delete("failure.txt")
-    run.set_tags({"mlflow.note.content": describe.running(config)} | ({"resumed_with": ", ".join(differs)} if differs else {}))
+    run.set_tags({NOTE: describe.running(config)} | ({RESUMED_WITH: ", ".join(differs)} if differs else {}))
 
 
 def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
@@ -177,10 +164,10 @@ def _mark_failed(
         lost |= set(other.run_ids) if isinstance(other, TakenOverError) else set()
     for config, run in zip(configs, tracked, strict=False):
         with contextlib.suppress(Exception):  # the store may be what failed; the caller hears of the first error
-            if run.run_id in lost or run.client.get_run(run.run_id).data.tags.get("grok.state") in ("complete", "diverged"):
+            if run.run_id in lost or run.look().done:
                 continue
             run.end(state, f"{type(error).__name__}: {error}")
-            run.set_tags({"mlflow.note.content": describe.stopped(config, f"Failed: {type(error).__name__}: {error}")})
+            run.set_tags({NOTE: describe.stopped(config, f"Failed: {type(error).__name__}: {error}")})
             run.put_text("failure.txt", "".join(traceback.format_exception(error)))
 
 
@@ -273,7 +260,7 @@ class _Loop:
         self.background.wait()
         self.confirm()
         for member, run in zip(self.members, self.tracked, strict=True):
-            run.set_tags({"mlflow.note.content": describe.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
+            run.set_tags({NOTE: describe.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
             run.end("interrupted")
         return [Outcome(run.run_id, "interrupted") for run in self.tracked]
 
@@ -344,11 +331,11 @@ class _Loop:
         if source is not None:
             run.put_file(source, "code")
         if member.diverged is None:
-            run.log_network({name: w[member.index] for name, w in self.training.weights.items()}, facts, self.epochs, source)
+            log_network(run, {name: w[member.index] for name, w in self.training.weights.items()}, facts, self.epochs, source)
         self.background.wait()
         summary["elapsed_s"] = self.elapsed_before[member.index] + time.perf_counter() - self.started
         run.log_points([(0, name, value) for name, value in summary.items()])
-        run.set_tags({"mlflow.note.content": describe.finished(member.config, summary, member.final())})
+        run.set_tags({NOTE: describe.finished(member.config, summary, member.final())})
         run.end(state)
         _drop_states(run)  # after the end: a run that stops between the two is complete, not without a state
         total = time.perf_counter() - self.started

@@ -20,6 +20,7 @@ from grok.recorders.history import SCORES
 from grok.recorders.observer import Found, Observer
 from grok.spec.config import RunConfig
 from grok.tasks.modular import Problem, modular_addition
+from grok.training.devices import resolve_device
 from grok.training.memory import keep_freed_memory
 
 LAYERS = ("w", "v")
@@ -68,13 +69,6 @@ def train(config: RunConfig) -> Iterator[Record]:
         yield record
         if not bool(torch.isfinite(record.scores[0, 0])):
             return
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda` or `cuda:N` means on this machine."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 class Training:

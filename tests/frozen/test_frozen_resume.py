@@ -62,8 +62,9 @@ def test_a_stopped_run_goes_on_to_where_it_would_have_come(own: Frozen, contents
     stopped = before(own, run_id)
     assert len(stopped.table) == SAVED[name]
     prior = find_prior(own.store, config)  # also of the run that a process of another host seems to hold
-    assert prior == ("resumable", run_id)
-    (outcome,) = train_tracked([config], own.store, resume=[run_id])
+    assert prior is not None
+    assert (prior.run_id, prior.done) == (run_id, False)
+    (outcome,) = train_tracked([config], own.store, resume=[prior])
     assert (outcome.run_id, outcome.state, own.count()) == (run_id, "complete", runs)
     run = own.store.get(run_id)
     assert (run.info.status, run.data.tags["grok.state"]) == ("FINISHED", "complete")

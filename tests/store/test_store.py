@@ -20,10 +20,14 @@ from grok.runs import train as runner
 from grok.runs.member import Member
 from grok.runs.train import train_tracked
 from grok.spec.config import EXECUTION_FIELDS, PROTOCOL_VERSION, RunConfig
+from grok.store import alive
 from grok.store import files as checkpoint
-from grok.store import prior as existing
 from grok.store import store as tracking
-from grok.store.store import StoreError, TrackedRun
+from grok.store.errors import StoreError
+from grok.store.model import log_network
+from grok.store.prior import run_config
+from grok.store.run import TrackedRun
+from grok.store.tags import STATES
 from grok.tasks.modular import modular_addition
 from grok.training.loop import train
 
@@ -69,7 +73,7 @@ def test_logged_metrics_are_those_of_the_training_itself(finished):
 
 
 def test_summary_metrics_say_what_the_history_says(finished):
-    metrics = finished.run.data.metrics
+    metrics = finished.run.metrics
     table = pd.read_parquet(finished.root / "history.parquet")
     after = table[(table["epoch"] >= finished.config.first_epoch)]
     fire = after.loc[after["delta_w/slope_23"] > finished.config.slope_threshold, "epoch"].min()
@@ -83,7 +87,7 @@ def test_summary_metrics_say_what_the_history_says(finished):
 
 def test_crossings_and_the_late_gap_appear_where_they_happen(store, finish, tiny):
     run = finish(store, tiny(n_train=110, epochs=400, observe_every=0, checkpoint_epochs=(400,), learning_rate=0.003, width=64))
-    metrics, table = run.run.data.metrics, pd.read_parquet(run.root / "history.parquet")
+    metrics, table = run.run.metrics, pd.read_parquet(run.root / "history.parquet")
     for name, column, level in (
         ("test_50_epoch", "test", 0.5),
         ("test_99_epoch", "test", 0.99),
@@ -96,10 +100,10 @@ def test_crossings_and_the_late_gap_appear_where_they_happen(store, finish, tiny
 
 
 def test_what_never_happens_is_absent(silent):
-    metrics = silent.run.data.metrics
+    metrics = silent.run.metrics
     assert metrics["fired"] == 0
     assert not {"fire_epoch", "test_50_epoch", "test_99_epoch", "late_gap_23", "diverged_epoch"} & set(metrics)
-    assert "never fires" in silent.run.data.tags["mlflow.note.content"]
+    assert "never fires" in silent.run.tags["mlflow.note.content"]
     assert steps(silent, "repulsion/rate") == [64]
 
 
@@ -107,13 +111,13 @@ def test_what_never_happens_is_absent(silent):
 
 
 def test_params_are_the_resolved_config(finished):
-    params = finished.run.data.params
+    params = finished.run.params
     assert params == finished.config.resolved().to_strings()
     assert RunConfig.from_strings(params).hash == finished.config.hash
 
 
 def test_tags_say_what_it_is_and_what_made_it(finished):
-    tags = finished.run.data.tags
+    tags = finished.run.tags
     assert tags["grok.kind"] == "train"
     assert tags["grok.state"] == "complete"
     assert tags["grok.config_hash"] == finished.config.hash
@@ -127,12 +131,12 @@ def test_tags_say_what_it_is_and_what_made_it(finished):
     assert tags["grok.code_version"] == (git.stdout.strip() if git.returncode == 0 else "unknown")
     assert tags["grok.code_dirty"] in ("true", "false", "unknown")
     assert tags["mlflow.user"]
-    assert finished.run.info.run_name == finished.config.display_name()
-    assert finished.run.info.status == "FINISHED"
+    assert finished.run.name == finished.config.display_name()
+    assert finished.run.status == "FINISHED"
 
 
 def test_the_description_tells_the_experiment_and_its_end(finished):
-    text = finished.run.data.tags["mlflow.note.content"]
+    text = finished.run.tags["mlflow.note.content"]
     for words in (
         "σ = square",
         "K = 32",
@@ -149,7 +153,8 @@ def test_the_description_tells_the_experiment_and_its_end(finished):
 
 def test_both_datasets_are_inputs_of_the_run(finished):
     inputs = {
-        next(t.value for t in i.tags if t.key == "mlflow.data.context"): i.dataset for i in finished.run.inputs.dataset_inputs
+        next(t.value for t in i.tags if t.key == "mlflow.data.context"): i.dataset
+        for i in finished.run.raw.inputs.dataset_inputs
     }
     assert {context: d.name for context, d in inputs.items()} == {
         "training": "addition mod 11, train",
@@ -163,9 +168,9 @@ def test_both_datasets_are_inputs_of_the_run(finished):
 
 
 def test_other_labels_are_another_dataset(finished, silent):
-    digests = [{i.dataset.digest for i in run.run.inputs.dataset_inputs} for run in (finished, silent)]
+    digests = [{i.dataset.digest for i in run.run.raw.inputs.dataset_inputs} for run in (finished, silent)]
     assert not digests[0] & digests[1]
-    assert all("random labels" in i.dataset.name for i in silent.run.inputs.dataset_inputs)
+    assert all("random labels" in i.dataset.name for i in silent.run.raw.inputs.dataset_inputs)
 
 
 # the logged network
@@ -175,7 +180,7 @@ def test_other_labels_are_another_dataset(finished, silent):
 def model_uri(finished, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.store.uri)
     mlflow.set_tracking_uri(finished.store.uri)
-    ((output,)) = finished.run.outputs.model_outputs
+    ((output,)) = finished.run.raw.outputs.model_outputs
     assert output.step == 64
     return f"models:/{output.model_id}"
 
@@ -191,7 +196,7 @@ def test_the_logged_network_loads_and_answers_as_the_network_does(finished, mode
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())  # order of float32 sums
     np.testing.assert_array_equal(model.predict(pd.DataFrame(pairs)), scores)
     accuracy = (scores.argmax(axis=1) == pairs.sum(axis=1) % 11).mean()
-    assert accuracy == pytest.approx(finished.run.data.metrics["accuracy/test"], abs=1e-12)
+    assert accuracy == pytest.approx(finished.run.metrics["accuracy/test"], abs=1e-12)
 
 
 def test_the_logged_network_needs_no_project_folder_and_no_pickle(finished, model_uri, tmp_path):
@@ -216,16 +221,16 @@ def test_one_network_is_logged_however_often_the_end_is_repeated(store, tiny, fi
     client, run_id = store.client, run.outcome.run_id
     again = store.reopen(run_id)
     weights, _ = checkpoint.load(run.root / "checkpoints" / "epoch-00064.safetensors")
-    client.create_logged_model(run.run.info.experiment_id, name="network", source_run_id=run_id)
-    again.log_network(weights, {"activation": "square"}, 64)
-    (output,) = store.get(run_id).outputs.model_outputs
-    assert output.model_id == run.run.outputs.model_outputs[0].model_id
+    client.create_logged_model(run.run.experiment_id, name="network", source_run_id=run_id)
+    log_network(again, weights, {"activation": "square"}, 64)
+    (output,) = store.get(run_id).raw.outputs.model_outputs
+    assert output.model_id == run.run.raw.outputs.model_outputs[0].model_id
 
 
 def test_a_network_that_a_killed_process_was_logging_is_replaced(store):
     run = store.create("half", {"kind": "train"})
     left = store.client.create_logged_model(store.experiment_id, name="network", source_run_id=run.run_id)
-    store.reopen(run.run_id).log_network({"w": torch.zeros(6, 4), "v": torch.zeros(4, 3)}, {"activation": "relu"}, 1)
+    log_network(store.reopen(run.run_id), {"w": torch.zeros(6, 4), "v": torch.zeros(4, 3)}, {"activation": "relu"}, 1)
     (found,) = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run.run_id}'")
     assert found.model_id != left.model_id
     assert found.status == "READY"
@@ -261,7 +266,7 @@ def test_config_json_makes_the_config_again(finished):
 def test_history_has_a_row_per_epoch_and_the_metrics_as_columns(finished):
     table = pd.read_parquet(finished.root / "history.parquet")
     assert table["epoch"].tolist() == list(range(65))
-    assert set(table.columns) - {"epoch"} == set(finished.run.data.metrics) - {"fired", "fire_epoch", "elapsed_s"}
+    assert set(table.columns) - {"epoch"} == set(finished.run.metrics) - {"fired", "fire_epoch", "elapsed_s"}
     for name in table.columns.drop("epoch"):
         points = {m.step: m.value for m in finished.store.client.get_metric_history(finished.outcome.run_id, name)}
         known = table.loc[table[name].notna(), ["epoch", name]]
@@ -401,9 +406,9 @@ def test_the_run_that_mlflow_made_is_taken_and_its_raw_params_stay(store, tiny, 
     run.log_config(tiny())
     run.log_config(tiny())
     found = store.get(run_id)
-    assert found.data.params == tiny().resolved().to_strings() | raw
-    assert RunConfig.from_strings(found.data.params).hash == tiny().hash
-    assert found.info.run_name == "named"
+    assert found.params == tiny().resolved().to_strings() | raw
+    assert RunConfig.from_strings(found.params).hash == tiny().hash
+    assert found.name == "named"
 
 
 @pytest.mark.parametrize(
@@ -413,14 +418,14 @@ def test_a_param_that_means_another_run_is_refused(store, tiny, monkeypatch, nam
     run = TrackedRun(store.client, make_run(store, monkeypatch, {name: value}))
     with pytest.raises(StoreError, match=f"params must stay as logged, got {name} {value}"):
         run.log_config(tiny())
-    assert store.get(run.run_id).data.params == {name: value}
+    assert store.get(run.run_id).params == {name: value}
 
 
 def test_how_a_run_is_executed_may_change(store, tiny, monkeypatch):
     run = TrackedRun(store.client, make_run(store, monkeypatch, {"threads": "7", "save_every": "5", "device": "cuda"}))
     assert {"threads", "save_every", "device"} == set(EXECUTION_FIELDS)
     run.log_config(tiny())
-    assert store.get(run.run_id).data.params["threads"] == "7"
+    assert store.get(run.run_id).params["threads"] == "7"
 
 
 def test_the_experiment_is_that_of_the_made_run(store, monkeypatch):
@@ -456,41 +461,41 @@ def test_points_are_logged_once_and_in_batches(store, monkeypatch):
 
 def test_a_run_lives_as_long_as_its_process(store):
     run = store.create("alive", {"kind": "train"})
-    assert tracking.is_alive(store.get(run.run_id))
+    assert alive.is_alive(store.get(run.run_id))
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         born = psutil.Process(child.pid).create_time()
         run.set_tags({"process": f"{child.pid}:{born:.2f}"})
-        assert tracking.is_alive(store.get(run.run_id))
+        assert alive.is_alive(store.get(run.run_id))
         run.set_tags({"process": f"{child.pid}:{born - 50:.2f}"})  # the pid now belongs to another
-        assert not tracking.is_alive(store.get(run.run_id))
+        assert not alive.is_alive(store.get(run.run_id))
         run.set_tags({"process": f"{child.pid}:{born:.2f}"})
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has asked for its status
-        assert not tracking.is_alive(store.get(run.run_id))
+        assert not alive.is_alive(store.get(run.run_id))
     finally:
         child.kill()
         child.communicate()
-    assert not tracking.is_alive(store.get(run.run_id))
+    assert not alive.is_alive(store.get(run.run_id))
 
 
 def test_a_run_of_another_host_lives_for_an_hour_after_its_last_sign(store, monkeypatch):
     run = store.create("afar", {"kind": "train"})
     run.set_tags({"host": "elsewhere", "process": "1:1.00"})
-    assert tracking.is_alive(store.get(run.run_id))
-    now = tracking.time.time()
-    monkeypatch.setattr(tracking.time, "time", lambda: now + tracking.STALE_S + 10)
-    assert not tracking.is_alive(store.get(run.run_id))
+    assert alive.is_alive(store.get(run.run_id))
+    now = alive.time.time()
+    monkeypatch.setattr(alive.time, "time", lambda: now + alive.STALE_S + 10)
+    assert not alive.is_alive(store.get(run.run_id))
 
 
-@pytest.mark.parametrize("state", sorted(tracking.STATES))
+@pytest.mark.parametrize("state", sorted(STATES))
 def test_the_state_and_the_status_of_mlflow_go_together(store, state):
     run = store.create("ends", {"kind": "train"})
     run.end(state, "why" if state == "failed" else "")
     found = store.get(run.run_id)
-    assert found.data.tags["grok.state"] == state
-    assert found.info.status == tracking.STATES[state]
-    assert tracking.is_alive(found) == (state == "running")
+    assert found.tags["grok.state"] == state
+    assert found.status == STATES[state]
+    assert alive.is_alive(found) == (state == "running")
 
 
 # stores
@@ -539,7 +544,7 @@ def test_a_missing_artifact_is_named(store, tmp_path):
 def test_own_tags_are_prefixed_and_cut_to_what_mlflow_takes(store):
     run = store.create("tags", {"kind": "train"})
     run.set_tags({"error": "x" * 9000, "mlflow.note.content": "words"})
-    tags = store.get(run.run_id).data.tags
+    tags = store.get(run.run_id).tags
     assert tags["grok.error"] == "x" * 7900
     assert tags["mlflow.note.content"] == "words"
 
@@ -550,11 +555,11 @@ def test_find_looks_at_all_experiments_newest_first_and_exactly(store, monkeypat
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
         ids.append(tracking.open_store().create(name, {"kind": "train", "config_hash": "abc"}).run_id)
     store.create("other", {"kind": "train", "config_hash": "abcd"})
-    assert [run.info.run_id for run in store.find({"kind": "train", "config_hash": "abc"})] == ids[::-1]
+    assert [run.run_id for run in store.find({"kind": "train", "config_hash": "abc"})] == ids[::-1]
 
 
 def test_only_tracking_knows_who_logged_what(finished):
-    assert existing.run_config(finished.store, finished.outcome.run_id).hash == finished.config.hash
+    assert run_config(finished.run).hash == finished.config.hash
 
 
 def test_one_dataset_logged_by_many_runs_at_once_fails_none(store):
@@ -567,7 +572,7 @@ def test_one_dataset_logged_by_many_runs_at_once_fails_none(store):
 
     with ThreadPoolExecutor(len(runs)) as pool:
         list(pool.map(log, runs))
-    assert all(len(store.get(run.run_id).inputs.dataset_inputs) == 1 for run in runs)
+    assert all(len(store.get(run.run_id).raw.inputs.dataset_inputs) == 1 for run in runs)
 
 
 def test_a_run_that_went_on_forgets_its_failure_and_says_what_changed(store, tiny, monkeypatch):
@@ -576,13 +581,13 @@ def test_a_run_that_went_on_forgets_its_failure_and_says_what_changed(store, tin
     with pytest.raises(ZeroDivisionError):
         train_tracked([config], store)
     (failed,) = store.prior(config)
-    assert "Failed: ZeroDivisionError" in failed.data.tags["mlflow.note.content"]
+    assert "Failed: ZeroDivisionError" in failed.tags["mlflow.note.content"]
     monkeypatch.undo()
     monkeypatch.setattr(runner, "code_tags", lambda: {"code_version": "another", "code_dirty": "false"})
-    train_tracked([config], store, resume=[failed.info.run_id])
-    tags = store.get(failed.info.run_id).data.tags
+    train_tracked([config], store, resume=[failed.run_id])
+    tags = store.get(failed.run_id).tags
     assert tags["grok.state"] == "complete"
     assert "grok.error" not in tags
     assert "Failed" not in tags["mlflow.note.content"]
     assert "code_version another" in tags["grok.resumed_with"]
-    assert "failure.txt" not in TrackedRun(store.client, failed.info.run_id).list_files("")
+    assert "failure.txt" not in TrackedRun(store.client, failed.run_id).list_files("")
