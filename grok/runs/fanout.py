@@ -121,7 +121,7 @@ class Fanout:
                 yield [_ClusterPlace(executor)] * min(self.workers or most, most)
             return
         # A worker whose memory has grown makes room for a new one between two payloads: as meant, and nothing is lost.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
+        warnings.filterwarnings("ignore", "A worker (stopped|was restarted) while some jobs were given", UserWarning)
         places: list[_Place] = [_LocalPlace(self.environment(i)) for i in range(min(self.local_workers, most))]
         kill = True
         try:
