@@ -1,6 +1,6 @@
 """Who trains a run: one process at a time. A lease is a token in the run's tag `claim`; who finds another's there lets go.
 
-The picture, with what happens when two ask at once, is in `README.md` beside this file.
+The picture, with what happens when two ask at once, is in `docs/leases.md`.
 """
 
 from __future__ import annotations
