@@ -19,7 +19,7 @@ from torch import Tensor
 
 from grok.numerics.linalg import product
 from grok.spec.config import RunConfig
-from grok.training.loop import resolve_device
+from grok.training.devices import resolve_device
 
 
 class Product(NamedTuple):

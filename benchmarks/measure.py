@@ -139,13 +139,13 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
     from analysis.figures import run_figures
     from grok.numerics import repulsion
     from grok.recorders import observables
-    from grok.runs import train as runner
-    from grok.store import store as tracking
+    from grok.runs.train import train_tracked
+    from grok.store.store import open_store
 
     folder = tempfile.TemporaryDirectory()  # removed when the process ends
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder.name}/mlflow.db"
     os.environ["MLFLOW_EXPERIMENT_NAME"] = "benchmark"
-    store = tracking.open_store()
+    store = open_store()
     spent = {"repulsion": 0.0, "kernel": 0.0}
 
     def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -173,7 +173,7 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
         spent.update(dict.fromkeys(spent, 0.0))
         before = sizes()
         start = time.perf_counter()
-        (outcome,) = runner.train_tracked([config], store, figures=run_figures)
+        (outcome,) = train_tracked([config], store, figures=run_figures)
         whole = time.perf_counter() - start
         new = {path: size - before.get(path, 0.0) for path, size in sizes().items()}
         database = sum(size for path, size in new.items() if path.endswith(".db"))

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from grok.numerics.features import COLUMN_PAIRS, random_pairs
 from grok.numerics.repulsion import DEFAULT_RIDGE
 from grok.spec.config import RunConfig
-from grok.training.loop import problem, resolve_device
+from grok.training.devices import resolve_device
+from grok.training.loop import problem
 
 SIGMA: dict[str, Callable[[Tensor], Tensor]] = {"square": torch.square, "relu": torch.relu}
 GAP_FLOOR = 1e-6

@@ -20,7 +20,7 @@ def environment(command: str) -> dict[str, Any]:
     import torch
 
     from grok.spec.config import PROTOCOL_VERSION
-    from grok.store.store import code_tags
+    from grok.store.provenance import code_tags
 
     cuda = torch.cuda.is_available()
     return {

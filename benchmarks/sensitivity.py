@@ -23,7 +23,7 @@ from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig
 from benchmarks import record
 from grok.numerics.spectra import rolling_eigenvalues
-from grok.store import store as tracking
+from grok.store.store import open_store
 
 WINDOWS = (5, 10, 20, 30, 40, 64)
 SETTINGS = 2048
@@ -94,7 +94,7 @@ def main() -> None:
     flags = parser.parse_args()
     about = record.environment(record.spelt("benchmarks.sensitivity"))
     config = SensitivityConfig(study=flags.study, n_trials=flags.trials, window=flags.window, mode="search")
-    store = tracking.open_store()
+    store = open_store()
     cells = runs.load(store, config, store.folder / "sensitivity" / "gaps")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -15,18 +15,18 @@ from pathlib import Path
 
 from analysis.figures import run_figures
 from benchmarks import record
-from grok.runs import study as study_runner
-from grok.runs import train as runner
+from grok.runs import study as study_runs
 from grok.runs.fanout import Fanout
+from grok.runs.train import train_tracked
 from grok.spec.config import RunConfig
 from grok.spec.studies import Cell, Study
-from grok.store import store as tracking
+from grok.store.store import Store, open_store
 
 
-def fresh_store(folder: str) -> tracking.Store:
+def fresh_store(folder: str) -> Store:
     """A new store in a folder."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path(folder) / 'mlflow.db'}"
-    return tracking.open_store()
+    return open_store()
 
 
 def single(cells: tuple[Cell, ...]) -> float:
@@ -35,7 +35,7 @@ def single(cells: tuple[Cell, ...]) -> float:
         store = fresh_store(folder)
         start = time.perf_counter()
         for cell in cells:
-            runner.train_tracked([cell.config], store, figures=run_figures)
+            train_tracked([cell.config], store, figures=run_figures)
         return (time.perf_counter() - start) / len(cells)
 
 
@@ -45,8 +45,8 @@ def study(cells: tuple[Cell, ...], workers: int, seeds_at_once: int) -> float:
         store = fresh_store(folder)
         named = Study("throughput", "How many runs an hour?", "ours", cells)
         start = time.perf_counter()
-        parent = study_runner.open_parent(store, named, force=False)
-        results = study_runner.run_study(
+        parent = study_runs.open_parent(store, named, force=False)
+        results = study_runs.run_study(
             named, store, Fanout(workers=workers), parent=parent, seeds_at_once=seeds_at_once, figures=run_figures
         )
         if not all(result.done for result in results):

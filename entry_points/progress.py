@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from grok.runs.study import Result
+from grok.runs.cells import Result
 from grok.spec.config import RunConfig
 
 

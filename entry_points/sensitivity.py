@@ -47,15 +47,15 @@ def main(arguments: list[str]) -> int:
     from analysis.sensitivity import cells as runs
     from analysis.sensitivity import study, tracked
     from entry_points.progress import StageBar
-    from grok.store import store as tracking
+    from grok.store.store import open_store, point_to
 
     started = time.perf_counter()
-    store = tracking.open_store()
+    store = open_store()
     folder = store.folder / "sensitivity"
     cells = runs.load(store, config, folder / "gaps")
     done = None if flags.force else tracked.finished(store, config, cells)
     if done is not None:
-        tracking.point_to(store, done)
+        point_to(store, done)
         print(f"run={done} study={config.study} state=complete reused=yes")
         return 0
     tasks = study.plan(cells, config, folder)

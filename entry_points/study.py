@@ -15,8 +15,8 @@ from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, r
 from grok.spec.fields import ConfigError
 
 if TYPE_CHECKING:
-    from grok.runs.study import Result
-    from grok.store.store import TrackedRun
+    from grok.runs.cells import Result
+    from grok.store.run import TrackedRun
 
 
 def parser() -> OneLineParser:
@@ -74,19 +74,19 @@ def run(flags: argparse.Namespace) -> int:
     from analysis.figures import run_figures
     from analysis.studies import report as study_report
     from entry_points.progress import CellBar
-    from grok.runs import study as study_runner
+    from grok.runs import study as runs
     from grok.runs.fanout import Fanout
-    from grok.store import store as tracking
+    from grok.store.store import open_store
 
     fanout = Fanout(flags.backend, flags.workers, "" if flags.scheduler == "none" else flags.scheduler)
-    fanout, seeds_at_once = study_runner.fit(study, fanout, flags.seeds_at_once)
-    study_runner.check(study, fanout)
+    fanout, seeds_at_once = runs.fit(study, fanout, flags.seeds_at_once)
+    runs.check(study, fanout)
     started = time.perf_counter()
-    store = tracking.open_store()
-    parent = study_runner.open_parent(store, study, flags.force)
+    store = open_store()
+    parent = runs.open_parent(store, study, flags.force)
     try:
         with CellBar(study.name, len(study.cells)) as bar:
-            results = study_runner.run_study(
+            results = runs.run_study(
                 study,
                 store,
                 fanout,

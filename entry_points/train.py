@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, add_config_flags, config_from, run_main
+from entry_points.words import result_line
 
 
 def parser() -> OneLineParser:
@@ -38,34 +39,34 @@ def main(arguments: list[str]) -> int:
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
-    from grok.runs import replay
-    from grok.runs import train as runner
-    from grok.store import prior as existing
-    from grok.store import store as tracking
+    from grok.runs.replay import replay
+    from grok.runs.train import train_tracked
+    from grok.store.prior import find_prior, named_prior, run_config
+    from grok.store.store import open_store, point_to
+    from grok.training.devices import check_device
 
-    runner.check_device(config)
-    store = tracking.open_store()
+    check_device(config)
+    store = open_store()
     if flags.replay:
-        result = replay.replay(store, flags.replay, flags.until, flags.out)
+        result = replay(store, flags.replay, flags.until, flags.out)
         print(result.line())
         return 0 if result.identical else 1
     prior = None
     if flags.resume:
-        config, prior = existing.run_config(store, flags.resume), existing.named_prior(store, flags.resume)
+        prior = named_prior(store, flags.resume)
+        config = run_config(prior)
     elif not flags.force:
-        prior = existing.find_prior(store, config)
+        prior = find_prior(store, config)
     if prior is not None:
-        tracking.point_to(store, prior[1])
-        if prior[0] != existing.RESUMABLE:
-            print(f"run={prior[1]} state={prior[0]} reused=yes {existing.summary_line(store, prior[1])}")
+        point_to(store, prior)
+        if prior.done:
+            print(result_line(prior.run_id, prior.state, True, prior.metrics))
             return 0
-        print(f"going on with run {prior[1]}", file=sys.stderr)
+        print(f"going on with run {prior.run_id}", file=sys.stderr)
     stop = StopRequest()
     with EpochBar(config) as bar:
-        (outcome,) = runner.train_tracked(
-            [config], store, resume=[prior[1] if prior else None], figures=run_figures, progress=bar.update, should_stop=stop
-        )
-    print(f"run={outcome.run_id} state={outcome.state} reused=no {existing.facts_line(outcome.summary)}".rstrip())
+        (outcome,) = train_tracked([config], store, resume=[prior], figures=run_figures, progress=bar.update, should_stop=stop)
+    print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from analysis.exhibits.model import CAVEAT, NOT_TESTABLE, REPRODUCED, Claim, Result
 from analysis.exhibits.sources import Absent, Sources, fault
 from analysis.reading.evidence import Evidence
-from grok.store.store import StoreError
+from grok.store.errors import StoreError
 
 
 def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from grok.store import files as checkpoint
-from grok.store.store import Store, StoreError, TrackedRun
+from grok.store.errors import StoreError
+from grok.store.run import TrackedRun
+from grok.store.store import Store
 from grok.store.tags import StoredRun
 
 BAND, FACTORS, HISTORY = "delta_w/band.npz", "delta_w/factors.npz", "history.parquet"

@@ -12,7 +12,9 @@ from typing import Any
 from analysis.exhibits.model import VERDICTS, Result
 from analysis.statistics.estimates import Estimate
 from grok.spec.fields import ConfigError
-from grok.store.store import Store, StoreError, TrackedRun
+from grok.store.errors import StoreError
+from grok.store.run import TrackedRun
+from grok.store.store import Store
 
 FORMAT = "grok-claims/1"
 CHANGED, MOVED, NEW, ABSENT = "verdict changed", "measured value changed", "new", "absent"

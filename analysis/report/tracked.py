@@ -7,7 +7,8 @@ from pathlib import Path
 
 from analysis.report import markdown, words, write
 from analysis.report.content import Content
-from grok.store.store import Store, code_tags, point_to
+from grok.store.provenance import code_tags
+from grok.store.store import Store, point_to
 
 
 def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, str]) -> tuple[str, bool]:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError
 
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import Space
-from grok.store.store import StoreError
+from grok.store.errors import StoreError
 
 
 @dataclass(frozen=True)

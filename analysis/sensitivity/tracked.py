@@ -15,8 +15,10 @@ from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.search import best
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.study import Results
-from grok.store import store as tracking
-from grok.store.store import Store, TrackedRun
+from grok.store.alive import is_alive
+from grok.store.provenance import code_tags
+from grok.store.run import TrackedRun
+from grok.store.store import Store, point_to
 from grok.store.tags import PREFIX
 
 KIND = "sensitivity"
@@ -32,7 +34,7 @@ def identity(config: SensitivityConfig, cells: Cells) -> str:
 
 def finished(store: Store, config: SensitivityConfig, cells: Cells) -> str | None:
     """The run of the same question and runs that is complete, made by this very code; None if there is none."""
-    code = tracking.code_tags()
+    code = code_tags()
     for run in store.find({"kind": KIND, "sensitivity_hash": identity(config, cells), "state": "complete"}):
         same = run.data.tags.get(f"{PREFIX}code_version") == code["code_version"]
         if same and code["code_version"] != "unknown" and code["code_dirty"] == "false":
@@ -43,10 +45,10 @@ def finished(store: Store, config: SensitivityConfig, cells: Cells) -> str | Non
 def open_run(store: Store, config: SensitivityConfig, cells: Cells) -> TrackedRun:
     """The interrupted run of the same question if no living process holds it, else a new one; its settings are logged."""
     own = identity(config, cells)
-    tags = {"kind": KIND, "sensitivity_study": config.study, "sensitivity_hash": own, **tracking.code_tags()}
+    tags = {"kind": KIND, "sensitivity_study": config.study, "sensitivity_hash": own, **code_tags()}
     for run in store.find({"kind": KIND, "sensitivity_hash": own}):
-        if run.data.tags.get(f"{PREFIX}state") != "complete" and not tracking.is_alive(run):
-            tracking.point_to(store, run.info.run_id)
+        if run.data.tags.get(f"{PREFIX}state") != "complete" and not is_alive(run):
+            point_to(store, run.info.run_id)
             parent = store.reopen(run.info.run_id, tags)
             break
     else:

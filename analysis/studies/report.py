@@ -13,9 +13,10 @@ from analysis import figures
 from analysis.reading import runs as queries
 from analysis.studies import markdown as study_markdown
 from analysis.studies import summary as study_summary
-from grok.runs.study import Result
+from grok.runs.cells import Result
 from grok.spec.studies import Study
-from grok.store.store import Store, TrackedRun
+from grok.store.run import TrackedRun
+from grok.store.store import Store
 
 NOTE_LENGTH = 7500
 """Characters of the description in the MLflow UI, which keeps 8000 of a tag; `summary.md` has all."""

@@ -1,5 +1,5 @@
-"""The only importer of joblib and dask: one function over many payloads, on local processes (joblib's loky) or a Dask
-cluster, through futures either way.
+"""The only importer of loky and dask: one function over many payloads, on local processes or a Dask cluster, through futures
+either way.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import joblib
-from joblib.externals.loky.backend import resource_tracker
-from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+import loky
+from loky.backend import resource_tracker
+from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from grok.spec.fields import ConfigError
 
@@ -67,11 +67,11 @@ class Fanout:
     @property
     def local_workers(self) -> int:
         """Processes on this machine: as said, else one for each core that this process may use."""
-        return 1 if self.backend == "sequential" else self.workers or int(joblib.cpu_count())
+        return 1 if self.backend == "sequential" else self.workers or int(loky.cpu_count())
 
     def threads(self) -> int:
         """Threads for each run: all cores of a machine shared among its workers; one on a cluster's workers."""
-        return 1 if self.backend == "dask" else max(1, int(joblib.cpu_count()) // self.local_workers)
+        return 1 if self.backend == "dask" else max(1, int(loky.cpu_count()) // self.local_workers)
 
     def environment(self, number: int) -> dict[str, str]:
         """Variables of the local worker `number`: its threads and its GPU."""
@@ -121,7 +121,7 @@ class Fanout:
                 yield [_ClusterPlace(executor)] * min(self.workers or most, most)
             return
         # A worker whose memory has grown makes room for a new one between two payloads: as meant, and nothing is lost.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
+        warnings.filterwarnings("ignore", "A worker (stopped|was restarted) while some jobs were given", UserWarning)
         places: list[_Place] = [_LocalPlace(self.environment(i)) for i in range(min(self.local_workers, most))]
         kill = True
         try:

@@ -10,8 +10,9 @@ import torch
 
 from grok.spec.fields import ConfigError
 from grok.store import files
-from grok.store.prior import run_config
-from grok.store.store import Store, TrackedRun
+from grok.store.prior import run_config, with_threads_of
+from grok.store.run import TrackedRun
+from grok.store.store import Store
 from grok.training.loop import Training
 
 
@@ -52,8 +53,9 @@ def replay(store: Store, run_id: str, until: int | None = None, out: Path | None
         ConfigError: if the run has no checkpoint at that epoch.
         StoreError: if there is no such run.
     """
-    config = run_config(store, run_id).resolved()
-    tracked = TrackedRun(store.client, run_id)
+    run = store.get(run_id)
+    config = with_threads_of(run, run_config(run).resolved())
+    tracked = TrackedRun(store.client, run)
     stored = {int(Path(path).stem.removeprefix("epoch-")): path for path in tracked.list_files("checkpoints")}
     epoch = until if until is not None else max(stored, default=None)
     if epoch not in stored:
@@ -61,8 +63,6 @@ def replay(store: Store, run_id: str, until: int | None = None, out: Path | None
         raise ConfigError(f"until must be a checkpoint epoch of the run ({known}), got {epoch}. Pick one of these.")
     with tempfile.TemporaryDirectory() as folder:
         kept, facts = files.load(tracked.get_file(stored[epoch], Path(folder)))
-    if store.get(run_id).data.tags.get("grok.threads", "").isdigit() and config.threads is None:
-        config = replace(config, threads=int(store.get(run_id).data.tags["grok.threads"]))
     training = Training(replace(config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), spectrum_methods=("gram",)))
     next(step for step in training if step.epoch == epoch)
     rebuilt = {name: tensor[0] for name, tensor in training.weights.items()}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from grok.recorders.base import File
 from grok.store import files
-from grok.store.store import TrackedRun
+from grok.store.run import TrackedRun
 
 
 class Background:

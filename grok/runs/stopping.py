@@ -11,27 +11,31 @@ import threading
 import time
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from grok.store import lease as run_claims
-from grok.store import store as tracking
+from grok.store import lease
+from grok.store.errors import TakenOverError
+from grok.store.lease import Lease
+from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import PREFIX
+from grok.store.tags import STOP, tag
 
 POLL_S = 5.0
 """How often a worker looks whether the study was asked to stop."""
-CLAIM_S = 30.0
+LEASE_S = 30.0
 """How often it looks whether its runs are its own still."""
-STOP_TAG = f"{PREFIX}stop."
 
 
 class Poll:
-    """A worker's `should_stop`: the command's stop tag, looked at now and then; the death of its process; a SIGTERM."""
+    """A worker's `should_stop`: the command's stop tag, looked at now and then; the death of its process; a SIGTERM.
 
-    def __init__(self, store: Store, payload: dict[str, Any]) -> None:
-        self.store, self.parent_run, self.tag = store, payload["parent"], STOP_TAG + payload["session"]
-        self.parent_pid = payload["parent_pid"]
-        self.held: Sequence[run_claims.Claim] = ()
+    Args:
+        store: of the runs. parent: id of the study's run.
+        session: of the command. parent_pid: of its process, where the worker is to end with it; 0 elsewhere.
+    """
+
+    def __init__(self, store: Store, parent: str, session: str, parent_pid: int = 0) -> None:
+        self.store, self.parent, self.session, self.parent_pid = store, parent, session, parent_pid
+        self.held: Sequence[Lease] = ()
         self.stopped, self.next_look, self.next_check = False, 0.0, 0.0
         if self.parent_pid and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)  # a process of its own, which a service manager may stop with the rest
@@ -45,7 +49,7 @@ class Poll:
         try:
             self._look()
         except Exception as error:  # not lost for this are the epochs since the last save: if it is really gone, the next fails
-            if isinstance(error, tracking.TakenOverError):
+            if isinstance(error, TakenOverError):
                 raise
         return self.stopped
 
@@ -55,16 +59,16 @@ class Poll:
         Raises:
             TakenOverError: if one is not.
         """
-        run_claims.check(self.store, self.held)
+        lease.check(self.store, self.held)
 
     def _look(self) -> None:
         if self.held and time.monotonic() >= self.next_check:
-            self.next_check = time.monotonic() + CLAIM_S
-            run_claims.check(self.store, self.held)
+            self.next_check = time.monotonic() + LEASE_S
+            lease.check(self.store, self.held)
         if not self.stopped and time.monotonic() >= self.next_look:
             self.next_look = time.monotonic() + POLL_S
             orphaned = self.parent_pid not in (0, os.getpid()) and os.getppid() != self.parent_pid
-            self.stopped = orphaned or self.tag in self.store.get(self.parent_run).data.tags
+            self.stopped = orphaned or self.store.get(self.parent).stop_asked(self.session)
 
     def _stop(self, number: int, frame: types.FrameType | None) -> None:
         self.stopped = True
@@ -76,8 +80,8 @@ class StopSignal:
     Where an exception ends the command first, a second Ctrl-C perhaps, it stays: workers elsewhere have yet to see it.
     """
 
-    def __init__(self, parent: tracking.TrackedRun, session: str, should_stop: Callable[[], bool]) -> None:
-        self.parent, self.tag, self.should_stop = parent, STOP_TAG + session, should_stop
+    def __init__(self, parent: TrackedRun, session: str, should_stop: Callable[[], bool]) -> None:
+        self.parent, self.tag, self.should_stop = parent, tag(STOP + session), should_stop
         self.asked = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

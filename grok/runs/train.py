@@ -8,8 +8,8 @@ import contextlib
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,9 +22,15 @@ from grok.runs import words
 from grok.runs.member import Member
 from grok.runs.saving import Background, put
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
-from grok.spec.fields import ConfigError
+from grok.store.errors import StoreError, TakenOverError
 from grok.store.files import CheckpointError, load
-from grok.store.store import Store, StoreError, TakenOverError, TrackedRun, code_tags
+from grok.store.model import log_network
+from grok.store.prior import create, with_threads_of
+from grok.store.provenance import code_tags
+from grok.store.run import TrackedRun
+from grok.store.store import Store
+from grok.store.tags import NOTE, RESUMED_WITH, StoredRun
+from grok.training.devices import check_device
 from grok.training.loop import Training
 from grok.training.parts import network_facts, network_of, network_sources, sources, task_of
 
@@ -51,24 +57,11 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def check_device(config: RunConfig) -> None:
-    """Refuse a device that this machine lacks.
-
-    Raises:
-        ConfigError: if cuda, or cuda:N, is asked for and is not there.
-    """
-    if config.device in ("auto", "cpu"):
-        return
-    index, count = torch.device(config.device).index or 0, torch.cuda.device_count()
-    if index >= count:
-        raise ConfigError(f"device must be one of this machine's ({count} cuda devices), got {config.device}. Use cpu or auto.")
-
-
 def train_tracked(
     configs: Sequence[RunConfig],
     store: Store,
     *,
-    resume: Sequence[str | None] = (),
+    resume: Sequence[StoredRun | str | None] = (),
     parent: str | None = None,
     tags: dict[str, str] | None = None,
     figures: FigureMaker | None = None,
@@ -81,7 +74,7 @@ def train_tracked(
     Args:
         configs: one per seed.
         store: where to.
-        resume: per seed, the run to go on with, or None for a new one; empty for all new.
+        resume: per seed, the run to go on with or its id, or None for a new one; empty for all new.
         parent: MLflow run that new runs are nested under.
         tags: more tags, without our prefix.
         figures: draws the run's figures at the end.
@@ -99,18 +92,18 @@ def train_tracked(
     """
     configs = [config.resolved() for config in configs]
     check_device(configs[0])
-    if resume and resume[0] and configs[0].threads is None:  # the same bits need the same threads
-        threads = store.get(resume[0]).data.tags.get("grok.threads", "")
-        configs = [replace(config, threads=int(threads) if threads.isdigit() else None) for config in configs]
+    prior = [store.get(run) if isinstance(run, str) else run for run in resume] or [None] * len(configs)
+    if prior[0] is not None:
+        configs = [with_threads_of(prior[0], config) for config in configs]
     training = Training(configs[0], [config.seed for config in configs])
     tracked: list[TrackedRun] = []
     try:
-        for config, run_id in zip(configs, resume or [None] * len(configs), strict=True):
-            tracked.append(store.reopen(run_id, tags) if run_id else create(store, config, parent, tags))
+        for config, run in zip(configs, prior, strict=True):
+            tracked.append(create(store, config, parent, tags) if run is None else store.reopen(run, tags))
             if "config.json" not in tracked[-1].list_files(""):
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
-            elif run_id:
-                _note_resumed(config, tracked[-1], store.get(run_id).data.tags, training)
+            elif run is not None:
+                _note_resumed(config, tracked[-1], run, training)
         members = [Member(training, index) for index in range(len(configs))]
         if all(run.resumed for run in tracked):
             _restore(training, members, tracked)
@@ -120,27 +113,21 @@ def train_tracked(
         raise
 
 
-def create(store: Store, config: RunConfig, parent: str | None, tags: Mapping[str, str] | None) -> TrackedRun:
-    """A new run of a config's identity, with nothing logged yet."""
-    identity = {"kind": "train", "config_hash": config.hash, "protocol": PROTOCOL_VERSION}
-    return store.create(config.display_name(), {**identity, **code_tags(), **(tags or {})}, parent)
-
-
 def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: int) -> None:
     run.log_config(config)
-    run.set_tags(words.host_tags(training.device) | {"mlflow.note.content": words.running(config)})
+    run.set_tags(words.host_tags(training.device) | {NOTE: words.running(config)})
     problem, (name, source) = training.problems[index], task_of(config).dataset(config)
     run.log_dataset(problem.train_inputs.numpy(), problem.train_labels.numpy(), f"{name}, train", source, "training")
     run.log_dataset(problem.test_inputs.numpy(), problem.test_labels.numpy(), f"{name}, test", source, "evaluation")
     run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
 
 
-def _note_resumed(config: RunConfig, run: TrackedRun, tags: dict[str, str], training: Training) -> None:
+def _note_resumed(config: RunConfig, run: TrackedRun, before: StoredRun, training: Training) -> None:
     """Say what differs from the process that began the run: its code, its machine."""
     now = {**code_tags(), **words.host_tags(training.device)}
-    differs = [f"{name} {value}" for name, value in now.items() if tags.get(f"grok.{name}") != value]
+    differs = [f"{name} {value}" for name, value in now.items() if before.get(name) != value]
     run.delete("failure.txt")
-    run.set_tags({"mlflow.note.content": words.running(config)} | ({"resumed_with": ", ".join(differs)} if differs else {}))
+    run.set_tags({NOTE: words.running(config)} | ({RESUMED_WITH: ", ".join(differs)} if differs else {}))
 
 
 def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
@@ -177,10 +164,10 @@ def _mark_failed(
         lost |= set(other.run_ids) if isinstance(other, TakenOverError) else set()
     for config, run in zip(configs, tracked, strict=False):
         with contextlib.suppress(Exception):  # the store may be what failed; the caller hears of the first error
-            if run.run_id in lost or run.client.get_run(run.run_id).data.tags.get("grok.state") in ("complete", "diverged"):
+            if run.run_id in lost or run.look().done:
                 continue
             run.end(state, f"{type(error).__name__}: {error}")
-            run.set_tags({"mlflow.note.content": words.stopped(config, f"Failed: {type(error).__name__}: {error}")})
+            run.set_tags({NOTE: words.stopped(config, f"Failed: {type(error).__name__}: {error}")})
             run.put_text("failure.txt", "".join(traceback.format_exception(error)))
 
 
@@ -272,7 +259,7 @@ class _Loop:
         self.background.wait()
         self.confirm()
         for member, run in zip(self.members, self.tracked, strict=True):
-            run.set_tags({"mlflow.note.content": words.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
+            run.set_tags({NOTE: words.stopped(member.config, f"Stopped at epoch {self.training.epoch}.")})
             run.end("interrupted")
         return [Outcome(run.run_id, "interrupted") for run in self.tracked]
 
@@ -309,7 +296,7 @@ class _Loop:
         self.background.wait()
         summary = in_order(summary | {"elapsed_s": self.elapsed_before[member.index] + time.perf_counter() - self.started})
         run.log_points([(0, name, value) for name, value in summary.items()])
-        run.set_tags({"mlflow.note.content": words.finished(config, summary, member.final())})
+        run.set_tags({NOTE: words.finished(config, summary, member.final())})
         run.end(state)
         _drop_states(run)  # after the end: a run that stops between the two is complete, not without a state
         total = time.perf_counter() - self.started
@@ -339,6 +326,12 @@ class _Loop:
         weights = {name: tensor[member.index] for name, tensor in self.training.weights.items()}
         example = np.empty((1, sizes.places), dtype=np.int64)
         scores = np.empty((0, sizes.classes), dtype=config.precision)
-        run.log_network(
-            weights, facts, self.epochs, network_sources(config), model_type=architecture.model_type, example=(example, scores)
+        log_network(
+            run,
+            weights,
+            facts,
+            self.epochs,
+            network_sources(config),
+            model_type=architecture.model_type,
+            example=(example, scores),
         )

@@ -1,4 +1,7 @@
-"""Who trains a run: one process at a time. A claim is a token in the run's tag `claim`; who finds another's there lets go."""
+"""Who trains a run: one process at a time. A lease is a token in the run's tag `claim`; who finds another's there lets go.
+
+The picture, with what happens when two ask at once, is in `docs/leases.md`.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,43 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from grok.networks._activations import activation
-from grok.runs import train as runner
 from grok.spec.config import RunConfig
-from grok.store.prior import RESUMABLE, find_prior
-from grok.store.store import Store, TakenOverError, TrackedRun, is_alive
+from grok.store.alive import is_alive, let_go
+from grok.store.errors import TakenOverError
+from grok.store.prior import create, find_prior
+from grok.store.run import TrackedRun
+from grok.store.store import Store
+from grok.store.tags import CLAIM, CONFIG_HASH, KIND, PROTOCOL, RUNNING, SESSION, StoredRun
 
 SETTLE_S = 1.0
-"""Longer than a request to a tracking server takes: two claims on one run see each other after it."""
+"""Longer than a request to a tracking server takes: two leases on one run see each other after it."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lease:
     """A run that this process may train, or one that is done.
 
     Attributes:
-        run_id: of the run. state: `complete` or `diverged`, or `resumable`: ours to train.
-        token: of the claim; empty where the run is done. made: whether the run was made for this claim.
+        run: as it was when it was taken.
+        token: of the lease; empty where the run is done. made: whether the run was made for this lease.
     """
 
-    run_id: str
-    state: str
+    run: StoredRun
     token: str = ""
     made: bool = False
 
     @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.run.run_id
+
+    @property
     def done(self) -> bool:
         """Whether there is nothing to train."""
-        return self.state != RESUMABLE
+        return not self.token
 
 
-def claim(
+def take(
     store: Store,
     config: RunConfig,
     *,
@@ -45,10 +54,10 @@ def claim(
     but: Collection[str] = (),
     parent: str | None = None,
     tags: Mapping[str, str] | None = None,
-) -> Claim:
+) -> Lease:
     """Take the run of a config that is there, or make one. On a local SQLite store a lock keeps others out meanwhile.
 
-    On a server nothing does: `settled` says afterwards which claims hold.
+    On a server nothing does: `settled` says afterwards which leases hold. Make sure first that the config can be trained here.
 
     Args:
         store: to look in. config: whose identity.
@@ -57,69 +66,67 @@ def claim(
         parent: of a new run. tags: more tags, without our prefix.
 
     Raises:
-        ConfigError: if the device is not there or the activation cannot be imported; no run was made then.
         BusyError: if a process of another session is training it now.
     """
     config, token = config.resolved(), uuid.uuid4().hex
-    runner.check_device(config)
-    activation(config.activation)
-    marks = {**(tags or {}), "session": session, "claim": token}
+    marks = {**(tags or {}), SESSION: session, CLAIM: token}
     with store.lock():
         found = find_prior(store, config, session, but)
         if found is None:
-            return Claim(runner.create(store, config, parent, marks).run_id, RESUMABLE, token, made=True)
-        state, run_id = found
-        if state != RESUMABLE:
-            return Claim(run_id, state)
-        store.reopen(run_id, marks)
-        return Claim(run_id, state, token)
+            return Lease(create(store, config, parent, marks).stored, token, made=True)
+        if found.done:
+            return Lease(found)
+        return Lease(store.reopen(found, marks).stored, token)
 
 
-def settled(store: Store, claims: Sequence[Claim], but: Collection[str] = ()) -> list[bool]:
-    """Which claims hold. Of two commands that claimed one config at once, just one is told True; the other's run goes.
+def settled(store: Store, leases: Sequence[Lease], but: Collection[str] = ()) -> list[bool]:
+    """Which leases hold. Of two commands that took one config at once, just one is told True; the other's run goes.
 
     Args:
-        store: of the runs. claims: of this process. but: runs that do not count as rivals.
+        store: of the runs. leases: of this process. but: runs that do not count as rivals.
     """
-    if store.is_local or all(one.done for one in claims):
-        return [True] * len(claims)
+    if store.is_local or all(lease.done for lease in leases):
+        return [True] * len(leases)
     time.sleep(SETTLE_S)
-    return [one.done or _holds(store, one, but) for one in claims]
+    return [lease.done or _holds(store, lease, but) for lease in leases]
 
 
-def _holds(store: Store, one: Claim, but: Collection[str]) -> bool:
-    run = store.get(one.run_id)
-    if run.data.tags.get("grok.claim") != one.token:
-        store.let_go(one.run_id)
+def _holds(store: Store, lease: Lease, but: Collection[str]) -> bool:
+    if not _is_owner(store.get(lease.run_id), lease):
+        let_go(lease.run_id)
         return False
-    if not one.made:
+    if not lease.made:
         return True
-    identity = {name: run.data.tags[f"grok.{name}"] for name in ("kind", "config_hash", "protocol")}
-    rivals = [r for r in store.find(identity) if r.info.run_id not in but and (is_alive(r) or r.info.run_id == one.run_id)]
-    first = min(rivals, key=lambda r: (r.info.start_time, r.info.run_id))  # an order that every command agrees on
-    if first.info.run_id == one.run_id:
+    identity = {name: lease.run.get(name) for name in (KIND, CONFIG_HASH, PROTOCOL)}
+    rivals = [run for run in store.find(identity) if run.run_id not in but and (is_alive(run) or run.run_id == lease.run_id)]
+    first = min(rivals, key=lambda run: (run.start_time, run.run_id))  # an order that every command agrees on
+    if first.run_id == lease.run_id:
         return True
-    store.let_go(one.run_id)
-    store.client.delete_run(one.run_id)
+    let_go(lease.run_id)
+    store.client.delete_run(lease.run_id)
     return False
 
 
-def check(store: Store, claims: Collection[Claim]) -> None:
+def _is_owner(run: StoredRun, lease: Lease) -> bool:
+    return run.claim == lease.token
+
+
+def check(store: Store, leases: Collection[Lease]) -> None:
     """Make sure that the runs are still this process's.
 
     Raises:
-        TakenOverError: if another process has claimed one since: it took this one for dead.
+        TakenOverError: if another process has taken one since: it took this one for dead.
     """
-    lost = [one.run_id for one in claims if store.get(one.run_id).data.tags.get("grok.claim") != one.token]
+    lost = [lease.run_id for lease in leases if not _is_owner(store.get(lease.run_id), lease)]
     for run_id in lost:
-        store.let_go(run_id)
+        let_go(run_id)
     if lost:
         raise TakenOverError(lost)
 
 
-def give_up(store: Store, claims: Collection[Claim], error: Exception) -> None:
-    """Mark as failed the claimed runs that an error left running."""
-    for one in claims:
-        tags = store.get(one.run_id).data.tags
-        if tags.get("grok.claim") == one.token and tags.get("grok.state") == "running":
-            TrackedRun(store.client, one.run_id).end("failed", f"{type(error).__name__}: {error}")
+def give_up(store: Store, leases: Collection[Lease], error: Exception) -> None:
+    """Mark as failed the leased runs that an error left running."""
+    for lease in leases:
+        run = store.get(lease.run_id)
+        if _is_owner(run, lease) and run.state == RUNNING:
+            TrackedRun(store.client, run).end("failed", f"{type(error).__name__}: {error}")

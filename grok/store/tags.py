@@ -6,22 +6,75 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grok.spec.config import RunConfig
+
 PREFIX: Final = "grok."
-"""Of our tags; MLflow's own begin with `mlflow.`."""
-STUDY: Final = "study."
-"""`study.NAME`: the run's condition in that study."""
-STOP: Final = "stop."
+"""Of our tags; MLflow's own begin with `mlflow.`. The names below are without it."""
+
+KIND: Final = "kind"
+STATE: Final = "state"
+CONFIG_HASH: Final = "config_hash"
+PROTOCOL: Final = "protocol"
+ERROR: Final = "error"
+CODE_VERSION: Final = "code_version"
+CODE_DIRTY: Final = "code_dirty"
+THREADS: Final = "threads"
+RESUMED_WITH: Final = "resumed_with"
+"""What differs from the process that began the run."""
+ACTIVATION: Final = "activation"
+"""Of a logged model."""
+POINTS_TO: Final = "points_to"
 RESOLVED: Final = "resolved."
 """`resolved.NAME`: the value of a param that `mlflow run` has logged in another spelling."""
+
+HOST: Final = "host"
+PROCESS: Final = "process"
+HEARTBEAT: Final = "heartbeat"
+SESSION: Final = "session"
+"""The command that began the run; its workers may take it over from each other."""
+CLAIM: Final = "claim"
+"""Token of the lease that holds."""
+
+STUDY: Final = "study."
+"""`study.NAME`: the run's condition in that study."""
+STUDY_NAME: Final = "study"
+"""Of a study's parent run."""
+GRID_HASH: Final = "grid_hash"
+FORCED: Final = "forced"
+PROGRESS: Final = "progress_"
+"""`progress_NAME`: how many cells of a study."""
+STOP: Final = "stop."
+"""`stop.SESSION`: that command was asked to stop."""
+WALL: Final = "wall_s"
+WALL_LAST: Final = "wall_last_s"
+
+NOTE: Final = "mlflow.note.content"
+RUN_NAME: Final = "mlflow.runName"
+PARENT: Final = "mlflow.parentRunId"
+
+TRAIN: Final = "train"
+"""Kind of a training run."""
+RUNNING: Final = "running"
 DONE: Final = ("complete", "diverged")
 """States of a run that needs no more training."""
-RESUMABLE: Final = "resumable"
-"""What a run is to who may go on with it."""
+STATES: Final = {
+    RUNNING: "RUNNING",
+    "complete": "FINISHED",
+    "diverged": "FINISHED",
+    "interrupted": "KILLED",
+    "failed": "FAILED",
+}
+"""Our state, and the MLflow status that goes with it."""
 
 
 def tag(name: str) -> str:
     """A tag's name in the store: ours get the prefix, MLflow's stay."""
     return name if name.startswith(("mlflow.", PREFIX)) else PREFIX + name
+
+
+def named(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as the store has them: ours get the prefix, and a text is cut to what MLflow takes."""
+    return {tag(key): str(value)[:7900] for key, value in tags.items()}
 
 
 def study_tag(study: str) -> str:
@@ -63,7 +116,7 @@ class StoredRun:
     @property
     def state(self) -> str:
         """`running`, `complete`, `failed`, `interrupted`, `diverged`; empty for a stranger's run."""
-        return self.get("state")
+        return self.get(STATE)
 
     @property
     def done(self) -> bool:
@@ -73,22 +126,22 @@ class StoredRun:
     @property
     def kind(self) -> str:
         """`train`, `study`, `analysis`, `sensitivity`, `pointer`; empty for a stranger's run."""
-        return self.get("kind")
+        return self.get(KIND)
 
     @property
     def config_hash(self) -> str:
         """Identity of its config; empty if it has none."""
-        return self.get("config_hash")
+        return self.get(CONFIG_HASH)
 
     @property
     def protocol(self) -> str:
         """Version of its numbers; empty if it has none."""
-        return self.get("protocol")
+        return self.get(PROTOCOL)
 
     @property
     def threads(self) -> int | None:
         """CPU threads that it began with: the same bits need the same ones."""
-        text = self.get("threads")
+        text = self.get(THREADS)
         return int(text) if text.isdigit() else None
 
     @property
@@ -96,6 +149,50 @@ class StoredRun:
         """Condition by study, of the studies that it was made a member of."""
         start = PREFIX + STUDY
         return {name.removeprefix(start): value for name, value in self.tags.items() if name.startswith(start)}
+
+    @property
+    def config(self) -> RunConfig:
+        """The config that its params spell; what they leave out has its default.
+
+        Raises:
+            ConfigError: if a param breaks a rule.
+        """
+        fields = RunConfig().to_strings()
+        return RunConfig.from_strings({name: text for name, text in self.params.items() if name in fields})
+
+    @property
+    def session(self) -> str:
+        """The command that began it."""
+        return self.get(SESSION)
+
+    @property
+    def claim(self) -> str:
+        """Token of the lease that holds; empty if none was taken."""
+        return self.get(CLAIM)
+
+    @property
+    def forced(self) -> bool:
+        """Whether it is the parent of a study that passes over older runs."""
+        return self.get(FORCED) == "1"
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds that a study took so far."""
+        return float(self.get(WALL, "0"))
+
+    def stop_asked(self, session: str) -> bool:
+        """Whether the study command of this session was asked to stop."""
+        return tag(STOP + session) in self.tags
+
+    @property
+    def artifact_uri(self) -> str:
+        """Where its files are."""
+        return str(self.raw.info.artifact_uri)
+
+    @property
+    def experiment_id(self) -> str:
+        """The experiment that it is in."""
+        return str(self.raw.info.experiment_id)
 
     @property
     def info(self) -> Any:

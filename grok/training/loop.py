@@ -19,6 +19,7 @@ from grok.numerics.band import BandedGram
 from grok.recorders.base import Run, Step, Updates, score_names
 from grok.spec.config import RunConfig
 from grok.tasks.base import Problem
+from grok.training.devices import resolve_device
 from grok.training.memory import keep_freed_memory
 from grok.training.optimizers import load_optimizer_state, make_optimizer, optimizer_state
 from grok.training.parts import network_facts, network_of, recorders_of, task_of
@@ -38,13 +39,6 @@ def train(config: RunConfig) -> Iterator[Step]:
         yield step
         if not bool(torch.isfinite(step.scores[0, 0])):
             return
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda` or `cuda:N` means on this machine."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 class Training:

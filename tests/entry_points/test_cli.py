@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
-from grok.store import prior as existing
-from grok.store.store import TrackedRun
+from grok.store.prior import run_config
+from grok.store.run import TrackedRun
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -149,7 +149,7 @@ def test_the_run_that_mlflow_made_becomes_the_run_or_a_pointer_to_it(store, tiny
     first = command(*words)
     assert (first.status, first.words["run"]) == (0, made[0])
     assert store.get(made[0]).data.params["weight_decay"] == "2e-4"
-    assert existing.run_config(store, made[0]).hash == tiny().hash
+    assert run_config(store.get(made[0])).hash == tiny().hash
 
     monkeypatch.setenv("MLFLOW_RUN_ID", made[1])
     second = command(*words)

@@ -59,7 +59,7 @@ def train(store: tracking.Store) -> dict[str, str]:
     ids = {}
     for name, config in CONFIGS.items():
         stop = {"should_stop": stop_at(STOPS[name])} if name in STOPS else {}
-        breaks = mock.patch.object(tracking.TrackedRun, "log_network", side_effect=OSError(28, "No space left on device"))
+        breaks = mock.patch.object(runner, "log_network", side_effect=OSError(28, "No space left on device"))
         figures = run_figures if name == "complete" else None
         with contextlib.ExitStack() as stack:
             if name == "failed":

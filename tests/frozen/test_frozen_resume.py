@@ -62,9 +62,10 @@ def test_a_stopped_run_goes_on_to_where_it_would_have_come(own: Frozen, contents
     stopped = before(own, run_id)
     assert len(stopped.table) == SAVED[name]
     prior = find_prior(own.store, config)  # also of the run that a process of another host seems to hold
-    assert prior == ("resumable", run_id)
+    assert prior is not None
+    assert (prior.run_id, prior.done) == (run_id, False)
     asked: list[None] = []
-    (outcome,) = train_tracked([config], own.store, resume=[run_id], should_stop=lambda: bool(asked.append(None)))
+    (outcome,) = train_tracked([config], own.store, resume=[prior], should_stop=lambda: bool(asked.append(None)))
     assert len(asked) == (config.epochs or 0) - SAVED[name] + 1  # once an epoch from the saved one on, none before
     assert (outcome.run_id, outcome.state, own.count()) == (run_id, "complete", runs)
     run = own.store.get(run_id)

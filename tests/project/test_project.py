@@ -31,7 +31,7 @@ PACKAGES = ("grok", "analysis", "entry_points")
 OWNERS = {
     "mlflow": {"grok/store"},
     "requests": {"grok/store"},
-    "joblib": {"grok/runs/fanout.py"},
+    "loky": {"grok/runs/fanout.py"},
     "dask": {"grok/runs/fanout.py"},
     "distributed": {"grok/runs/fanout.py"},
     "matplotlib": {"analysis/figures"},

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import joblib
+import loky
 import psutil
 import pytest
 
@@ -28,7 +28,7 @@ LONG = replace(TINY, epochs=1500, checkpoint_epochs=(1500,), observe_every=0, sa
 
 
 def test_workers_are_sized_to_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    monkeypatch.setattr(loky, "cpu_count", lambda: 8)
     assert (Fanout().local_workers, Fanout().threads()) == (8, 1)
     assert (Fanout(workers=3).local_workers, Fanout(workers=3).threads()) == (3, 2)
     assert Fanout(workers=20).threads() == 1
@@ -73,15 +73,15 @@ def test_a_study_fits_the_gpus(
 ) -> None:
     import torch
 
-    from grok.runs import study as study_runner
+    from grok.runs import study as study_runs
     from grok.spec.studies import Cell, Study
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     study = Study("s", "s", "s", (Cell("c", replace(TINY, device=device)),))
-    fanout, at_once = study_runner.fit(study, Fanout(workers=workers), seeds)
+    fanout, at_once = study_runs.fit(study, Fanout(workers=workers), seeds)
     assert (fanout.workers, fanout.gpus, at_once) == expected
-    assert study_runner.fit(study, Fanout("dask", scheduler="tcp://h:1"), 0)[1] == 1  # a cluster's workers know their devices
+    assert study_runs.fit(study, Fanout("dask", scheduler="tcp://h:1"), 0)[1] == 1  # a cluster's workers know their devices
 
 
 def test_sequential_is_in_this_process() -> None:
@@ -119,7 +119,7 @@ def test_worker_that_dies_costs_its_own_payload_only() -> None:
 def test_worker_that_makes_room_for_a_new_one_is_no_news() -> None:
     script = """
 import os, time
-from joblib.externals.loky import process_executor
+from loky import process_executor
 from grok.runs.fanout import Fanout
 def work(number):
     process_executor._MAX_MEMORY_LEAK_SIZE = -10**12  # any memory is too much
@@ -218,14 +218,14 @@ def command(tmp_path: Path) -> Iterator[Callable[[str], Command]]:
 
 def in_mid_run(store: Any, process: subprocess.Popen[str], count: int) -> list[Any]:
     """The running runs, once `count` of them have saved a state and are at work in living processes of this command."""
-    from grok.store.store import TrackedRun
+    from grok.store.run import TrackedRun
 
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         children = {child.pid for child in psutil.Process(process.pid).children()}
         runs = [r for r in store.find({"kind": "train", "state": "running"}) if worker(r) in children]
-        saved = [r for r in runs if TrackedRun(store.client, r.info.run_id).list_files("resume")]
+        saved = [r for r in runs if TrackedRun(store.client, r.run_id).list_files("resume")]
         if len(saved) >= count:
             return saved
         time.sleep(0.3)
@@ -233,7 +233,7 @@ def in_mid_run(store: Any, process: subprocess.Popen[str], count: int) -> list[A
 
 
 def worker(run: Any) -> int:
-    return int(run.data.tags["grok.process"].split(":")[0])
+    return int(run.tags["grok.process"].split(":")[0])
 
 
 def words(process: subprocess.Popen[str], status: int) -> dict[str, str]:
@@ -250,13 +250,13 @@ def test_killed_worker_costs_only_its_own_run(store: Any, command: Any, contents
     os.kill(worker(first), signal.SIGKILL)
     answer = words(process, 0)
     assert (answer["state"], answer["trained"], answer["open"]) == ("complete", "3", "0")
-    runs = {run.info.run_id: run for run in store.find({"kind": "train"})}
+    runs = {run.run_id: run for run in store.find({"kind": "train"})}
     assert len(runs) == 3  # the killed one went on as the same run
-    again, other = runs[first.info.run_id], runs[second.info.run_id]
-    assert again.data.tags["grok.process"] != first.data.tags["grok.process"]
-    assert other.data.tags["grok.process"] == second.data.tags["grok.process"]  # never left its process
-    reference = finish(session_store, replace(LONG, seed=int(first.data.params["seed"])))
-    contents(store, first.info.run_id).assert_same(contents(session_store, reference.outcome.run_id))
+    again, other = runs[first.run_id], runs[second.run_id]
+    assert again.tags["grok.process"] != first.tags["grok.process"]
+    assert other.tags["grok.process"] == second.tags["grok.process"]  # never left its process
+    reference = finish(session_store, replace(LONG, seed=int(first.params["seed"])))
+    contents(store, first.run_id).assert_same(contents(session_store, reference.outcome.run_id))
 
 
 @pytest.mark.slow
@@ -269,7 +269,7 @@ def test_study_that_is_stopped_again_and_again_ends_as_one_that_was_not(
     os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C: to the workers too
     assert words(process, 130)["state"] == "interrupted"
     runs = store.find({"kind": "train"})
-    assert {run.data.tags["grok.state"] for run in runs} == {"interrupted"}
+    assert {run.tags["grok.state"] for run in runs} == {"interrupted"}
 
     process = study.start()
     in_mid_run(store, process, 1)
@@ -290,8 +290,8 @@ def test_study_that_is_stopped_again_and_again_ends_as_one_that_was_not(
     runs = store.find({"kind": "train"})
     assert len(runs) == 2
     for run in runs:
-        reference = finish(session_store, replace(LONG, seed=int(run.data.params["seed"])))
-        contents(store, run.info.run_id).assert_same(contents(session_store, reference.outcome.run_id))
+        reference = finish(session_store, replace(LONG, seed=int(run.params["seed"])))
+        contents(store, run.run_id).assert_same(contents(session_store, reference.outcome.run_id))
 
 
 @pytest.mark.slow
@@ -317,8 +317,8 @@ def test_soak_of_two_commands_that_are_stopped_and_killed_at_random(
     answer = words(study.start(), 0)
     assert (answer["state"], answer["open"]) == ("complete", "0")
     runs = store.find({"kind": "train"})
-    assert sorted(int(run.data.params["seed"]) for run in runs) == list(seeds)  # each cell once
+    assert sorted(int(run.params["seed"]) for run in runs) == list(seeds)  # each cell once
     assert len(store.find({"kind": "study"})) == 1
     for run in runs:
-        reference = finish(session_store, replace(LONG, seed=int(run.data.params["seed"])))
-        contents(store, run.info.run_id).assert_same(contents(session_store, reference.outcome.run_id))
+        reference = finish(session_store, replace(LONG, seed=int(run.params["seed"])))
+        contents(store, run.run_id).assert_same(contents(session_store, reference.outcome.run_id))

@@ -237,16 +237,16 @@ def start_study(site: Site) -> subprocess.Popen[bytes]:
 
 def kill_a_worker_in_mid_run(site: Site, store: Any) -> str:
     """Kill the worker that has saved a state of the run it trains; returns that run's id."""
-    from grok.store.store import TrackedRun
+    from grok.store.run import TrackedRun
 
     pids = {process.pid: process for process in site.workers.values()}
     found: list[Any] = []
 
     def saved() -> bool:
         for run in store.find({"kind": "train", "state": "running"}):
-            pid = int(run.data.tags["grok.process"].split(":")[0])
-            if pid in pids and TrackedRun(store.client, run.info.run_id).list_files("resume"):
-                found[:] = [run.info.run_id, pids[pid]]
+            pid = int(run.tags["grok.process"].split(":")[0])
+            if pid in pids and TrackedRun(store.client, run.run_id).list_files("resume"):
+                found[:] = [run.run_id, pids[pid]]
         return bool(found)
 
     site.servers.wait_for("run with a saved state", saved)
@@ -271,20 +271,20 @@ def test_one_study_on_two_machines_of_which_one_is_lost(site: Site, monkeypatch:
 
     runs = store.find({"kind": "train"})
     assert len(runs) == 4  # the lost run went on as itself on the other machine
-    assert {run.data.tags["grok.state"] for run in runs} == {"complete"}
-    (again,) = [run for run in runs if run.info.run_id == killed]
+    assert {run.tags["grok.state"] for run in runs} == {"complete"}
+    (again,) = [run for run in runs if run.run_id == killed]
     survivor = next(p for p in site.workers.values() if p.poll() is None)
-    assert again.data.tags["grok.process"].split(":")[0] == str(survivor.pid)
-    histories = queries.read_histories(store, [run.info.run_id for run in runs])
+    assert again.tags["grok.process"].split(":")[0] == str(survivor.pid)
+    histories = queries.read_histories(store, [run.run_id for run in runs])
     for run in runs:
-        assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
-        table = histories[run.info.run_id]
+        assert run.artifact_uri.startswith("mlflow-artifacts:/")
+        table = histories[run.run_id]
         assert list(table["epoch"]) == list(range(CELL.epochs + 1))
-        logged = store.client.get_metric_history(run.info.run_id, "loss/train")
+        logged = store.client.get_metric_history(run.run_id, "loss/train")
         assert [m.step for m in logged] == list(range(CELL.epochs + 1))  # nothing lost, nothing twice
         np.testing.assert_array_equal([m.value for m in logged], table["loss/train"])
     (parent,) = store.find({"kind": "study"})
-    tracked = tracking.TrackedRun(store.client, parent.info.run_id)
+    tracked = tracking.TrackedRun(store.client, parent.run_id)
     assert len(pd.read_csv(tracked.get_file("runs.csv", tmp_path))) == 4
     assert tracked.get_file("figures/series.png", tmp_path).stat().st_size > 1000
     assert list((site.folder / "client").iterdir()) == []  # nothing was written where the command was given

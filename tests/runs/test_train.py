@@ -15,9 +15,8 @@ from grok.runs.member import Member
 from grok.runs.train import train_tracked
 from grok.spec.fields import ConfigError
 from grok.store import files as checkpoint
-from grok.store import store as tracking
-from grok.store.prior import find_prior, named_prior, run_config
-from grok.store.store import StoreError, TrackedRun
+from grok.store.prior import find_prior
+from grok.store.run import TrackedRun
 from grok.training.loop import Training
 
 
@@ -34,49 +33,6 @@ def stop_at(call):
 
 def states(run):
     return [path.removeprefix("resume/") for path in run.list_files("resume")]
-
-
-# prior runs
-
-
-def test_a_finished_run_is_found_and_a_new_config_is_not(finished, tiny):
-    newest = finished.store.prior(finished.config)[0].info.run_id
-    assert find_prior(finished.store, finished.config) == ("complete", newest)
-    assert find_prior(finished.store, tiny(device="auto", threads=2, save_every=0)) == ("complete", newest)
-    assert find_prior(finished.store, tiny(seed=77)) is None
-
-
-def test_numbers_of_another_protocol_are_not_this_run(finished, monkeypatch):
-    monkeypatch.setattr(tracking, "PROTOCOL_VERSION", "0")
-    assert find_prior(finished.store, finished.config) is None
-
-
-def test_a_run_in_training_is_not_trained_twice(store, tiny):
-    run = store.create("live", {"kind": "train", "config_hash": tiny().hash, "protocol": runner.PROTOCOL_VERSION})
-    before = count_runs(store)
-    with pytest.raises(StoreError, match=f"run must not be trained twice at once, got {run.run_id}"):
-        find_prior(store, tiny())
-    assert count_runs(store) == before
-    run.set_tags({"process": "1:1.00"})
-    assert find_prior(store, tiny()) == ("resumable", run.run_id)
-
-
-def test_a_deleted_run_and_a_stranger_are_refused(store, tiny):
-    run = store.create("gone", {"kind": "train", "config_hash": tiny().hash})
-    store.client.delete_run(run.run_id)
-    other = store.create("other", {"kind": "analysis"}).run_id
-    with pytest.raises(StoreError, match="run must not be deleted"):
-        named_prior(store, run.run_id)
-    with pytest.raises(StoreError, match="run must exist in"):
-        named_prior(store, "0" * 32)
-    with pytest.raises(StoreError, match="run must be a training run of this project"):
-        run_config(store, other)
-
-
-def test_a_run_that_stopped_before_its_params_is_not_taken_for_the_default(store, tiny):
-    run = store.create("cut", {"kind": "train", "config_hash": tiny().hash})
-    with pytest.raises(StoreError, match="run must have the params of its config"):
-        run_config(store, run.run_id)
 
 
 # stop and go on
@@ -105,8 +61,8 @@ def test_stopped_and_resumed_equals_straight_through(store, tiny, contents, stra
     assert (found.info.status, found.data.tags["grok.state"]) == ("KILLED", "interrupted")
     assert states(TrackedRun(store.client, outcome.run_id)) == ([f"epoch-{at - 1:05d}.safetensors"] if at > 1 else [])
     prior = find_prior(store, config)
-    assert prior == ("resumable", outcome.run_id)
-    (again,) = train_tracked([config], store, resume=[prior[1]])
+    assert (prior.run_id, prior.done) == (outcome.run_id, False)
+    (again,) = train_tracked([config], store, resume=[prior])
     assert (again.run_id, again.state) == (outcome.run_id, "complete")
     contents(store, again.run_id).assert_same(straight(config))
     assert again.summary["elapsed_s"] > 0
@@ -216,7 +172,7 @@ def test_a_run_that_died_before_its_first_words_gets_them_when_resumed(store, ti
     )
     run.set_tags({"process": "1:1.00"})
     prior = find_prior(store, config)
-    (outcome,) = train_tracked([config], store, resume=[prior[1]])
+    (outcome,) = train_tracked([config], store, resume=[prior])
     contents(store, outcome.run_id).assert_same(straight(config))
     found = store.get(run.run_id)
     assert found.data.params == config.resolved().to_strings()
@@ -272,7 +228,7 @@ def test_a_failure_marks_the_run_and_the_same_config_goes_on(store, tiny, monkey
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TrackedRun, where, full)
+    monkeypatch.setattr(runner if where == "log_network" else TrackedRun, where, full)
     with pytest.raises(OSError, match="No space left on device"):
         train_tracked([tiny()], store)
     monkeypatch.undo()
@@ -282,7 +238,7 @@ def test_a_failure_marks_the_run_and_the_same_config_goes_on(store, tiny, monkey
     if where != "put_file":
         text = (TrackedRun(store.client, found.info.run_id)._root / "failure.txt").read_text()
         assert "Traceback" in text
-    (again,) = train_tracked([tiny()], store, resume=[find_prior(store, tiny())[1]])
+    (again,) = train_tracked([tiny()], store, resume=[find_prior(store, tiny())])
     contents(store, again.run_id).assert_same(straight(tiny()))
 
 
@@ -316,7 +272,8 @@ def test_a_diverged_run_ends_with_its_last_finite_epoch(store, tiny, changes):
     for name in found.data.metrics:
         history = store.client.get_metric_history(outcome.run_id, name)
         assert all(m.value == m.value and abs(m.value) < 1.7e308 and m.step < epoch for m in history), name
-    assert find_prior(store, config) == ("diverged", outcome.run_id)
+    prior = find_prior(store, config)
+    assert (prior.run_id, prior.state, prior.done) == (outcome.run_id, "diverged", True)
     training = Training(config)
     losses = [float(record.scores[0, 0]) for record in itertools.islice(training, int(epoch) + 1)]
     assert not torch.isfinite(torch.tensor(losses[-1]))

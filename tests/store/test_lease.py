@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.server
 import json
 import subprocess
 import sys
-import threading
-import time
-import types
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from grok.runs import stopping
-from grok.runs import train as runner
-from grok.store import lease as run_claims
-from grok.store import prior as existing
-from grok.store import store as tracking
-from grok.store.lease import Claim, claim, settled
-from grok.store.prior import BusyError
-from grok.store.store import TakenOverError
+from grok.runs import train
+from grok.store import lease
+from grok.store.errors import BusyError, TakenOverError
+from grok.store.lease import Lease, check, give_up, settled, take
+from grok.store.prior import find_prior
+from grok.store.run import TrackedRun
+from grok.store.store import Store
 from tests.conftest import PROJECT
 
 SCRIPT = """
 import json, sys
 from dataclasses import replace
-from grok.store import prior as existing
-from grok.store import lease as run_claims
-from grok.store import store as tracking
+from grok.store.errors import BusyError
+from grok.store.lease import take
+from grok.store.store import open_store
 from tests.conftest import TINY
-store = tracking.open_store()
+store = open_store()
 seeds = list(range(20))
 print("ready", flush=True)
 sys.stdin.readline()
 made = []
 for seed in seeds:
     try:
-        made.append((seed, run_claims.claim(store, replace(TINY, seed=seed)).made))
-    except existing.BusyError:
+        made.append((seed, take(store, replace(TINY, seed=seed)).made))
+    except BusyError:
         pass
 print(json.dumps(made), flush=True)
 sys.stdin.readline()
@@ -70,17 +63,17 @@ def test_two_processes_share_the_cells_of_one_store(store: Any, tiny: Any) -> No
 @pytest.fixture
 def server(store: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The store as if it were on a server: no lock keeps others out."""
-    monkeypatch.setattr(tracking.Store, "is_local", False)
-    monkeypatch.setattr(run_claims, "SETTLE_S", 0.0)
+    monkeypatch.setattr(Store, "is_local", False)
+    monkeypatch.setattr(lease, "SETTLE_S", 0.0)
     return store
 
 
-def at_once(monkeypatch: pytest.MonkeyPatch, store: Any, config: Any) -> list[Claim]:
+def at_once(monkeypatch: pytest.MonkeyPatch, store: Any, config: Any) -> list[Lease]:
     """The claims of two commands of which neither saw the other's."""
-    found = existing.find_prior(store, config)
+    found = find_prior(store, config)
     with monkeypatch.context() as patch:
-        patch.setattr(run_claims, "find_prior", lambda *arguments: found)
-        return [claim(store, config), claim(store, config)]
+        patch.setattr(lease, "find_prior", lambda *arguments: found)
+        return [take(store, config), take(store, config)]
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -92,7 +85,7 @@ def test_of_two_runs_made_at_once_on_a_server_one_goes(
     holds = {one.run_id: settled(server, [one]) for one in both[::order]}
     assert sorted(holds.values()) == [[False], [True]]
     (left,) = server.prior(tiny())
-    assert holds[left.info.run_id] == [True]
+    assert holds[left.run_id] == [True]
 
 
 def test_a_dead_sibling_is_no_rival(server: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,41 +97,42 @@ def test_a_dead_sibling_is_no_rival(server: Any, tiny: Any, monkeypatch: pytest.
 def test_of_two_that_go_on_with_one_run_the_last_to_claim_it_does(
     server: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = claim(server, tiny()).run_id
-    tracking.TrackedRun(server.client, run_id).end("interrupted")
+    run_id = take(server, tiny()).run_id
+    TrackedRun(server.client, run_id).end("interrupted")
     first, second = at_once(monkeypatch, server, tiny())
     assert {first.run_id, second.run_id} == {run_id}
     assert (settled(server, [first]), settled(server, [second])) == ([False], [True])
-    assert server.get(run_id).data.tags["grok.state"] == "running"
+    assert server.get(run_id).tags["grok.state"] == "running"
 
 
 def test_claims_on_a_run_that_is_done_busy_or_to_be_passed_over(store: Any, tiny: Any) -> None:
-    one = claim(store, tiny(), session="a")
+    one = take(store, tiny(), session="a")
     assert (one.made, one.done) == (True, False)
     with pytest.raises(BusyError):
-        claim(store, tiny(), session="b")
-    again = claim(store, tiny(), session="a")
+        take(store, tiny(), session="b")
+    again = take(store, tiny(), session="a")
     assert (again.run_id, again.made) == (one.run_id, False)
     assert again.token != one.token
-    other = claim(store, tiny(), session="b", but=[one.run_id])
+    other = take(store, tiny(), session="b", but=[one.run_id])
     assert other.made
-    tracking.TrackedRun(store.client, one.run_id).end("complete")
-    assert claim(store, tiny(), but=[other.run_id]) == Claim(one.run_id, "complete")
+    TrackedRun(store.client, one.run_id).end("complete")
+    done = take(store, tiny(), but=[other.run_id])
+    assert (done.run_id, done.run.state, done.done, done.made) == (one.run_id, "complete", True, False)
 
 
 def test_process_whose_run_was_taken_over_leaves_it_alone(store: Any, tiny: Any) -> None:
-    old = claim(store, tiny(), session="a")
+    old = take(store, tiny(), session="a")
     epochs = iter(range(30))
 
     def should_stop() -> bool:
         if next(epochs) == 25:
-            claim(store, tiny(), session="a")  # by a worker that took this one for dead
-        run_claims.check(store, [old])
+            take(store, tiny(), session="a")  # by a worker that took this one for dead
+        check(store, [old])
         return False
 
     with pytest.raises(TakenOverError, match=f"got {old.run_id}, which another took over"):
-        runner.train_tracked([tiny()], store, resume=[old.run_id], should_stop=should_stop)
-    tags = store.get(old.run_id).data.tags
+        train.train_tracked([tiny()], store, resume=[old.run_id], should_stop=should_stop)
+    tags = store.get(old.run_id).tags
     assert tags["grok.state"] == "running"
     assert "grok.error" not in tags
     assert tags["grok.claim"] != old.token
@@ -146,24 +140,22 @@ def test_process_whose_run_was_taken_over_leaves_it_alone(store: Any, tiny: Any)
 
 @pytest.mark.parametrize("stop", [False, True])
 def test_run_that_is_taken_over_at_the_last_epoch_is_neither_finished_nor_stopped(store: Any, tiny: Any, stop: bool) -> None:
-    old = claim(store, tiny(), session="a")
+    old = take(store, tiny(), session="a")
     epochs = iter(range(66))
 
     def should_stop() -> bool:
         last = next(epochs) == 64
         if last:
-            claim(store, tiny(), session="a")
+            take(store, tiny(), session="a")
         return last and stop
 
     with pytest.raises(TakenOverError):
-        runner.train_tracked(
-            [tiny()], store, resume=[old.run_id], should_stop=should_stop, confirm=lambda: run_claims.check(store, [old])
-        )
+        train.train_tracked([tiny()], store, resume=[old.run_id], should_stop=should_stop, confirm=lambda: check(store, [old]))
     run = store.get(old.run_id)
-    assert (run.data.tags["grok.state"], run.info.status) == ("running", "RUNNING")
-    assert "grok.error" not in run.data.tags
-    assert "fired" not in run.data.metrics
-    files = tracking.TrackedRun(store.client, old.run_id)
+    assert (run.tags["grok.state"], run.status) == ("running", "RUNNING")
+    assert "grok.error" not in run.tags
+    assert "fired" not in run.metrics
+    files = TrackedRun(store.client, old.run_id)
     assert files.list_files("resume") == ["resume/epoch-00048.safetensors"]
     assert files.list_files("") == ["config.json"]
 
@@ -171,125 +163,25 @@ def test_run_that_is_taken_over_at_the_last_epoch_is_neither_finished_nor_stoppe
 def test_of_a_group_that_fails_at_its_end_the_finished_stay_finished(
     store: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = runner._Loop._finish
+    finish = train._Loop._finish
 
     def second_fails(self: Any, member: Any, run: Any) -> Any:
         if member.index == 1:
             raise OSError("no space")
         return finish(self, member, run)
 
-    monkeypatch.setattr(runner._Loop, "_finish", second_fails)
+    monkeypatch.setattr(train._Loop, "_finish", second_fails)
     configs = [tiny(seed=seed, epochs=20, checkpoint_epochs=(20,)) for seed in (0, 1)]
     with pytest.raises(OSError, match="no space"):
-        runner.train_tracked(configs, store)
-    states = [store.prior(config)[0].data.tags["grok.state"] for config in configs]
+        train.train_tracked(configs, store)
+    states = [store.prior(config)[0].tags["grok.state"] for config in configs]
     assert states == ["complete", "failed"]
 
 
-def test_done_run_is_found_behind_a_newer_one_that_lives(store: Any, tiny: Any) -> None:
-    done = claim(store, tiny(), session="a").run_id
-    newer = claim(store, tiny(), session="b", but=[done]).run_id
-    tracking.TrackedRun(store.client, done).end("complete")
-    assert store.prior(tiny())[0].info.run_id == newer
-    assert existing.find_prior(store, tiny()) == ("complete", done)
-    with pytest.raises(BusyError, match=newer):
-        existing.find_prior(store, tiny(), but=[done])
-    tracking.TrackedRun(store.client, done).set_tags({"state": "interrupted"})
-    with pytest.raises(BusyError, match=newer):
-        existing.find_prior(store, tiny())
-
-
-class Moody:
-    """A store that answers what it is told to."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    def get(self, run_id: str) -> Any:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return types.SimpleNamespace(data=types.SimpleNamespace(tags=self.answer))
-
-    def let_go(self, run_id: str) -> None:
-        pass
-
-
-def test_store_that_is_away_for_a_moment_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "POLL_S", 0.0)
-    monkeypatch.setattr(stopping, "CLAIM_S", 0.0)
-    store = Moody({"grok.claim": "t"})
-    poll = stopping.Poll(store, {"parent": "p", "session": "s", "parent_pid": 0})
-    poll.held = [Claim("r", "resumable", "t")]
-    assert not poll()
-    store.answer = ConnectionError("reset")
-    assert not poll()
-    store.answer = {"grok.claim": "t", "grok.stop.s": "1"}
-    assert poll()
-    store.answer = ConnectionError("reset")
-    assert poll()
-    with pytest.raises(ConnectionError):
-        poll.confirm()
-    store.answer = {"grok.claim": "another"}
-    with pytest.raises(TakenOverError):
-        poll()
-
-
-@pytest.mark.parametrize("hurried", [False, True])
-def test_second_ctrl_c_does_not_take_the_stop_back(store: Any, hurried: bool) -> None:
-    parent = store.create("study", {"kind": "study"})
-    asked = threading.Event()
-    with contextlib.suppress(KeyboardInterrupt), stopping.StopSignal(parent, "s", asked.is_set):
-        asked.set()
-        while not hurried and "grok.stop.s" not in store.get(parent.run_id).data.tags:
-            time.sleep(0.05)
-        raise KeyboardInterrupt
-    assert "grok.stop.s" in store.get(parent.run_id).data.tags
-    with stopping.StopSignal(parent, "s", asked.is_set):
-        pass
-    assert "grok.stop.s" not in store.get(parent.run_id).data.tags
-
-
 def test_claimed_run_that_an_error_left_running_is_marked_failed(store: Any, tiny: Any) -> None:
-    ours, theirs = claim(store, tiny(seed=1)), claim(store, tiny(seed=2))
+    ours, theirs = take(store, tiny(seed=1)), take(store, tiny(seed=2))
     store.client.set_tag(theirs.run_id, "grok.claim", "another")
-    run_claims.give_up(store, [ours, theirs], MemoryError("no room"))
-    states = {one.run_id: store.get(one.run_id).data.tags for one in (ours, theirs)}
+    give_up(store, [ours, theirs], MemoryError("no room"))
+    states = {one.run_id: store.get(one.run_id).tags for one in (ours, theirs)}
     assert (states[ours.run_id]["grok.state"], states[ours.run_id]["grok.error"]) == ("failed", "MemoryError: no room")
     assert states[theirs.run_id]["grok.state"] == "running"
-
-
-# ---- a server that is away for a moment -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def restarting() -> Iterator[tuple[str, list[str]]]:
-    """A tracking server that answers 503 to five requests in a row before it takes one."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            asked.append(self.path)
-            self.send_response(503 if len(asked) <= 5 else 200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *words: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_an_outage_of_the_server_is_waited_for(restarting: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    url, asked = restarting
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
-    tracking.connect(url, "0").client.set_tag("r", "grok.progress_done", "1")
-    assert len(asked) == 6

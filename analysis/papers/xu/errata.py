@@ -18,7 +18,7 @@ from analysis.papers.xu.repulsion import PUBLISHED, RATE, RELU_0, THEOREM
 from analysis.papers.xu.windows import TABLE
 from analysis.reading.evidence import Evidence
 from analysis.statistics import estimates as statistics
-from grok.store.store import StoreError
+from grok.store.errors import StoreError
 
 SPECTRA = {"gram": "float64 Gram", "gram32": "float32 Gram", "svd": "SVD"}
 

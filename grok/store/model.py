@@ -1,0 +1,76 @@
+"""The trained network as a model in MLflow's registry of models: safetensors and the code that reads them, no pickle."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from torch import Tensor
+
+from grok.store import files
+from grok.store.provenance import PROJECT
+from grok.store.run import TrackedRun
+from grok.store.tags import ACTIVATION, tag
+
+SERVED = PROJECT / "grok" / "store" / "served.py"
+"""What MLflow runs to load it."""
+
+
+def log_network(
+    run: TrackedRun,
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    step: int,
+    code: Sequence[Path] = (),
+    *,
+    model_type: str,
+    example: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Log the network of a run as an MLflow model, once.
+
+    Args:
+        run: that trained it. tensors: by layer. step: epoch.
+        facts: what the network needs beside them, an `activation` perhaps.
+        code: files of the user's own that the network needs, which go along.
+        model_type: as the network calls itself. example: inputs and scores, for the signature.
+    """
+    if run.resumed:
+        outputs = run.look().outputs
+        if outputs is not None and outputs.model_outputs:
+            return  # an earlier process got this far
+        for left in run.client.search_logged_models([run.stored.experiment_id], f"source_run_id = '{run.run_id}'"):
+            run.client.delete_logged_model(left.model_id)  # or not quite
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*type hint", UserWarning)  # of MLflow's own classes
+        from mlflow.models import infer_signature
+        from mlflow.pyfunc import save_model
+    model = run.client.create_logged_model(
+        run.stored.experiment_id,
+        name="network",
+        source_run_id=run.run_id,
+        tags={tag(ACTIVATION): str(facts["activation"])} if "activation" in facts else {},
+        model_type=model_type,
+    )
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example", UserWarning)  # the signature is given
+        weights = Path(folder) / "network.safetensors"
+        files.save(weights, tensors, facts)
+        signature = infer_signature(*example)
+        requirements = [f"{m}=={sys.modules[m].__version__.split('+')[0]}" for m in ("mlflow", "torch", "numpy")]
+        save_model(
+            f"{folder}/model",
+            python_model=str(SERVED),
+            artifacts={"network": str(weights)},
+            signature=signature,
+            code_paths=[str(PROJECT / "grok"), *map(str, code)],
+            pip_requirements=[*requirements, "safetensors"],
+        )
+        run.client.log_model_artifacts(model.model_id, f"{folder}/model")
+    run.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    run.client.log_outputs(run.run_id, models=[LoggedModelOutput(model.model_id, step)])

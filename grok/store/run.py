@@ -1,0 +1,187 @@
+"""One run, open to be written: params once, metrics without duplicates, files, datasets, state."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import mlflow
+import numpy as np
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from torch import Tensor
+
+from grok.spec.config import EXECUTION_FIELDS, RunConfig
+from grok.store import files
+from grok.store.alive import let_go
+from grok.store.errors import StoreError
+from grok.store.tags import ERROR, HEARTBEAT, RESOLVED, RUNNING, STATE, STATES, StoredRun, named, tag
+
+DATASET_TRIES = 5
+
+
+class TrackedRun:
+    """One MLflow run: params once, metrics without duplicates, artifacts, state.
+
+    Args:
+        client: of the store.
+        run: as the store has it; or its id, and then it is looked up when more is asked.
+        resumed: whether something was logged by an earlier process; what is there is then not logged again.
+        artifact_uri: of the run, where its id alone is given and this is known already; saves a query.
+    """
+
+    def __init__(
+        self, client: mlflow.MlflowClient, run: StoredRun | str, resumed: bool = False, artifact_uri: str | None = None
+    ) -> None:
+        self.client, self.resumed = client, resumed
+        self._stored = None if isinstance(run, str) else run
+        self.run_id = run if isinstance(run, str) else run.run_id
+        self._known: dict[str, set[int]] | None = None if resumed else {}
+        uri = artifact_uri or self.stored.artifact_uri
+        parsed = urlparse(uri)
+        self._root = Path(url2pathname(parsed.path)) if parsed.scheme in ("", "file") else None
+        self._artifacts = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+
+    @property
+    def stored(self) -> StoredRun:
+        """The run as it was when it was opened."""
+        if self._stored is None:
+            self._stored = self.look()
+        return self._stored
+
+    def look(self) -> StoredRun:
+        """The run as the store has it now."""
+        return StoredRun.of(self.client.get_run(self.run_id))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; names that are not MLflow's get our prefix."""
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in named(tags).items()])
+
+    def log_config(self, config: RunConfig) -> None:
+        """Log a resolved config as params. Params are write-once: those that were there stay as they are.
+
+        Raises:
+            StoreError: if a param was there already and means another run.
+        """
+        config, there = config.resolved(), self.stored.params
+        fields = config.to_strings()
+        earlier = RunConfig.from_strings(fields | {k: v for k, v in there.items() if k in fields}).resolved().to_strings()
+        differ = [k for k in there if k in fields and k not in EXECUTION_FIELDS and earlier[k] != fields[k]]
+        if differ:
+            told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)
+            raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
+        self.log_params(fields)
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log plain params; those that were there, as `mlflow run` has spelt them, stay and get a tag `resolved.NAME`."""
+        there = self.stored.params
+        new = [Param(name, text) for name, text in params.items() if name not in there]
+        spelt = [RunTag(tag(RESOLVED + k), params[k]) for k in there if k in params and there[k] != params[k]]
+        self.client.log_batch(self.run_id, params=new, tags=spelt)
+
+    def log_points(self, points: Iterable[tuple[int, str, float]]) -> None:
+        """Log (step, metric, value) points in batches; a step that an earlier process logged is left as it is."""
+        now = int(time.time() * 1000)
+        fresh = [(step, key, value) for step, key, value in points if step not in self._logged(key)]
+        for start in range(0, len(fresh), 1000):
+            batch = [Metric(key, value, now, step) for step, key, value in fresh[start : start + 1000]]
+            self.client.log_batch(self.run_id, metrics=batch, tags=[RunTag(tag(HEARTBEAT), str(now // 1000))])
+
+    def _logged(self, key: str) -> set[int]:
+        if self._known is None:
+            names = self.look().metrics
+            self._known = {n: {m.step for m in self.client.get_metric_history(self.run_id, n)} for n in names}
+        return self._known.get(key, set())
+
+    def put_tensors(self, path: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Store tensors as a safetensors artifact, whole or not at all where the artifact store is a local folder."""
+        if self._root is not None:
+            files.save(self._root / path, tensors, facts)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            files.save(local, tensors, facts)
+            self.put_file(local, str(Path(path).parent))
+
+    def put_file(self, local: Path, folder: str = "") -> None:
+        """Store a file as an artifact under `folder`."""
+        self._artifacts.log_artifact(str(local), folder if folder not in ("", ".") else None)
+
+    def put_arrays(self, path: str, **arrays: np.ndarray) -> None:
+        """Store arrays as a compressed npz artifact."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            np.savez_compressed(local, **arrays)  # type: ignore[arg-type]
+            self.put_file(local, str(Path(path).parent))
+
+    def put_text(self, path: str, text: str) -> None:
+        """Store text as an artifact."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            local.write_text(text, encoding="utf-8")
+            self.put_file(local, str(Path(path).parent))
+
+    def put_json(self, path: str, value: Any) -> None:
+        """Store a value as a JSON artifact."""
+        self.put_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+    def get_file(self, path: str, folder: Path) -> Path:
+        """A local path of an artifact: in place where the store is local, else downloaded into `folder`.
+
+        Raises:
+            StoreError: if there is none.
+        """
+        try:
+            local = self._root / path if self._root is not None else Path(self._artifacts.download_artifacts(path, str(folder)))
+            if local.exists():
+                return local
+        except (MlflowException, OSError):
+            pass
+        raise StoreError(f"artifact must exist in run {self.run_id}, got {path}. See what it has with `mlflow ui`.")
+
+    def list_files(self, folder: str) -> list[str]:
+        """Paths of the artifacts directly under `folder`, sorted; not those that are still being written."""
+        paths = [entry.path for entry in self._artifacts.list_artifacts(folder) if not entry.is_dir]
+        return sorted(path for path in paths if not Path(path).name.startswith("."))
+
+    def drop_partial_files(self) -> None:
+        """Delete what a killed process was writing when it died."""
+        for path in self._root.rglob(files.PARTIAL) if self._root is not None else ():
+            path.unlink(missing_ok=True)
+
+    def delete(self, path: str) -> None:
+        """Delete one artifact of this run."""
+        if self._root is not None:
+            (self._root / path).unlink(missing_ok=True)
+        else:
+            self._artifacts.delete_artifacts(path)
+
+    def log_dataset(self, features: np.ndarray, targets: np.ndarray, name: str, source: str, context: str) -> None:
+        """Log a dataset's digest, shape and source; the data itself is a function of the config."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a source in words is ambiguous to MLflow, and meant so
+            dataset = mlflow.data.from_numpy(features, source=source, targets=targets, name=name)
+        entry = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
+        for attempt in range(DATASET_TRIES):
+            try:
+                self.client.log_inputs(self.run_id, [entry])
+                return
+            except MlflowException:  # another run logged the same dataset at the same moment: now it is there
+                if attempt == DATASET_TRIES - 1:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+
+    def end(self, state: str, error: str = "") -> None:
+        """Set our state tag and MLflow's status."""
+        if state != RUNNING:
+            let_go(self.run_id)
+        self.set_tags({STATE: state} | ({ERROR: error} if error else {}))
+        self.client.set_terminated(self.run_id, status=STATES[state])
