@@ -5,7 +5,8 @@ Shapes: S seeds, T updates so far, L lags of the band, P parameters of a layer.
 
 A lockstep group trains S runs. For each, `Recorder.start` gives a `Recording`, whose methods are called in this order: at each
 epoch `due`, and where it is, `see`; at the end of each block of updates `extend`; at a save `state`, of what was seen before
-the epoch that is saved; after a resume `load`, and the saved epoch is seen then; `files` at checkpoints, blocks and the end.
+the epoch that is saved; to go on `load` and `resume`, and the saved epoch is seen then; `files` at checkpoints, at blocks and
+at the end.
 """
 
 from __future__ import annotations
@@ -297,7 +298,7 @@ class Recording:
         return {}
 
     def extend(self, updates: Updates) -> dict[int, dict[str, float]]:
-        """Take what a block of updates that has just been completed shows.
+        """Take what a block of updates that has just been completed shows; the first, at epoch 0, has none.
 
         Returns:
             Metrics of epochs that have a row already, by epoch.
@@ -329,6 +330,9 @@ class Recording:
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Go on from a `state`."""
+
+    def resume(self, updates: Updates) -> None:
+        """After `load`: derive again what follows from the updates, which are kept by the training and not in a `state`."""
 
     def files(self, moment: Moment) -> Iterable[File]:
         """Artifacts that are complete at this moment."""

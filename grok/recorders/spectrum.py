@@ -40,6 +40,11 @@ class Spectrum(Recording):
             self.extend_band(layer, band)
         return found
 
+    def resume(self, updates: Updates) -> None:
+        """Spectra from the band."""
+        for layer in self.run.layers:
+            self.extend_band(layer, updates.band(layer))
+
     def extend_band(self, layer: str, band: np.ndarray) -> None:
         """Take the spectra of the epochs that a longer band covers and that are not known yet.
 

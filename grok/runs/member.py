@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from grok.recorders.base import Moment, Recording, Step, When
+from grok.recorders.base import Moment, Recording, Step, Updates, When
 from grok.recorders.pairs import Pairs
 from grok.training.loop import Training
 from grok.training.parts import recorders_of
@@ -41,12 +41,15 @@ class Member:
 
     def extend(self) -> None:
         """Let the recordings take the block that has just been completed."""
-        whole = self.diverged is not None or self.training.epoch == self.training.config.epochs
-        usable = None if self.diverged is None else max(self.diverged - 1, 0)
-        updates = self.training.updates_of(self.index, whole, usable)
+        updates = self._updates()
         for recording in self.run.recordings.values():
             for epoch, metrics in recording.extend(updates).items():
                 self.run.rows[epoch] |= metrics
+
+    def _updates(self) -> Updates:
+        whole = self.diverged is not None or self.training.epoch == self.training.config.epochs
+        usable = None if self.diverged is None else max(self.diverged - 1, 0)
+        return self.training.updates_of(self.index, whole, usable)
 
     def moment(self, when: When, epoch: int) -> Moment:
         """What the recordings are given when they are asked for files."""
@@ -82,6 +85,11 @@ class Member:
         prefix = f"{OWN}{name}/"
         mine = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
         recording.load(mine, facts.get("recorders", {}).get(name, {}))
+
+    def resume(self) -> None:
+        """Once the training is loaded too: what the recordings derive from its updates."""
+        for recording in self.run.recordings.values():
+            recording.resume(self._updates())
 
     def new_points(self) -> list[tuple[int, str, float]]:
         """(epoch, metric, value) of the epochs completed since the last call."""

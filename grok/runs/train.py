@@ -142,7 +142,7 @@ def _restore(training: Training, members: list[Member], tracked: list[TrackedRun
         if all(facts["config_hash"] == member.config.hash for member, (_, facts) in zip(members, loaded, strict=True)):
             training.load([member.restore(*state) for member, state in zip(members, loaded, strict=True)])
             for member in members:
-                member.extend()
+                member.resume()
             return
 
 
@@ -204,6 +204,7 @@ class _Loop:
                     self._save()
                 if stop:
                     return self._interrupt()
+                step.see()  # before files are asked for that may hold what is seen
                 self.pending.append(step)
                 if step.epoch in cast(tuple[int, ...], self.config.checkpoint_epochs):
                     self._keep("checkpoint", step.epoch)
