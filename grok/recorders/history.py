@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from grok.numerics.series import fire_epoch, first_crossing, slope
+from grok.numerics.series import cosine_distance, fire_epoch, first_crossing, slope
 from grok.numerics.spectra import EIGENVALUES, gap, rolling_eigenvalues
 from grok.spec.config import RunConfig
 
@@ -120,20 +120,3 @@ class History:
         if self.complete > LATE_EPOCHS[1] and np.isfinite(late).any():
             out["late_gap_23"] = float(np.nanmedian(late))
         return out
-
-
-def cosine_distance(band: np.ndarray) -> np.ndarray:
-    """1 − cos(Δ_t, Δ_{t−1}) at every epoch, from two lags of the band.
-
-    Args:
-        band: (T, L ≥ 2) float64.
-
-    Returns:
-        (T + 1,) float64 in [0, 2]; NaN for t < 2 or where an update is zero.
-    """
-    out = np.full(len(band) + 1, np.nan)
-    if len(band) > 1:
-        scale = np.sqrt(band[1:, 0] * band[:-1, 0])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out[2:] = np.where(scale > 0, 1 - band[1:, 1] / scale, np.nan)
-    return out

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from grok.numerics.band import BandedGram
-from grok.numerics.factors import window_factors
-from grok.numerics.spectra import factor_eigenvalues, factor_kind, top_directions
+from grok.numerics.spectra import factor_eigenvalues, factor_kind, top_directions, window_factors
 from grok.recorders.history import SCORES, History
 from grok.spec.config import RunConfig
 from grok.training.loop import Record, Training
