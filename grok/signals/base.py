@@ -85,6 +85,11 @@ class Signal(About):
                 f"needs must be of one epoch or of a history, got {', '.join(self.needs)} in signal {self.name}. "
                 "Take the history of its values with over."
             )
+        if self.over and "history" in kinds:
+            raise ConfigError(
+                f"over must go with needs of one epoch, got {', '.join(self.needs)} in signal {self.name}. "
+                "Let compute do it: it is given the history."
+            )
         told = {NEEDS[need].information for need in self.needs} - {"T"}
         if not self.information or set(self.information) - set(CLASSES) or told - set(self.information):
             raise ConfigError(
@@ -126,11 +131,23 @@ def series(signal: Signal, given: Mapping[str, Any], variant: str | None = None)
 
     Returns:
         (T + 1,) float64, or one entry for each epoch that was given; NaN where it is not known.
+
+    Raises:
+        ConfigError: if a need is not given, or what comes is not one value an epoch.
     """
-    if not signal.per_epoch:
-        return np.asarray(signal.at(given, variant), dtype=np.float64)
-    values = np.array([signal.at(one, variant) for one in _epochs(signal, given)], dtype=np.float64)
-    return values if signal.over is None else np.asarray(signal.over(values), dtype=np.float64)
+    if signal.per_epoch:
+        values = np.array([signal.at(one, variant) for one in _epochs(signal, given)], dtype=np.float64)
+        epochs = len(values)
+        if signal.over is not None:
+            values = np.asarray(signal.over(values), dtype=np.float64)
+    else:
+        values = np.asarray(signal.at(given, variant), dtype=np.float64)
+        epochs = next(len(given[need]) for need in signal.needs if NEEDS[need].kind == "history")
+    if values.shape != (epochs,):
+        raise ConfigError(
+            f"{signal.name} must give one value an epoch, ({epochs},), got shape {values.shape}. Reduce it in compute or over."
+        )
+    return values
 
 
 def _epochs(signal: Signal, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -206,6 +223,6 @@ def is_causal(signal: Signal, lengths: Sequence[int] = (3, 17, 31, 40)) -> bool:
         whole = series(signal, given, variant)
         for length in lengths:
             part = series(signal, cut(signal, given, length), variant)
-            if part.shape != (length,) or not np.allclose(part, whole[:length], rtol=ROUNDING, atol=1e-12, equal_nan=True):
+            if not np.allclose(part, whole[:length], rtol=ROUNDING, atol=1e-12, equal_nan=True):
                 return False
     return True

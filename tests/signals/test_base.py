@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,31 @@ def compute(*needs: Any) -> Any:
 def test_what_a_signal_says_of_itself_is_checked(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Signal("x", compute, **changes)
+
+
+def test_over_is_for_signals_of_one_epoch() -> None:
+    with pytest.raises(ConfigError, match=r"^over must go with needs of one epoch, got norms in signal x\. Let compute do it"):
+        Signal("x", compute, lambda values: values, needs=("norms",))
+
+
+@pytest.mark.parametrize(
+    ("signal", "shape"),
+    [
+        (Signal("x", lambda features: features[0].numpy(), needs=("features",)), r"\(5, 8\)"),
+        (Signal("x", lambda features: 1.0, lambda values: values[1:], needs=("features",)), r"\(4,\)"),
+        (Signal("x", lambda norms: norms, needs=("norms",)), r"\(5, 2\)"),
+    ],
+)
+def test_a_signal_gives_one_value_an_epoch(signal: Signal, shape: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^x must give one value an epoch, \(5,\), got shape {shape}\. Reduce"):
+        series(signal, example(signal, epochs=5))
+
+
+def test_the_how_to_lists_every_need() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/howto/signal.md").read_text(encoding="utf-8")
+    for kind, label in (("epoch", "of one epoch"), ("history", "of a history"), ("run", "of the run")):
+        (row,) = re.findall(rf"^\| {label} \| (.*) \|$", text, re.MULTILINE)
+        assert re.findall(r"`(\w+)`", row) == [name for name, need in NEEDS.items() if need.kind == kind]
 
 
 def test_a_signal_of_held_out_labels_says_so() -> None:
