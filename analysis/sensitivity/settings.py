@@ -137,7 +137,9 @@ class SensitivityConfig:
             if not equals:
                 raise ConfigError(f"own_parameters must be name=values;name=values, got {self.own_parameters}. Write =.")
             own[key.strip()] = text.strip()
-        return space.build({name: getattr(self, name) for name in SPACE_FIELDS}, own, max_window, auto)
+        return space.build(
+            {name: getattr(self, name) for name in SPACE_FIELDS if name in self.__dataclass_fields__}, own, max_window, auto
+        )
 
     def is_held_out(self, seed: int) -> bool:
         """Whether runs of a seed are kept out of every choice.

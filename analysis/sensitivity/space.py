@@ -154,7 +154,7 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
 
     Args:
         texts: of each of `COMMON` and of the parameters of the project's rules; `auto` in `window` is `auto`.
-        own_texts: of the parameters of a rule of your own.
+        own_texts: of the parameters of a rule of your own, or of one of the project's that have no flag.
         max_window: the largest window that every run's band serves.
         auto: the largest that every method serves too, or None for `max_window`.
 
@@ -184,11 +184,11 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
                 f"{', '.join(taken)}. Rename it."
             )
         ours = name in DETECTORS.names
-        flags = texts if ours else own_texts  # a flag is of the project's rules, whatever yours calls its own
+        flags = {**own_texts, **texts} if ours else own_texts  # a flag is of the project's rules, whatever yours calls its own
         own[name] = {
             key: parse_values(key, flags[key], kind) if key in flags else kind for key, kind in rule.parameters.items()
         }
-        unused -= set(rule.parameters) if not ours else set()
+        unused -= set(rule.parameters) - (texts.keys() if ours else set())
     if unused:
         raise ConfigError(
             f"own_parameters must name parameters of a rule of your own, got {', '.join(sorted(unused))} with rule "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,26 @@ cheat = Detector("cheat", {"jump": Range(0.0, 1.0)}, ahead)
 one_ahead = Detector("one_ahead", {"jump": Range(0.0, 1.0)}, late)
 broken = Detector("broken", {}, hits, skip=lambda: "no such library here")
 """
+
+
+ROOM = """
+import grok.detectors
+grok.detectors.__path__.append(FOLDER)  # as if the file had been put into the room
+from analysis.sensitivity.settings import SensitivityConfig
+print(SensitivityConfig(rule="slope,jumps").space(16).texts()["jumps.jump"])
+print(SensitivityConfig(rule="jumps", own_parameters="jump=0.1..1").space(16).texts()["jumps.jump"])
+print(SensitivityConfig().hash)
+"""
+
+
+def test_one_more_file_in_the_room_is_all_that_it_takes(tmp_path: Path) -> None:
+    """The search takes it by its name, its ranges can be changed, and what was asked before keeps its identity."""
+    from analysis.sensitivity.settings import SensitivityConfig
+
+    (tmp_path / "jumps.py").write_text(f"{OWN}DETECTOR = jump\n", encoding="utf-8")
+    program = ROOM.replace("FOLDER", repr(str(tmp_path)))
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert answer.stdout.splitlines() == ["0.05..2", "0.1..1", SensitivityConfig().hash], answer.stderr
 
 
 def test_one_of_ones_own_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
