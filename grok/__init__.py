@@ -8,18 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grok.detectors.base import Detector as Detector
     from grok.detectors.base import Range as Range
     from grok.detectors.base import Rule as Rule
+    from grok.monitor.core import RollingSpectrum as RollingSpectrum
     from grok.numerics.band import BandedGram as BandedGram
     from grok.numerics.repulsion import Repulsion as Repulsion
     from grok.numerics.repulsion import measure_repulsion as measure_repulsion
     from grok.numerics.series import fire_epoch as fire_epoch
     from grok.numerics.series import first_crossing as first_crossing
     from grok.numerics.series import slope as slope
-    from grok.numerics.spectra import RollingSpectrum as RollingSpectrum
     from grok.numerics.spectra import gap as gap
     from grok.numerics.spectra import rolling_eigenvalues as rolling_eigenvalues
     from grok.recorders.base import Step as Step
+    from grok.signals.base import Signal as Signal
     from grok.spec.config import RunConfig as RunConfig
     from grok.spec.fields import ConfigError as ConfigError
     from grok.tasks.base import Problem as Problem
@@ -38,7 +40,7 @@ _HOMES = {
     "slope": "numerics.series",
     "Repulsion": "numerics.repulsion",
     "measure_repulsion": "numerics.repulsion",
-    "RollingSpectrum": "numerics.spectra",
+    "RollingSpectrum": "monitor.core",
     "gap": "numerics.spectra",
     "rolling_eigenvalues": "numerics.spectra",
     "Step": "recorders.base",
@@ -46,8 +48,10 @@ _HOMES = {
     "Training": "training.loop",
     "train": "training.loop",
     "BandedGram": "numerics.band",
+    "Detector": "detectors.base",
     "Range": "detectors.base",
     "Rule": "detectors.base",
+    "Signal": "signals.base",
 }
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from analysis.reading import runs as queries
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
-from grok.detectors.base import Rule, fire_epochs
+from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
 from grok.numerics.spectra import factor_kind, gap, rolling_eigenvalues
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
@@ -131,7 +131,7 @@ class Cell:
             ]
         return np.stack(ratios)
 
-    def fires(self, setting: dict[str, Any], rule: Rule) -> np.ndarray:
+    def fires(self, setting: dict[str, Any], rule: Detector) -> np.ndarray:
         """(R,) float64: the epoch at which a setting fires on each run, NaN if never."""
         series = self.log_gaps(setting["matrix"], setting["method"], setting["window"])[GAP_INDEX[setting["gap"]]]
         own = {name: setting[name] for name in rule.parameters}

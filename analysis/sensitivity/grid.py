@@ -18,7 +18,7 @@ from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome
 from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
 from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
 from analysis.statistics.estimates import Estimate
-from grok.detectors.base import RULES, Range
+from grok.detectors.base import Range, find
 from grok.numerics.series import LATE_EPOCHS
 
 WINDOWS = (5, 10, 20, 30)
@@ -151,7 +151,7 @@ def near_space(max_window: int) -> Space:
     low, high = (min(end, max_window) for end in (10, 40))
     free["window"] = Range(low, high, whole=True) if low < high else (low,)
     values: dict[str, Values] = {name: free.get(name, (value,)) for name, value in PUBLISHED.items()}
-    return Space({name: values[name] for name in COMMON}, {"slope": {name: values[name] for name in RULES["slope"].parameters}})
+    return Space({name: values[name] for name in COMMON}, {"slope": {name: values[name] for name in find("slope").parameters}})
 
 
 def neighbourhood_settings(samples: int, seed: int, max_window: int) -> list[dict[str, Any]]:
@@ -246,7 +246,7 @@ def _measured(cells: Cells, condition: str, method: str, window: int) -> tuple[n
     if cell is None or window > cell.largest_window(method):
         return np.empty(0), np.nan
     chosen = np.isin(cell.seeds, WINDOW_SEEDS)
-    fires = np.sort(cell.fires({**PUBLISHED, "method": method, "window": window}, RULES["slope"])[chosen])
+    fires = np.sort(cell.fires({**PUBLISHED, "method": method, "window": window}, find("slope"))[chosen])
     late = cell.log_gaps("w", method, window)[1][chosen, LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
     known = late[np.isfinite(late).any(axis=1)]
     return fires, float(np.median(np.exp(np.nanmedian(known, axis=1)))) if len(known) else np.nan

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
+from scipy import stats
 from scipy.stats import qmc
 
 from analysis.sensitivity.space import Values, from_unit
@@ -43,13 +44,14 @@ def sobol_total(
 
         S_T(i) = E[(f(A) − f(A with column i of B))²] / (2 Var f)
 
-    A and B are the halves of a scrambled Sobol sequence; 95 % intervals are percentiles over resamples of its rows.
+    A and B are the halves of a scrambled Sobol sequence, which scipy is handed with their values: its own sample has points of
+    other bits, and its own bootstrap no seed. 95 % intervals are percentiles over resamples of the rows.
 
     Args:
         function: setting → target. dimensions: the parameters that vary and their values.
         samples: rows N, a power of two; N (d + 2) evaluations. seed: of scramble and resamples. target: in words.
 
-    Source: M. J. W. Jansen, Computer Physics Communications 117 (1999); A. Saltelli et al., ibid. 181 (2010).
+    Source: M. J. W. Jansen, Computer Physics Communications 117 (1999); A. Saltelli et al., ibid. 181 (2010), table 2 (f).
     """
     d = len(dimensions)
     rng = np.random.default_rng(seed)
@@ -58,26 +60,27 @@ def sobol_total(
 
     def values(rows: np.ndarray) -> np.ndarray:
         named = [{name: from_unit(v, u) for (name, v), u in zip(dimensions, row, strict=True)} for row in rows]
-        return np.array([function(setting) for setting in named])
+        return np.array([[function(setting) for setting in named]])
 
-    f_first, f_second = values(first), values(second)
-    squares = np.empty((d, samples))
-    for i in range(d):
-        mixed = first.copy()
-        mixed[:, i] = second[:, i]
-        squares[i] = (f_first - values(mixed)) ** 2
-
-    def indices(rows: np.ndarray) -> np.ndarray:
-        variance = np.var(np.concatenate((f_first[rows], f_second[rows])))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out: np.ndarray = squares[:, rows].mean(axis=1) / (2 * variance)
-        return out
-
-    varied = bool(np.ptp(np.concatenate((f_first, f_second))) > 0)
-    resampled = np.array([indices(rng.integers(0, samples, samples)) for _ in range(RESAMPLES)]) if varied else np.empty((0, d))
-    point = indices(np.arange(samples)) if varied else np.full(d, np.nan)
+    mixed = [np.where(np.arange(d) == i, second, first) for i in range(d)]
+    f = {"f_A": values(first), "f_B": values(second), "f_AB": np.array([values(rows) for rows in mixed])}
+    point = _total_indices(f, np.arange(samples))
+    varied = bool(np.isfinite(point).all())
+    resampled = [_total_indices(f, rng.integers(0, samples, samples)) for _ in range(RESAMPLES if varied else 0)]
     names = [name for name, _ in dimensions]
-    return Importance(target, "sobol_total", seed, samples * (d + 2), varied, _ranked(names, point, resampled, samples))
+    return Importance(
+        target, "sobol_total", seed, samples * (d + 2), varied, _ranked(names, point, np.array(resampled), samples)
+    )
+
+
+def _total_indices(f: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """(d,) float64 from some rows of the sample; NaN where the target does not vary on them, for which scipy has 0."""
+    taken = {name: values[..., rows] for name, values in f.items()}
+    if np.ptp(np.concatenate((taken["f_A"], taken["f_B"]), axis=None)) == 0:
+        return np.full(len(f["f_AB"]), np.nan)
+    taken["f_AB"] = np.concatenate((taken["f_AB"], taken["f_A"][None]))  # and one idle parameter: scipy fails on one alone
+    indices: np.ndarray = stats.sobol_indices(func=taken, n=len(rows)).total_order[:-1]
+    return indices
 
 
 def _ranked(names: Sequence[str], point: np.ndarray, resampled: np.ndarray, n: int) -> dict[str, Estimate]:

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.sensitivity.cells import Cell, Cells
 from analysis.sensitivity.objectives import Outcome, outcome
 from analysis.sensitivity.settings import SensitivityConfig
-from grok.detectors.base import Rule, find_rule
+from grok.detectors.base import Detector, find
 
 CALIBRATION, HELD_OUT, EVERY = "calibration", "held_out", "all"
 
@@ -27,7 +27,7 @@ class Judge:
 
     def __init__(self, cells: Cells, activation: str, controls: Sequence[str], config: SensitivityConfig) -> None:
         self.cells, self.activation, self.controls, self.config = cells, activation, tuple(controls), config
-        self._rules: dict[str, Rule] = {}
+        self._rules: dict[str, Detector] = {}
         self._masks: dict[tuple[int, str], np.ndarray] = {}
 
     def fires(self, setting: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -39,10 +39,10 @@ class Judge:
         rule = self.rule(setting["rule"])
         return {name: self._cell(name, setting["method"]).fires(setting, rule) for name in ("grok", *self.controls)}
 
-    def rule(self, name: str) -> Rule:
+    def rule(self, name: str) -> Detector:
         """A rule by name, found once."""
         if name not in self._rules:
-            self._rules[name] = find_rule(name)
+            self._rules[name] = find(name)
         return self._rules[name]
 
     def outcome(self, setting: dict[str, Any], fires: dict[str, np.ndarray], seeds: str = EVERY) -> Outcome:

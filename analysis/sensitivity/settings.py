@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from analysis.sensitivity import space
-from grok.detectors.base import RULES
 from grok.spec.config import config_field
 from grok.spec.fields import ConfigError
 
@@ -27,7 +26,7 @@ LARGEST_WINDOW = 4096
 HORIZONS = ("full", "common")
 EXECUTION = ("n_trials", "workers", "storage", "name", "nested_runs")
 """Fields that say how far and where a study is carried out, not what it asks."""
-SPACE_FIELDS = (*space.COMMON, *dict.fromkeys(key for rule in RULES.values() for key in rule.parameters))
+SPACE_FIELDS = (*space.COMMON, *space.RULE_PARAMETERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +137,9 @@ class SensitivityConfig:
             if not equals:
                 raise ConfigError(f"own_parameters must be name=values;name=values, got {self.own_parameters}. Write =.")
             own[key.strip()] = text.strip()
-        return space.build({name: getattr(self, name) for name in SPACE_FIELDS}, own, max_window, auto)
+        return space.build(
+            {name: getattr(self, name) for name in SPACE_FIELDS if name in self.__dataclass_fields__}, own, max_window, auto
+        )
 
     def is_held_out(self, seed: int) -> bool:
         """Whether runs of a seed are kept out of every choice.

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grok.detectors.base import RULES, Range, Rule, find_rule
+from grok.detectors.base import Detector, Range, find, ordered
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import DETECTORS
 
 Values = Range | tuple[Any, ...]
 MATRICES, GAPS = ("w", "v"), ("12", "23", "34")
 COMMON = ("matrix", "gap", "method", "window", "smoothing", "rule", "first_epoch")
 """The parts of every setting; the rest belongs to its rule."""
+RULE_PARAMETERS = tuple(dict.fromkeys(key for rule in ordered().values() for key in rule.parameters))
+"""The parameters of the project's rules, in their order."""
 PUBLISHED: dict[str, Any] = {
     "matrix": "w",
     "gap": "23",
@@ -83,9 +86,9 @@ class Space:
     own: Mapping[str, Mapping[str, Values]]
 
     @property
-    def rules(self) -> dict[str, Rule]:
+    def rules(self) -> dict[str, Detector]:
         """The rules that may be tried, by name."""
-        return {name: find_rule(name) for name in self.own}
+        return {name: find(name) for name in self.own}
 
     def windows(self) -> list[int]:
         """Every window that may be tried."""
@@ -151,7 +154,7 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
 
     Args:
         texts: of each of `COMMON` and of the parameters of the project's rules; `auto` in `window` is `auto`.
-        own_texts: of the parameters of a rule of your own.
+        own_texts: of the parameters of a rule of your own, or of one of the project's that have no flag.
         max_window: the largest window that every run's band serves.
         auto: the largest that every method serves too, or None for `max_window`.
 
@@ -159,7 +162,7 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
         ConfigError: if a text or a value breaks a rule.
     """
     names = tuple(part.strip() for part in texts["rule"].strip("'").split(","))
-    rules = {name: find_rule(name) for name in names}
+    rules = {name: _rule(name) for name in names}
     kinds: dict[str, Values] = {
         "matrix": MATRICES,
         "gap": GAPS,
@@ -180,11 +183,12 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
                 f"rule must not have a parameter named as a part of every setting, got {name} with "
                 f"{', '.join(taken)}. Rename it."
             )
-        flags = texts if name in RULES else own_texts  # a flag is of the project's rules, whatever yours calls its own
+        ours = name in DETECTORS.names
+        flags = {**own_texts, **texts} if ours else own_texts  # a flag is of the project's rules, whatever yours calls its own
         own[name] = {
             key: parse_values(key, flags[key], kind) if key in flags else kind for key, kind in rule.parameters.items()
         }
-        unused -= set(rule.parameters) if name not in RULES else set()
+        unused -= set(rule.parameters) - (texts.keys() if ours else set())
     if unused:
         raise ConfigError(
             f"own_parameters must name parameters of a rule of your own, got {', '.join(sorted(unused))} with rule "
@@ -193,6 +197,14 @@ def build(texts: Mapping[str, str], own_texts: Mapping[str, str], max_window: in
     out = Space(common, own)
     _check(out, max_window)
     return out
+
+
+def _rule(name: str) -> Detector:
+    """A detector by its name; an error names the flag, `rule`."""
+    try:
+        return find(name)
+    except ConfigError as error:
+        raise ConfigError(f"rule{str(error).removeprefix(DETECTORS.kind)}") from error
 
 
 def _check(space: Space, max_window: int) -> None:

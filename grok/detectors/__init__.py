@@ -1,1 +1,1 @@
-"""Rules that read an epoch off a series."""
+"""Detectors: each reads an epoch off a series."""

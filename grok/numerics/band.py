@@ -37,6 +37,13 @@ class BandedGram:
             because a product of few rows is shared out to threads only where there are several of them.
 
     Source: Xu (arXiv 2605.08119) §2; the band and the blocks are ours.
+
+    Example: the weights 0, 1, 3, 2 of one parameter are the updates 1, 2, −1.
+        >>> grams = BandedGram(lags=2, parameters=1)
+        >>> for old, new in ((0.0, 1.0), (1.0, 3.0), (3.0, 2.0)):
+        ...     grams.append(torch.tensor([[new]]), torch.tensor([[old]]))
+        >>> grams.band()[0].tolist()
+        [[1.0, nan], [4.0, 2.0], [1.0, -2.0]]
     """
 
     def __init__(

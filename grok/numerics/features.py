@@ -33,6 +33,11 @@ def feature_observables(features: Tensor) -> dict[str, float]:
         the count of all-zero columns. ρ and the ratio are 0 if all features are zero.
 
     Source: Tian (arXiv 2509.21519) Fig. 3; Xu (arXiv 2605.08119), whose code uses the raw FFᵀ as here.
+
+    Example: one feature that alternates in sign over four samples, and a dead one: ρ = √(1 − 1/4 − 1/12).
+        >>> found = feature_observables(torch.tensor([[1.0, 0.0], [-1.0, 0.0]] * 2))
+        >>> round(found["features/rho"], 6), found["features/dead"]
+        (0.816497, 1.0)
     """
     samples, width = features.shape
     columns = features.T.clone(memory_format=torch.contiguous_format)
@@ -75,6 +80,10 @@ def kernel_observables(features: Tensor) -> dict[str, float]:
         features: (n, K), n ≥ 2, raw.
 
     Source: Tian (arXiv 2509.21519) Fig. 3.
+
+    Example: two samples of one feature, ±1: all entries of the kernel are as large as its diagonal.
+        >>> kernel_observables(torch.tensor([[1.0], [-1.0]]))
+        {'features/kernel_offdiag_ratio': 1.0}
     """
     mean = features.mean(dim=0)
     centred = features - mean
@@ -104,6 +113,10 @@ def gradient_observables(features: Tensor, v: Tensor, labels: Tensor, seed: int)
         (0 for a zero column).
 
     Source: Tian (arXiv 2509.21519) Fig. 3.
+
+    Example: an output layer of zeros sends nothing back.
+        >>> gradient_observables(torch.eye(3), torch.zeros(3, 2), torch.tensor([0, 1, 0]), seed=0)["gradient/norm"]
+        0.0
     """
     residual = -product(features[None], v.T[None])[0].double()
     residual[torch.arange(len(labels), device=labels.device), labels] += 1
@@ -121,7 +134,12 @@ def gradient_observables(features: Tensor, v: Tensor, labels: Tensor, seed: int)
 
 
 def random_pairs(items: int, count: int, generator: np.random.Generator) -> np.ndarray:
-    """(count, 2) int64: pairs of different items in [0, items), independent and uniform."""
+    """(count, 2) int64: pairs of different items in [0, items), independent and uniform.
+
+    Example:
+        >>> random_pairs(2, 3, np.random.default_rng(0)).sum(axis=1).tolist()
+        [1, 1, 1]
+    """
     first = generator.integers(0, items, count)
     second = (first + generator.integers(1, items, count)) % items
     return np.stack((first, second), axis=1)

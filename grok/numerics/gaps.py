@@ -59,6 +59,10 @@ def gap_series(
 
     Raises:
         ValueError: if the method was not recorded or the window is too large for what was.
+
+    Example: λ₁/λ₂ of two orthogonal updates of length 1 and 2.
+        >>> gap_series(np.array([[1.0, np.nan], [4.0, 0.0]]), {}, window=2, k=1).tolist()
+        [nan, nan, 4.0]
     """
     if method == "gram":
         values = rolling_eigenvalues(band, window, k + 1)

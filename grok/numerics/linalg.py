@@ -27,7 +27,12 @@ this was not measured."""
 
 
 def product(x: Tensor, y: Tensor) -> Tensor:
-    """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m)."""
+    """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m).
+
+    Example:
+        >>> product(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])).tolist()
+        [[[11.0, 2.0]]]
+    """
     if x.is_cuda or x.dtype != torch.float32 or not ONEDNN:
         return torch.bmm(x, y.transpose(1, 2))
     pairs = ((_dense(a), _dense(b)) for a, b in zip(x, y, strict=True))
@@ -79,7 +84,12 @@ def gram_panels(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def symmetric(upper: Tensor) -> Tensor:
-    """The symmetric matrix with this upper triangle; `upper` is zero below the diagonal."""
+    """The symmetric matrix with this upper triangle; `upper` is zero below the diagonal.
+
+    Example:
+        >>> symmetric(torch.tensor([[1.0, 2.0], [0.0, 3.0]])).tolist()
+        [[1.0, 2.0], [2.0, 3.0]]
+    """
     out = upper + upper.T
     out.diagonal().mul_(0.5)
     return out
@@ -110,6 +120,11 @@ def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
 
     Raises:
         LinAlgError: if A is not positive definite to rounding.
+
+    Example:
+        >>> a, right = torch.tensor([[4.0, 0.0], [0.0, 2.0]]).double(), torch.tensor([[8.0], [1.0]]).double()
+        >>> cholesky_solve(a, right).round(decimals=12).tolist()
+        [[2.0], [0.5]]
     """
     if upper.is_cuda:
         factor, pivot = torch.linalg.cholesky_ex(upper, upper=True)

@@ -71,7 +71,11 @@ class PairError(ValueError):
 
 
 def centred(features: Tensor) -> Tensor:
-    """F̃ = F − column means, (n, K) float64; columns constant up to rounding become exactly zero."""
+    """F̃ = F − column means, (n, K) float64; columns constant up to rounding become exactly zero.
+
+    >>> centred(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
     f = features.double()
     out = f - f.mean(dim=0)
     constant = f.amax(dim=0) == f.amin(dim=0)

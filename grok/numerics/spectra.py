@@ -1,4 +1,4 @@
-"""Rolling spectra of weight updates: from the band for any window, or from one raw window.
+"""Rolling spectra of weight updates: from the band for any window, or from raw windows and their factors.
 
 Δ = [Δ_{t−w+1} … Δ_t] ∈ R^{P×w}. `lambda_k` is the k-th *eigenvalue* of ΔᵀΔ, the square of a singular value of Δ; the
 paper prints these eigenvalues as σ_k. Shapes: T updates, L lags, w window, P parameters, k eigenvalues asked for.
@@ -6,13 +6,9 @@ paper prints these eigenvalues as σ_k. Shapes: T updates, L lags, w window, P p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from torch import Tensor
-
-from grok.numerics.band import BandedGram
 
 EIGENVALUES = 5
 QR_BLOCK = 8192
@@ -35,9 +31,13 @@ def window_grams(band: np.ndarray, window: int, first: int, last: int) -> np.nda
 
     Raises:
         ValueError: if window or the updates are out of range.
+
+    Example: update 2, of length 2, at a right angle to update 1; newest first.
+        >>> window_grams(np.array([[1.0, np.nan], [4.0, 0.0]]), window=2, first=2, last=2).tolist()
+        [[[4.0, 0.0], [0.0, 1.0]]]
     """
     updates = len(band)
-    _check_window(window, band.shape[1])
+    check_window(window, band.shape[1])
     if not 1 <= first <= last <= updates:
         raise ValueError(f"updates must lie in [1, {updates}], got {first} to {last}. Ask for updates that exist.")
     newest_first = np.arange(last, first - window, -1)  # the updates that any of the windows holds, some before the first
@@ -53,7 +53,12 @@ def window_grams(band: np.ndarray, window: int, first: int, last: int) -> np.nda
     return blocks[::-1]
 
 
-def _check_window(window: int, lags: int) -> None:
+def check_window(window: int, lags: int) -> None:
+    """Refuse a window that a band of so many lags does not serve.
+
+    Raises:
+        ValueError: if window is not in [1, lags].
+    """
     if not 1 <= window <= lags:
         raise ValueError(
             f"window must be in [1, {lags}] (this run's band holds {lags} lags), got {window}. "
@@ -80,8 +85,13 @@ def rolling_eigenvalues(band: np.ndarray, window: int, count: int = EIGENVALUES,
         ValueError: if window is not in [1, L].
 
     Source: Xu (arXiv 2605.08119) §2, w = 20 there.
+
+    Example: three orthogonal updates of length 1, 2 and 3; from epoch 3 on a window of two has lost the first.
+        >>> band = np.array([[1.0, np.nan], [4.0, 0.0], [9.0, 0.0]])
+        >>> rolling_eigenvalues(band, window=2, count=2).tolist()
+        [[nan, nan], [nan, nan], [4.0, 1.0], [9.0, 4.0]]
     """
-    _check_window(window, band.shape[1])
+    check_window(window, band.shape[1])
     updates = len(band)
     out = np.full((updates + 1 - start, count), np.nan)
     first = max(start, 2)
@@ -108,6 +118,10 @@ def gap(eigenvalues: np.ndarray, k: int, window: int) -> np.ndarray:
 
     Returns:
         (…,) float64, dimensionless; NaN where either eigenvalue is NaN or λ₁ is zero.
+
+    Example: the second is not infinite, since λ₃ counts as no less than what a Gram resolves.
+        >>> gap(np.array([[16.0, 8.0, 2.0], [16.0, 8.0, 0.0]]), k=2, window=20).tolist()
+        [4.0, 28147497671065.6]
     """
     floor = window * RESOLUTION * eigenvalues[..., 0]
     upper, lower = np.maximum(eigenvalues[..., k - 1], floor), np.maximum(eigenvalues[..., k], floor)
@@ -129,6 +143,11 @@ def raw_eigenvalues(window: Tensor, method: str, count: int = EIGENVALUES, seed:
 
     Raises:
         ValueError: if the method is none of these.
+
+    Example: two updates of length 3 and 2 along two axes.
+        >>> window = torch.tensor([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+        >>> raw_eigenvalues(window, "svd", count=3).round(12).tolist()
+        [9.0, 4.0, nan]
     """
     if not torch.isfinite(window).all():
         return np.full(count, np.nan)
@@ -169,6 +188,36 @@ def window_factor(window: Tensor, method: str) -> np.ndarray:
     padding = stacked.new_zeros(max(0, len(window) - len(stacked)), len(window))
     factor: Tensor = torch.linalg.qr(torch.cat((stacked, padding)), mode="r").R
     return factor.cpu().numpy()
+
+
+def window_factors(updates: Tensor, window: int, count: int, kind: str) -> np.ndarray:
+    """The `window_factor` of each of the windows that end at the last `count` updates, by one pass over them all.
+
+    The triangular factor R of all updates Δ = QR serves each window: its columns of R have the singular values of its
+    columns of Δ. Of the float32 Gram a window's is a diagonal block. Where updates are fewer than a window takes, the
+    window is what there is.
+
+    Args:
+        updates: (c, P), one a row, oldest first; the window before the first of them must not be asked for.
+        window: w ≥ 1. count: b in [1, c].
+        kind: `gram32` or `qr`.
+
+    Returns:
+        (b, w, w): row i for the window that ends at update c − b + i, newest first, NaN beyond what exists; float32 for
+        `gram32`, else float64.
+    """
+    whole = window_factor(updates, "gram32" if kind == "gram32" else "svd")
+    total = len(updates)
+    out = np.full((count, window, window), np.nan, dtype=whole.dtype)
+    for i, end in enumerate(range(total - count + 1, total + 1)):
+        size = min(window, end)
+        newest_first = np.arange(end - 1, end - size - 1, -1)
+        if kind == "gram32":
+            out[i, :size, :size] = whole[np.ix_(newest_first, newest_first)]
+        else:  # rows of R below the newest update's are zero in these columns
+            columns = torch.from_numpy(whole[:end, newest_first])
+            out[i, :size, :size] = torch.linalg.qr(columns, mode="r").R.numpy()
+    return out
 
 
 def factor_eigenvalues(factor: np.ndarray, method: str, window: int, count: int = EIGENVALUES, seed: int = 0) -> np.ndarray:
@@ -221,62 +270,3 @@ def top_directions(window: Tensor, count: int = 3) -> tuple[Tensor, Tensor]:
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     directions = (vectors.T @ rows) / values.clamp_min(1e-300).sqrt()[:, None]
     return directions.float(), values
-
-
-class RollingSpectrum:
-    """The rolling spectrum of any tensors' updates, for anyone's training loop.
-
-        spectrum = RollingSpectrum(window=20)
-        for batch in loader:
-            ...  # your step
-            spectrum.update(model.parameters())
-            print(spectrum.eigenvalues()[-1], spectrum.gap(2)[-1])
-
-    Args:
-        window: w ≥ 2, updates in the rolling window.
-        max_window: lags kept, ≥ window; later calls may ask for any window up to it. Default: window.
-    """
-
-    def __init__(self, window: int = 20, max_window: int | None = None) -> None:
-        self.window, self.max_window = window, window if max_window is None else max_window
-        if not 2 <= window <= self.max_window:
-            raise ValueError(f"window must be in [2, {self.max_window}] (max_window), got {window}. Raise max_window.")
-        self._previous: Tensor | None = None
-        self._grams: BandedGram | None = None
-        self._solved: dict[tuple[int, int], np.ndarray] = {}
-
-    def update(self, weights: Tensor | Iterable[Tensor]) -> None:
-        """Read the weights after a step (or before the first): one tensor, or several taken as one vector."""
-        tensors = [weights] if isinstance(weights, Tensor) else list(weights)
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        if self._grams is None or self._previous is None:
-            self._grams = BandedGram(self.max_window, flat.numel(), block=1, dtype=flat.dtype, device=flat.device)
-        else:
-            self._grams.append(flat, self._previous)
-        self._previous = flat
-
-    @property
-    def band(self) -> np.ndarray:
-        """(T, L) float64 inner products of the updates so far, NaN where l ≥ t."""
-        return np.empty((0, self.max_window)) if self._grams is None else self._grams.band()[0]
-
-    def eigenvalues(self, window: int | None = None, count: int = EIGENVALUES) -> np.ndarray:
-        """(T + 1, count) float64: `rolling_eigenvalues` so far, for any window up to max_window.
-
-        Epochs that an earlier call has solved are not solved again.
-        """
-        size = self.window if window is None else window
-        _check_window(size, self.max_window)
-        known = self._solved.get((size, count), np.empty((0, count)))
-        updates = 0 if self._grams is None else self._grams.count
-        if len(known) <= updates:
-            first = max(0, len(known) - size)  # the band rows that the new windows reach back to
-            rows = self.band if self._grams is None else self._grams.band_rows(first)[0]
-            known = np.concatenate((known, rolling_eigenvalues(rows, size, count, start=len(known) - first)))
-            self._solved[size, count] = known
-        return known.copy()
-
-    def gap(self, k: int = 2, window: int | None = None) -> np.ndarray:
-        """(T + 1,) float64: λ_k / λ_{k+1} at every epoch, NaN where the window is too short."""
-        size = self.window if window is None else window
-        return gap(self.eigenvalues(size, k + 1), k, size)

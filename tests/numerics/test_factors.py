@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from grok.numerics.factors import window_factors
-from grok.numerics.spectra import factor_eigenvalues, factor_kind, raw_eigenvalues
+from grok.numerics.spectra import factor_eigenvalues, factor_kind, raw_eigenvalues, window_factors
 
 C, P, W = 11, 300, 4
 EPS = np.finfo(np.float64).eps

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grok.numerics.series import GAP_FLOOR, fire_epoch, first_crossing, slope
+from grok.numerics.series import GAP_FLOOR, backward_slope, fire_epoch, first_crossing, slope, smoothed
 from grok.numerics.spectra import gap, rolling_eigenvalues
 
 
@@ -100,3 +100,27 @@ def test_a_gap_planted_in_the_updates_fires(window: int) -> None:
     assert fired is not None
     assert 123 <= fired <= 123 + 2 * window
     assert fire_epoch(series[:120], 25, 0.04, 100) is None  # nothing before it is planted
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 200])
+def test_smoothing_is_a_trailing_mean_of_known_values(epochs: int) -> None:
+    series = np.random.default_rng(2).normal(size=(6, 120)).cumsum(axis=1)
+    series[0, 30] = np.nan
+    expected = np.full(series.shape, np.nan)
+    for t in range(epochs - 1, series.shape[1]):
+        expected[:, t] = series[:, t - epochs + 1 : t + 1].mean(axis=1)
+    np.testing.assert_allclose(smoothed(series, epochs), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(smoothed(series[:, :60], epochs), smoothed(series, epochs)[:, :60])
+
+
+@pytest.mark.parametrize("lag", [1, 3, 39])
+def test_the_slope_of_many_runs_is_that_of_each(lag: int) -> None:
+    """To the last bit: published epochs hang on it."""
+    gaps = np.random.default_rng(0).lognormal(size=(4, 40))
+    many = backward_slope(np.log(gaps), lag)
+    for one, row in zip(gaps, many, strict=True):
+        np.testing.assert_array_equal(slope(one, lag)[lag:], row)
+    before = np.log(gaps)
+    after = before.copy()
+    backward_slope(after, lag)
+    np.testing.assert_array_equal(after, before)

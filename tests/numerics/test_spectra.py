@@ -1,4 +1,4 @@
-"""Spectra of any window from the band, of a raw window, and of anyone's training loop."""
+"""Spectra of any window from the band and of a raw window."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from grok.numerics.band import BandedGram
 from grok.numerics.spectra import (
     RESOLUTION,
-    RollingSpectrum,
     gap,
     raw_eigenvalues,
     rolling_eigenvalues,
@@ -220,67 +218,8 @@ def test_top_directions_are_the_planted_ones() -> None:
     np.testing.assert_allclose((directions.double() @ left).abs(), np.eye(3), rtol=0, atol=1e-6)
 
 
-# ---- anyone's loop ---------------------------------------------------------------------------------------------------
-
-
-def test_rolling_spectrum_on_someones_own_loop() -> None:
-    """A small nn.Sequential under SGD with momentum, with biases, its parameters changed in place."""
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 2))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    x, y = torch.randn(32, 6), torch.randn(32, 2)
-    spectrum = RollingSpectrum(window=5, max_window=8)
-    assert spectrum.band.shape == (0, 8)
-    assert np.isnan(spectrum.eigenvalues()).all()
-    seen = []
-    for _ in range(15):
-        spectrum.update(network.parameters())
-        seen.append(torch.cat([p.detach().flatten() for p in network.parameters()]).clone())
-        optimizer.zero_grad()
-        (network(x) - y).square().mean().backward()
-        optimizer.step()
-    updates = torch.stack([new - old for old, new in itertools.pairwise(seen)]).numpy()
-    for window in (5, 8):
-        got = spectrum.eigenvalues(window)
-        assert got.shape == (15, 5)
-        for epoch in (3, 8, 14):
-            expected = direct_eigenvalues(updates, window, epoch)[:5]
-            np.testing.assert_allclose(got[epoch, : len(expected)], expected, rtol=0, atol=NOISE * expected[0])
-        np.testing.assert_array_equal(spectrum.gap(2, window), gap(got, 2, window))
-    np.testing.assert_array_equal(spectrum.gap(), spectrum.gap(2, 5))
-
-
-def test_rolling_spectrum_of_one_tensor_changed_in_place() -> None:
-    weights = torch.zeros(4)
-    spectrum = RollingSpectrum(window=3)
-    for t in range(5):
-        spectrum.update(weights)
-        weights += 2.0**t * torch.eye(4)[t % 4]
-    np.testing.assert_array_equal(np.sort(spectrum.eigenvalues()[4])[:3], [4.0, 16.0, 64.0])
-
-
-@pytest.mark.parametrize(("window", "max_window"), [(1, None), (9, 8)])
-def test_rolling_spectrum_refuses_a_bad_window(window: int, max_window: int | None) -> None:
-    with pytest.raises(ValueError, match=r"^window must be in \[2, \d\] \(max_window\), got \d\. Raise"):
-        RollingSpectrum(window, max_window)
-
-
 def test_a_factor_that_overflows_gives_no_eigenvalues() -> None:
     """The float32 Gram of huge updates is infinite where the updates are not."""
     window = torch.full((4, 50), 1e30, dtype=torch.float64)
     assert np.isnan(raw_eigenvalues(window, "gram32")).all()
     assert np.isfinite(raw_eigenvalues(window, "svd")[:4]).all()
-
-
-def test_reading_a_rolling_spectrum_at_every_step_is_reading_it_once_at_the_end() -> None:
-    weights = torch.from_numpy(np.random.default_rng(3).standard_normal((30, 40))).cumsum(0)
-    often, once = RollingSpectrum(5, max_window=8), RollingSpectrum(5, max_window=8)
-    for step, row in enumerate(weights):
-        often.update(row)
-        once.update(row)
-        assert often.eigenvalues().shape == (step + 1, 5)
-        often.eigenvalues(window=8, count=2)
-        often.gap(2)
-    for window in (3, 5, 8):
-        np.testing.assert_array_equal(often.eigenvalues(window), once.eigenvalues(window))
-    np.testing.assert_array_equal(often.eigenvalues(), rolling_eigenvalues(once.band, 5))

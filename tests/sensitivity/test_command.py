@@ -194,10 +194,10 @@ def test_the_published_outcome_is_that_of_the_runs_themselves(own: Any, sensitiv
         "slope_lag": 5,
         "direction": "rising",
     }
-    from grok.detectors.base import RULES
+    from grok.detectors.base import find
 
     epochs = [own.get(run_id).data.metrics.get("fire_epoch", np.nan) for run_id in found.table["run_id"]]
-    np.testing.assert_array_equal(found.fires(setting, RULES["slope"]), epochs)
+    np.testing.assert_array_equal(found.fires(setting, find("slope")), epochs)
 
 
 def test_an_interrupted_command_goes_on_and_a_complete_one_is_reused(
@@ -262,7 +262,7 @@ BAD = {
     ("--study", "mine", "--method", "svd,gram", "--controls", "eta0"): "method must be one that the runs of square grok",
     ("--objective", "unknown"): "objective must be one of separation, lead, multi, got unknown",
     ("--mode", "guess"): "mode must be one of all, grid, search, adversarial, got guess",
-    ("--rule", "slop"): "rule must be one of slope, level, sustained, cusum, or module:name, got slop",
+    ("--rule", "slop"): "rule must be one of cusum, level, slope, sustained, or module:NAME, got slop. Did you mean slope?",
     ("--window", "20..5"): "window must be whole numbers as a, a,b,c or a..b with a ≤ b, got 20..5",
     ("--window", "2"): "window must be in [3,",
     ("--slope-threshold", "-0.05..nan"): "slope_threshold must be numbers as a, a,b,c or a..b",

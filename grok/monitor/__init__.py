@@ -1,0 +1,1 @@
+"""Monitors of a training loop that is not ours."""

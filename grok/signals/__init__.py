@@ -1,0 +1,1 @@
+"""Signals: each is one published series, a pure function of arrays."""

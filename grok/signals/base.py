@@ -1,0 +1,228 @@
+"""The contract of a signal: one published series, a pure function of arrays, the same live and after the run.
+
+A signal names what it `needs`. From needs of one epoch (features, logits, weights) its `compute` gives that epoch's value, from
+needs of a history (eigenvalues, norms, losses at every epoch) the whole series. `Live` feeds a signal epoch by epoch, `series`
+feeds it a finished run, and both call the same function. A signal of your own is one file with a `Signal` in it, named as
+`my_module:my_signal`; docs/howto/signal.md shows one.
+
+Shapes: n samples, K features, M classes, T updates, L lags. Entry t of T + 1 is epoch t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from grok.signals._needs import CLASSES, NEEDS, from_history
+from grok.spec.fields import ConfigError
+from grok.spec.plugins import SIGNALS, About
+
+__all__ = [
+    "CADENCES",
+    "CLASSES",
+    "DIRECTIONS",
+    "NEEDS",
+    "Live",
+    "Signal",
+    "cut",
+    "example",
+    "find",
+    "from_history",
+    "is_causal",
+    "series",
+]
+DIRECTIONS = ("rising", "falling")
+CADENCES = ("epoch", "observed", "checkpoint")
+"""At every epoch; where observables are taken; at checkpoint epochs, for what costs more than a training step."""
+ROUNDING = 1e-9
+"""Relative difference that another order of summation may make on the same stored state."""
+
+
+@dataclass(frozen=True)
+class Signal(About):
+    """One series that announces, or follows, the onset of grokking.
+
+    Attributes:
+        name: by which it is chosen; of the project's own, the name of its file.
+        compute: (*needs in their order, **options of a variant) → one epoch's value, a float or a small (m,) array if `over`
+            reads it; or for needs of a history → (T + 1,) float64. Pure: same arrays, same answer. NaN where it is not known.
+        over: (values (T + 1,) or (T + 1, m)) → (T + 1,), for a signal that reads the history of what `compute` gives at each
+            epoch. Causal: entry t uses rows ≤ t only, which `is_causal` checks, as it does for histories.
+        needs: names of `NEEDS`, not both of one epoch and of a history.
+        information: what it is told, letters of `CLASSES`.
+        direction: `rising` or `falling`, which of the two announces; fixed before looking.
+        cadence: how often it is due, of `CADENCES`.
+        variants: options of `compute` by the variant's name, the first being the signal as it was published.
+        title, source, cost, version, skip: as every plug-in has them.
+
+    Raises:
+        ConfigError: if needs, information, direction or cadence are not as above.
+    """
+
+    name: str
+    compute: Callable[..., Any]
+    over: Callable[[np.ndarray], np.ndarray] | None = None
+    _: KW_ONLY
+    information: str = "T"
+    direction: str = "rising"
+    cadence: str = "epoch"
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
+
+    def __post_init__(self) -> None:
+        """Check what it says of itself."""
+        unknown = [need for need in self.needs if need not in NEEDS]
+        if unknown or not self.needs:
+            raise ConfigError(
+                f"needs must be names of {', '.join(NEEDS)}, got {', '.join(unknown) or 'none'} in signal {self.name}. "
+                "Name what compute takes."
+            )
+        kinds = {NEEDS[need].kind for need in self.needs} - {"run"}
+        if len(kinds) != 1:
+            raise ConfigError(
+                f"needs must be of one epoch or of a history, got {', '.join(self.needs)} in signal {self.name}. "
+                "Take the history of its values with over."
+            )
+        if self.over and "history" in kinds:
+            raise ConfigError(
+                f"over must go with needs of one epoch, got {', '.join(self.needs)} in signal {self.name}. "
+                "Let compute do it: it is given the history."
+            )
+        told = {NEEDS[need].information for need in self.needs} - {"T"}
+        if not self.information or set(self.information) - set(CLASSES) or told - set(self.information):
+            raise ConfigError(
+                f"information must be letters of {''.join(CLASSES)} with {''.join(sorted(told)) or 'T'} for its needs, got "
+                f"{self.information or 'none'} in signal {self.name}. Say what it is told."
+            )
+        for what, known in (("direction", DIRECTIONS), ("cadence", CADENCES)):
+            if getattr(self, what) not in known:
+                raise ConfigError(
+                    f"{what} must be one of {', '.join(known)}, got {getattr(self, what)} in signal {self.name}. Pick one."
+                )
+
+    @property
+    def per_epoch(self) -> bool:
+        """Whether it is computed from one epoch's state; else from a history."""
+        return any(NEEDS[need].kind == "epoch" for need in self.needs)
+
+    def at(self, given: Mapping[str, Any], variant: str | None = None) -> Any:
+        """What `compute` gives for needs by name.
+
+        Raises:
+            ConfigError: if there is no such variant or a need is not given.
+        """
+        chosen = next(iter(self.variants)) if variant is None else variant
+        if chosen not in self.variants:
+            raise ConfigError(f"variant must be one of {', '.join(self.variants)}, got {chosen}. Pick one of these.")
+        missing = [need for need in self.needs if need not in given]
+        if missing:
+            raise ConfigError(f"{self.name} must be given {', '.join(self.needs)}, got no {', '.join(missing)}. Record it.")
+        return self.compute(*(given[need] for need in self.needs), **self.variants[chosen])
+
+
+def series(signal: Signal, given: Mapping[str, Any], variant: str | None = None) -> np.ndarray:
+    """A signal after the run, from all its epochs.
+
+    Args:
+        signal: which. variant: by name; None for the first.
+        given: by name: for a need of one epoch a sequence of them; of a history its array; of a run its value.
+
+    Returns:
+        (T + 1,) float64, or one entry for each epoch that was given; NaN where it is not known.
+
+    Raises:
+        ConfigError: if a need is not given, or what comes is not one value an epoch.
+    """
+    if signal.per_epoch:
+        values = np.array([signal.at(one, variant) for one in _epochs(signal, given)], dtype=np.float64)
+        epochs = len(values)
+        if signal.over is not None:
+            values = np.asarray(signal.over(values), dtype=np.float64)
+    else:
+        values = np.asarray(signal.at(given, variant), dtype=np.float64)
+        epochs = next(len(given[need]) for need in signal.needs if NEEDS[need].kind == "history")
+    if values.shape != (epochs,):
+        raise ConfigError(
+            f"{signal.name} must give one value an epoch, ({epochs},), got shape {values.shape}. Reduce it in compute or over."
+        )
+    return values
+
+
+def _epochs(signal: Signal, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The needs of each epoch in turn."""
+    moving = [need for need in signal.needs if need in given and NEEDS[need].kind == "epoch"]
+    fixed = {need: given[need] for need in signal.needs if need in given and NEEDS[need].kind == "run"}
+    for values in zip(*(given[need] for need in moving), strict=True):
+        yield fixed | dict(zip(moving, values, strict=True))
+
+
+class Live:
+    """A signal as training goes on: `append` an epoch, read its value.
+
+    What is kept is the rows of its history, or for `over` the values so far, so that `series` on the same epochs agrees. A
+    signal of a history is computed anew at each call, in time that grows with the epochs.
+
+    Args:
+        signal: which. variant: by name; None for the first. run: needs that belong to the run, such as window=20.
+    """
+
+    def __init__(self, signal: Signal, variant: str | None = None, **run: Any) -> None:
+        self.signal, self.variant, self.run = signal, variant, run
+        self._rows: dict[str, list[Any]] = {need: [] for need in signal.needs if NEEDS[need].kind == "history"}
+        self._values: list[Any] = []
+
+    def append(self, **given: Any) -> float:
+        """Take the needs of the next epoch, of a history its row, and give the signal's value there."""
+        signal = self.signal
+        if signal.per_epoch:
+            self._values.append(signal.at(self.run | given, self.variant))
+            if signal.over is None:
+                return float(self._values.pop())
+            return float(signal.over(np.array(self._values, dtype=np.float64))[-1])
+        for need, rows in self._rows.items():
+            if need not in given:
+                signal.at(self.run | given, self.variant)  # which says what is missing
+            rows.append(given[need])
+        history = {need: np.array(rows) for need, rows in self._rows.items()}
+        return float(signal.at(self.run | history, self.variant)[-1])
+
+
+def find(name: str) -> Signal:
+    """A signal by its name, or your own by `module:NAME`.
+
+    Raises:
+        ConfigError: if there is none, or yours is not a causal `Signal`.
+    """
+    signal: Signal = SIGNALS.find(name)
+    if name not in SIGNALS.names and not is_causal(signal):
+        raise ConfigError(f"signal must use epochs ≤ t only, got {name}, which looks ahead or remembers. Cut it at t.")
+    return signal
+
+
+def example(signal: Signal, epochs: int = 48, seed: int = 0) -> dict[str, Any]:
+    """Made-up needs of a signal for so many epochs, as `series` takes them; seeded."""
+    rng = np.random.default_rng(seed)
+    made = {}
+    for need in signal.needs:
+        about = NEEDS[need]
+        made[need] = [about.make(rng) for _ in range(epochs)] if about.kind == "epoch" else about.make(rng, epochs)
+    return made
+
+
+def cut(signal: Signal, given: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """The first epochs of needs as `series` takes them."""
+    return {need: given[need] if NEEDS[need].kind == "run" else given[need][:epochs] for need in signal.needs}
+
+
+def is_causal(signal: Signal, lengths: Sequence[int] = (3, 17, 31, 40)) -> bool:
+    """Whether the values on made-up epochs stay as they are when later epochs are cut off, for every variant."""
+    given = example(signal)
+    for variant in signal.variants:
+        whole = series(signal, given, variant)
+        for length in lengths:
+            part = series(signal, cut(signal, given, length), variant)
+            if not np.allclose(part, whole[:length], rtol=ROUNDING, atol=1e-12, equal_nan=True):
+                return False
+    return True

@@ -1,0 +1,191 @@
+"""What every signal of the room must do, and one of a user's own from one file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from grok.signals.base import CADENCES, CLASSES, DIRECTIONS, NEEDS, Live, Signal, cut, example, find, is_causal, series
+from grok.spec.fields import ConfigError
+from grok.spec.plugins import SIGNALS
+
+NAMES = SIGNALS.names
+EIGENVALUES = np.array([[np.nan] * 5, [16.0, 8.0, 2.0, 1.0, 0.5]])
+TRUTHS: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "gap": ({"eigenvalues": EIGENVALUES, "window": 20}, [math.nan, 4.0]),
+    "rho": (  # FFᵀ = aI + b11ᵀ gives 0; of rank one with alternating signs √(1 − 1/n − 1/(n(n − 1)))
+        {
+            "features": [
+                torch.eye(8, dtype=torch.float64) + 0.3,
+                torch.tensor([[1.0, 0.0], [-1.0, 0.0]] * 4, dtype=torch.float64),
+            ]
+        },
+        [0.0, math.sqrt(1 - 1 / 8 - 1 / 56)],
+    ),
+    "weight_norm": ({"norms": np.array([[3.0, 4.0], [5.0, 12.0]])}, [5.0, 13.0]),
+    "cosine": (  # no update, the first, one at a right angle to it, one that turns back
+        {"band": np.array([[np.nan, np.nan], [1.0, np.nan], [4.0, 0.0], [1.0, -2.0]])},
+        [math.nan, math.nan, 1.0, 2.0],
+    ),
+    "loss": ({"train_loss": np.array([2.0, 1.0])}, [2.0, 1.0]),
+    "clock": ({"epoch": np.array([0, 1, 2])}, [0.0, 1.0, 2.0]),
+}
+"""Needs with a value that follows by hand; every signal of the room has one."""
+
+
+def fed(signal: Signal, given: dict[str, Any], variant: str) -> list[float]:
+    """The values of `Live`, an epoch at a time."""
+    moving = [need for need in signal.needs if NEEDS[need].kind != "run"]
+    live = Live(signal, variant, **{need: given[need] for need in signal.needs if need not in moving})
+    epochs = len(given[moving[0]])
+    return [live.append(**{need: given[need][t] for need in moving}) for t in range(epochs)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_what_it_is(name: str) -> None:
+    signal = find(name)
+    assert isinstance(signal, Signal)
+    assert signal.name == name
+    for text in (signal.title, signal.source, signal.cost):
+        assert text
+    assert signal.needs
+    assert set(signal.needs) <= set(NEEDS)
+    assert set(signal.information) <= set(CLASSES)
+    assert signal.direction in DIRECTIONS
+    assert signal.cadence in CADENCES
+    assert signal.version >= 1
+    assert signal.skip() is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_causal(name: str) -> None:
+    assert is_causal(find(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_live_is_post_hoc(name: str) -> None:
+    signal = find(name)
+    for variant in signal.variants:
+        given = example(signal, epochs=20, seed=1)
+        whole = series(signal, given, variant)
+        assert whole.shape == (20,)
+        assert whole.dtype == np.float64
+        assert np.isfinite(whole).any()
+        np.testing.assert_allclose(fed(signal, given, variant), whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_value_on_a_known_truth(name: str) -> None:
+    given, expected = TRUTHS[name]
+    np.testing.assert_allclose(series(find(name), given), expected, rtol=1e-12, atol=1e-7)  # ρ is the root of a difference
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_moves_with_each_of_its_needs_and_leaves_them_alone(name: str) -> None:
+    signal = find(name)
+    given, other = example(signal, seed=0), example(signal, seed=1)
+    before = series(signal, given)
+    for need in signal.needs:
+        if NEEDS[need].kind != "run" and need != "epoch":  # a constant of the run may bear on rare values only
+            assert not np.array_equal(series(signal, given | {need: other[need]}), before, equal_nan=True)
+    np.testing.assert_array_equal(series(signal, given), before)
+    assert all(np.array_equal(np.array(given[need]), np.array(example(signal)[need]), equal_nan=True) for need in signal.needs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_variants_differ(name: str) -> None:
+    signal = find(name)
+    found = [series(signal, example(signal), variant) for variant in signal.variants]
+    for i, one in enumerate(found):
+        assert not any(np.array_equal(one, other, equal_nan=True) for other in found[:i])
+
+
+OWN = """
+import numpy as np
+import torch
+from grok import Signal
+
+
+def margin(logits, labels):
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return float((own - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)).mean())
+
+
+def lag_one(values):
+    out = np.full(len(values), np.nan)
+    for t in range(10, len(values)):
+        past = values[: t + 1]
+        out[t] = np.corrcoef(past[:-1], past[1:])[0, 1]
+    return out
+
+
+def ahead(train_loss):
+    return train_loss / train_loss[-1]
+
+
+calls = []
+
+
+def remembers(features):
+    calls.append(float(features.sum()))
+    return sum(calls)
+
+
+margin_signal = Signal("margin", margin, needs=("logits", "labels"), title="mean margin", cost="a gather")
+autocorrelation = Signal("ar1", margin, lag_one, needs=("logits", "labels"))
+fiedler = Signal("fiedler", lambda weights: float(sum(w.abs().sum() for w in weights.values())), needs=("weights",))
+cheat = Signal("cheat", ahead, needs=("train_loss",))
+cheat_over = Signal("cheat_over", margin, lambda values: values - values[-1], needs=("logits", "labels"))
+with_memory = Signal("with_memory", remembers, needs=("features",))
+nothing = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Signal]:
+    (tmp_path / "own_signals.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return lambda name: find(f"own_signals:{name}")
+
+
+def test_one_of_ones_own_is_one_file(own: Callable[[str], Signal]) -> None:
+    given = {"logits": [torch.tensor([[3.0, 1.0], [0.0, 4.0]]), torch.tensor([[0.0, 1.0], [2.0, 2.0]])]}
+    given["labels"] = [torch.tensor([0, 1])] * 2
+    assert series(own("margin_signal"), given).tolist() == [3.0, -0.5]
+    for name in ("margin_signal", "autocorrelation", "fiedler"):
+        made = example(own(name))
+        np.testing.assert_allclose(fed(own(name), made, ""), series(own(name), made), rtol=1e-12)
+    known = series(own("autocorrelation"), example(own("autocorrelation")))
+    assert np.isnan(known[:10]).all()
+    assert np.isfinite(known[10:]).all()
+
+
+@pytest.mark.parametrize("name", ["cheat", "cheat_over", "with_memory"])
+def test_one_that_looks_ahead_or_remembers_is_refused(own: Callable[[str], Signal], name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^signal must use epochs ≤ t only, got own_signals:{name}, .*\. Cut"):
+        own(name)
+
+
+def test_what_is_no_signal_is_refused(own: Callable[[str], Signal]) -> None:
+    with pytest.raises(ConfigError, match=r"must be a grok\.signals\.base\.Signal, got own_signals:nothing \(int\)"):
+        own("nothing")
+    with pytest.raises(ConfigError, match=r"signal must be one of .*, got gapp\. Did you mean gap\?"):
+        find("gapp")
+
+
+def test_the_check_of_causality_reads_every_variant() -> None:
+    """The first is honest, the second is not."""
+
+    def compute(train_loss: np.ndarray, *, scaled: bool) -> np.ndarray:
+        return train_loss / train_loss.max() if scaled else train_loss
+
+    signal = Signal("x", compute, needs=("train_loss",), variants={"raw": {"scaled": False}, "scaled": {"scaled": True}})
+    assert not is_causal(signal)
+    part = cut(signal, example(signal), 7)
+    assert series(signal, part, "raw").shape == (7,)
