@@ -16,15 +16,15 @@ Shapes: R runs, T updates.
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from grok.spec.config import CUSTOM_ACTIVATION
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import OWN
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,11 @@ def find_rule(name: str) -> Rule:
     """
     if name in RULES:
         return RULES[name]
-    if not CUSTOM_ACTIVATION.fullmatch(name):
+    if not OWN.fullmatch(name):
         raise ConfigError(f"rule must be one of {', '.join(RULES)}, or module:name, got {name}. Pick one of these.")
-    module, _, attribute = name.partition(":")
+    module = name.partition(":")[0]
     try:
-        rule = getattr(importlib.import_module(module), attribute)
+        rule = pkgutil.resolve_name(name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"rule must be importable, got {name} ({error}). Run from the folder that has {module}.py."

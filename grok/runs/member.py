@@ -11,7 +11,8 @@ from torch import Tensor
 
 from grok.numerics.band import BandedGram
 from grok.numerics.factors import window_factors
-from grok.numerics.spectra import factor_eigenvalues, factor_kind, top_directions
+from grok.numerics.methods import factor_kind
+from grok.numerics.spectra import factor_eigenvalues, top_directions
 from grok.recorders.history import SCORES, History
 from grok.spec.config import RunConfig
 from grok.training.loop import Record, Training

@@ -340,7 +340,7 @@ class _Loop:
         facts = {"activation": member.config.activation, "config_hash": member.config.hash}
         if member.modes:
             run.put_tensors("delta_w/modes.safetensors", member.modes, facts | {"fire_epoch": member.fire_epoch})
-        source = member.config.activation_source()
+        source = member.config.own_sources().get("activation")
         if source is not None:
             run.put_file(source, "code")
         if member.diverged is None:

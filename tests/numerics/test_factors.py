@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from grok.numerics.factors import window_factors
-from grok.numerics.spectra import factor_eigenvalues, factor_kind, raw_eigenvalues
+from grok.numerics.methods import factor_kind
+from grok.numerics.spectra import factor_eigenvalues, raw_eigenvalues
 
 C, P, W = 11, 300, 4
 EPS = np.finfo(np.float64).eps
