@@ -49,10 +49,10 @@ def main(arguments: list[str]) -> int:
     from analysis.reading.evidence import Evidence
     from analysis.report import content, tracked, write
     from analysis.report.compare import read_baseline
-    from grok.store import store as tracking
+    from grok.store.store import open_store
 
     write.owned(out)
-    store = tracking.open_store(existing=FIRST)
+    store = open_store(existing=FIRST)
     baseline = None if flags.baseline == "none" else read_baseline(store, flags.baseline)
     evidence = Evidence(store)
     if not any(len(evidence.runs(study)) for study in (only or evidence.studies)):
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     with write.workspace(out) as folder:
         write.build(found, folder)
         write.check(folder, out)
-        run_id, reused = tracked.keep(tracking.open_store(), found, folder, vars(flags))
+        run_id, reused = tracked.keep(open_store(), found, folder, vars(flags))
         write.publish(folder, out)
     print(_line(found, run_id, reused, out))
     return 0

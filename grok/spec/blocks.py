@@ -45,7 +45,7 @@ def plugin(room: plugins.Room, default: Any, text: str, source: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskBlock:
-    """The task: what is learnt, from how many examples."""
+    """Task: what is learnt, from how many examples."""
 
     task: str = plugin(plugins.TASKS, "modular", "what is learnt, or your own as module:NAME", "Xu §2")
     modulus: int = field(
@@ -70,7 +70,7 @@ class TaskBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkBlock:
-    """The network."""
+    """Network: what learns."""
 
     network: str = plugin(plugins.NETWORKS, "two_layer", "what learns, or your own as module:NAME", "Xu §2")
     activation: str = field(
@@ -89,7 +89,7 @@ class NetworkBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationBlock:
-    """The optimisation: steps, their size, and where they begin."""
+    """Optimisation: steps, their size, and where they begin."""
 
     optimizer: str = field(
         "adam", "full-batch optimiser of torch.optim, its other settings at default", "Xu §2", choices=OPTIMIZERS
@@ -113,7 +113,7 @@ class OptimisationBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingBlock:
-    """The recording: what is measured and kept, and when."""
+    """Recording: what is measured and kept, and when."""
 
     max_window: int = field(
         64,
@@ -179,7 +179,7 @@ class RecordingBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorBlock:
-    """The detector: how an epoch is read from the spectra."""
+    """Detector: how an epoch is read from the spectra."""
 
     detector: str = plugin(plugins.DETECTORS, "slope", "how the epoch is read, or your own as module:NAME", "Xu eq. 3: slope")
     window: int = field(
@@ -197,7 +197,7 @@ class DetectorBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionBlock:
-    """The execution: how a run is carried out, not what it is. Left out of the hash."""
+    """Execution: how a run is carried out, not what it is; left out of its identity."""
 
     device: str = field(
         "auto",
