@@ -42,7 +42,7 @@ def add_config_flags(parser: argparse.ArgumentParser, config_type: type[Config])
     for block in _blocks(config_type):
         title, _, text = (inspect.getdoc(block) or "").partition(": ")
         group = parser if block is config_type else parser.add_argument_group(title.lower(), text)
-        for field in dataclasses.fields(block):  # type: ignore[arg-type]
+        for field in dataclasses.fields(block):
             choices = field.metadata["choices"]
             listed = f" ({', '.join(choices)})" if choices else ""
             text = f"{field.metadata['help']}{listed}. Default {defaults[field.name]}; source: {field.metadata['source']}."

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         return 0 if result.identical else 1
     prior = None
     if flags.resume:
-        config, prior = existing.run_config(store, flags.resume), existing.named_prior(store, flags.resume)
+        config, prior = existing.run_config(store, flags.resume).resolved(), existing.named_prior(store, flags.resume)
     elif not flags.force:
         prior = existing.find_prior(store, config)
     if prior is not None:

@@ -7,7 +7,6 @@ that `--help` lists them without an import of torch.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -80,6 +79,8 @@ class Room:
 
     def hint(self, name: str) -> str:
         """What to do about a name that is none of the room's."""
+        import difflib  # only a mistake needs it
+
         near = difflib.get_close_matches(name, self.names, n=1)
         return f"Did you mean {near[0]}?" if near else "Pick one of these."
 
