@@ -218,7 +218,7 @@ def published(config: RunConfig, epochs: int) -> Measurement:
 
     def measure(config: RunConfig) -> dict[str, Any]:
         config = config.resolved()
-        last = min(epochs, cast(int, config.epochs))
+        last = min(epochs, config.epochs)
         shorter = config if last == config.epochs else replace(config, epochs=last, checkpoint_epochs=(last,))
         with tempfile.TemporaryFile("w") as log:
             seconds = run(shorter, cast(TextIO, log))

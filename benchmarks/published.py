@@ -54,8 +54,8 @@ class Seconds:
             ValueError: if no epoch with a full window, or no measurement of a run that has some, was timed.
         """
         config = config.resolved()
-        full, missing = self.epochs[config.window :], cast(int, config.epochs) + 1 - len(self.epochs)
-        checkpoints = len(cast(tuple[int, ...], config.checkpoint_epochs))
+        full, missing = self.epochs[config.window :], config.epochs + 1 - len(self.epochs)
+        checkpoints = len(config.checkpoint_epochs)
         if (missing and not full) or (checkpoints and not self.repulsion):
             rule = f"exceed the window, {config.window}, and reach a checkpoint"
             raise ValueError(f"timed epochs must {rule}, got {len(self.epochs)}. Time more of them.")

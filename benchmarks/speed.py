@@ -28,7 +28,7 @@ NAMES = ("loop", "bare", "tracked", "tracked_every", "published")
 def jobs(config: RunConfig, threads: Sequence[int], published_epochs: int) -> Iterator[tuple[str, Job]]:
     """The measurements of one round, by name; whole runs on the last of the thread counts."""
     config = config.resolved()
-    blocks = max(1, cast(int, config.epochs) // BLOCK)
+    blocks = max(1, config.epochs // BLOCK)
     for count in threads:
         yield "loop", Job("loop", config, count, {"blocks": blocks})
     most = threads[-1]
@@ -203,7 +203,7 @@ def main() -> None:
     """Measure, print, and write where asked."""
     flags = parser().parse_args()
     config = RunConfig(activation=flags.activation, epochs=flags.epochs, device=flags.device)
-    fewest = min(flags.published_epochs, cast(int, config.resolved().epochs))
+    fewest = min(flags.published_epochs, config.resolved().epochs)
     if "published" in flags.only and fewest < config.window:
         parser().error(f"--epochs and --published-epochs must reach the window, {config.window}, got {fewest}. Raise them.")
     about = record.environment(record.spelt("benchmarks.speed"))

@@ -73,9 +73,9 @@ def _studies(text: str) -> tuple[str, ...]:
     """The names of `--study`; empty for all."""
     if text == "all":
         return ()
-    from grok.spec.studies import REGISTRY, load_file
+    from grok.spec.studies import registry
 
-    known = load_file(REGISTRY, prefix="")
+    known = registry()
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in known:

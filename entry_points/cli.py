@@ -1,9 +1,8 @@
-"""What every command line shares: flags from config fields, one-line errors, clean stops."""
+"""What every command line shares: one-line errors, clean stops."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import re
 import signal
@@ -12,7 +11,6 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
 
 INTERRUPTED = 130
@@ -29,31 +27,9 @@ class OneLineParser(argparse.ArgumentParser):
         """Print one line and leave with status 2."""
         self.exit(2, f"{self.prog}: {message}. See --help.\n")
 
-
-def flag(name: str) -> str:
-    """The command-line flag of a field."""
-    return "--" + name.replace("_", "-")
-
-
-def add_config_flags(parser: argparse.ArgumentParser, config_type: type = RunConfig) -> None:
-    """One kebab-case flag for each field, with its default, choices and source in the help."""
-    defaults = config_type().to_strings()
-    for field in dataclasses.fields(config_type):
-        choices = field.metadata["choices"]
-        listed = f" ({', '.join(choices)})" if choices else ""
-        text = f"{field.metadata['help']}{listed}. Default {defaults[field.name]}; source: {field.metadata['source']}."
-        parser.add_argument(flag(field.name), default=None, metavar="VALUE", help=text.replace("%", "%%"), dest=field.name)
-
-
-def config_from(arguments: argparse.Namespace) -> RunConfig:
-    """The config that the flags spell out; what was not given keeps its default.
-
-    Raises:
-        ConfigError: if a value breaks its rule.
-    """
-    names = [field.name for field in dataclasses.fields(RunConfig)]
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    return RunConfig.from_strings(given)
+    def valued(self) -> dict[str, Any]:
+        """The default of each flag that takes a value, by its name."""
+        return {action.dest: action.default for action in self._actions if action.nargs != 0}
 
 
 class StopRequest:

@@ -7,13 +7,13 @@ A part of the setting is fixed (--window 20), listed (--window 5,10,20) or range
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from analysis.sensitivity.settings import SensitivityConfig
-from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, add_config_flags, run_main
+from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
+from entry_points.generate import add_config_flags, config_from
 
 if TYPE_CHECKING:
     from analysis.sensitivity.study import Results
@@ -29,20 +29,10 @@ def parser() -> OneLineParser:
     return out
 
 
-def config_from(flags: argparse.Namespace) -> SensitivityConfig:
-    """The config that the flags spell out.
-
-    Raises:
-        ConfigError: if a value breaks its rule.
-    """
-    names = [field.name for field in dataclasses.fields(SensitivityConfig)]
-    return SensitivityConfig.from_strings({name: getattr(flags, name) for name in names if getattr(flags, name) is not None})
-
-
 def main(arguments: list[str]) -> int:
     """Parse, load, try settings, write, print one line."""
     flags = parser().parse_args(arguments)
-    config = config_from(flags)
+    config = config_from(flags, SensitivityConfig)
     stop = StopRequest()
     from analysis.sensitivity import cells as runs
     from analysis.sensitivity import study, tracked

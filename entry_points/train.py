@@ -8,14 +8,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, add_config_flags, config_from, run_main
+from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
+from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
+from grok.spec.config import RunConfig
 
 
 def parser() -> OneLineParser:
     """Config flags, and what to do with a run that exists."""
     out = OneLineParser(prog="python -m entry_points.train", description=__doc__)
-    add_config_flags(out)
+    add_config_flags(out, RunConfig)
     group = out.add_argument_group("existing runs")
     how = group.add_mutually_exclusive_group()
     how.add_argument("--resume", metavar="RUN_ID", help="go on with this interrupted run, whatever the other flags say")
@@ -35,7 +37,7 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     if (flags.until is not None or flags.out is not None) and not flags.replay:
         parser().error("--until and --out must come with --replay RUN_ID")
-    config = config_from(flags)
+    config = config_from(flags, RunConfig).resolved()
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
@@ -54,7 +56,7 @@ def main(arguments: list[str]) -> int:
     prior = None
     if flags.resume:
         prior = named_prior(store, flags.resume)
-        config = run_config(prior)
+        config = run_config(prior).resolved()
     elif not flags.force:
         prior = find_prior(store, config)
     if prior is not None:

@@ -13,7 +13,7 @@ from analysis.reading import runs as queries
 from analysis.reading.files import BAND, FACTORS, RunFiles
 from analysis.studies import summary as study_summary
 from grok.numerics.gaps import gap_series
-from grok.spec.studies import REGISTRY, load_file, load_study
+from grok.spec.studies import load_study, registry
 from grok.store.store import Store
 
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
@@ -24,7 +24,7 @@ NO_STUDY, ANOTHER = "of no study", "another run of the same config counts"
 @functools.cache
 def _registered() -> tuple[str, ...]:
     """The registry's studies, in its order."""
-    return tuple(load_file(REGISTRY, prefix=""))
+    return tuple(registry())
 
 
 @functools.cache

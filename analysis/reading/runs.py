@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles, in_parallel
-from grok.spec.config import PROTOCOL_VERSION, RunConfig
+from grok.spec.config import PROTOCOL_VERSION, RunConfig, told_fields
 from grok.spec.fields import ConfigError
 from grok.store.store import Store
 from grok.store.tags import StoredRun
@@ -87,7 +87,7 @@ def select(
             reasons[run.info.run_id] = str(why)
     if files is not None:
         reasons |= _broken(files, {run.info.run_id: run.data.tags.get("grok.state", "") for run in wanted}, configs)
-    rows, left_out, seen = [], [], set[str]()
+    rows, left_out, seen, told = [], [], set[str](), told_fields(configs.values())
     for run in wanted:
         own = run.data.tags
         place = _place(run, study, grid)
@@ -101,13 +101,13 @@ def select(
             continue
         seen.add(own["grok.config_hash"])
         config = configs[run.info.run_id]
-        known = {name: getattr(config, name) for name in config.to_strings()}
+        known = {name: getattr(config, name) for name in told}
         rows.append(
             {"run_id": run.info.run_id, "condition": place, "state": own["grok.state"], "config_hash": own["grok.config_hash"]}
             | known
             | dict(sorted(run.data.metrics.items()))
         )
-    columns = ["run_id", "condition", "state", "config_hash", *RunConfig().to_strings()]
+    columns = ["run_id", "condition", "state", "config_hash", *told]
     table = pd.DataFrame(rows, columns=None if rows else columns)
     return Runs(table, pd.DataFrame(left_out, columns=LEFT_OUT))
 

@@ -15,7 +15,7 @@ from analysis.papers.xu import panels
 from analysis.papers.xu.errata import Erratum, errata
 from analysis.reading.evidence import Evidence
 from analysis.report.compare import Comparison, compare
-from grok.spec.studies import REGISTRY, load_file
+from grok.spec.studies import registry
 
 DIVERGED = ["study", "condition", "seed", "run_id"]
 
@@ -93,8 +93,8 @@ def gather(
         for e in errata(evidence)
         if not wanted or any(f"study={name}" in e.command.split() for name in wanted) or (e.figure in shown)
     )
-    registry = load_file(REGISTRY, prefix="")
-    names = [name for name in dict.fromkeys((*registry, *evidence.studies)) if not wanted or name in wanted]
+    studies = registry()
+    names = [name for name in dict.fromkeys((*studies, *evidence.studies)) if not wanted or name in wanted]
     left_out = evidence.left_out
     if wanted:
         left_out = left_out[left_out["study"].isin(wanted)]
@@ -107,7 +107,7 @@ def gather(
         if len(runs):
             diverged.append(runs[runs["state"] == "diverged"].assign(study=name)[DIVERGED])
         ids |= dict.fromkeys(runs["run_id"])
-        known, out = registry.get(name), int((left_out["study"] == name).sum())
+        known, out = studies.get(name), int((left_out["study"] == name).sum())
         rows.append(
             StudyRow(name, known.sentence, len(runs), len(known.cells), out, evidence.command(name))
             if known

@@ -21,7 +21,8 @@ from analysis.reading import runs as queries
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
 from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
-from grok.numerics.spectra import factor_kind, gap, rolling_eigenvalues
+from grok.numerics.methods import factor_kind
+from grok.numerics.spectra import gap, rolling_eigenvalues
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 from grok.spec.fields import ConfigError
 from grok.store.store import Store

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import math
+import pkgutil
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grok.spec.config import ALIASES, CUSTOM_ACTIVATION
+from grok.spec.config import ALIASES
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import OWN
 
 
 class Activation(NamedTuple):
@@ -84,12 +85,11 @@ def activation(name: str) -> Activation:
     name = ALIASES.get(name, name)
     if name in ACTIVATION_FUNCTIONS:
         return ACTIVATION_FUNCTIONS[name]
-    if not CUSTOM_ACTIVATION.fullmatch(name):
+    if not OWN.fullmatch(name):
         known = ", ".join(ACTIVATION_FUNCTIONS)
         raise ConfigError(f"activation must be one of {known} or module:function, got {name}. Pick one or give your own.")
-    module, function = name.split(":")
     try:
-        value = getattr(importlib.import_module(module), function)
+        value = pkgutil.resolve_name(name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"activation must name an importable function, got {name} ({error}). Check the path.") from error
 

@@ -270,7 +270,7 @@ class TwoLayer(Network):
 
     def sources(self, config: RunConfig) -> tuple[Path, ...]:
         """The file of an activation of one's own."""
-        source = config.activation_source()
+        source = config.own_sources().get("activation")
         return () if source is None else (source,)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.numerics.methods import BLOCK
+
 CHUNK = 2048
 """Parameters in a row on a CPU: (L + block) × CHUNK doubles, some 1.3 MB, nearly stay in the cache."""
 BATCH = 4
@@ -52,7 +54,7 @@ class BandedGram:
         parameters: int,
         *,
         seeds: int = 1,
-        block: int = 16,
+        block: int = BLOCK,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from grok.numerics.spectra import EIGENVALUES, factor_eigenvalues, factor_kind, gap, rolling_eigenvalues
+from grok.numerics.methods import factor_kind
+from grok.numerics.spectra import EIGENVALUES, factor_eigenvalues, gap, rolling_eigenvalues
 
 
 def method_eigenvalues(factors: np.ndarray, method: str, window: int, seed: int) -> np.ndarray:

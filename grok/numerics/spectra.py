@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.numerics.methods import factor_kind
+
 EIGENVALUES = 5
 QR_BLOCK = 8192
 """Rows of Δ per block of its QR factorisation."""
@@ -152,15 +154,6 @@ def raw_eigenvalues(window: Tensor, method: str, count: int = EIGENVALUES, seed:
     if not torch.isfinite(window).all():
         return np.full(count, np.nan)
     return factor_eigenvalues(window_factor(window, method), method, len(window), count, seed)
-
-
-def factor_kind(method: str) -> str:
-    """Which factor of a window a method reads: `gram32` or `qr`."""
-    if method == "gram32":
-        return "gram32"
-    if method == "svd" or method.startswith("randomized_"):
-        return "qr"
-    raise ValueError(f"method must be gram32, svd or randomized_N, got {method}. Pick one of these.")
 
 
 def window_factor(window: Tensor, method: str) -> np.ndarray:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.numerics.methods import factor_kind
 from grok.numerics.series import cosine_distance, fire_epoch, late_median, slope
-from grok.numerics.spectra import EIGENVALUES, factor_eigenvalues, factor_kind, gap, rolling_eigenvalues, window_factors
+from grok.numerics.spectra import EIGENVALUES, factor_eigenvalues, gap, rolling_eigenvalues, window_factors
 from grok.recorders.base import File, Moment, Recorder, Recording, Run, Updates
 
 FACTORS = "factors/"

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,7 +187,7 @@ class _Loop:
         self.training, self.members, self.tracked = training, members, tracked
         self.figures, self.progress, self.should_stop, self.confirm = figures, progress, should_stop, confirm
         self.config = training.config
-        self.epochs = cast(int, training.config.epochs)
+        self.epochs = training.config.epochs
         self.first = training.epoch
         self.pending: list[Step] = []
         self.background = Background()
@@ -206,7 +206,7 @@ class _Loop:
                     return self._interrupt()
                 step.see()  # before files are asked for that may hold what is seen
                 self.pending.append(step)
-                if step.epoch in cast(tuple[int, ...], self.config.checkpoint_epochs):
+                if step.epoch in self.config.checkpoint_epochs:
                     self._keep("checkpoint", step.epoch)
                 if step.epoch == self.epochs or self.training.block_complete:
                     self._flush(step.epoch)

@@ -1,5 +1,252 @@
-"""Errors of what a user asks for."""
+"""A field of a config: its default, words, rules, and its text. Every config of the project is written in this language.
+
+A config is a frozen dataclass that inherits from `Config`; each of its fields is a `field`, an MLproject parameter, a
+command-line flag and a param of a run of the same name. `None` is `auto` in text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn, Self
 
 
 class ConfigError(ValueError):
     """A value breaks a rule of the config: `<name> must <rule>, got <value>. <next step>.` is the message."""
+
+
+Words = str | Callable[[Any], str]
+"""A text, or a function of the config that gives it."""
+Limit = float | Callable[[Any], float] | None
+"""A bound of a value, or a function of the config that gives it; None for none."""
+
+
+class Rule(NamedTuple):
+    """What the values of a field must fulfil.
+
+    Attributes:
+        holds: (value, config) → whether the value is good.
+        words: the rule, as it stands after "must". hint: what to do about it.
+    """
+
+    holds: Callable[[Any, Any], bool]
+    words: Words
+    hint: Words
+
+
+def _said(words: Words, config: Any) -> str:
+    return words if isinstance(words, str) else words(config)
+
+
+def _limit(limit: Limit, config: Any) -> float | None:
+    return limit(config) if callable(limit) else limit
+
+
+def one_of(choices: tuple[str, ...]) -> Rule:
+    """One of some names."""
+    return Rule(lambda value, _: value in choices, f"be one of {', '.join(choices)}", "Pick one of these")
+
+
+def whole(low: int, hint: Words, high: Limit = None) -> Rule:
+    """A whole number, both ends included."""
+
+    def words(config: Any) -> str:
+        most = _limit(high, config)
+        return f"be a whole number ≥ {low}" if most is None else f"be a whole number in [{low}, {most}]"
+
+    def holds(value: int, config: Any) -> bool:
+        most = _limit(high, config)
+        return low <= value and (most is None or value <= most)
+
+    return Rule(holds, words, hint)
+
+
+def finite(hint: Words, low: float = -math.inf, above: float = -math.inf) -> Rule:
+    """A finite number, at least `low` and above `above`."""
+    end = f" ≥ {low:g}" if low > -math.inf else f" > {above:g}" if above > -math.inf else ""
+    return Rule(lambda v, _: math.isfinite(v) and v >= low and v > above, f"be a finite number{end}", hint)
+
+
+def matching(pattern: re.Pattern[str], words: Words, hint: Words) -> Rule:
+    """A text of a form, or texts that all are of it."""
+    return Rule(lambda v, _: all(pattern.fullmatch(t) for t in ((v,) if isinstance(v, str) else v)), words, hint)
+
+
+def field(
+    default: Any, text: str, source: str, *rules: Rule, choices: tuple[str, ...] = (), example: str = "", later: bool = False
+) -> Any:
+    """A field of a config with what the command line and the checks need.
+
+    Args:
+        default: its value unless given; `None` is `auto`.
+        text: what it is, for the help. source: where the default is from.
+        rules: checked in this order; with `choices` and no rule it must be one of them.
+        choices: listed in the help.
+        example: text of a good value; default: that of `default`.
+        later: it came when runs were stored already, and is left out of a run's identity at its default.
+    """
+    rules = rules or ((one_of(choices),) if choices else ())
+    known = {"help": text, "source": source, "choices": choices, "rules": rules, "later": later}
+    return dataclasses.field(default=default, metadata=known | {"example": example or to_text(default)})
+
+
+class _Kind(NamedTuple):
+    """Text to value, whether a value is of the kind, and both rules in words."""
+
+    read: Callable[[str], Any]
+    holds: Callable[[Any], bool]
+    words: str
+    text: str
+
+
+def _is(value: object, *types: type) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+def _items(text: str) -> list[str]:
+    return [] if text in ("", "none") else [part.strip() for part in text.split(",")]
+
+
+_KINDS = {
+    "str": _Kind(str, lambda v: _is(v, str), "be text", "be text"),
+    "int": _Kind(int, lambda v: _is(v, int), "be a whole number", "be a whole number"),
+    "float": _Kind(float, lambda v: _is(v, int, float), "be a number", "be a number"),
+    "tuple[int, ...]": _Kind(
+        lambda text: tuple(int(item) for item in _items(text)),
+        lambda v: isinstance(v, tuple) and all(_is(item, int) for item in v),
+        "be a tuple of whole numbers",
+        "be whole numbers separated by commas",
+    ),
+    "tuple[str, ...]": _Kind(
+        lambda text: tuple(_items(text)),
+        lambda v: isinstance(v, tuple) and all(_is(item, str) for item in v),
+        "be a tuple of texts",
+        "be texts separated by commas",
+    ),
+}
+"""By a field's type as it is written, less ` | None`."""
+
+
+def _kind(field: dataclasses.Field[Any]) -> tuple[_Kind, bool]:
+    """A field's kind, and whether it may be `auto`."""
+    name = str(field.type)
+    return _KINDS[name.removesuffix(" | None")], name.endswith(" | None")
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def _example(field: dataclasses.Field[Any]) -> str:
+    return f"Write for example {flag(field.name)} {field.metadata['example']}"
+
+
+def refuse(name: str, rule: str, value: object, step: str) -> NoReturn:
+    """Refuse a value in the house's sentence.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(f"{name} must {rule}, got {value}. {step}" + ("" if step.endswith(("?", ".")) else ".")) from None
+
+
+def to_text(value: Any) -> str:
+    """The one text of a value."""
+    if value is None:
+        return "auto"
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value) or "none"
+    text = repr(float(value)) if isinstance(value, float) else str(value)
+    return text if text.isprintable() else repr(text)
+
+
+def from_text(field: dataclasses.Field[Any], text: str) -> Any:
+    """One field's value from text, with or without the quotes that `mlflow run` puts around some.
+
+    Raises:
+        ConfigError: if the text is not of the field's type.
+    """
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] == "'":
+        text = text[1:-1]
+    kind, optional = _kind(field)
+    if optional and text == "auto":
+        return None
+    try:
+        return kind.read(text)
+    except ValueError:
+        refuse(field.name, kind.text + (" or auto" if optional else ""), repr(text), _example(field))
+
+
+def pairs(name: str, text: str, form: str = "name=value;name=value") -> dict[str, str]:
+    """The values of a text `name=value;name=value` by their names, in its order; none for `none`.
+
+    Raises:
+        ConfigError: if a part of the field `name` has no `=`, no name, or a name that was there before.
+    """
+    found: dict[str, str] = {}
+    for part in [] if text in ("", "none") else text.split(";"):
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not key:
+            refuse(name, f"be {form}", text, "Write =")
+        if key in found:
+            refuse(name, "give each name once", text, f"Drop one {key}")
+        found[key] = value
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What every config has: checks when it is made, text and back.
+
+    Raises:
+        ConfigError: if a value breaks its rule.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the types, put one spelling for each value, check the rules."""
+        fields = dataclasses.fields(self)
+        for field in fields:
+            (kind, optional), value = _kind(field), getattr(self, field.name)
+            if not kind.holds(value) and not (optional and value is None):
+                refuse(field.name, kind.words, to_text(value), _example(field))
+            if kind is _KINDS["float"]:
+                object.__setattr__(self, field.name, float(value) + 0.0)  # one text for 0, 0.0 and −0.0
+        for name, value in self._canonical().items():
+            object.__setattr__(self, name, value)
+        for field in fields:
+            value = getattr(self, field.name)
+            for rule in field.metadata["rules"] if value is not None else ():
+                if not rule.holds(value, self):
+                    refuse(field.name, _said(rule.words, self), to_text(value), _said(rule.hint, self))
+
+    def _canonical(self) -> dict[str, Any]:
+        """Values to put in place of others that mean the same, by field; types are right, rules are not yet checked."""
+        return {}
+
+    def values(self) -> dict[str, Any]:
+        """Field name to value."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def to_strings(self) -> dict[str, str]:
+        """Field name to canonical text, as MLflow params hold it; `from_strings` is its inverse."""
+        return {name: to_text(value) for name, value in self.values().items()}
+
+    @classmethod
+    def from_strings(cls, strings: Mapping[str, str]) -> Self:
+        """Read a config from text: command line, MLflow params or JSON.
+
+        Aliases, `2e-4` for `0.0002` and the quotes that `mlflow run` puts around some values are understood; a
+        missing field takes its default.
+
+        Raises:
+            ConfigError: if a name is not a field, a text is not of the field's type, or a value breaks its rule.
+        """
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(strings) - set(known)):
+            refuse("parameters", f"be among {', '.join(known)}", ", ".join(unknown), "Check the spelling")
+        return cls(**{name: from_text(known[name], text) for name, text in strings.items()})

@@ -1,13 +1,12 @@
 """Plug-ins: a file of a room is a plug-in, its name is its name on the command line, and `module:NAME` is your own.
 
-A room is a package. Its `base.py` is the contract; every other file whose name does not begin with `_` ends in one constant,
-named after the room (`TASK`, `NETWORK`, `RECORDER`, `SIGNAL`, `DETECTOR`). Names are read from the folder, so that
-`--help` lists them without an import of torch.
+A room is a package. Its `base.py` is the contract; every other file that ends in the constant named after the room (`TASK`,
+`NETWORK`, `RECORDER`, `SIGNAL`, `DETECTOR`) is a plug-in. Names are read from the folder and the constant from the text, so
+that `--help` lists them without an import of torch.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -70,8 +69,20 @@ class Room:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The plug-ins that come with the project, by file name; nothing is imported."""
-        return _names(self.package)
+        """The plug-ins that come with the project, by file name; nothing is imported, and a room may not be there yet."""
+        return _names(self.package, self.constant)
+
+    @property
+    def words(self) -> str:
+        """What a name must be."""
+        return f"one of {', '.join(self.names)}, or module:NAME" if self.names else "your own as module:NAME"
+
+    def hint(self, name: str) -> str:
+        """What to do about a name that is none of the room's."""
+        import difflib  # only a mistake needs it
+
+        near = difflib.get_close_matches(name, self.names, n=1)
+        return f"Did you mean {near[0]}?" if near else "Pick one of these."
 
     def find(self, name: str) -> Any:
         """A plug-in by its name, or one's own by `module:NAME`.
@@ -84,9 +95,7 @@ class Room:
         elif OWN.fullmatch(name):
             found = self._own(name)
         else:
-            near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "Pick one of these."
-            raise ConfigError(f"{self.kind} must be one of {', '.join(self.names)}, or module:NAME, got {name}. {hint}")
+            raise ConfigError(f"{self.kind} must be {self.words}, got {name}. {self.hint(name)}")
         reason = found.skip()
         if reason is not None:
             raise ConfigError(f"{self.kind} must be usable here, got {name} ({reason}). Pick another.")
@@ -110,12 +119,12 @@ class Room:
 
 
 @functools.cache
-def _names(package: str) -> tuple[str, ...]:
+def _names(package: str, constant: str) -> tuple[str, ...]:
     spec = importlib.util.find_spec(package)
-    assert spec is not None  # ours
-    folders = [Path(place) for place in spec.submodule_search_locations or ()]
-    files = {path.stem for folder in folders for path in folder.glob("*.py")}
-    return tuple(sorted(name for name in files if name != "base" and not name.startswith("_")))
+    folders = [Path(place) for place in (spec.submodule_search_locations or () if spec else ())]
+    ends = re.compile(rf"^{constant}\s*[:=]", re.MULTILINE)
+    files = (path for folder in folders for path in folder.glob("*.py") if path.stem != "base")
+    return tuple(sorted(path.stem for path in files if ends.search(path.read_text(encoding="utf-8"))))
 
 
 def own_source(name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""The registry of studies: named grids of runs, read from YAML. Data, not code paths."""
+"""The registry of studies: named grids of runs, read from YAML, a file per paper. Data, not code paths."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from typing import Any
 
 import yaml
 
-from grok.numerics.spectra import factor_kind
-from grok.spec.config import RunConfig
+from grok.numerics.methods import BLOCK, factor_kind
+from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError
 
-REGISTRY = Path(__file__).with_name("studies") / "xu.yaml"
+REGISTRY = Path(__file__).with_name("studies")
+"""The folder of the registry's files: `NAME.yaml` of a paper, `ours.yaml` of what no paper has."""
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 OWN_FILE = re.compile(r"(.+\.ya?ml)(?::(.*))?")
 NAME = re.compile(r"[\w-][\w.-]{0,79}", re.ASCII)
 STUDY_KEYS = ("sentence", "source", "runs", "windows")
-BLOCK = 16
-"""Updates between two looks at the spectra, as `updates.BandedGram` has it."""
+AFTER = "after"
+"""Key of a study of the registry that names the one it follows."""
 MOST_RUNS = 10_000
 """Runs of one study; more is taken for a slip in a range."""
 
@@ -46,7 +47,7 @@ class Cell:
     """One run of a study: its condition and its config."""
 
     condition: str
-    config: RunConfig
+    config: ResolvedConfig
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,17 @@ class Study:
 
     def cost(self) -> float:
         """Expected training work, in runs of the default config."""
-        unit = training_flops(RunConfig())
+        unit = training_flops(RunConfig().resolved())
         return sum(training_flops(cell.config) for cell in self.cells) / unit
 
 
-def training_flops(config: RunConfig) -> float:
+def training_flops(config: ResolvedConfig) -> float:
     """Matrix-product work of a run: three products of 2 n K M an epoch and one for the test pairs; n K² an observation.
 
     Raw spectra take, for each kind of factor, one pass of 2 P (b + w)² over every block of b updates, P = 3 M K in both
     layers. The band is left out: it costs every run the same.
     """
-    c = config.resolved()
-    n, epochs = c.n_train or 0, c.epochs or 0
+    c, n, epochs = config, config.n_train, config.epochs
     observations = epochs / c.observe_every if c.observe_every else 0
     kinds = len({factor_kind(method) for method in c.spectrum_methods[1:]})
     raw = kinds * 2.0 * 3 * c.modulus * c.width * (BLOCK + c.window) ** 2 * epochs / BLOCK
@@ -98,7 +98,7 @@ def load_study(name: str) -> Study:
         ConfigError: if there is no such file or study, or it breaks a rule; the message names the place.
     """
     own = OWN_FILE.fullmatch(name)
-    studies = load_file(Path(own[1])) if own else _registry(REGISTRY, REGISTRY.stat().st_mtime_ns)
+    studies = load_file(Path(own[1])) if own else registry()
     if own and own[2] is None and len(studies) == 1:
         return next(iter(studies.values()))
     wanted = own[2] if own else name
@@ -107,23 +107,55 @@ def load_study(name: str) -> Study:
     return studies[wanted]
 
 
+def registry() -> dict[str, Study]:
+    """Every study of the registry by its name, in its order.
+
+    Raises:
+        ConfigError: if a file cannot be read, a study breaks a rule, or a name is there twice.
+    """
+    paths = sorted(REGISTRY.glob("*.yaml"))
+    return dict(_registry(tuple((path, path.stat().st_mtime_ns) for path in paths)))
+
+
 @functools.lru_cache(maxsize=1)
-def _registry(path: Path, changed_ns: int) -> dict[str, Study]:
+def _registry(files: tuple[tuple[Path, int], ...]) -> dict[str, Study]:
     """The registry's studies, read once: hundreds of configs to check, and the report asks for each study often."""
-    return load_file(path, prefix="")
+    homes: dict[str, Path] = {}
+    bodies: dict[str, Any] = {}
+    for path, _ in files:
+        for name, body in _read(path, names=()).items():
+            if name in homes:
+                raise ConfigError(
+                    f"names of studies must be given once, got {name} in {homes[name].name} and {path.name}. Rename one."
+                )
+            homes[name], bodies[name] = path, body
+    return {name: _study(name, bodies[name]) for name in _ordered(bodies)}
 
 
-def load_file(path: Path, prefix: str | None = None) -> dict[str, Study]:
-    """Every study of a YAML file, by the name it has there.
+def _ordered(bodies: dict[str, Any]) -> list[str]:
+    """The names as the files have them, each with `after` behind the study it names; the key is taken out."""
+    after = {name: body.pop(AFTER) for name, body in bodies.items() if isinstance(body, dict) and AFTER in body}
+    order = [name for name in bodies if name not in after]
+    for name, earlier in after.items():
+        if earlier not in order:
+            raise ConfigError(f"study {name} must have `after` name a study before it, got {earlier}. Correct it.")
+        order.insert(order.index(earlier) + 1, name)
+    return order
 
-    Args:
-        path: of the file.
-        prefix: of the studies' own names, which the store knows them by; default `<file name>/`, so that yours are
-            not taken for the registry's.
+
+def load_file(path: Path) -> dict[str, Study]:
+    """Every study of a YAML file of your own, by the name it has there.
+
+    The store knows them as `<file name>/<name>`, so that yours are not taken for the registry's.
 
     Raises:
         ConfigError: if the file cannot be read or a study breaks a rule.
     """
+    return {name: _study(f"{path.stem}/{name}", body) for name, body in _read(path, names=(path.stem,)).items()}
+
+
+def _read(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """The studies of a file as YAML has them; `names` must be as good as theirs."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader  # noqa: S506
     except OSError as error:
@@ -132,14 +164,13 @@ def load_file(path: Path, prefix: str | None = None) -> dict[str, Study]:
         raise ConfigError(f"study file must be YAML, got {path} ({' '.join(str(error).split())}). Mend it.") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"study file must map names to studies, got {path}. See grok/spec/studies/xu.yaml.")
-    for name in content if prefix == "" else [path.stem, *content]:
+    for name in (*names, *content):
         if not NAME.fullmatch(str(name)):
             raise ConfigError(
                 f"names of studies and their file must be up to 80 letters, digits, _, - and dots, got {name} in {path}. "
                 "Rename it."
             )
-    prefix = f"{path.stem}/" if prefix is None else prefix
-    return {str(name): _study(prefix + str(name), body) for name, body in content.items()}
+    return {str(name): body for name, body in content.items()}
 
 
 def _study(name: str, body: Any) -> Study:
@@ -190,7 +221,7 @@ def _cells(place: str, block: Any) -> list[Cell]:
         raise ConfigError(f"{place} must have one line of printable text as condition, got {condition!r:.80}. Quote it.")
     try:
         grid = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
-        return [Cell(condition, RunConfig.from_strings(strings).resolved()) for strings in grid]
+        return [Cell(condition, ResolvedConfig.from_strings(strings)) for strings in grid]
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
 

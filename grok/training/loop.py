@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
 
 import threadpoolctl
 import torch
@@ -99,7 +98,7 @@ class Training:
 
     def __iter__(self) -> Iterator[Step]:
         """Yield steps from the current epoch on; it goes on after a step when the next is asked for."""
-        epochs = cast(int, self.config.epochs)
+        epochs = self.config.epochs
         while self.epoch <= epochs:
             step = self._score()
             yield step

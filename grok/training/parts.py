@@ -11,18 +11,14 @@ from grok.spec.config import RunConfig
 from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, own_source
 from grok.tasks.base import Task
 
-TASK, NETWORK = "modular", "two_layer"
-"""Of a config that names none."""
-
-
-def _named(config: RunConfig, name: str, default: Any) -> Any:
-    return getattr(config, name, default)
+DEFAULT_NETWORK = "two_layer"
+"""Of stored weights beside which no name stands."""
 
 
 def names(config: RunConfig) -> tuple[str, str, tuple[str, ...]]:
     """Names of task, network and recorders; the recorders that every run has come first, in their order."""
-    more = [name for name in _named(config, "recorders", ()) if name not in ALWAYS]
-    return _named(config, "task", TASK), _named(config, "network", NETWORK), (*ALWAYS, *dict.fromkeys(more))
+    more = [name for name in config.recorders if name not in ALWAYS]
+    return config.task, config.network, (*ALWAYS, *dict.fromkeys(more))
 
 
 def task_of(config: RunConfig) -> Task:
@@ -57,7 +53,7 @@ def recorders_of(config: RunConfig) -> dict[str, Recorder]:
 def network_facts(config: RunConfig) -> dict[str, Any]:
     """What goes beside stored weights so that they can be used: the network's facts, and its name where it is another."""
     name = names(config)[1]
-    return network_of(config).facts(config) | ({} if name == NETWORK else {"network": name})
+    return network_of(config).facts(config) | ({} if name == DEFAULT_NETWORK else {"network": name})
 
 
 def network_sources(config: RunConfig) -> tuple[Path, ...]:

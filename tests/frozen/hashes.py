@@ -14,7 +14,7 @@ from typing import Any
 from analysis.sensitivity import tracked
 from analysis.sensitivity.settings import SensitivityConfig
 from grok.spec.config import ACTIVATIONS, OPTIMIZERS, RunConfig
-from grok.spec.studies import REGISTRY, load_file
+from grok.spec.studies import registry
 
 ODD: dict[str, dict[str, Any]] = {
     "default": {},
@@ -86,7 +86,7 @@ def study_hashes() -> dict[str, Any]:
             "windows": list(study.windows),
             "cells": [f"{cell.config.hash} {cell.condition}" for cell in study.cells],
         }
-        for name, study in load_file(REGISTRY, prefix="").items()
+        for name, study in registry().items()
     }
     with own_activation():
         found = {name: [config.hash, config.display_name()] for name, config in configs().items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,16 @@ from tests.frozen.configs import CONFIGS, FINISHED, STUDY
 from tests.frozen.frozen_store import ARCHIVE, PLACEHOLDER, Frozen
 from tests.frozen.make_store import SENSITIVITY
 from tests.frozen.make_store import command as line_of
+
+LATER = {
+    "task": "modular",
+    "network": "two_layer",
+    "recorders": "none",
+    "signals": "none",
+    "detector": "slope",
+    "options": "none",
+}
+"""Params that came after the store was written, at their defaults."""
 
 # reading
 
@@ -52,9 +63,11 @@ def test_no_folder_or_person_is_in_the_committed_store(frozen: Frozen) -> None:
 
 
 def test_a_run_trained_now_has_the_names_types_and_sizes_of_a_stored_one(store: Any) -> None:
-    """Every file, column, array, metric, param and tag: a reader of either finds what it looks for."""
+    """Every file, column, array, metric, param and tag: a reader of either finds what it looks for, and `LATER` besides."""
     stored, found = documents.read("schema"), shapes.trained(store, run_figures)
     for name, shape in found.items():
+        for texts in (shape["params"], shape["content"]["config.json"]["config"]):
+            assert {field: texts.pop(field) for field in LATER} == LATER
         difference = documents.diff(documents.text_of(stored[name]), documents.text_of(shape), "schema")
         assert not difference, f"{name}: {difference}"
 
@@ -82,9 +95,10 @@ def test_another_config_is_not_reused(frozen: Frozen) -> None:
 
 def test_a_study_finds_its_parent_and_its_runs(own: Frozen) -> None:
     """Nothing is trained, and the summary that is written again from the stored runs has the stored bytes."""
-    tables = ("runs.csv", "conditions.csv", "repulsion.csv", "grid.json")
+    tables = ("runs.csv", "conditions.csv", "repulsion.csv")
     root, runs = own.root(own.ids["study"]), own.count()
     before, members = {name: (root / name).read_bytes() for name in tables}, memberships(own)
+    grid = json.loads((root / "grid.json").read_text())
     assert sum("grok.study.own/four" in tags for tags in members.values()) == 4
     answer = line_of(study.main, "--study", STUDY, "--backend", "sequential")
     assert {name: answer[name] for name in ("run", "state", "cells", "trained", "reused")} == {
@@ -96,6 +110,9 @@ def test_a_study_finds_its_parent_and_its_runs(own: Frozen) -> None:
     }
     assert (own.count(), memberships(own)) == (runs, members)
     assert {name: (root / name).read_bytes() for name in tables} == before
+    for cell in grid["cells"]:
+        cell["config"] |= LATER
+    assert json.loads((root / "grid.json").read_text()) == grid
     stored = documents.read("schema")["study"]
     assert documents.plain(shapes.shape(own.store, own.ids["study"])) == stored
 

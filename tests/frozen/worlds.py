@@ -18,7 +18,7 @@ from analysis.sensitivity import grid
 from analysis.sensitivity.settings import SensitivityConfig
 from grok.networks.two_layer import initial_weights
 from grok.spec.config import RunConfig
-from grok.spec.studies import REGISTRY, load_file
+from grok.spec.studies import registry
 from tests.helpers.fake_evidence import FakeEvidence
 from tests.helpers.synthetic import SyntheticEvidence
 from tests.helpers.synthetic_cells import made_cells, with_raw
@@ -93,7 +93,7 @@ def table(found: pd.DataFrame) -> str:
 
 def figures() -> dict[str, Any]:
     """Of each figure of the report, what is drawn, on made-up runs of every registry study, seeds 0 to 3."""
-    evidence = FakeEvidence(tuple(load_file(REGISTRY, prefix="")), lambda cell: cell.config.seed < 4, sensitivity=True)
+    evidence = FakeEvidence(tuple(registry()), lambda cell: cell.config.seed < 4, sensitivity=True)
     out = {}
     for panel in panels.PANELS:
         prepared = panel.prepare(evidence)

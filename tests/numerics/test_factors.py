@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from grok.numerics.spectra import factor_eigenvalues, factor_kind, raw_eigenvalues, window_factors
+from grok.numerics.methods import factor_kind
+from grok.numerics.spectra import factor_eigenvalues, raw_eigenvalues, window_factors
 
 C, P, W = 11, 300, 4
 EPS = np.finfo(np.float64).eps

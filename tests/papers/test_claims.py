@@ -16,7 +16,7 @@ from analysis.exhibits.sources import Absent, Sources, fire_epochs, late_median
 from analysis.papers import CLAIMS
 from analysis.papers.xu.windows import OFFSETS, READINGS, Cell, judge_cells, judge_readings
 from analysis.statistics import estimates as statistics
-from grok.spec.studies import REGISTRY, load_file
+from grok.spec.studies import registry
 from grok.store.store import StoreError
 from tests.helpers.synthetic import SyntheticEvidence
 
@@ -58,7 +58,7 @@ def test_a_claim_without_runs_is_not_testable_and_names_its_study(claim: Claim) 
 
 def test_ids_are_unique_and_every_field_is_said() -> None:
     assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
-    registered = set(load_file(REGISTRY, prefix=""))
+    registered = set(registry())
     for claim in CLAIMS:
         assert all(getattr(claim, field.name) for field in dataclasses.fields(claim)), claim.id
         assert set(claim.studies) <= registered
@@ -109,7 +109,7 @@ def test_a_file_that_breaks_while_claims_are_read_withholds_the_verdict() -> Non
 
 def everywhere(seed: int) -> frozenset[tuple[str, str, int]]:
     """A run of that seed in every study and condition."""
-    return frozenset((name, c.condition, seed) for name, study in load_file(REGISTRY, prefix="").items() for c in study.cells)
+    return frozenset((name, c.condition, seed) for name, study in registry().items() for c in study.cells)
 
 
 @pytest.mark.parametrize("seed", [0, 2])

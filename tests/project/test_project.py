@@ -21,9 +21,12 @@ from typing import Any
 import pytest
 import yaml
 
+from entry_points import mlproject as writer
 from entry_points import train
-from entry_points.cli import OneLineParser, config_from, flag
+from entry_points.cli import OneLineParser
+from entry_points.generate import config_from, mlproject
 from grok.spec.config import RunConfig
+from grok.spec.fields import flag
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("grok", "analysis", "entry_points")
@@ -65,6 +68,12 @@ NOT_DEFAULT = {
     "device": "cpu",
     "threads": "2",
     "save_every": "17",
+    "task": "my_task:TASK",
+    "network": "my_network:NETWORK",
+    "recorders": "a:RECORDER,b:RECORDER",
+    "signals": "a:SIGNAL",
+    "detector": "my_detector:DETECTOR",
+    "options": "depth=2;name=x y",
 }
 TINY = {
     "activation": "x2",
@@ -104,6 +113,18 @@ def parser_of(name: str) -> OneLineParser:
 # MLproject and the config
 
 
+def test_mlproject_is_written_from_the_flags() -> None:
+    text = (PROJECT / "MLproject").read_text(encoding="utf-8")
+    assert text == mlproject(), "it is written by: python -m entry_points.mlproject"
+
+
+def test_mlproject_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(writer, "PATH", tmp_path / "MLproject")
+    assert [writer.main([]), writer.main([])] == [0, 0]
+    assert capsys.readouterr().out == "out=MLproject changed=yes\nout=MLproject changed=no\n"
+    assert (tmp_path / "MLproject").read_text(encoding="utf-8") == mlproject()
+
+
 def test_train_declares_every_field_with_its_default_and_type() -> None:
     parameters = entry_points()["train"]["parameters"]
     assert {name: str(parameter["default"]) for name, parameter in parameters.items()} == RunConfig().to_strings()
@@ -123,7 +144,9 @@ def test_every_train_parameter_reaches_the_config(name: str) -> None:
     for values in (NOT_DEFAULT, NOT_DEFAULT | {name: RunConfig().to_strings()[name]}):
         argv = words("train", values)
         assert argv[:3] == ["python", "-m", "entry_points.train"]
-        assert getattr(config_from(train.parser().parse_args(argv[3:])), name) == getattr(RunConfig.from_strings(values), name)
+        assert getattr(config_from(train.parser().parse_args(argv[3:]), RunConfig), name) == getattr(
+            RunConfig.from_strings(values), name
+        )
 
 
 @pytest.mark.parametrize("name", sorted(yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))["entry_points"]))

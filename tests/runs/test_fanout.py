@@ -78,7 +78,7 @@ def test_a_study_fits_the_gpus(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    study = Study("s", "s", "s", (Cell("c", replace(TINY, device=device)),))
+    study = Study("s", "s", "s", (Cell("c", replace(TINY, device=device).resolved()),))
     fanout, at_once = study_runs.fit(study, Fanout(workers=workers), seeds)
     assert (fanout.workers, fanout.gpus, at_once) == expected
     assert study_runs.fit(study, Fanout("dask", scheduler="tcp://h:1"), 0)[1] == 1  # a cluster's workers know their devices

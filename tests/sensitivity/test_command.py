@@ -270,7 +270,7 @@ BAD = {
     ("--gap", "23,45"): "gap must be a comma list of 12, 23, 34, got 23,45",
     ("--gap", "34", "--window", "3"): "window must be at least 4 where gap is 34",
     ("--n-trials", "0"): "n_trials must be a whole number ≥ 1, got 0",
-    ("--n-trials", "many"): "n_trials must be a whole number, got many",
+    ("--n-trials", "many"): "n_trials must be a whole number, got 'many'",
     ("--samples", "100"): "samples must be a power of two, got 100",
     ("--alpha", "1.5"): "alpha must be in [0, 1), got 1.5",
     ("--held-out", "some"): "held_out must be odd, even, a range or a comma list of seeds, got some",

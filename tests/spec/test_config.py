@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grok.spec.config import EXECUTION_FIELDS, RunConfig, parse
+from grok.spec import plugins
+from grok.spec.config import BLOCKS, EXECUTION_FIELDS, ORDER, SHOWN, ResolvedConfig, RunConfig, told_fields
 from grok.spec.fields import ConfigError
 
 OTHER_VALUE = {
@@ -40,8 +42,20 @@ OTHER_VALUE = {
     "device": "cpu",
     "threads": 2,
     "save_every": 0,
+    "task": "my_task:TASK",
+    "network": "my_network:NETWORK",
+    "recorders": ("my_recorder:RECORDER",),
+    "signals": ("my_signal:SIGNAL",),
+    "detector": "my_detector:DETECTOR",
+    "options": "depth=2",
 }
+LATER = ("task", "network", "recorders", "signals", "detector", "options")
+"""Fields that runs of earlier versions have not."""
 FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
+
+
+def _joined(options: dict[str, str]) -> str:
+    return ";".join(f"{name} = {value}" for name, value in options.items()) or "none"
 
 
 @st.composite
@@ -65,6 +79,8 @@ def configs(draw: st.DrawFn) -> RunConfig:
         checkpoint_epochs=draw(st.none() | st.lists(st.integers(0, last), max_size=5).map(tuple)),
         spectrum_methods=draw(st.lists(st.sampled_from(("gram", "svd", "gram32", "randomized")), max_size=4).map(tuple)),
         threads=draw(st.none() | st.integers(1, 64)),
+        recorders=draw(st.lists(st.sampled_from(("a:R", "b.c:R")), max_size=3).map(tuple)),
+        options=draw(st.dictionaries(st.sampled_from("abc"), st.sampled_from(("1", "2e-4", "x,y")), max_size=3).map(_joined)),
         slope_threshold=draw(st.floats(-1, 1)),
     )
 
@@ -73,15 +89,16 @@ def configs(draw: st.DrawFn) -> RunConfig:
 @given(configs())
 def test_strings_round_trip(config: RunConfig) -> None:
     strings = config.to_strings()
-    assert list(strings) == FIELDS
+    assert tuple(strings) == ORDER
     assert all(isinstance(value, str) for value in strings.values())
     again = RunConfig.from_strings(strings)
     assert again == config
     assert again.hash == config.hash
     assert again.to_strings() == strings  # MLflow params are write-once: one value has one text
     resolved = config.resolved()
+    assert hash(again) == hash(config)
     assert RunConfig.from_strings(resolved.to_strings()) == resolved
-    assert resolved.resolved() == resolved
+    assert resolved.resolved() is resolved
     assert resolved.hash == config.hash
 
 
@@ -146,6 +163,83 @@ def test_hash_moves_with_what_defines_the_run_only(name: str) -> None:
     assert (changed.hash == RunConfig().hash) == (name in EXECUTION_FIELDS)
 
 
+def test_later_fields_are_outside_the_hash_at_their_default() -> None:
+    assert [f.name for f in dataclasses.fields(RunConfig) if f.metadata["later"]] == sorted(LATER, key=FIELDS.index)
+    assert RunConfig(task="modular", detector="slope", signals=(), options="none").hash == DEFAULT_HASH
+    several = [RunConfig(**{name: OTHER_VALUE[name]}).hash for name in LATER]
+    assert len({DEFAULT_HASH, *several}) == len(LATER) + 1
+
+
+def test_params_of_an_earlier_version_are_read() -> None:
+    params = {name: text for name, text in RunConfig(seed=3).resolved().to_strings().items() if name not in LATER}
+    config = RunConfig.from_strings(params)
+    assert (config.task, config.network, config.recorders, config.signals) == ("modular", "two_layer", (), ())
+    assert (config.detector, config.options) == ("slope", "none")
+    assert config.hash == RunConfig(seed=3).hash
+
+
+def test_lists_and_options_have_one_spelling() -> None:
+    one = RunConfig(recorders=("b:R", "a:R", "b:R"), options="b=2; a = 1")
+    assert (one.recorders, one.options, one.option_values) == (("a:R", "b:R"), "a=1;b=2", {"a": "1", "b": "2"})
+    assert one.hash == RunConfig.from_strings({"recorders": "a:R, b:R", "options": "'a=1;b=2'"}).hash
+
+
+def test_the_code_of_a_plugin_of_your_own_is_a_part_of_the_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = tmp_path / "plugin_of_my_own.py"
+    named = {
+        "activation": "activation",
+        "task": "task",
+        "network": "network",
+        "detector": "detector",
+        "recorders": "recorders plugin_of_my_own:X",
+        "signals": "signals plugin_of_my_own:X",
+    }
+    for field, place in named.items():
+        value = ("plugin_of_my_own:X",) if field in ("recorders", "signals") else "plugin_of_my_own:X"
+        config, hashes = RunConfig(**{field: value}), []
+        for text in ("X = 1\n", "X = 2\n"):
+            source.write_text(text, encoding="utf-8")
+            assert config.own_sources() == {place: source}
+            hashes.append(config.hash)
+        assert hashes[0] != hashes[1], field
+    assert RunConfig().own_sources() == {}
+
+
+def test_a_resolved_config_has_no_auto_left() -> None:
+    config = RunConfig(modulus=11, epochs=60)
+    resolved = config.resolved()
+    assert (resolved.n_train, resolved.epochs, resolved.checkpoint_epochs) == (48, 60, (50, 60))
+    assert resolved != config
+    assert dataclasses.replace(resolved, seed=1) == dataclasses.replace(config, seed=1).resolved()
+    assert ResolvedConfig.from_strings({"modulus": "11", "epochs": "60"}) == resolved
+    assert RunConfig.from_strings(resolved.to_strings()) == resolved  # of either class, by their values
+
+
+def test_blocks_hold_every_field_once_and_the_order_names_each() -> None:
+    assert [field.name for block in BLOCKS for field in dataclasses.fields(block)] == FIELDS
+    assert sorted(ORDER) == sorted(FIELDS)
+    assert set(SHOWN) < set(FIELDS)
+    assert ORDER[-len(LATER) :] == LATER
+
+
+def test_a_table_shows_later_fields_only_where_a_run_uses_them() -> None:
+    plain = [name for name in ORDER if name not in LATER]
+    assert told_fields([]) == told_fields([RunConfig(), RunConfig(seed=1, window=9)]) == plain
+    assert told_fields([RunConfig(), RunConfig(options="a=1").resolved()]) == [*plain, "options"]
+
+
+def test_an_unknown_plugin_is_told_the_names_and_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_names", lambda package, constant: ("level", "slope"))
+    RunConfig(detector="level")
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(detector="levle")
+    said = "detector must be one of level, slope, or module:NAME, got levle. Did you mean level?"
+    assert str(caught.value) == said
+    with pytest.raises(ConfigError, match=r"^signals must each be one of level, slope, or module:NAME, got x,y:Z\. Pick"):
+        RunConfig(signals=("x", "y:Z"))
+
+
 def test_execution_fields() -> None:
     assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every"}
 
@@ -202,6 +296,9 @@ def test_frozen() -> None:
         ({"labels": "random"}, "square, random labels, seed 0"),
         ({"n_train": 504, "epochs": 800}, "square, n=504, epochs=800, seed 0"),
         ({"optimizer": "sgd", "threads": 2, "device": "cpu"}, "square, sgd, seed 0"),
+        ({"modulus": 59, "n_train": 2016}, "square, M=59, seed 0"),
+        ({"window": 10, "max_window": 30, "slope_lag": 5}, "square, window=10, max_window=30, slope_lag=5, seed 0"),
+        ({"signals": ("a:S",), "options": "x=1"}, "square, signals=a:S, options=x=1, seed 0"),
     ],
 )
 def test_display_name(settings_: dict[str, object], name: str) -> None:
@@ -259,6 +356,17 @@ BAD = [
     ("activation", None),
     ("device", None),
     ("checkpoint_epochs", ("a", 1)),
+    ("task", "modula"),
+    ("task", 3),
+    ("network", "a:b:c"),
+    ("recorders", ("no_such",)),
+    ("recorders", "text"),
+    ("signals", ("my:SIGNAL", "no_such")),
+    ("detector", "slop"),
+    ("options", "depth"),
+    ("options", "depth=1;depth=2"),
+    ("options", "=1"),
+    ("options", "a=line\nbreak"),
 ]
 ONE_LINE = re.compile(r"(?P<name>\w+) must (?P<rule>[^\n]+), got (?P<value>[^\n]+)\. (?P<step>[^\n]+)\.")
 
@@ -301,7 +409,7 @@ def test_text_that_is_no_number_is_refused_in_one_line(name: str, text: str, sai
 
 
 def test_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^parameters must be among activation, .*, got decay, weights\. Check"):
+    with pytest.raises(ConfigError, match=r"^parameters must be among task, .*, got decay, weights\. Check"):
         RunConfig.from_strings({"weights": "1", "decay": "2"})
 
 
@@ -318,11 +426,6 @@ def test_the_rule_names_the_limit_of_this_run(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         RunConfig(**small | {name: bad})
     assert limit in str(caught.value)
-
-
-def test_parse_leaves_words_alone() -> None:
-    assert parse("activation", "str", "auto") == "auto"  # `auto` means None only where the field allows it
-    assert parse("device", "str", "'auto'") == "auto"
 
 
 def test_randomized_has_one_spelling() -> None:

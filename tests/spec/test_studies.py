@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +15,14 @@ import pytest
 from grok.spec import studies
 from grok.spec.config import ACTIVATIONS, RunConfig
 from grok.spec.fields import ConfigError
-from grok.spec.studies import REGISTRY, Study, load_file, load_study
+from grok.spec.studies import Study, load_study
 
 GOOD = "mine:\n  sentence: Does it?\n  source: ours\n  runs:\n    - {condition: a, seed: 0..1}\n"
 
 
 @pytest.fixture(scope="module")
 def registry() -> dict[str, Study]:
-    return load_file(REGISTRY, prefix="")
+    return studies.registry()
 
 
 def grid(study: Study) -> set[tuple[object, ...]]:
@@ -82,7 +84,7 @@ def test_svd_has_every_method_and_windows_are_within_the_bands(registry: dict[st
 
 
 def test_every_study_is_whole(registry: dict[str, Study]) -> None:
-    assert set(registry) == {
+    assert list(registry) == [
         "quick",
         "headline",
         "relu",
@@ -94,7 +96,7 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "theorem6",
         "activations",
         "optimizers",
-    }
+    ]
     for name, study in registry.items():
         assert study.name == name
         assert study.sentence
@@ -113,12 +115,12 @@ def test_studies_share_the_runs_of_one_config(registry: dict[str, Study]) -> Non
 def test_cost_counts_default_runs(registry: dict[str, Study]) -> None:
     assert registry["headline"].cost() == pytest.approx(30)
     assert registry["relu"].cost() == pytest.approx(60)  # 800 epochs each
-    plain, unseen = RunConfig(), RunConfig(observe_every=0)
+    plain, unseen = RunConfig().resolved(), RunConfig(observe_every=0).resolved()
     assert studies.training_flops(unseen) == pytest.approx(2 * 2048 * 71 * (3 * 2016 + 3025) * 400)
     assert studies.training_flops(plain) - studies.training_flops(unseen) == pytest.approx(40 * 2016 * 2048**2)
 
     methods = [("gram",), ("gram", "gram32"), ("gram", "gram32", "svd"), ("gram", "gram32", "svd", "randomized_5")]
-    work = [studies.training_flops(RunConfig(spectrum_methods=names)) for names in methods]
+    work = [studies.training_flops(RunConfig(spectrum_methods=names).resolved()) for names in methods]
     assert np.diff(work) == pytest.approx([2 * 3 * 71 * 2048 * 36**2 * 25] * 2 + [0])  # the last two share their factor
 
 
@@ -127,6 +129,54 @@ def test_grid_hash_is_of_the_runs_and_conditions_only(registry: dict[str, Study]
     assert replace(study, sentence="other", cells=study.cells[::-1]).hash == study.hash
     assert replace(study, cells=study.cells[1:]).hash != study.hash
     assert replace(study, cells=(replace(study.cells[0], condition="x"), *study.cells[1:])).hash != study.hash
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Study]]:
+    """The registry of a folder that has these files."""
+    monkeypatch.setattr(studies, "REGISTRY", tmp_path)
+
+    def write(**texts: str) -> dict[str, Study]:
+        for name, text in texts.items():
+            (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+        return studies.registry()
+
+    return write
+
+
+def named(*names: str, after: str = "") -> str:
+    return "".join(GOOD.replace("mine", name).replace(":\n", f":\n{after and f'  after: {after}'}\n", 1) for name in names)
+
+
+def test_the_registry_is_every_file_of_its_folder(files: Callable[..., dict[str, Study]]) -> None:
+    found = files(b=named("one", "two", "three"), a=named("four", after="two") + named("five", after="four"))
+    assert list(found) == ["one", "two", "four", "five", "three"]
+    assert [study.name for study in found.values()] == list(found)  # the store knows them without a file's name
+    assert load_study("five") == found["five"]
+    assert list(files(c=named("six"))) == ["one", "two", "four", "five", "three", "six"]  # a new file is seen
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"a": named("one"), "b": named("two", "one")}, "must be given once, got one in a.yaml and b.yaml"),
+        ({"a": named("one", after="two")}, "study one must have `after` name a study before it, got two"),
+        ({"a": named("one", after="[two]")}, "study one must have `after` name a study before it, got ['two']"),
+        ({"a": "one: 3"}, "study one must have a list `runs`"),
+    ],
+)
+def test_a_registry_with_an_error(files: Callable[..., dict[str, Study]], texts: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        files(**texts)
+    assert said in str(error.value)
+
+
+def test_reading_studies_needs_no_torch() -> None:
+    program = (
+        "import sys; from grok.spec.studies import registry; print(len(registry()), {'torch', 'mlflow'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout == "11 set()\n"
 
 
 @pytest.fixture

@@ -1,0 +1,217 @@
+"""The blocks that a run is made of: task, network, optimisation, recording, detector, execution.
+
+A block is a frozen dataclass of fields with their rules; `RunConfig` inherits from all of them, so that names, flags and
+params stay flat. Rules may ask for any field of the whole config.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from grok.spec import plugins
+from grok.spec.fields import Rule, field, finite, matching, one_of, whole
+
+ACTIVATIONS = ("square", "relu", "abs", "cube", "relu2", "gelu", "silu", "tanh", "sigmoid")
+ALIASES = {"x2": "square"}
+OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
+LABELS = ("true", "random")
+PAIR_RANKINGS = ("current", "epoch_150")
+RANKING_EPOCH = 150
+DELTA_W = ("gram", "windows", "full")
+SPECTRUM_METHOD = re.compile(r"gram|gram32|svd|randomized(_\d{1,3})?")
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+PRECISIONS = ("float32", "float64")
+OFF = "0 turns it off"
+
+
+def plugin(room: plugins.Room, default: Any, text: str, source: str) -> Any:
+    """A field that names a plug-in of a room, or several; one's own as module:NAME."""
+    several = isinstance(default, tuple)
+    name = room.kind + "s" * several
+
+    def unknown(value: str | tuple[str, ...]) -> list[str]:
+        named = (value,) if isinstance(value, str) else value
+        return [one for one in named if one != default and one not in room.names and not plugins.OWN.fullmatch(one)]
+
+    rule = Rule(
+        lambda value, _: not unknown(value),
+        lambda _: f"{'each ' * several}be {room.words}",
+        lambda config: room.hint(unknown(getattr(config, name))[0]),
+    )
+    return field(default, text, source, rule, choices=room.names, later=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskBlock:
+    """Task: what is learnt, from how many examples."""
+
+    task: str = plugin(plugins.TASKS, "modular", "what is learnt, or your own as module:NAME", "Xu §2")
+    modulus: int = field(
+        71,
+        "M of the task (a + b) mod M",
+        "Xu §2",
+        whole(3, "Any modulus ≥ 3 is a group under addition, prime or not; the papers use 71"),
+    )
+    n_train: int | None = field(
+        None,
+        "training pairs; auto = 40 % of the modulus², 2016 at 71",
+        "Xu §2",
+        whole(
+            2,
+            lambda c: f"Modulus {c.modulus} has {c.modulus**2} pairs, and at least one is kept for the test",
+            lambda c: c.modulus**2 - 1,
+        ),
+        example="2016",
+    )
+    labels: str = field("true", "(a + b) mod M, or drawn at random once per seed", "Xu §2; random: ours", choices=LABELS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkBlock:
+    """Network: what learns."""
+
+    network: str = plugin(plugins.NETWORKS, "two_layer", "what learns, or your own as module:NAME", "Xu §2")
+    activation: str = field(
+        "square",
+        "activation of the hidden layer, x2 = square, or your own as module:function",
+        "Xu §2",
+        Rule(
+            lambda value, _: value in ACTIVATIONS or bool(plugins.OWN.fullmatch(value)),
+            f"be one of {', '.join((*ACTIVATIONS, *ALIASES))} or module:function",
+            "Pick one of these or give your own",
+        ),
+        choices=ACTIVATIONS,
+    )
+    width: int = field(2048, "hidden units K", "Xu §2", whole(2, "The papers use 2048"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimisationBlock:
+    """Optimisation: steps, their size, and where they begin."""
+
+    optimizer: str = field(
+        "adam", "full-batch optimiser of torch.optim, its other settings at default", "Xu §2", choices=OPTIMIZERS
+    )
+    learning_rate: float = field(1e-3, "step size of the optimiser", "Xu §2", finite("The papers use 0.001", above=0))
+    weight_decay: float = field(
+        2e-4, "η of the papers; L2 in adam and sgd, decoupled in adamw and muon", "Xu §2", finite(OFF, low=0)
+    )
+    epochs: int | None = field(
+        None,
+        "optimiser steps; auto = 400 for square, 800 otherwise",
+        "Xu §2",
+        whole(1, "The papers use 400 for square and 800 for relu"),
+        example="400",
+    )
+    seed: int = field(
+        0, "seeds the split and the initial weights", "Xu §2: 0 to 14", whole(0, "The papers use 0 to 14", 2**63 - 1)
+    )
+    precision: str = field("float32", "of weights and training; the band is float64 either way", "Xu §2", choices=PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingBlock:
+    """Recording: what is measured and kept, and when."""
+
+    max_window: int = field(
+        64,
+        "lags kept in the band: the largest window that can be asked of the run later",
+        "ours",
+        whole(3, "64 lags serve windows up to 64", 4096),
+    )
+    checkpoint_epochs: tuple[int, ...] | None = field(
+        None,
+        "epochs whose weights are kept and observed in full, comma list; auto = 50,100,175,250,300,400,500,800 "
+        "as far as the run goes, and its last epoch",
+        "Xu Theorem 6 table; from 400 on ours",
+        Rule(
+            lambda value, c: all(0 <= epoch <= c.last_epoch for epoch in value),
+            lambda c: f"be whole numbers in [0, {c.last_epoch}] (this run's epochs)",
+            "Drop the others or raise epochs",
+        ),
+        example="50,100,175,250,300,400",
+    )
+    observe_every: int = field(
+        10, "epochs between feature and gradient observables; 0 = only at checkpoints", "ours", whole(0, OFF)
+    )
+    repulsion_every: int = field(0, "epochs between repulsion measurements; 0 = only at checkpoints", "ours", whole(0, OFF))
+    top_pairs: int = field(
+        200,
+        "most similar feature pairs of the repulsion measurement",
+        "Xu §4",
+        whole(1, lambda c: f"Width {c.width} has {c.feature_pairs} feature pairs", lambda c: c.feature_pairs),
+    )
+    pair_ranking: str = field(
+        "current",
+        "rank the pairs at each measurement, or once at epoch 150 and measure from there on",
+        "Xu: code; rebuttal",
+        one_of(PAIR_RANKINGS),
+        Rule(
+            lambda value, c: value != "epoch_150" or c.last_epoch >= RANKING_EPOCH,
+            f"be current in a run of fewer than {RANKING_EPOCH} epochs",
+            "Raise epochs or rank at each measurement",
+        ),
+        choices=PAIR_RANKINGS,
+    )
+    delta_w: str = field("gram", "updates kept: their Gram band, raw windows at checkpoints, or all", "ours", choices=DELTA_W)
+    spectrum_methods: tuple[str, ...] = field(
+        ("gram",),
+        "comma list of gram (always), gram32, svd, randomized (or randomized_N: N oversampled columns, 10 unless said)",
+        "Xu §2; rebuttal",
+        matching(SPECTRUM_METHOD, "be a comma list of gram, gram32, svd, randomized, randomized_N", "gram is always recorded"),
+    )
+    recorders: tuple[str, ...] = plugin(
+        plugins.RECORDERS, (), "comma list of recorders besides those of every run, or your own as module:NAME", "ours"
+    )
+    signals: tuple[str, ...] = plugin(
+        plugins.SIGNALS, (), "comma list of signals computed while training, or your own as module:NAME", "ours"
+    )
+    options: str = field(
+        "none",
+        "options of plug-ins, name=value;name=value; each says what it takes",
+        "ours",
+        Rule(lambda value, _: value.isprintable(), "be printable text", "Write name=value;name=value"),
+        later=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorBlock:
+    """Detector: how an epoch is read from the spectra."""
+
+    detector: str = plugin(plugins.DETECTORS, "slope", "how the epoch is read, or your own as module:NAME", "Xu eq. 3: slope")
+    window: int = field(
+        20,
+        "updates in the rolling window, at least 3",
+        "Xu §2",
+        whole(3, lambda c: f"max_window is {c.max_window}: lower window or raise max_window", lambda c: c.max_window),
+    )
+    slope_lag: int = field(25, "epochs between the two gaps of the slope", "Xu eq. 3", whole(1, "The paper uses 25"))
+    slope_threshold: float = field(
+        0.04, "slope of log gap, per epoch, above which the detector fires", "Xu eq. 3", finite("The paper uses 0.04")
+    )
+    first_epoch: int = field(100, "first epoch at which the detector may fire", "Xu eq. 3", whole(0, "The paper uses 100"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionBlock:
+    """Execution: how a run is carried out, not what it is; left out of its identity."""
+
+    device: str = field(
+        "auto",
+        "auto (cuda where there is one), cpu, cuda or cuda:N",
+        "ours",
+        matching(DEVICE, "be auto, cpu, cuda or cuda:N", "auto takes cuda where there is one"),
+    )
+    threads: int | None = field(
+        None,
+        "CPU threads of torch; auto leaves torch's own choice",
+        "ours",
+        whole(1, "auto leaves torch's own choice", 1024),
+        example="2",
+    )
+    save_every: int = field(
+        100, "epochs between saves of the resumable state and logs of metrics; 0 = never", "ours", whole(0, OFF)
+    )
