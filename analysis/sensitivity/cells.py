@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.reading import runs as queries
+from analysis.reading.evidence import Evidence
+from analysis.reading.files import in_parallel
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
 from grok.detectors.base import Rule, fire_epochs
 from grok.numerics import gaps
@@ -238,8 +239,9 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
     cells: dict[tuple[str, str], Cell] = {}
     raw: dict[tuple[str, str], Cell] = {}
     left_out, empty = [], []
+    evidence = Evidence(store)
     for name in names:
-        table, out = queries.study_runs(store, name)
+        table, out = evidence.select(name)
         left_out.append(out.assign(study=name))
         if not len(table):
             empty.append(name)
@@ -251,7 +253,7 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
             if not wanted:
                 continue
             _check_group(key, name, group)
-            cell = _cell(store, key, name, group, has_raw)
+            cell = _cell(evidence, key, name, group, has_raw)
             cells.setdefault(key, cell)
             if has_raw:
                 raw.setdefault(key, cell)
@@ -284,11 +286,11 @@ def _check_group(key: tuple[str, str], study: str, group: pd.DataFrame) -> None:
         )
 
 
-def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Cell:
+def _cell(evidence: Evidence, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Cell:
     group = group.sort_values(["seed", "run_id"], ignore_index=True)
     ids = list(group["run_id"])
-    bands = queries.read_bands(store, ids)
-    factors = queries.read_arrays(store, ids, "delta_w/factors.npz") if has_raw else {}
+    bands = in_parallel(evidence.band, ids)
+    factors = in_parallel(evidence.factors, ids) if has_raw else {}
     test_50 = group["test_50_epoch"] if "test_50_epoch" in group else pd.Series(np.nan, group.index)
     table = pd.DataFrame(
         {

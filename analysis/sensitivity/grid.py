@@ -19,7 +19,7 @@ from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
 from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
 from analysis.statistics.estimates import Estimate
 from grok.detectors.base import RULES, Range
-from grok.recorders.history import LATE_EPOCHS
+from grok.numerics.series import late_median
 
 WINDOWS = (5, 10, 20, 30)
 """Of the published window table; the rebuttal speaks of the first three."""
@@ -247,6 +247,7 @@ def _measured(cells: Cells, condition: str, method: str, window: int) -> tuple[n
         return np.empty(0), np.nan
     chosen = np.isin(cell.seeds, WINDOW_SEEDS)
     fires = np.sort(cell.fires({**PUBLISHED, "method": method, "window": window}, RULES["slope"])[chosen])
-    late = cell.log_gaps("w", method, window)[1][chosen, LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
-    known = late[np.isfinite(late).any(axis=1)]
-    return fires, float(np.median(np.exp(np.nanmedian(known, axis=1)))) if len(known) else np.nan
+    gaps = np.exp(cell.log_gaps("w", method, window)[1][chosen])
+    late = np.array([late_median(gap[: int(end) + 1]) for gap, end in zip(gaps, cell.epochs[chosen], strict=True)])
+    known = late[np.isfinite(late)]
+    return fires, float(np.median(known)) if len(known) else np.nan

@@ -17,7 +17,6 @@ from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.study import Results
 from grok.store import store as tracking
 from grok.store.store import Store, TrackedRun
-from grok.store.tags import PREFIX
 
 KIND = "sensitivity"
 ASIDE = ("workers", "storage")
@@ -34,9 +33,9 @@ def finished(store: Store, config: SensitivityConfig, cells: Cells) -> str | Non
     """The run of the same question and runs that is complete, made by this very code; None if there is none."""
     code = tracking.code_tags()
     for run in store.find({"kind": KIND, "sensitivity_hash": identity(config, cells), "state": "complete"}):
-        same = run.data.tags.get(f"{PREFIX}code_version") == code["code_version"]
+        same = run.get("code_version") == code["code_version"]
         if same and code["code_version"] != "unknown" and code["code_dirty"] == "false":
-            return str(run.info.run_id)
+            return run.run_id
     return None
 
 
@@ -45,9 +44,9 @@ def open_run(store: Store, config: SensitivityConfig, cells: Cells) -> TrackedRu
     own = identity(config, cells)
     tags = {"kind": KIND, "sensitivity_study": config.study, "sensitivity_hash": own, **tracking.code_tags()}
     for run in store.find({"kind": KIND, "sensitivity_hash": own}):
-        if run.data.tags.get(f"{PREFIX}state") != "complete" and not tracking.is_alive(run):
-            tracking.point_to(store, run.info.run_id)
-            parent = store.reopen(run.info.run_id, tags)
+        if run.state != "complete" and not tracking.is_alive(run):
+            tracking.point_to(store, run.run_id)
+            parent = store.reopen(run.run_id, tags)
             break
     else:
         parent = store.create(f"sensitivity: {config.study}", tags)
@@ -131,9 +130,9 @@ def _nested(store: Store, parent: TrackedRun, config: SensitivityConfig, results
     if not config.nested_runs or found is None:
         return
     there = {
-        run.data.tags[f"{PREFIX}trial"]
+        run.get("trial")
         for run in store.find({"kind": "trial"})
-        if run.data.tags.get("mlflow.parentRunId") == parent.run_id and run.data.tags.get(f"{PREFIX}state") == "complete"
+        if run.tags.get("mlflow.parentRunId") == parent.run_id and run.state == "complete"
     }  # an interrupted command may have logged some
     wanted = best(found, config.nested_runs)[: config.nested_runs]
     for trial in (one for one in wanted if str(one.number) not in there):

@@ -1,4 +1,4 @@
-"""Rules that read an epoch from a series: slope of the log gap, level. Causal: entry t uses epochs ≤ t only."""
+"""What is read off a series: epochs, by slope of the log gap or by level, causal; and the late level of a gap."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 
 GAP_FLOOR = 1e-6
 """Gaps are clipped here before the logarithm (Xu §2)."""
+LATE_EPOCHS = (200, 400)
+"""First and last epoch of the late-stage gap (Xu §2)."""
 
 
 def slope(gap: np.ndarray, lag: int) -> np.ndarray:
@@ -68,3 +70,21 @@ def fire_epoch(gap: np.ndarray, lag: int, threshold: float, first_epoch: int) ->
     Source: Xu (arXiv 2605.08119), eq. 3.
     """
     return first_crossing(slope(gap, lag), threshold, first_epoch)
+
+
+def late_median(series: np.ndarray) -> float:
+    """The late level of a series: its median over epochs 200 … 400, of a run that reaches epoch 400.
+
+    Args:
+        series: (T + 1,) float64, entry t is epoch t; NaN where it is not known.
+
+    Returns:
+        In the unit of the series; NaN of a series that ends before epoch 400, since a median over a shorter stretch is another
+        quantity, and of one that is finite nowhere in it.
+
+    Source: Xu (arXiv 2605.08119), §2.
+    """
+    late = np.asarray(series, dtype=np.float64)[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
+    if len(series) <= LATE_EPOCHS[1] or not np.isfinite(late).any():
+        return float("nan")
+    return float(np.nanmedian(late))

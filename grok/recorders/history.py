@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from grok.numerics.series import fire_epoch, first_crossing, slope
+from grok.numerics.series import fire_epoch, first_crossing, late_median, slope
 from grok.numerics.spectra import EIGENVALUES, gap, rolling_eigenvalues
 from grok.spec.config import RunConfig
 
 SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test", "norm/w", "norm/v")
 """Metrics that every epoch has."""
-LATE_EPOCHS = (200, 400)
-"""First and last epoch of the late-stage gap (Xu §2)."""
 
 
 class History:
@@ -116,9 +114,8 @@ class History:
             "train_99_epoch": first_crossing(frame["accuracy/train"].to_numpy(), 0.99, strict=False),
         }
         out |= {name: float(epoch) for name, epoch in epochs.items() if epoch is not None}
-        late = self.gap_23()[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
-        if self.complete > LATE_EPOCHS[1] and np.isfinite(late).any():
-            out["late_gap_23"] = float(np.nanmedian(late))
+        if not np.isnan(late := late_median(self.gap_23())):
+            out["late_gap_23"] = late
         return out
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.sources import _grid
 from analysis.papers.xu.headline import EIGENVALUES
 from analysis.papers.xu.repulsion import FIVE_SEEDS, RELU_0, SEED_0
 from analysis.papers.xu.sweeps import ETA_ROWS, LONG, SCALING
 from analysis.papers.xu.windows import TABLE
 from analysis.reading.evidence import Evidence
+from analysis.reading.runs import grid
 from grok.spec.studies import Cell
 
 FIRES = (173, 173, 174, 173, 173, *[174] * 10)
@@ -63,7 +63,7 @@ class SyntheticEvidence:
     def _runs(self, study: str) -> pd.DataFrame:
         """The study's grid with its results."""
         rows = []
-        for cell in _grid(study) if self.studies is None or study in self.studies else ():
+        for cell in grid(study) if self.studies is None or study in self.studies else ():
             if (study, cell.condition, cell.config.seed) in self.missing:
                 continue
             run_id = f"{study}-{cell.config.hash}"

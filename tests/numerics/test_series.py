@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grok.numerics.series import GAP_FLOOR, fire_epoch, first_crossing, slope
+from grok.numerics.series import GAP_FLOOR, LATE_EPOCHS, fire_epoch, first_crossing, late_median, slope
 from grok.numerics.spectra import gap, rolling_eigenvalues
 
 
@@ -100,3 +100,13 @@ def test_a_gap_planted_in_the_updates_fires(window: int) -> None:
     assert fired is not None
     assert 123 <= fired <= 123 + 2 * window
     assert fire_epoch(series[:120], 25, 0.04, 100) is None  # nothing before it is planted
+
+
+def test_the_late_median_is_of_series_that_reach_epoch_400() -> None:
+    series = np.arange(500.0)
+    assert late_median(series) == late_median(series[:401]) == np.median(series[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]) == 300
+    assert math.isnan(late_median(series[:400]))  # a median over a shorter stretch is another quantity
+    series[250:] = np.nan
+    assert late_median(series) == np.median(np.arange(200, 250))
+    series[200:] = np.nan
+    assert math.isnan(late_median(series))

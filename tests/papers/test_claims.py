@@ -12,7 +12,7 @@ import pytest
 from analysis.exhibits import verdicts as rules
 from analysis.exhibits.evaluate import evaluate
 from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, VERDICTS, Claim, Measured
-from analysis.exhibits.sources import Absent, Sources, fire_epochs, late_median
+from analysis.exhibits.sources import Absent, Sources, fire_epochs
 from analysis.papers import CLAIMS
 from analysis.papers.xu.windows import OFFSETS, READINGS, Cell, judge_cells, judge_readings
 from analysis.statistics import estimates as statistics
@@ -418,8 +418,6 @@ def test_series_helpers() -> None:
     gap = np.ones(401)
     gap[200:] = 3.0
     assert list(fire_epochs([gap, np.ones(401)])) == pytest.approx([200, NEVER], nan_ok=True)
-    assert late_median(gap) == 3.0
-    assert math.isnan(late_median(np.ones(50)))
 
 
 def test_numbers_are_short_and_never_nan() -> None:

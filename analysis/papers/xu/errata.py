@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.sources import Absent, Sources, at, fault, fire_epochs, late_median, series
+from analysis.exhibits.sources import Absent, Sources, at, fault, fire_epochs, series
 from analysis.exhibits.verdicts import number, rounds_to
 from analysis.papers.xu import demonstrations
 from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
@@ -18,6 +18,7 @@ from analysis.papers.xu.repulsion import PUBLISHED, RATE, RELU_0, THEOREM
 from analysis.papers.xu.windows import TABLE
 from analysis.reading.evidence import Evidence
 from analysis.statistics import estimates as statistics
+from grok.numerics.series import late_median
 from grok.store.store import StoreError
 
 SPECTRA = {"gram": "float64 Gram", "gram32": "float32 Gram", "svd": "SVD"}

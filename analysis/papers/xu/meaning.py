@@ -10,10 +10,11 @@ import pandas as pd
 
 from analysis.exhibits import verdicts as rules
 from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
-from analysis.exhibits.sources import Absent, Sources, column, fired, late_median, series
+from analysis.exhibits.sources import Absent, Sources, column, fired, series
 from analysis.papers.xu.headline import CONTROL, GROK, XU, late_gaps, paired_p
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
+from grok.numerics.series import late_median
 
 MUCH, ALIKE = 10.0, 2.0
 """What `≫` and `≈` are taken to mean: at least a factor of 10, at most a factor of 2."""

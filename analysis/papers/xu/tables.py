@@ -10,10 +10,9 @@ from scipy import stats
 
 from analysis.papers.xu.repulsion import RELU_0, SEED_0
 from analysis.papers.xu.windows import TABLE
+from analysis.reading.derived import detected
 from analysis.reading.evidence import Evidence
 from analysis.statistics.estimates import clopper_pearson, ratio_of_medians, regression
-from grok.numerics.series import fire_epoch
-from grok.recorders.history import LATE_EPOCHS
 
 WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
 """Of the window figure; ours, from the smallest with a λ₃ to the longest that a band holds by default."""
@@ -164,8 +163,6 @@ def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) ->
                 continue
             for method in run["spectrum_methods"]:
                 gap = evidence.gap(run["run_id"], window=window, method=method, seed=run["seed"])
-                fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
-                late = gap[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
                 rows.append(
                     {
                         "run_id": run["run_id"],
@@ -173,10 +170,8 @@ def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) ->
                         "seed": run["seed"],
                         "method": method,
                         "window": window,
-                        "fired": float(fired is not None),
-                        "fire_epoch": np.nan if fired is None else fired,
-                        "late_gap_23": float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan,
                     }
+                    | detected(run, gap)
                 )
     columns = ["run_id", "condition", "seed", "method", "window", "fired", "fire_epoch", "late_gap_23"]
     return pd.DataFrame(rows, columns=columns)

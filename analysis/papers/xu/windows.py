@@ -12,9 +12,10 @@ import pandas as pd
 
 from analysis.exhibits import verdicts as rules
 from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
-from analysis.exhibits.sources import Sources, fire_epochs, late_median
+from analysis.exhibits.sources import Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK, XU
 from analysis.statistics import estimates as statistics
+from grok.numerics.series import late_median
 
 NEVER = math.nan
 TABLE: dict[int, tuple[tuple[float, float, float], tuple[float, float, float], str, str]] = {
