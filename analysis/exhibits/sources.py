@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.reading.evidence import Evidence
 from analysis.reading.runs import grid
-from grok.numerics.series import fire_epoch
+from grok.numerics.series import first_crossing, slope
 from grok.spec.studies import Cell
 
 ENOUGH = 0.8
@@ -124,7 +124,12 @@ def by_seed(a: pd.DataFrame, b: pd.DataFrame, name: str) -> tuple[np.ndarray, np
     return left, right
 
 
-def fire_epochs(gaps: Iterable[np.ndarray], threshold: float = 0.04) -> np.ndarray:
-    """The published detector on each gap series: fire epoch, NaN where it never fires."""
-    fires = [fire_epoch(gap, SLOPE_LAG, threshold, FIRST_EPOCH) for gap in gaps]
+def fire_epochs(gaps: Iterable[np.ndarray], threshold: float = 0.04, *, falling: bool = False) -> np.ndarray:
+    """The published detector on each gap series: fire epoch, NaN where it never fires.
+
+    Args:
+        gaps: (T + 1,) each. threshold: that the slope exceeds. falling: that it goes below instead.
+    """
+    sign = -1 if falling else 1
+    fires = [first_crossing(sign * slope(gap, SLOPE_LAG), sign * threshold, FIRST_EPOCH) for gap in gaps]
     return np.array([np.nan if fire is None else float(fire) for fire in fires])

@@ -1,12 +1,13 @@
 """The papers, a wing each; no wing imports another."""
 
 from analysis.exhibits.model import Claim
-from analysis.papers.xu import headline, meaning, repulsion, sweeps, windows
+from analysis.papers.xu import headline, meaning, rebuttal, repulsion, sweeps, windows
 
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *meaning.CLAIMS,
     *windows.CLAIMS,
+    *rebuttal.CLAIMS,
     *repulsion.CLAIMS,
     *sweeps.CLAIMS,
 )

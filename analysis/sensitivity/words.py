@@ -44,7 +44,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     """What a person should read first; a part that was not run or cannot be decided is said to be so."""
     yield from _published(data["published"], data["data"]["max_window"])
     yield from _neighbourhood(data["neighbourhood"])
-    yield from _rebuttal(data["rebuttal"])
+    yield from (data["rebuttal"] or {"sentences": []})["sentences"]
     yield from _relu(data["relu"])
     yield from _worst(data["square_worst"])
     yield from _search(data["search"])
@@ -84,24 +84,6 @@ def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
     )
     if data["relu_silent_share"] is not None:
         yield f"Share of it in which ReLU's grokking runs stay silent: {number(data['relu_silent_share'])}."
-
-
-def _rebuttal(data: dict[str, Any] | None) -> Iterator[str]:
-    if data is None:
-        return
-    yield (
-        f"The rebuttal's sentence ({data['sentence']}) {data['overall']}. Its thresholds read as "
-        + "; ".join(f"{reading}: {one['word']}, {_share(one)}" for reading, one in data["by_reading"].items())
-        + f" (by {', '.join(data['methods'])}; gram, the float64 Gram, counts as the exact full spectrum)."
-    )
-    for method, readings in data["beside"].items():
-        parts = [f"{reading} {_share(one)}" for reading, one in readings.items()]
-        yield f"Beside it, not counted, by {method}: {'; '.join(parts)}."
-
-
-def _share(counts: dict[str, Any]) -> str:
-    undecided = f" ({counts['undecided']} more undecided without ReLU's runs)" if counts["undecided"] else ""
-    return f"true in {counts['holding']} of {counts['cells']} cells{undecided}"
 
 
 def _relu(data: dict[str, Any] | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.exhibits.evaluate import evaluate
 from analysis.papers import CLAIMS
-from analysis.papers.xu import panels
+from analysis.papers.xu import panels, rebuttal_grid
 from analysis.papers.xu.errata import errata
 from analysis.report.compare import kind
 from analysis.sensitivity import grid
@@ -131,7 +131,7 @@ def sensitivity_document() -> dict[str, Any]:
     whole = grid.grid(made_cells(3, seeds=6, activations=activations, conditions=conditions), config)
     tables = {
         "grid": whole,
-        "rebuttal": grid.rebuttal(whole),
+        "rebuttal": rebuttal_grid.table(whole),
         "window_table": grid.window_table(cells),
         "neighbourhood": grid.neighbourhood(cells, config),
         "surface": grid.surface(cells, config),

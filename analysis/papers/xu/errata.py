@@ -14,8 +14,8 @@ from analysis.exhibits.verdicts import number, rounds_to
 from analysis.papers.xu import demonstrations
 from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
 from analysis.papers.xu.meaning import fires_of
-from analysis.papers.xu.repulsion import PUBLISHED, RATE, RELU_0, THEOREM
-from analysis.papers.xu.windows import TABLE
+from analysis.papers.xu.repulsion import PUBLISHED, RATE, THEOREM
+from analysis.printed.xu import RELU_0, WINDOW_TABLE
 from analysis.reading.evidence import Evidence
 from analysis.statistics import estimates as statistics
 from grok.numerics.series import late_median
@@ -297,8 +297,10 @@ def _precision(sources: Sources) -> tuple[str, pd.DataFrame]:
                 ]
                 fires = fire_epochs(gaps)
                 first = [number(fire) for fire, seed in zip(fires, runs["seed"], strict=True) if seed <= 2]
-                published = TABLE[window]
-                epochs, late = (published[0], published[2]) if condition == GROK else (published[1], published[3])
+                printed = WINDOW_TABLE[window]
+                epochs, late = (
+                    (printed.grok, printed.late_grok) if condition == GROK else (printed.control, printed.late_control)
+                )
                 row |= {
                     f"{condition} fires": f"{np.isfinite(fires).sum()}/{len(fires)}",
                     f"{condition} seeds 0–2": ", ".join(first),

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.papers.xu.repulsion import RELU_0, SEED_0
-from analysis.papers.xu.windows import TABLE
+from analysis.printed.xu import ETA_LINE, RELU_0, SEED_0, WINDOW_TABLE
 from analysis.reading.derived import detected
 from analysis.reading.evidence import Evidence
 from analysis.statistics.estimates import clopper_pearson, ratio_of_medians, regression
@@ -18,8 +17,6 @@ WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
 """Of the window figure; ours, from the smallest with a λ₃ to the longest that a band holds by default."""
 PRECISION_WINDOWS = (5, 10, 20)
 PRECISION_SEEDS = 5
-ETA_LINE = (0.80, -75.0)
-"""Printed slope and intercept of t_ρ on t_test (Xu, η table)."""
 PRINTED_CONDITIONS = ("grok", "eta0")
 
 
@@ -140,8 +137,8 @@ def published_sign_match() -> pd.DataFrame:
 
 def published_windows() -> pd.DataFrame:
     """The printed late gaps: condition, window, gap."""
-    rows = [("grok", window, float(gap)) for window, (_, _, gap, _) in TABLE.items()]
-    rows += [("eta0", window, float(gap)) for window, (_, _, _, gap) in TABLE.items()]
+    rows = [("grok", window, float(row.late_grok)) for window, row in WINDOW_TABLE.items()]
+    rows += [("eta0", window, float(row.late_control)) for window, row in WINDOW_TABLE.items()]
     return pd.DataFrame(rows, columns=["condition", "window", "gap"])
 
 
@@ -213,7 +210,8 @@ def eta(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     residual = y - found.intercept.value - found.slope.value * x
     spread = np.sqrt((residual**2).sum() / (len(x) - 2) * (1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()))
     reach = stats.t.ppf(0.975, len(x) - 2) * spread
-    lines = {"x": at, "fit": line, "low": line - reach, "high": line + reach, "published": ETA_LINE[1] + ETA_LINE[0] * at}
+    slope, intercept = (float(text) for text in ETA_LINE[:2])
+    lines = {"x": at, "fit": line, "low": line - reach, "high": line + reach, "published": intercept + slope * at}
     return {"runs": table, "fit": pd.DataFrame([fit]), "line": pd.DataFrame(lines)}
 
 
