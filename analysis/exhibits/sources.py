@@ -66,11 +66,6 @@ class Sources:
         return runs
 
 
-def fault(error: Exception) -> str:
-    """An error that nothing foresaw, as one line for the reader of a report."""
-    return f"An error stopped this: {type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ") + "."
-
-
 def _fits(cell: Cell, name: str, value: Any) -> bool:
     options = value if isinstance(value, tuple) else (value,)
     own = cell.condition if name == "condition" else getattr(cell.config, name)

@@ -16,6 +16,8 @@ from grok.store.store import Store
 
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
+SENSITIVITY_STUDY = "sensitivity"
+"""Stands among the studies that a figure reads for the newest run of the entry point `sensitivity`."""
 NO_STUDY, ANOTHER = "of no study", "another run of the same config counts"
 
 
@@ -125,5 +127,7 @@ class Evidence:
     @staticmethod
     def command(study: str) -> str:
         """The command that makes a study's runs."""
+        if study == SENSITIVITY_STUDY:
+            return "mlflow run . -e sensitivity -P study=headline"
         name = study if study in registered() else study.replace("/", ".yaml:", 1)
         return f"mlflow run . -e study -P study={name}"

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.exhibits.evaluate import evaluate
-from analysis.papers import CLAIMS
-from analysis.papers.xu.errata import errata
+from analysis.exhibits.evaluate import evaluate, write
+from analysis.papers import CLAIMS, ERRATA
 from analysis.reading import runs as queries
 from analysis.reading.evidence import Evidence
 from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles
@@ -143,7 +142,7 @@ def test_claims_and_errata_are_made_of_it(odd: Any) -> None:
     results = evaluate(evidence, CLAIMS)
     assert [result.claim for result in results] == list(CLAIMS)
     assert {result.verdict for result in results} == {"not testable yet"}
-    assert all("Not shown yet" in erratum.text and erratum.table.empty for erratum in errata(evidence))
+    assert all("Not shown yet" in erratum.text and erratum.table.empty for erratum in write(evidence, ERRATA))
 
 
 def test_a_second_evidence_has_the_same_content_in_the_same_order(odd: Any) -> None:

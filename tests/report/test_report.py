@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from analysis.papers.xu import panels
+from analysis import papers
 from grok.runs import train as runner
 from grok.store import store as tracking
 from grok.store.store import TrackedRun
@@ -36,7 +36,7 @@ def home(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("report-store")
     shutil.copy(template_store, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id not in SLOW])
+        patch.setattr(papers, "PANELS", [panel for panel in papers.PANELS if panel.id not in SLOW])
         for name in OUTSIDE:
             patch.delenv(name, raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -91,7 +91,7 @@ def call(*arguments: str) -> Answer:
 def analyze(home: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """`analyze(*arguments)` on the module's store, with one figure only, to be quick."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home["store"].uri)
-    monkeypatch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id == "detector"])
+    monkeypatch.setattr(papers, "PANELS", [panel for panel in papers.PANELS if panel.id == "detector"])
     return call
 
 
@@ -225,7 +225,7 @@ def test_the_same_store_gives_the_same_bytes_and_the_run_that_is_there(
     home: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home["store"].uri)
-    monkeypatch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id not in SLOW])
+    monkeypatch.setattr(papers, "PANELS", [panel for panel in papers.PANELS if panel.id not in SLOW])
     answer = call("--out", str(tmp_path / "second"))
     assert files(tmp_path / "second") == files(home["first"])
     assert (answer.words["run"], answer.words["reused"]) == (home["answer"].words["run"], "yes")
