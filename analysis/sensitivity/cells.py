@@ -34,7 +34,7 @@ GAP_INDEX = {"12": 0, "23": 1, "34": 2}
 
 
 @dataclass
-class Cell:
+class Group:
     """The runs of one activation and one condition, and their gap series.
 
     Attributes:
@@ -163,8 +163,8 @@ class Cells:
         left_out: runs of the studies that were not used, and why.
     """
 
-    cells: dict[tuple[str, str], Cell]
-    raw: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], Group]
+    raw: dict[tuple[str, str], Group]
     missing: tuple[str, ...]
     left_out: pd.DataFrame
 
@@ -179,7 +179,7 @@ class Cells:
         parts = [f"{key}{cell.fingerprint}" for cells in (self.cells, self.raw) for key, cell in sorted(cells.items())]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
-    def cell(self, activation: str, condition: str, method: str = "gram") -> Cell | None:
+    def cell(self, activation: str, condition: str, method: str = "gram") -> Group | None:
         """The cell whose runs recorded a spectrum method, if there is one."""
         found = (self.cells if method == "gram" else self.raw).get((activation, condition))
         return found if found is not None and (method == "gram" or method in found.methods()) else None
@@ -236,8 +236,8 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
     """
     companions = [] if config.companions == "none" else [name.strip() for name in config.companions.split(",")]
     names = list(dict.fromkeys([config.study, *companions]))
-    cells: dict[tuple[str, str], Cell] = {}
-    raw: dict[tuple[str, str], Cell] = {}
+    cells: dict[tuple[str, str], Group] = {}
+    raw: dict[tuple[str, str], Group] = {}
     left_out, empty = [], []
     evidence = Evidence(store)
     for name in names:
@@ -286,7 +286,7 @@ def _check_group(key: tuple[str, str], study: str, group: pd.DataFrame) -> None:
         )
 
 
-def _cell(evidence: Evidence, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Cell:
+def _cell(evidence: Evidence, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Group:
     group = group.sort_values(["seed", "run_id"], ignore_index=True)
     ids = list(group["run_id"])
     bands = in_parallel(evidence.band, ids)
@@ -301,10 +301,10 @@ def _cell(evidence: Evidence, key: tuple[str, str], study: str, group: pd.DataFr
             "methods": group["spectrum_methods"],
         }
     )
-    return Cell(*key, study, table, [bands[i] for i in ids], [factors.get(i, {}) for i in ids])
+    return Group(*key, study, table, [bands[i] for i in ids], [factors.get(i, {}) for i in ids])
 
 
-def _check(cells: dict[tuple[str, str], Cell], config: SensitivityConfig) -> None:
+def _check(cells: dict[tuple[str, str], Group], config: SensitivityConfig) -> None:
     """Refuse what cannot be compared."""
     if cells and all(cell.study != config.study for cell in cells.values()):
         raise ConfigError(
@@ -346,7 +346,7 @@ def chosen_activation(activations: Iterable[str], config: SensitivityConfig) -> 
 
 
 def _place(
-    cells: dict[tuple[str, str], Cell], raw: dict[tuple[str, str], Cell], config: SensitivityConfig, cache: Path | None
+    cells: dict[tuple[str, str], Group], raw: dict[tuple[str, str], Group], config: SensitivityConfig, cache: Path | None
 ) -> None:
     """Give every cell its horizon and its folder."""
     for cell in {id(c): c for c in (*cells.values(), *raw.values())}.values():

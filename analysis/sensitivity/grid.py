@@ -15,10 +15,11 @@ from scipy.stats import qmc
 from analysis.printed.xu import THRESHOLD_READINGS, WINDOW_SEEDS, WINDOW_TABLE
 from analysis.sensitivity.cells import CONDITIONS, Cells
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
+from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, youden
 from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
 from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
 from analysis.statistics.estimates import Estimate
+from analysis.statistics.rates import wilson
 from grok.detectors.base import RULES, Range
 from grok.numerics.series import late_median
 

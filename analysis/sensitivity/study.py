@@ -19,6 +19,7 @@ from analysis.sensitivity.search import Found, check_method, search
 from analysis.sensitivity.settings import METHODS, SPACE_FIELDS, SensitivityConfig
 from analysis.sensitivity.space import Space, whole_numbers
 from analysis.sensitivity.storage import Task, open_study
+from analysis.words import CONDITIONS
 from grok.spec.fields import ConfigError
 
 SCHEMA = 2
@@ -220,7 +221,7 @@ def _importances(cells: Cells, config: SensitivityConfig, results: Results, repo
     if found is None:
         return []
     task = found.task
-    target = f"J of {task.activation} against {words.NAMES[config.controls]}"
+    target = f"J of {task.activation} against {CONDITIONS[config.controls]}"
     if config.importance != "sobol":
         goal = target if task.objective != "lead" else f"lead of {task.activation}"
         out = [importance.of_trials(found.trials, config.importance, config.seed, goal)]

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import sensitivity as figures
+from analysis.figures.surface import surfaces
 from analysis.sensitivity import verdict
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.search import best
@@ -112,7 +113,7 @@ def _figures(results: Results) -> dict[str, Any]:
     tables, data = results.tables, results.data
     out: dict[str, Any] = {}
     if "surface" in tables and len(tables["surface"]):
-        out |= {"surface": figures.surface(tables["surface"]), "roc": figures.roc(tables["surface"])}
+        out |= {"surface": surfaces(tables["surface"]), "roc": figures.roc(tables["surface"])}
     if data["importance"]:
         out["importance"] = figures.importance(data["importance"])
     searched: pd.DataFrame = tables["trials"][tables["trials"]["study"] == "search"] if "trials" in tables else pd.DataFrame()

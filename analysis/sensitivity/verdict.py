@@ -14,11 +14,12 @@ from analysis.sensitivity import grid
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
+from analysis.sensitivity.objectives import Outcome, enough, few, youden
 from analysis.sensitivity.search import Found, best
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import PUBLISHED, Values
 from analysis.statistics.estimates import LEVEL, Estimate, median_interval
+from analysis.statistics.rates import wilson
 from grok.detectors.base import Range
 
 RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"

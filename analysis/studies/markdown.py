@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import words
 from analysis.studies.summary import label
 
 LISTED_RUNS = 5
@@ -114,14 +115,15 @@ def _spread(row: dict[Hashable, Any], name: str, *, counted: bool = True) -> str
     """`median [q1, q3]`, and over how many runs where not all have the value."""
     if not row[f"{name}_n"]:
         return "–"
-    low, middle, high = (
-        f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}" for value in (row[f"{name}_q1"], row[name], row[f"{name}_q3"])
-    )
+    low, middle, high = (words.number(row[key]) for key in (f"{name}_q1", name, f"{name}_q3"))
     some = f" ({row[f'{name}_n']} of {row['runs']})" if counted and row[f"{name}_n"] < row["runs"] else ""
     return (middle if low == middle == high else f"{middle} [{low}, {high}]") + some
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, *rows]
-    texts = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    return "\n".join([texts[0], "|" + "---|" * len(head), *texts[1:]])
+    """A table of texts, in which a bar is no end of a cell."""
+    return words.table(_escaped(head), [_escaped(row) for row in rows])
+
+
+def _escaped(line: Sequence[str]) -> list[str]:
+    return [text.replace("|", "\\|") for text in line]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.statistics.estimates import quartile_columns
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 
 MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test", "rho_epoch", "lead")
@@ -50,10 +51,7 @@ def repulsion(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.Data
 
 def _quartiles(name: str, values: pd.Series) -> dict[str, float]:
     """Median and quartiles as `<name>`, `<name>_q1`, `<name>_q3`, NaN if no value is known; `<name>_n` values."""
-    known = values.dropna()
-    count = {f"{name}_n": len(known)}
-    found = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
-    return dict(zip((name, f"{name}_q1", f"{name}_q3"), found, strict=True)) | count
+    return quartile_columns(name, values) | {f"{name}_n": int(values.notna().sum())}
 
 
 def settings(runs: pd.DataFrame) -> list[str]:

@@ -389,7 +389,3 @@ def test_series_helpers() -> None:
     gap = np.ones(401)
     gap[200:] = 3.0
     assert list(fire_epochs([gap, np.ones(401)])) == pytest.approx([200, NEVER], nan_ok=True)
-
-
-def test_numbers_are_short_and_never_nan() -> None:
-    assert [verdicts.number(x) for x in (NEVER, 174.0, 2.09e-5, 228.78, 1234.5)] == ["–", "174", "2.09e-05", "229", "1234"]

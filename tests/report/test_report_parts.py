@@ -183,9 +183,9 @@ def test_surfaces_of_unknown_activations_and_controls_are_drawn_by_their_name() 
     table = pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "j"])
     figure = draw_one(panel_of("sensitivity"), OddSurface(table)).figure
     assert {ax.get_title(loc="left") for ax in figure.axes} - {""} == {
-        "abs against\nno weight decay",
+        "abs against\nwithout weight decay",
         "abs against\nshuffled_\\$x",
-        "cube against\nno weight decay",
+        "cube against\nwithout weight decay",
     }
     figure.draw_without_rendering()
 
@@ -234,7 +234,7 @@ def test_a_condition_without_runs_is_not_in_the_legend(name: str, study: str) ->
     made = FakeEvidence((study,), keep=lambda cell: cell.config.seed < 2 and cell.condition == "grok")
     (legend,) = draw_one(panel_of(name), made).figure.legends
     assert "weight decay" in [text.get_text() for text in legend.get_texts()]
-    assert not [text.get_text() for text in legend.get_texts() if "no weight decay" in text.get_text()]
+    assert not [text.get_text() for text in legend.get_texts() if "without weight decay" in text.get_text()]
 
 
 @pytest.mark.parametrize("reached", [0, 1, 3])

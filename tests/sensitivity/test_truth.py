@@ -12,10 +12,11 @@ from scipy import stats
 from analysis.sensitivity import grid, importance
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import CALIBRATION, HELD_OUT, Judge
-from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
+from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, youden
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED, Space, from_unit
 from analysis.sensitivity.words import window_word
+from analysis.statistics.rates import wilson
 from tests.helpers.synthetic_cells import EPOCHS, OPENS, made_cells
 
 CONFIG = SensitivityConfig(

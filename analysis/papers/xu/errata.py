@@ -9,13 +9,14 @@ import pandas as pd
 
 from analysis.exhibits.model import Chapter
 from analysis.exhibits.sources import Absent, Sources, at, fire_epochs, series
-from analysis.exhibits.verdicts import number, rounds_to
+from analysis.exhibits.verdicts import rounds_to
 from analysis.papers.xu import demonstrations
 from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
 from analysis.papers.xu.meaning import fires_of
 from analysis.papers.xu.repulsion import PUBLISHED, RATE, THEOREM
 from analysis.printed.xu import RELU_0, WINDOW_TABLE
 from analysis.statistics import estimates as statistics
+from analysis.words import number
 from grok.numerics.series import late_median
 
 SPECTRA = {"gram": "float64 Gram", "gram32": "float32 Gram", "svd": "SVD"}

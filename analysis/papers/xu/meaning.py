@@ -15,6 +15,7 @@ from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
 from analysis.printed.xu import XU
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
+from analysis.words import number, spread
 from grok.numerics.series import late_median
 
 MUCH, ALIKE = 10.0, 2.0
@@ -27,7 +28,7 @@ def _relu_fires(sources: Sources) -> Measured:
     runs = sources.take("relu", condition=GROK)
     others = sources.take("relu", condition=CONTROL)
     loud, test = fired(others), statistics.median_interval(column(runs, "accuracy/test"))
-    note = f"The networks end at test accuracy {verdicts.spread(test)}. Without weight decay {loud}/{len(others)} fire."
+    note = f"The networks end at test accuracy {spread(*test[:3])}. Without weight decay {loud}/{len(others)} fire."
     return verdicts.judge([verdicts.count("fires", fired(runs), len(runs), 0, 15)], note)
 
 
@@ -64,7 +65,7 @@ def _relu_spectrum(sources: Sources) -> Measured:
         verdict = CAVEAT
     else:
         verdict = CONTRADICTED if first < ALIKE else NOT_REPRODUCED
-    return Measured("; ".join(f"{name} {verdicts.spread(e)}" for name, e in found.items()), verdict, found)
+    return Measured("; ".join(f"{name} {spread(*e[:3])}" for name, e in found.items()), verdict, found)
 
 
 def _ranks(sources: Sources) -> Measured:
@@ -84,7 +85,7 @@ def _ranks(sources: Sources) -> Measured:
         verdict = CAVEAT
     else:
         verdict = CONTRADICTED if any(share <= 0.2 for share in shares) else NOT_REPRODUCED
-    note = "; ".join(f"{name} {verdicts.spread(estimate)}" for name, estimate in largest.items()) + "."
+    note = "; ".join(f"{name} {spread(*estimate[:3])}" for name, estimate in largest.items()) + "."
     return Measured("; ".join(text), verdict, counts | largest, note)
 
 
@@ -108,8 +109,8 @@ class Fires(NamedTuple):
 
     def text(self) -> str:
         """In words."""
-        when = f" at {verdicts.spread(self.epoch)}" if self.fired else ""
-        return f"{self.fired}/{self.share.n}{when}, test accuracy {verdicts.number(self.test.value)}"
+        when = f" at {spread(*self.epoch[:3])}" if self.fired else ""
+        return f"{self.fired}/{self.share.n}{when}, test accuracy {number(self.test.value)}"
 
 
 def fires_of(runs: pd.DataFrame) -> Fires:

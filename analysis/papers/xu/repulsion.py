@@ -12,6 +12,7 @@ from analysis.exhibits.sources import Absent, Sources, at, series
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, SEED_0, XU
 from analysis.statistics import estimates as statistics
+from analysis.words import number, spread
 from grok.spec.studies import load_study
 
 PUBLISHED, RATE, THEOREM = "repulsion/published_estimator", "repulsion/rate", "repulsion/theorem6"
@@ -39,11 +40,11 @@ def _seed_row(study: str, activation: str, printed: dict[int, str], note: str) -
 def _five_seeds(sources: Sources) -> Measured:
     runs = sources.take("headline", condition=GROK, seed=(0, 1, 2, 3, 4))
     parts = []
-    for epoch, (text, spread) in FIVE_SEEDS.items():
+    for epoch, (text, ends) in FIVE_SEEDS.items():
         values = at(sources, runs, PUBLISHED, epoch)
         parts.append(verdicts.median(f"epoch {epoch}", values, text))
-        if spread:
-            parts.append(verdicts.quartiles(f"epoch {epoch} quartiles", values, spread))
+        if ends:
+            parts.append(verdicts.quartiles(f"epoch {epoch} quartiles", values, ends))
     return verdicts.judge(parts, OVER_SEEDS)
 
 
@@ -64,8 +65,8 @@ def _theorem_saturates(sources: Sources) -> Measured:
         verdict = CONTRADICTED
     else:
         verdict = REPRODUCED if before < 1.0 <= after else NOT_REPRODUCED
-    lowest = verdicts.number(min(estimate.low for estimate in found.values()))
-    text = f"median share {verdicts.number(before)} at 100, {verdicts.number(after)} at {FIRE}; lowest interval end {lowest}"
+    lowest = number(min(estimate.low for estimate in found.values()))
+    text = f"median share {number(before)} at 100, {number(after)} at {FIRE}; lowest interval end {lowest}"
     return Measured(
         text, verdict, found, "Checked on three of the top pairs by a direct leave-two-out solve; it is an identity."
     )
@@ -83,13 +84,13 @@ def _rate_saturates(sources: Sources) -> Measured:
     one, two = (at(sources, runs, PUBLISHED, FIRE) for runs in pairs)
     both = np.isfinite(one) & np.isfinite(two)
     p = statistics.permutation_test(one[both], two[both], paired=True)
-    text = ", ".join(f"{verdicts.spread(estimate)} at {epoch}" for epoch, estimate in found.items())
+    text = ", ".join(f"{spread(*estimate[:3])} at {epoch}" for epoch, estimate in found.items())
     note = (
         f"Of the rise from {CHECKPOINTS[0]} to {CHECKPOINTS[-1]}, {(end - fire) / (end - start):.0%} comes after {FIRE}. "
         if end > start
         else ""
     )
-    note += f"Without weight decay {verdicts.spread(other)} at {FIRE} (paired permutation test, p = {p:.2g}). {OVER_SEEDS}"
+    note += f"Without weight decay {spread(*other[:3])} at {FIRE} (paired permutation test, p = {p:.2g}). {OVER_SEEDS}"
     named = {f"epoch {epoch}": estimate for epoch, estimate in found.items()} | {"without weight decay": other}
     return Measured(text, verdict, named, note)
 
@@ -111,7 +112,7 @@ def _every_activation(sources: Sources) -> Measured:
         above = sum(rate > null for rate, null in ends)
         parts[f"{activation} above its null"] = statistics.clopper_pearson(above, len(ends))
         parts[f"{activation} rate"] = estimate = statistics.median_interval(np.array([rate for rate, _ in ends]))
-        texts.append(f"{activation} {verdicts.spread(estimate)}, above its null in {above}/{len(ends)}")
+        texts.append(f"{activation} {spread(*estimate[:3])}, above its null in {above}/{len(ends)}")
     shares = [estimate.value for name, estimate in parts.items() if name.endswith("above its null")]
     if all(share == 1 for share in shares):
         verdict = REPRODUCED

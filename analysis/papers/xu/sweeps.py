@@ -12,6 +12,7 @@ from analysis.exhibits.model import Claim, Measured
 from analysis.exhibits.sources import Sources, column, watched
 from analysis.printed.xu import ETA_LINE, ETA_LONG, ETA_ROWS, SCALING, XU, EtaRow, ScalingSetting
 from analysis.statistics import estimates as statistics
+from analysis.words import number
 
 LONG = "η 1e-5, 2000 epochs"
 
@@ -76,7 +77,7 @@ def _scaling(entry: ScalingSetting) -> Callable[[Sources], Measured]:
 
 def _divergence(epochs: np.ndarray) -> str:
     seen = statistics.quartiles(epochs)
-    return "" if math.isnan(seen.value) else f"{seen.n} diverged, at median epoch {verdicts.number(seen.value)}."
+    return "" if math.isnan(seen.value) else f"{seen.n} diverged, at median epoch {number(seen.value)}."
 
 
 def _eta_text(row: EtaRow) -> str:

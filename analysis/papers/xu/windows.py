@@ -9,6 +9,7 @@ from analysis.exhibits.model import Claim, Measured
 from analysis.exhibits.sources import Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import WINDOW_SEEDS, WINDOW_TABLE, XU
+from analysis.words import number
 from grok.numerics.series import late_median
 
 
@@ -28,7 +29,7 @@ def _window(window: int) -> Callable[[Sources], Measured]:
 
 
 def _fires_text(epochs: tuple[float, ...]) -> str:
-    return ", ".join(verdicts.number(epoch) for epoch in epochs)
+    return ", ".join(number(epoch) for epoch in epochs)
 
 
 CLAIMS = tuple(
