@@ -100,8 +100,8 @@ def _relu(data: dict[str, Any] | None) -> Iterator[str]:
 def _worst(data: dict[str, Any] | None) -> Iterator[str]:
     for name, found in (data or {"by_control": {}})["by_control"].items():
         yield (
-            f"The worst setting near the published one on square against {CONDITIONS[name]}, of {found['trials']}, unadjusted: J "
-            f"{number(found['held_out']['j'])} on held-out seeds (calibration {number(found['calibration']['j'])}); "
+            f"The worst setting near the published one on square against {CONDITIONS[name]}, of {found['trials']}, unadjusted: "
+            f"J {number(found['held_out']['j'])} on held-out seeds (calibration {number(found['calibration']['j'])}); "
             f"{setting(found['setting'])}."
         )
 

@@ -279,7 +279,7 @@ def test_markdown_addresses_are_not_ones_that_a_renderer_links() -> None:
 
 
 def test_numbers_and_estimates() -> None:
-    assert [words.number(x) for x in (229.04, 1.312, 2.1e-5, 12345.6, float("nan"), -float("inf"))] == [
+    assert [words.number(x, words.DIGITS) for x in (229.04, 1.312, 2.1e-5, 12345.6, float("nan"), -float("inf"))] == [
         "229",
         "1.312",
         "2.1e-05",
