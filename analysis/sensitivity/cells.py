@@ -221,7 +221,7 @@ class Cells:
 
 
 def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> Cells:
-    """The runs that a sensitivity study compares.
+    """The runs that a sensitivity study compares; one whose files are not whole is left out, with the reason.
 
     Each activation and condition is taken from the first of the named study and its companions that has runs of it;
     runs with raw spectra likewise.
@@ -232,7 +232,6 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
 
     Raises:
         ConfigError: if nothing can be compared.
-        StoreError: if a run's artifacts are missing or broken.
     """
     companions = [] if config.companions == "none" else [name.strip() for name in config.companions.split(",")]
     names = list(dict.fromkeys([config.study, *companions]))

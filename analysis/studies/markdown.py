@@ -27,7 +27,7 @@ DERIVED = ("epochs", "checkpoint_epochs")
 
 
 def conditions(table: pd.DataFrame) -> str:
-    """`study_summary.conditions` as a table: `median [q1, q3]` a cell.
+    """`summary.conditions` as a table: `median [q1, q3]` a cell.
 
     Args:
         table: a row per condition and setting.
@@ -51,7 +51,7 @@ def by_window(table: pd.DataFrame) -> str:
     """The detector's verdict and the late gap with the windows side by side: two tables.
 
     Args:
-        table: `study_summary.conditions` of a table that `by_setting` made; with a column `window`.
+        table: `summary.conditions` of a table that `by_setting` made; with a column `window`.
     """
     keys = [key for key in _keys(table) if key != "window"]
     windows = list(dict.fromkeys(table["window"]))
@@ -68,10 +68,10 @@ def by_window(table: pd.DataFrame) -> str:
 
 
 def repulsion(table: pd.DataFrame, fields: Sequence[str]) -> str:
-    """`study_summary.repulsion` with the epochs side by side, each rate above that of random pairs.
+    """`summary.repulsion` with the epochs side by side, each rate above that of random pairs.
 
     Args:
-        table: a row per condition, setting and epoch. fields: `study_summary.label_fields` of the runs.
+        table: a row per condition, setting and epoch. fields: `summary.label_fields` of the runs.
     """
     epochs = sorted(set(table["epoch"]))
     rows = []

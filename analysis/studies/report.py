@@ -12,8 +12,7 @@ import pandas as pd
 from analysis import figures
 from analysis.reading.derived import by_setting
 from analysis.reading.evidence import Evidence
-from analysis.studies import markdown as study_markdown
-from analysis.studies import summary as study_summary
+from analysis.studies import markdown, summary
 from grok.runs.study import Result
 from grok.spec.studies import Study
 from grok.store.store import Store, TrackedRun
@@ -79,25 +78,25 @@ def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder:
     """Tables and figures into a folder; the table of conditions, and the sections of the summary, the main one first."""
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
     shown = by_setting(table, evidence.gap, study.windows) if study.windows else table
-    conditions = study_summary.conditions(shown)
+    conditions = summary.conditions(shown)
     shown.to_csv(folder / "runs.csv", index=False)
     shown.assign(**{c: shown[c].map(str) for c in ("checkpoint_epochs", "spectrum_methods")}).to_parquet(
         folder / "runs.parquet", index=False
     )
     conditions.to_csv(folder / "conditions.csv", index=False)
-    plotted = {m: study_summary.series(table, histories, m) for m in ("accuracy/test", "delta_w/gap_23")}
+    plotted = {m: summary.series(table, histories, m) for m in ("accuracy/test", "delta_w/gap_23")}
     figures.study_series(plotted, study.name).savefig(folder / "series.png")
 
     sections = ["Median [quartiles] over the seeds that have the value."]
-    sections += [study_markdown.by_window(conditions)] if "window" in conditions else []
-    sections.append(study_markdown.conditions(conditions))
-    repulsion = study_summary.repulsion(table, histories)
+    sections += [markdown.by_window(conditions)] if "window" in conditions else []
+    sections.append(markdown.conditions(conditions))
+    repulsion = summary.repulsion(table, histories)
     repulsion.to_csv(folder / "repulsion.csv", index=False)
     if len(repulsion):
-        fields = study_summary.label_fields(table)
-        rates, null = (study_summary.repulsion_series(repulsion, fields, name) for name in ("rate", "null_rate"))
+        fields = summary.label_fields(table)
+        rates, null = (summary.repulsion_series(repulsion, fields, name) for name in ("rate", "null_rate"))
         figures.study_repulsion(rates, null, study.name).savefig(folder / "repulsion.png")
-        sections.append("Repulsion of the most similar pairs of features:\n\n" + study_markdown.repulsion(repulsion, fields))
+        sections.append("Repulsion of the most similar pairs of features:\n\n" + markdown.repulsion(repulsion, fields))
     return conditions, sections
 
 
