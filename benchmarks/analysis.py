@@ -59,9 +59,8 @@ def make(uri: str, count: int) -> None:
 def measure(uri: str, part: str) -> None:
     """One line of JSON: what was read, seconds, peak memory before and after."""
     start = time.perf_counter()
-    from analysis.exhibits.evaluate import evaluate
-    from analysis.papers import CLAIMS
-    from analysis.papers.xu.errata import errata
+    from analysis.exhibits.evaluate import evaluate, write
+    from analysis.papers import CLAIMS, ERRATA
     from analysis.reading.evidence import Evidence
     from analysis.studies import summary as study_summary
     from grok.store.store import connect
@@ -78,7 +77,7 @@ def measure(uri: str, part: str) -> None:
     row |= since(begun, "tables")
     if part != "read":
         begun = clock()
-        row["made"] = len(evaluate(evidence, CLAIMS) if part == "claims" else errata(evidence))
+        row["made"] = len(evaluate(evidence, CLAIMS) if part == "claims" else write(evidence, ERRATA))
         row |= since(begun, part)
     print(json.dumps(row | {"before_mb": before, "peak_mb": peak_mb()}), flush=True)
 

@@ -6,13 +6,17 @@ earlier report. The same store gives the same files, and the run that has them a
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entry_points.cli import OneLineParser, run_main
 from grok.spec.fields import ConfigError
 
 if TYPE_CHECKING:
+    from analysis.exhibits.model import Chapter, Claim
+    from analysis.exhibits.panels import Panel
     from analysis.report.content import Content
 
 FIRST = "Run one first: mlflow run . -e study -P study=headline"
@@ -39,13 +43,19 @@ def parser() -> OneLineParser:
         metavar="NAMES",
         help="only claims, errata and figures that read these studies of the registry, separated by commas. Default all.",
     )
+    out.add_argument(
+        "--claims",
+        default="none",
+        metavar="MODULE:NAME",
+        help="claims, errata and figures of your own, in a list of that name; see docs/report.md. Default none.",
+    )
     return out
 
 
 def main(arguments: list[str]) -> int:
     """Parse, read the store, write the report, track it, print one line."""
     flags = parser().parse_args(arguments)
-    only, out = _studies(flags.study), Path(flags.out)
+    only, out, own = _studies(flags.study), Path(flags.out), _own(flags.claims)
     from analysis.reading.evidence import Evidence
     from analysis.report import content, tracked, write
     from analysis.report.compare import read_baseline
@@ -59,7 +69,7 @@ def main(arguments: list[str]) -> int:
         of = f" of the study {' or '.join(only)}" if only else " of a study"
         first = FIRST.replace("headline", only[0]) if only else FIRST
         raise ConfigError(f"store must hold a finished run{of}, got none in {store.uri}. {first}.")
-    found = content.gather(evidence, only, baseline, flags.baseline)
+    found = content.gather(evidence, only, baseline, flags.baseline, own)
     with write.workspace(out) as folder:
         write.build(found, folder)
         write.check(folder, out)
@@ -81,6 +91,36 @@ def _studies(text: str) -> tuple[str, ...]:
         if name not in known:
             raise ConfigError(f"study must be all or names of {', '.join(known)}, got {name or 'none'}. Pick one.")
     return names
+
+
+def _own(name: str) -> list[Claim | Chapter | Panel]:
+    """The claims, chapters and panels of `--claims`.
+
+    Raises:
+        ConfigError: if there is no such list, an entry is something else, or has the id of another.
+    """
+    if name == "none":
+        return []
+    from analysis import papers
+    from analysis.exhibits.model import Chapter, Claim
+    from analysis.exhibits.panels import Panel
+
+    try:
+        found = list(pkgutil.resolve_name(name))
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(f"claims must be a list by module:NAME, got {name} ({error}). Run from its folder.") from error
+    theirs: dict[type, Sequence[Any]] = {Claim: papers.CLAIMS, Chapter: papers.ERRATA, Panel: papers.PANELS}
+    ids = {kind: {one.id for one in there} for kind, there in theirs.items()}
+    for one in found:
+        kind = next((kind for kind in ids if isinstance(one, kind)), None)
+        if kind is None:
+            raise ConfigError(
+                f"claims must hold Claim, Chapter or Panel, got {type(one).__name__} in {name}. See docs/report.md."
+            )
+        if one.id in ids[kind]:
+            raise ConfigError(f"claims must have ids of their own, got {one.id} in {name}, which is there. Name it otherwise.")
+        ids[kind].add(one.id)
+    return found
 
 
 def _line(found: Content, run_id: str, reused: bool, out: Path) -> str:

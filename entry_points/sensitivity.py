@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     config = config_from(flags, SensitivityConfig)
     stop = StopRequest()
+    from analysis.papers.xu.rebuttal_grid import of_grid
     from analysis.sensitivity import cells as runs
     from analysis.sensitivity import study, tracked
     from entry_points.progress import StageBar
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     parent = tracked.open_run(store, config, cells)
     try:
         with StageBar() as bar:
-            results = study.run(cells, config, tasks, report=bar.update, should_stop=stop)
+            results = study.run(cells, config, tasks, rebuttal=of_grid, report=bar.update, should_stop=stop)
         if not results.stopped:
             tracked.write(store, parent, config, results)
     except BaseException as error:

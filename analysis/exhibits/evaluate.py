@@ -1,13 +1,68 @@
-"""Claims held against the runs of a store."""
+"""Exhibits held against the runs of a store: claims, chapters of errata and figures, each by one evaluator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from analysis.exhibits.model import CAVEAT, NOT_TESTABLE, REPRODUCED, Claim, Result
-from analysis.exhibits.sources import Absent, Sources, fault
-from analysis.reading.evidence import Evidence
+import pandas as pd
+
+from analysis.exhibits.model import CAVEAT, NOT_TESTABLE, REPRODUCED, Chapter, Claim, Erratum, Result
+from analysis.exhibits.panels import Drawn, Panel, Prepared
+from analysis.exhibits.sources import Absent, Sources
+from analysis.reading.evidence import SENSITIVITY_STUDY, Evidence
+from analysis.reading.runs import grid
 from grok.store.errors import StoreError
+
+NOTHING = "the runs that are there hold none of it"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Attempt(Generic[T]):
+    """What came of holding something against a store.
+
+    Attributes:
+        made: None if that was not possible. problem: why, a sentence; empty otherwise.
+        broken: whether an error that nothing foresaw stopped it, and not runs that are absent or cannot be read.
+        run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline` for each incomplete take.
+        commands: that make the runs, by study.
+    """
+
+    made: T | None
+    problem: str
+    broken: bool
+    run_ids: tuple[str, ...]
+    shortfalls: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    @property
+    def short(self) -> str:
+        """What is not all there, a sentence; empty if all is."""
+        return f"Not all runs are there: {', '.join(self.shortfalls)}." if self.shortfalls else ""
+
+
+def attempt(evidence: Evidence, studies: Sequence[str], make: Callable[[Sources], T]) -> Attempt[T]:
+    """Make something of the evidence, or say why not; the fault of one must not cost the reader the others.
+
+    Args:
+        evidence: of the store. studies: that are read. make: takes its runs from `Sources`; `Absent` if they are not there.
+    """
+    sources, made, problem, broken = Sources(evidence), None, "", False
+    try:
+        made = make(sources)
+    except (Absent, StoreError) as reason:
+        problem = str(reason)
+    except Exception as error:
+        problem, broken = fault(error), True
+    commands = tuple(evidence.command(study) for study in studies)
+    return Attempt(made, problem, broken, tuple(sources.run_ids), tuple(dict.fromkeys(sources.shortfalls)), commands)
+
+
+def fault(error: Exception) -> str:
+    """An error that nothing foresaw, as one line for the reader of a report."""
+    return f"An error stopped this: {type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ") + "."
 
 
 def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:
@@ -19,21 +74,86 @@ def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:
     Args:
         evidence: of the store. claims: to hold, as `analysis.papers.CLAIMS` has them.
     """
-    return [_evaluate(claim, evidence) for claim in claims]
+    return [_judge(claim, evidence) for claim in claims]
 
 
-def _evaluate(claim: Claim, evidence: Evidence) -> Result:
-    command = " && ".join(evidence.command(study) for study in claim.studies)
-    sources = Sources(evidence)
-    try:
-        found = claim.measure(sources)
-    except (Absent, StoreError) as reason:
-        return Result(claim, "", {}, NOT_TESTABLE, str(reason), 0, (), command)
-    except Exception as error:  # the fault of one claim must not cost the reader the others
-        return Result(claim, "", {}, NOT_TESTABLE, fault(error), 0, (), command)
-    run_ids = tuple(dict.fromkeys((*sources.run_ids, *found.run_ids)))
-    verdict, notes = found.verdict, [found.note] if found.note else []
-    if sources.shortfalls:
-        verdict = CAVEAT if verdict == REPRODUCED else verdict
-        notes.append(f"Not all runs are there: {', '.join(dict.fromkeys(sources.shortfalls))}.")
-    return Result(claim, found.text, found.estimates, verdict, " ".join(notes), len(run_ids), run_ids, command)
+def _judge(claim: Claim, evidence: Evidence) -> Result:
+    tried = attempt(evidence, claim.studies, claim.measure)
+    command = " && ".join(tried.commands)
+    if tried.made is None:
+        return Result(claim, "", {}, NOT_TESTABLE, tried.problem, 0, (), command)
+    found = tried.made
+    run_ids = tuple(dict.fromkeys((*tried.run_ids, *found.run_ids)))
+    verdict = CAVEAT if tried.shortfalls and found.verdict == REPRODUCED else found.verdict
+    note = " ".join(text for text in (found.note, tried.short) if text)
+    return Result(claim, found.text, found.estimates, verdict, note, len(run_ids), run_ids, command)
+
+
+def write(evidence: Evidence, chapters: Iterable[Chapter]) -> list[Erratum]:
+    """Every chapter, in order; where runs are absent its text says which study to run and the table is empty.
+
+    Args:
+        evidence: of the store. chapters: as `analysis.papers.ERRATA` has them.
+    """
+    return [_chapter(chapter, evidence) for chapter in chapters]
+
+
+def _chapter(chapter: Chapter, evidence: Evidence) -> Erratum:
+    tried = attempt(evidence, chapter.studies, chapter.build)
+    if tried.made is None:
+        measured, table = f"Not shown yet{'. ' if tried.broken else ': '}{tried.problem.rstrip('.')}.", pd.DataFrame()
+    else:
+        measured, table = tried.made
+    text = f"{chapter.why}\n\n{f'{measured} {tried.short}'.strip()}"
+    command = " && ".join(tried.commands)
+    return Erratum(chapter.id, chapter.title, text, table, chapter.figure, tried.run_ids, command, chapter.id)
+
+
+def draw(evidence: Evidence, panels: Iterable[Panel]) -> list[Drawn]:
+    """Prepare and draw panels, in order, or say which commands make their data; one that fails says how.
+
+    Args:
+        evidence: of the store. panels: as `analysis.papers.PANELS` has them.
+    """
+    return [_panel(panel, evidence) for panel in panels]
+
+
+def _panel(panel: Panel, evidence: Evidence) -> Drawn:
+    there: dict[str, list[str]] = {}
+
+    def make(sources: Sources) -> tuple[Prepared, Any] | None:
+        there.update({study: ids for study in panel.studies if (ids := _run_ids(sources.evidence, study))})
+        if not there:
+            return None
+        prepared = panel.prepare(sources.evidence)
+        empty = any(table.empty for table in prepared.tables.values())
+        return prepared, None if empty else panel.draw(prepared.tables)
+
+    tried = attempt(evidence, panel.studies, make)
+    if tried.problem:
+        return Drawn(panel, problem=tried.problem.rstrip(".").replace("An error", "an error", 1), commands=tried.commands)
+    missing = tuple(evidence.command(study) for study in panel.studies if study not in there)
+    if tried.made is None or (tried.made[1] is None and missing):
+        return Drawn(panel, missing=tried.commands)
+    prepared, figure = tried.made
+    if figure is None:
+        return Drawn(panel, problem=NOTHING, commands=tried.commands)
+    drawn = tuple(dict.fromkeys(prepared.run_ids))
+    used = tuple(evidence.command(study) for study, ids in there.items() if not set(ids).isdisjoint(drawn))
+    counts = {study: _of_grid(evidence, study) for study in there if study != SENSITIVITY_STUDY}
+    partial = tuple(f"{study}: {have} of {cells} runs" for study, (have, cells) in counts.items() if have < cells)
+    caption = f"{panel.caption} {prepared.note}".strip()
+    return Drawn(panel, prepared.tables, figure, caption, drawn, used, missing, partial)
+
+
+def _of_grid(evidence: Evidence, study: str) -> tuple[int, int]:
+    """How many cells of a registry study's grid have a finished run, and how many cells there are."""
+    hashes, runs = {cell.config.hash for cell in grid(study)}, evidence.runs(study)
+    return len(hashes & set(runs["config_hash"])) if len(runs) else 0, len(hashes)
+
+
+def _run_ids(evidence: Evidence, study: str) -> list[str]:
+    if study == SENSITIVITY_STUDY:
+        found = evidence.sensitivity()
+        return [] if found is None else [str(found["run_id"])]
+    return [str(run_id) for run_id in evidence.runs(study)["run_id"]]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from analysis.statistics.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -80,3 +82,36 @@ class Result:
     n: int
     run_ids: tuple[str, ...]
     command: str
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """A chapter of the errata.
+
+    Attributes:
+        id: short, stable. title: a sentence. text: paragraphs, plain.
+        table: the demonstration; empty where its runs are absent.
+        figure: id of the report's figure that shows it, if any.
+        run_ids: of the runs used. command: that makes them. data_name: of the table's file.
+    """
+
+    id: str
+    title: str
+    text: str
+    table: pd.DataFrame
+    figure: str | None
+    run_ids: tuple[str, ...]
+    command: str
+    data_name: str
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """How an erratum is made: `build` gives what was measured, in words, and the table; `why` stands before it."""
+
+    id: str
+    title: str
+    studies: tuple[str, ...]
+    figure: str | None
+    why: str
+    build: Callable[[Sources], tuple[str, pd.DataFrame]]

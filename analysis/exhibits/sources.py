@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.evidence import Evidence
-from grok.numerics.series import LATE_EPOCHS, fire_epoch
-from grok.spec.studies import Cell, load_study
+from analysis.reading.runs import grid
+from grok.numerics.series import first_crossing, slope
+from grok.spec.studies import Cell
 
 ENOUGH = 0.8
 """Share of the asked-for runs that must be there (12 of 15, 4 of 5); with less, a claim is not testable yet."""
@@ -47,7 +47,7 @@ class Sources:
         Raises:
             Absent: if less than `ENOUGH` of them are there.
         """
-        wanted = [cell for cell in _grid(study) if all(_fits(cell, k, v) for k, v in where.items())]
+        wanted = [cell for cell in grid(study) if all(_fits(cell, k, v) for k, v in where.items())]
         if not wanted:
             raise ValueError(f"settings must be in the grid of {study}, got {where}. See grok/spec/studies/xu.yaml.")
         hashes = {cell.config.hash: number for number, cell in enumerate(wanted)}
@@ -64,16 +64,6 @@ class Sources:
             self.shortfalls.append(f"{len(runs)} of {len(wanted)} runs of {study}{fell}")
         self.run_ids |= dict.fromkeys(runs["run_id"])
         return runs
-
-
-def fault(error: Exception) -> str:
-    """An error that nothing foresaw, as one line for the reader of a report."""
-    return f"An error stopped this: {type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ") + "."
-
-
-@functools.cache
-def _grid(study: str) -> tuple[Cell, ...]:
-    return load_study(study).cells
 
 
 def _fits(cell: Cell, name: str, value: Any) -> bool:
@@ -129,14 +119,12 @@ def by_seed(a: pd.DataFrame, b: pd.DataFrame, name: str) -> tuple[np.ndarray, np
     return left, right
 
 
-def late_median(values: np.ndarray) -> float:
-    """The median of a series over epochs 200 … 400; NaN where nothing is known there."""
-    known = values[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
-    known = known[~np.isnan(known)]
-    return float(np.median(known)) if len(known) else float("nan")
+def fire_epochs(gaps: Iterable[np.ndarray], threshold: float = 0.04, *, falling: bool = False) -> np.ndarray:
+    """The published detector on each gap series: fire epoch, NaN where it never fires.
 
-
-def fire_epochs(gaps: Iterable[np.ndarray], threshold: float = 0.04) -> np.ndarray:
-    """The published detector on each gap series: fire epoch, NaN where it never fires."""
-    fires = [fire_epoch(gap, SLOPE_LAG, threshold, FIRST_EPOCH) for gap in gaps]
+    Args:
+        gaps: (T + 1,) each. threshold: that the slope exceeds. falling: that it goes below instead.
+    """
+    sign = -1 if falling else 1
+    fires = [first_crossing(sign * slope(gap, SLOPE_LAG), sign * threshold, FIRST_EPOCH) for gap in gaps]
     return np.array([np.nan if fire is None else float(fire) for fire in fires])

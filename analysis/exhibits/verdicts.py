@@ -19,6 +19,7 @@ from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPROD
 from analysis.exhibits.sources import ENOUGH, Absent
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
+from analysis.words import number, spread
 
 NEAR = 0.1
 """A number off by at most this share of the published one is near it."""
@@ -119,7 +120,7 @@ def median(name: str, values: Iterable[float], published: str, *, event: bool = 
     if not event:
         measured(name, x)
     estimate = statistics.median_interval(x)
-    return Part(name, published, spread(estimate), estimate, _near(estimate, published))
+    return Part(name, published, spread(*estimate[:3]), estimate, _near(estimate, published))
 
 
 def measured(name: str, values: np.ndarray) -> np.ndarray:
@@ -162,7 +163,7 @@ def interval(name: str, estimate: Estimate, published: str) -> Part:
         Absent: if nothing is known.
     """
     measured(name, np.array([estimate.value]))
-    return Part(name, published, spread(estimate), estimate, _near(estimate, published))
+    return Part(name, published, spread(*estimate[:3]), estimate, _near(estimate, published))
 
 
 def digits(name: str, value: float, published: str, *, event: bool = False) -> Part:
@@ -238,22 +239,6 @@ def _near(estimate: Estimate, published: str) -> str:
     if inside or abs(estimate.value - target) <= NEAR * abs(target):
         return CAVEAT
     return NOT_REPRODUCED if within else CONTRADICTED
-
-
-def number(value: float) -> str:
-    """Three significant digits, whole numbers in full, a dash for NaN."""
-    if math.isnan(value):
-        return "–"
-    if value == round(value) and abs(value) < 1e6:
-        return f"{value:.0f}"
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def spread(estimate: Estimate) -> str:
-    """`value [low, high]`, the value alone where no interval is known."""
-    if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return number(estimate.value)
-    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def _list(values: np.ndarray) -> str:

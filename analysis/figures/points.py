@@ -124,7 +124,7 @@ def windows(table: pd.DataFrame, fires: pd.DataFrame, published: pd.DataFrame) -
         bottom.set(ylabel=r"late $\lambda_2/\lambda_3$", yscale="log", xlabel="window w, epochs", xscale="log")
         _ticks(bottom, sorted(table["window"].unique()))
         handles = [*top.get_legend_handles_labels()[0], *bottom.get_legend_handles_labels()[0]]
-        figure.legend(handles=handles, loc="outside upper left", ncols=4)
+        figure.legend(handles=handles, loc="outside upper left", ncols=2)
     return figure
 
 

@@ -1,8 +1,9 @@
 """The figures of the report by name; they draw tables and compute nothing."""
 
 from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
-from analysis.figures.grids import Column, activations, scaling, surfaces
+from analysis.figures.grids import Column, activations, scaling
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
+from analysis.figures.surface import surfaces
 
 __all__ = [
     "Column",

@@ -11,47 +11,11 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLOURS, STYLE, legend
+from analysis.figures.style import COLOURS, STYLE, legend, plain
+from analysis.words import CONDITIONS
 
-CONTROL_LABELS = {"eta0": "η = 0", "random_labels": "random labels", "data_starved": "too few pairs", "all": "all controls"}
 ROC_WINDOWS = (5, 10, 20, 30)
 MOST_SLICES = 16
-
-
-def surface(table: pd.DataFrame, published: tuple[int, float] = (20, 0.04)) -> Figure:
-    """Youden's J over window × threshold, a panel for each activation and control set, one scale for all.
-
-    Args:
-        table: activation, control, window, threshold, j. published: the setting that is marked.
-    """
-    activations, controls = list(dict.fromkeys(table["activation"])), list(dict.fromkeys(table["control"]))
-    with rc_context(STYLE):
-        figure = Figure(figsize=(2.1 * len(controls) + 1.2, 2.2 * len(activations) + 0.5))
-        axes = np.atleast_2d(figure.subplots(len(activations), len(controls), sharex=True, sharey=True, squeeze=False))
-        image = None
-        for (row, activation), (column, control) in ((a, c) for a in enumerate(activations) for c in enumerate(controls)):
-            ax = axes[row, column]
-            chosen = table[(table["activation"] == activation) & (table["control"] == control)]
-            ax.set_title(f"{activation}, {CONTROL_LABELS.get(control, control)}")
-            ax.grid(visible=False)
-            if len(chosen):
-                grid = chosen.pivot_table(index="threshold", columns="window", values="j")
-                image = ax.pcolormesh(
-                    np.arange(grid.shape[1]), grid.index, grid, cmap="RdBu", vmin=-1, vmax=1, shading="nearest"
-                )
-                ticks = np.arange(0, grid.shape[1], max(1, grid.shape[1] // 6))
-                ax.set_xticks(ticks, [str(grid.columns[tick]) for tick in ticks])
-                if published[0] in grid.columns:
-                    ax.plot(list(grid.columns).index(published[0]), published[1], marker="o", color="black", fillstyle="none")
-            else:
-                ax.text(0.5, 0.5, "no runs", ha="center", va="center", transform=ax.transAxes)
-        for ax in axes[-1]:
-            ax.set_xlabel("window")
-        for ax in axes[:, 0]:
-            ax.set_ylabel("slope threshold")
-        if image is not None:
-            figure.colorbar(image, ax=axes, label="Youden's J", shrink=0.8)
-    return figure
 
 
 def roc(table: pd.DataFrame) -> Figure:
@@ -69,7 +33,8 @@ def roc(table: pd.DataFrame) -> Figure:
                     line["fpr"], line["tpr"], marker="o", markersize=3, color=COLOURS[number % len(COLOURS)], label=f"{window}"
                 )
             ax.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
-            ax.set(title=f"{activation}, {CONTROL_LABELS.get(control, control)}", xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+            ax.set_title(f"{plain(activation)} against\n{plain(CONDITIONS.get(control, control))}", fontsize=8)
+            ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
         for ax in axes[-1]:
             ax.set_xlabel("false-positive rate")
         for ax in axes[:, 0]:

@@ -7,6 +7,8 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis import words
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 INK = "#1b1f23"
@@ -47,10 +49,10 @@ def legend(ax: Axes, columns: int) -> None:
 
 
 CONDITIONS = {
-    "grok": ("weight decay", COLOURS[0], "-", "o"),
-    "eta0": ("no weight decay", COLOURS[1], "--", "s"),
-    "random_labels": ("random labels", COLOURS[2], "-.", "^"),
-    "data_starved": ("too few pairs", COLOURS[3], ":", "D"),
+    "grok": (words.CONDITIONS["grok"], COLOURS[0], "-", "o"),
+    "eta0": (words.CONDITIONS["eta0"], COLOURS[1], "--", "s"),
+    "random_labels": (words.CONDITIONS["random_labels"], COLOURS[2], "-.", "^"),
+    "data_starved": (words.CONDITIONS["data_starved"], COLOURS[3], ":", "D"),
 }
 """Label, colour, dash and marker of the conditions that figures know; in no figure does colour alone tell."""
 ACTIVATIONS = {"square": "$x^2$", "relu": "ReLU"}

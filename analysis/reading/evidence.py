@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.reading import runs as queries
+from analysis.reading.derived import with_rho
 from analysis.reading.files import BAND, FACTORS, RunFiles
-from analysis.studies import summary as study_summary
+from analysis.reading.runs import LEFT_OUT, Runs, conditions, registered, select, study_names, training_runs
 from grok.numerics.gaps import gap_series
-from grok.spec.studies import load_study, registry
 from grok.store.store import Store
 
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
+SENSITIVITY_STUDY = "sensitivity"
+"""Stands among the studies that a figure reads for the newest run of the entry point `sensitivity`."""
 NO_STUDY, ANOTHER = "of no study", "another run of the same config counts"
-
-
-@functools.cache
-def _registered() -> tuple[str, ...]:
-    """The registry's studies, in its order."""
-    return tuple(registry())
-
-
-@functools.cache
-def _grid(study: str) -> dict[str, str]:
-    """Condition by config hash, of a study of the registry; empty for another."""
-    return {cell.config.hash: cell.condition for cell in load_study(study).cells} if study in _registered() else {}
 
 
 class Evidence:
@@ -45,52 +33,56 @@ class Evidence:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._found = queries.training_runs(store)
+        self._found = training_runs(store)
         self.files = RunFiles(store, self._found)
-        self._studies: dict[str, queries.Runs] = {}
+        self._studies: dict[str, Runs] = {}
         self._series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
 
     @cached_property
     def studies(self) -> tuple[str, ...]:
         """Names of the studies that runs are tagged with: those of the registry in its order, then others by name."""
-        there, known = queries.study_names(self._found), _registered()
+        there, known = study_names(self._found), registered()
         return tuple(sorted(there, key=lambda name: (known.index(name) if name in known else len(known), name)))
 
     def runs(self, study: str) -> pd.DataFrame:
-        """The finished runs of a study: a row per config as `queries.select` has it, with `rho_epoch` and `lead`; by condition,
+        """The finished runs of a study: a row per config as `select` has it, with `rho_epoch` and `lead`; by condition,
         activation, seed and config. Empty if the study has none.
 
         A run of another study, or of none, counts too where its config is in the grid of the registry's study: seed 0 of
         `quick` is seed 0 of `headline`.
         """
-        return self._study(study).table
+        return self.select(study).table
 
-    def _study(self, study: str) -> queries.Runs:
+    def select(self, study: str) -> Runs:
+        """The finished runs of a study as `runs` has them, and its other runs with a reason each.
+
+        The one reader of "the runs of a study": of the report, of the study's own summary and of the sensitivity.
+        """
         if study not in self._studies:
-            found = queries.select(self._found, study, files=self.files, grid=_grid(study))
+            found = select(self._found, study, files=self.files, grid=conditions(study))
             table = found.table
             if len(table):
                 keys = ["condition", "activation", "weight_decay", "modulus", "n_train", "seed", "config_hash"]
                 table = table.sort_values(keys, ignore_index=True)
-                table = study_summary.with_rho(table, {run_id: self.history(run_id) for run_id in table["run_id"]})
-            self._studies[study] = queries.Runs(table, found.left_out)
+                table = with_rho(table, {run_id: self.history(run_id) for run_id in table["run_id"]})
+            self._studies[study] = Runs(table, found.left_out)
         return self._studies[study]
 
     @cached_property
     def left_out(self) -> pd.DataFrame:
         """Every other training run: run_id, name, study, condition, reason; those of no study among them."""
-        parts = [self._study(study).left_out for study in self.studies]
-        stray = [run for run in self._found if not queries.study_names([run])]
-        alone = queries.select(stray, files=self.files)
-        names = {run.info.run_id: run.info.run_name for run in stray}
-        used = {run_id for study in _registered() for run_id in self.runs(study)["run_id"]}
-        hashes = {text for study in _registered() for text in self.runs(study)["config_hash"]}
+        parts = [self.select(study).left_out for study in self.studies]
+        stray = [run for run in self._found if not run.studies]
+        alone = select(stray, files=self.files)
+        names = {run.run_id: run.name for run in stray}
+        used = {run_id for study in registered() for run_id in self.runs(study)["run_id"]}
+        hashes = {text for study in registered() for text in self.runs(study)["config_hash"]}
         rows = [
             (run["run_id"], names[run["run_id"]], "", "", ANOTHER if run["config_hash"] in hashes else NO_STUDY)
             for run in alone.table.to_dict("records")
             if run["run_id"] not in used
         ]
-        table = pd.concat([*parts, alone.left_out, pd.DataFrame(rows, columns=queries.LEFT_OUT)], ignore_index=True)
+        table = pd.concat([*parts, alone.left_out, pd.DataFrame(rows, columns=LEFT_OUT)], ignore_index=True)
         order = {study: number for number, study in enumerate((*self.studies, ""))}
         return table.sort_values(["study", "run_id"], key=lambda c: c.map(order) if c.name == "study" else c, ignore_index=True)
 
@@ -126,7 +118,7 @@ class Evidence:
         """
         newest = None
         for run in self.store.find(SENSITIVITY):
-            found = {"run_id": run.info.run_id} | dict(self.files.json(run.info.run_id, "sensitivity.json"))
+            found = {"run_id": run.run_id} | dict(self.files.json(run.run_id, "sensitivity.json"))
             if found.get("neighbourhood"):
                 return found
             newest = newest or found
@@ -135,5 +127,7 @@ class Evidence:
     @staticmethod
     def command(study: str) -> str:
         """The command that makes a study's runs."""
-        name = study if study in _registered() else study.replace("/", ".yaml:", 1)
+        if study == SENSITIVITY_STUDY:
+            return "mlflow run . -e sensitivity -P study=headline"
+        name = study if study in registered() else study.replace("/", ".yaml:", 1)
         return f"mlflow run . -e study -P study={name}"

@@ -37,7 +37,7 @@ class RunFiles:
 
     def __init__(self, store: Store, runs: Iterable[StoredRun] = (), workers: int = WORKERS) -> None:
         self.store, self.workers = store, workers
-        self._places = {run.info.run_id: run.info.artifact_uri for run in runs}
+        self._places = {run.run_id: run.info.artifact_uri for run in runs}
         self._checked: dict[tuple[str, str], str] = {}
         self._lengths: dict[tuple[str, str], int] = {}
         self.history: Callable[[str], pd.DataFrame] = functools.lru_cache(4 * KEPT)(self._history)

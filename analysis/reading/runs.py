@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles, in_parallel
+from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles
 from grok.spec.config import PROTOCOL_VERSION, RunConfig, told_fields
 from grok.spec.fields import ConfigError
+from grok.spec.studies import Cell, load_study, registry
 from grok.store.store import Store
-from grok.store.tags import StoredRun
+from grok.store.tags import RESOLVED, StoredRun, tag
 
-DONE = ("complete", "diverged")
-STUDY_TAG = "grok.study."
 OLDER = "an older run of the same config"
 LEFT_OUT = ["run_id", "name", "study", "condition", "reason"]
 
@@ -33,14 +32,22 @@ class Runs(NamedTuple):
     left_out: pd.DataFrame
 
 
-def study_runs(store: Store, study: str) -> Runs:
-    """The training runs that belong to a study, finished ones as a table, the others with a reason.
+@functools.cache
+def registered() -> tuple[str, ...]:
+    """The registry's studies, in its order."""
+    return tuple(registry())
 
-    Args:
-        store: an open store, any backend.
-        study: name, as its runs are tagged.
-    """
-    return select(training_runs(store), study)
+
+@functools.cache
+def grid(study: str) -> tuple[Cell, ...]:
+    """The cells of a study of the registry, in its order; empty for another."""
+    return load_study(study).cells if study in registered() else ()
+
+
+@functools.cache
+def conditions(study: str) -> dict[str, str]:
+    """Condition by config hash, of a study of the registry; empty for another."""
+    return {cell.config.hash: cell.condition for cell in grid(study)}
 
 
 def training_runs(store: Store) -> list[StoredRun]:
@@ -50,7 +57,7 @@ def training_runs(store: Store) -> list[StoredRun]:
 
 def study_names(runs: Iterable[StoredRun]) -> list[str]:
     """The studies that runs are tagged with, by name."""
-    return sorted({tag.removeprefix(STUDY_TAG) for run in runs for tag in run.data.tags if tag.startswith(STUDY_TAG)})
+    return sorted({study for run in runs for study in run.studies})
 
 
 def select(
@@ -82,30 +89,29 @@ def select(
     configs, reasons = {}, dict[str, str]()
     for run in wanted:
         try:
-            configs[run.info.run_id] = _usable(run)
+            configs[run.run_id] = _usable(run)
         except _Unusable as why:
-            reasons[run.info.run_id] = str(why)
+            reasons[run.run_id] = str(why)
     if files is not None:
-        reasons |= _broken(files, {run.info.run_id: run.data.tags.get("grok.state", "") for run in wanted}, configs)
+        reasons |= _broken(files, {run.run_id: run.state for run in wanted}, configs)
     rows, left_out, seen, told = [], [], set[str](), told_fields(configs.values())
     for run in wanted:
-        own = run.data.tags
         place = _place(run, study, grid)
-        reason = reasons.get(run.info.run_id, "")
-        if not reason and own["grok.config_hash"] in seen:
+        reason = reasons.get(run.run_id, "")
+        if not reason and run.config_hash in seen:
             reason = OLDER
         if reason and not _tagged(run, study):
             continue
         if reason:
-            left_out.append(dict(zip(LEFT_OUT, (run.info.run_id, run.info.run_name, study or "", place, reason), strict=True)))
+            left_out.append(dict(zip(LEFT_OUT, (run.run_id, run.name, study or "", place, reason), strict=True)))
             continue
-        seen.add(own["grok.config_hash"])
-        config = configs[run.info.run_id]
+        seen.add(run.config_hash)
+        config = configs[run.run_id]
         known = {name: getattr(config, name) for name in told}
         rows.append(
-            {"run_id": run.info.run_id, "condition": place, "state": own["grok.state"], "config_hash": own["grok.config_hash"]}
+            {"run_id": run.run_id, "condition": place, "state": run.state, "config_hash": run.config_hash}
             | known
-            | dict(sorted(run.data.metrics.items()))
+            | dict(sorted(run.metrics.items()))
         )
     columns = ["run_id", "condition", "state", "config_hash", *told]
     table = pd.DataFrame(rows, columns=None if rows else columns)
@@ -123,13 +129,14 @@ def tidy(
 ) -> pd.DataFrame:
     """Histories of finished runs as one tidy table, for notebooks.
 
-        from analysis.reading import runs as queries
+        from analysis.reading import tidy
         from grok.store.store import open_store
-        queries.tidy(open_store(), ["accuracy/test"], study="headline", condition="grok")
+        tidy(open_store(), ["accuracy/test"], study="headline", condition="grok")
 
     Args:
         store: an open store. metrics: columns of the histories; NaN where a run has not observed one.
-        study, activation, condition, tags: as `select` has them.
+        study, activation, condition, tags: as `select` has them; a run of another study of the same config counts, as in the
+            report.
 
     Returns:
         A row per run and epoch: run_id, condition, activation, weight_decay, seed, epoch, a column per metric. Runs that
@@ -137,7 +144,8 @@ def tidy(
     """
     found = training_runs(store)
     files = RunFiles(store, found)
-    table = select(found, study, activation=activation, condition=condition, tags=tags, files=files).table
+    own = conditions(study) if study else {}
+    table = select(found, study, activation=activation, condition=condition, tags=tags, files=files, grid=own).table
     keys = ["run_id", "condition", "activation", "weight_decay", "seed"]
     parts = []
     for run in table[keys].sort_values(keys[1:] + keys[:1]).to_dict("records"):
@@ -148,45 +156,14 @@ def tidy(
     return pd.concat(parts, ignore_index=True)[[*keys, "epoch", *metrics]]
 
 
-def read_histories(store: Store, run_ids: Iterable[str]) -> dict[str, pd.DataFrame]:
-    """`history.parquet` of each run, by run id, read in parallel.
-
-    Raises:
-        StoreError: if a run has none or it is not whole.
-    """
-    return in_parallel(RunFiles(store).history, list(run_ids))
-
-
-def read_arrays(store: Store, run_ids: Iterable[str], path: str) -> dict[str, dict[str, np.ndarray]]:
-    """The arrays of an npz artifact of each run, by run id and name, read in parallel.
-
-    `delta_w/band.npz` has `w` and `v`, (T, L) float64; `delta_w/factors.npz` has `<kind>_<layer>`, (T + 1, w, w).
-
-    Raises:
-        StoreError: if a run has none or it is not whole.
-    """
-    files = RunFiles(store)
-    return in_parallel(lambda run_id: files.arrays(run_id, path), list(run_ids))
-
-
-def read_bands(store: Store, run_ids: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
-    """`delta_w/band.npz` of each run: {"w": (T, L), "v": (T, L)} float64, by run id.
-
-    Raises:
-        StoreError: if a run has none or it is not whole.
-    """
-    return read_arrays(store, run_ids, BAND)
-
-
 def _tagged(run: StoredRun, study: str | None) -> bool:
     """Whether a run was made for a study; any was, if none is asked for."""
-    return study is None or f"{STUDY_TAG}{study}" in run.data.tags
+    return study is None or study in run.studies
 
 
 def _place(run: StoredRun, study: str | None, grid: Mapping[str, str]) -> str:
     """A run's condition in a study; empty for none."""
-    own = run.data.tags
-    return "" if study is None else own.get(f"{STUDY_TAG}{study}", grid.get(own.get("grok.config_hash", ""), ""))
+    return "" if study is None else run.studies.get(study, grid.get(run.config_hash, ""))
 
 
 def _fits(
@@ -197,14 +174,13 @@ def _fits(
     tags: Mapping[str, str],
     grid: Mapping[str, str],
 ) -> bool:
-    own = run.data.tags
-    if not _tagged(run, study) and own.get("grok.config_hash") not in grid:
+    if not _tagged(run, study) and run.config_hash not in grid:
         return False
     if condition is not None and (study is None or _place(run, study, grid) != condition):
         return False
-    if activation is not None and own.get("grok.resolved.activation", run.data.params.get("activation")) != activation:
+    if activation is not None and run.get(f"{RESOLVED}activation", run.params.get("activation", "")) != activation:
         return False
-    return all(own.get(name, own.get(f"grok.{name}")) == value for name, value in tags.items())
+    return all(run.tags.get(name, run.tags.get(tag(name))) == value for name, value in tags.items())
 
 
 class _Unusable(Exception):
@@ -213,16 +189,15 @@ class _Unusable(Exception):
 
 def _usable(run: StoredRun) -> RunConfig:
     """The config of a finished run of this schema."""
-    tags = run.data.tags
-    if tags.get("grok.protocol") != PROTOCOL_VERSION:
-        raise _Unusable(f"protocol {tags.get('grok.protocol')}, not {PROTOCOL_VERSION}")
-    if tags.get("grok.state") not in DONE:
-        raise _Unusable(f"state {tags.get('grok.state')}")
-    if "grok.config_hash" not in tags:
-        raise _Unusable("another schema: it has no tag grok.config_hash")
+    if run.protocol != PROTOCOL_VERSION:
+        raise _Unusable(f"protocol {run.protocol or None}, not {PROTOCOL_VERSION}")
+    if not run.done:
+        raise _Unusable(f"state {run.state or None}")
+    if not run.config_hash:
+        raise _Unusable(f"another schema: it has no tag {tag('config_hash')}")
     fields = RunConfig().to_strings()
     try:
-        return RunConfig.from_strings({name: text for name, text in run.data.params.items() if name in fields}).resolved()
+        return RunConfig.from_strings({name: text for name, text in run.params.items() if name in fields}).resolved()
     except ConfigError as error:
         raise _Unusable(f"another schema: {error}") from error
 

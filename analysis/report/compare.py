@@ -129,7 +129,7 @@ def read_baseline(store: Store, name: str) -> dict[str, Any]:
         return _parse(path, name)
     if not name.isalnum():
         raise ConfigError(f"baseline must be a folder, a claims.json or the id of an analysis run, got {name}. Check the path.")
-    kind = store.get(name).data.tags.get("grok.kind")
+    kind = store.get(name).kind or None
     if kind != "analysis":
         raise StoreError(f"baseline must be a run of kind analysis, got {name} (kind {kind}). Look its id up with `mlflow ui`.")
     import tempfile

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.exhibits.evaluate import evaluate
-from analysis.exhibits.model import CONTRADICTED, VERDICTS, Result
-from analysis.papers import CLAIMS
-from analysis.papers.xu import panels
-from analysis.papers.xu.errata import Erratum, errata
+from analysis import papers
+from analysis.exhibits.evaluate import draw, evaluate, write
+from analysis.exhibits.model import CONTRADICTED, VERDICTS, Chapter, Claim, Erratum, Result
+from analysis.exhibits.panels import Drawn, Panel
 from analysis.reading.evidence import Evidence
 from analysis.report.compare import Comparison, compare
 from grok.spec.studies import registry
@@ -49,7 +48,7 @@ class Content:
 
     results: tuple[Result, ...]
     errata: tuple[Erratum, ...]
-    drawn: tuple[panels.Drawn, ...]
+    drawn: tuple[Drawn, ...]
     studies: tuple[StudyRow, ...]
     left_out: pd.DataFrame
     runs: int
@@ -74,7 +73,11 @@ class Content:
 
 
 def gather(
-    evidence: Evidence, only: Sequence[str] = (), baseline: Mapping[str, Any] | None = None, baseline_name: str = ""
+    evidence: Evidence,
+    only: Sequence[str] = (),
+    baseline: Mapping[str, Any] | None = None,
+    baseline_name: str = "",
+    own: Sequence[Claim | Chapter | Panel] = (),
 ) -> Content:
     """Evaluate claims, errata and figures, and compare with a baseline.
 
@@ -82,17 +85,17 @@ def gather(
         evidence: of the store.
         only: names of studies; what reads none of them is left out. Empty: all.
         baseline: as `compare.read_baseline` gives it. baseline_name: what the user calls it.
+        own: claims, chapters and panels of the user, after those of the papers.
     """
     wanted = set(only)
-    results = tuple(result for result in evaluate(evidence, CLAIMS) if not wanted or wanted & set(result.claim.studies))
-    chosen = [panel for panel in panels.PANELS if not wanted or wanted & set(panel.studies)]
-    drawn = tuple(panels.evaluate(panel, evidence) for panel in chosen)
+    claims = (*papers.CLAIMS, *(one for one in own if isinstance(one, Claim)))
+    results = tuple(evaluate(evidence, [claim for claim in claims if not wanted or wanted & set(claim.studies)]))
+    panels = (*papers.PANELS, *(one for one in own if isinstance(one, Panel)))
+    chosen = [panel for panel in panels if not wanted or wanted & set(panel.studies)]
+    drawn = tuple(draw(evidence, chosen))
     shown = {panel.id for panel in chosen}
-    found = tuple(
-        e
-        for e in errata(evidence)
-        if not wanted or any(f"study={name}" in e.command.split() for name in wanted) or (e.figure in shown)
-    )
+    chapters = (*papers.ERRATA, *(one for one in own if isinstance(one, Chapter)))
+    found = tuple(write(evidence, [one for one in chapters if not wanted or wanted & set(one.studies) or one.figure in shown]))
     studies = registry()
     names = [name for name in dict.fromkeys((*studies, *evidence.studies)) if not wanted or name in wanted]
     left_out = evidence.left_out

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.exhibits.model import VERDICTS
-from analysis.papers.xu.panels import Drawn, Panel
+from analysis.exhibits.panels import Drawn, Panel
 from analysis.report import words
 from analysis.report.content import Content
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from analysis.report import words
 from analysis.report.content import Content
 from analysis.report.html import TEMPLATES, Shown, context
+from analysis.words import table as table_of
 
 LISTED = 200
 """Run ids, and rows of a table, that the text shows; the CSV has all."""
@@ -49,13 +50,10 @@ def ids(run_ids: Sequence[str]) -> Markup:
 
 def table(frame: pd.DataFrame) -> Markup:
     """A table of escaped cells, numbers to the right."""
-    lines = ["| " + " | ".join(escape(name) for name in frame.columns) + " |"]
-    numbers = words.numeric(frame)
-    lines.append("|" + "|".join("---:" if name in numbers else "---" for name in frame.columns) + "|")
-    lines += ["| " + " | ".join(escape(cell.text) for cell in row) + " |" for row in words.rows(frame.head(LISTED))]
-    if len(frame) > LISTED:
-        lines += ["", f"The first {LISTED} of {len(frame)} rows."]
-    return Markup("\n".join(lines))  # noqa: S704
+    head, numbers = [escape(name) for name in frame.columns], {escape(name) for name in words.numeric(frame)}
+    lines = table_of(head, ([escape(cell.text) for cell in row] for row in words.rows(frame.head(LISTED))), numbers)
+    more = f"\n\nThe first {LISTED} of {len(frame)} rows." if len(frame) > LISTED else ""
+    return Markup(lines + more)  # noqa: S704
 
 
 def render(content: Content, figures: Sequence[Shown]) -> str:

@@ -22,8 +22,8 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
     """
     digest = write.digest(folder)
     for prior in store.find({"kind": "analysis", "state": "complete", "report_digest": digest}):
-        point_to(store, prior.info.run_id)
-        return prior.info.run_id, True
+        point_to(store, prior.run_id)
+        return prior.run_id, True
     tags = {"kind": "analysis", "report_digest": digest, "mlflow.note.content": markdown.description(content)} | code_tags()
     tags |= {f"analyze.{name}": value for name, value in settings.items()}
     run = store.create("dissociation report", tags)

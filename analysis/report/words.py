@@ -12,8 +12,11 @@ from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TE
 from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison, kind
 from analysis.report.content import Content
 from analysis.statistics.estimates import Estimate
+from analysis.words import number, spread
 
 TITLE = "The dissociation report"
+DIGITS = 4
+"""Significant ones, in estimates and tables."""
 METHOD = (
     "λ₁ … λ₅ are the largest eigenvalues of the Gram ΔᵀΔ of the last w weight updates. The paper prints them as σ; singular "
     "values of Δ are their square roots. η is the weight decay.",
@@ -27,7 +30,7 @@ METHOD = (
 )
 
 
-class Cell(NamedTuple):
+class Text(NamedTuple):
     """A cell of a table: its text, and whether it is a number."""
 
     text: str
@@ -98,34 +101,27 @@ def change_line(comparison: Comparison | None) -> str:
     return f"Against {comparison.baseline}: {what}; {count(comparison.same, 'claim')} as before."
 
 
-def number(value: float) -> str:
-    """Four significant digits; a dash where nothing is known."""
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.4g}"
-
-
 def estimate(value: Estimate) -> str:
     """`value [low, high] (95 %), n = 15`; in parentheses, what the bracket is."""
     there = not (math.isnan(value.low) and math.isnan(value.high))
-    bracket = f" [{number(value.low)}, {number(value.high)}] ({kind(value)})" if there else ""
-    return f"{number(value.value)}{bracket}, n = {value.n}"
+    what = f" ({kind(value)})" if there else ""
+    return f"{spread(value.value, value.low, value.high, DIGITS)}{what}, n = {value.n}"
 
 
-def cell(value: Any) -> Cell:
+def cell(value: Any) -> Text:
     """A value of a DataFrame as text."""
     if isinstance(value, bool):
-        return Cell("yes" if value else "no", False)
+        return Text("yes" if value else "no", False)
     if value is None or value is pd.NA:
-        return Cell("–", False)
+        return Text("–", False)
     if isinstance(value, int) or (hasattr(value, "dtype") and value.dtype.kind in "iu"):
-        return Cell(str(int(value)), True)
+        return Text(str(int(value)), True)
     if isinstance(value, float) or (hasattr(value, "dtype") and value.dtype.kind == "f"):
-        return Cell(number(float(value)), True)
-    return Cell(str(value), False)
+        return Text(number(float(value), DIGITS), True)
+    return Text(str(value), False)
 
 
-def rows(table: pd.DataFrame) -> list[list[Cell]]:
+def rows(table: pd.DataFrame) -> list[list[Text]]:
     """The cells of a table, by row."""
     return [[cell(value) for value in values] for values in table.astype(object).itertuples(index=False, name=None)]
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.reading import runs as queries
+from analysis.reading.evidence import Evidence
+from analysis.reading.files import in_parallel
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
 from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
@@ -34,7 +35,7 @@ GAP_INDEX = {"12": 0, "23": 1, "34": 2}
 
 
 @dataclass
-class Cell:
+class Group:
     """The runs of one activation and one condition, and their gap series.
 
     Attributes:
@@ -163,8 +164,8 @@ class Cells:
         left_out: runs of the studies that were not used, and why.
     """
 
-    cells: dict[tuple[str, str], Cell]
-    raw: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], Group]
+    raw: dict[tuple[str, str], Group]
     missing: tuple[str, ...]
     left_out: pd.DataFrame
 
@@ -179,7 +180,7 @@ class Cells:
         parts = [f"{key}{cell.fingerprint}" for cells in (self.cells, self.raw) for key, cell in sorted(cells.items())]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
-    def cell(self, activation: str, condition: str, method: str = "gram") -> Cell | None:
+    def cell(self, activation: str, condition: str, method: str = "gram") -> Group | None:
         """The cell whose runs recorded a spectrum method, if there is one."""
         found = (self.cells if method == "gram" else self.raw).get((activation, condition))
         return found if found is not None and (method == "gram" or method in found.methods()) else None
@@ -221,7 +222,7 @@ class Cells:
 
 
 def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> Cells:
-    """The runs that a sensitivity study compares.
+    """The runs that a sensitivity study compares; one whose files are not whole is left out, with the reason.
 
     Each activation and condition is taken from the first of the named study and its companions that has runs of it;
     runs with raw spectra likewise.
@@ -232,15 +233,15 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
 
     Raises:
         ConfigError: if nothing can be compared.
-        StoreError: if a run's artifacts are missing or broken.
     """
     companions = [] if config.companions == "none" else [name.strip() for name in config.companions.split(",")]
     names = list(dict.fromkeys([config.study, *companions]))
-    cells: dict[tuple[str, str], Cell] = {}
-    raw: dict[tuple[str, str], Cell] = {}
+    cells: dict[tuple[str, str], Group] = {}
+    raw: dict[tuple[str, str], Group] = {}
     left_out, empty = [], []
+    evidence = Evidence(store)
     for name in names:
-        table, out = queries.study_runs(store, name)
+        table, out = evidence.select(name)
         left_out.append(out.assign(study=name))
         if not len(table):
             empty.append(name)
@@ -252,7 +253,7 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
             if not wanted:
                 continue
             _check_group(key, name, group)
-            cell = _cell(store, key, name, group, has_raw)
+            cell = _cell(evidence, key, name, group, has_raw)
             cells.setdefault(key, cell)
             if has_raw:
                 raw.setdefault(key, cell)
@@ -285,11 +286,11 @@ def _check_group(key: tuple[str, str], study: str, group: pd.DataFrame) -> None:
         )
 
 
-def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Cell:
+def _cell(evidence: Evidence, key: tuple[str, str], study: str, group: pd.DataFrame, has_raw: bool) -> Group:
     group = group.sort_values(["seed", "run_id"], ignore_index=True)
     ids = list(group["run_id"])
-    bands = queries.read_bands(store, ids)
-    factors = queries.read_arrays(store, ids, "delta_w/factors.npz") if has_raw else {}
+    bands = in_parallel(evidence.band, ids)
+    factors = in_parallel(evidence.factors, ids) if has_raw else {}
     test_50 = group["test_50_epoch"] if "test_50_epoch" in group else pd.Series(np.nan, group.index)
     table = pd.DataFrame(
         {
@@ -300,10 +301,10 @@ def _cell(store: Store, key: tuple[str, str], study: str, group: pd.DataFrame, h
             "methods": group["spectrum_methods"],
         }
     )
-    return Cell(*key, study, table, [bands[i] for i in ids], [factors.get(i, {}) for i in ids])
+    return Group(*key, study, table, [bands[i] for i in ids], [factors.get(i, {}) for i in ids])
 
 
-def _check(cells: dict[tuple[str, str], Cell], config: SensitivityConfig) -> None:
+def _check(cells: dict[tuple[str, str], Group], config: SensitivityConfig) -> None:
     """Refuse what cannot be compared."""
     if cells and all(cell.study != config.study for cell in cells.values()):
         raise ConfigError(
@@ -345,7 +346,7 @@ def chosen_activation(activations: Iterable[str], config: SensitivityConfig) -> 
 
 
 def _place(
-    cells: dict[tuple[str, str], Cell], raw: dict[tuple[str, str], Cell], config: SensitivityConfig, cache: Path | None
+    cells: dict[tuple[str, str], Group], raw: dict[tuple[str, str], Group], config: SensitivityConfig, cache: Path | None
 ) -> None:
     """Give every cell its horizon and its folder."""
     for cell in {id(c): c for c in (*cells.values(), *raw.values())}.values():

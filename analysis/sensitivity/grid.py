@@ -1,4 +1,4 @@
-"""The exhaustive parts: the published and the rebuttal's grid, J over window × threshold, the neighbourhood of the published
+"""The exhaustive parts: the grid of windows and thresholds, J over window × threshold, the neighbourhood of the published
 setting, and the published window table. Nothing here is searched or random but the neighbourhood's seeded sample.
 """
 
@@ -12,22 +12,21 @@ import numpy as np
 import pandas as pd
 from scipy.stats import qmc
 
+from analysis.printed.xu import THRESHOLD_READINGS, WINDOW_SEEDS, WINDOW_TABLE
 from analysis.sensitivity.cells import CONDITIONS, Cells
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
+from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, youden
 from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
 from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
 from analysis.statistics.estimates import Estimate
+from analysis.statistics.rates import wilson
 from grok.detectors.base import Range, find
-from grok.numerics.series import LATE_EPOCHS
+from grok.numerics.series import late_median
 
-WINDOWS = (5, 10, 20, 30)
+WINDOWS = tuple(WINDOW_TABLE)
 """Of the published window table; the rebuttal speaks of the first three."""
-REBUTTAL_WINDOWS = (5, 10, 20)
-STEPS = (0.01, 0.02, 0.03, 0.04, 0.05)
 READINGS = ("signed", "mirrored", "offset")
-REBUTTAL_EPOCH, EPOCH_TOLERANCE = 174, 5
-SENTENCE = "windows 5, 10, 20 and thresholds ±0.01 … ±0.05, full or randomised SVD: ≥ 14/15 at epoch 174, ReLU silent"
+"""Those of the rebuttal's thresholds that take each threshold once; the positive ones are among the signed."""
 NEIGHBOURHOOD = {
     "window": Range(10, 40, whole=True),
     "slope_threshold": Range(0.02, 0.06),
@@ -37,26 +36,19 @@ NEIGHBOURHOOD = {
 """What counts as near the published setting."""
 SURFACE_WINDOWS = (3, 5, 8, 10, 12, 15, 18, 20, 22, 25, 28, 30, 35, 40, 45, 50, 57, 64)
 SURFACE_THRESHOLDS = np.round(np.arange(-0.05, 0.1501, 0.01), 3)
-PUBLISHED_WINDOWS = {
-    5: ((144, 149, 153), (179, 193, 263), 408, 8.0),
-    10: ((None, None, 347), (263, 266, 278), 64, 2.3),
-    20: ((173, 173, 174), (None, None, None), 285, 1.3),
-    30: ((180, 180, 180), (None, None, None), 140, 1.2),
-}
-"""Xu (arXiv 2605.08119), window table, seeds 0–2: by window, grok fires, control fires, late gap of both."""
-WINDOW_SEEDS = (0, 1, 2)
 
 
 def readings() -> list[tuple[str, float, str]]:
-    """(reading, threshold, direction) of every threshold that "±0.01 … ±0.05" may mean.
+    """(reading, threshold, direction) of every threshold that "±0.01 … ±0.05" may mean, as `THRESHOLD_READINGS` has them.
 
-    signed: slope > ±δ. mirrored: slope < −δ, a gap that closes. offset: slope > 0.04 ± δ, around the published one.
+    A rule for a falling gap takes the threshold's size.
     """
-    signs = [(sign, step) for step in STEPS for sign in (1, -1)]
-    signed = [("signed", sign * step, "rising") for sign, step in signs]
-    mirrored = [("mirrored", step, "falling") for step in STEPS]
-    offset = [("offset", round(PUBLISHED["slope_threshold"] + sign * step, 10), "rising") for sign, step in signs]
-    return [*signed, *mirrored, *offset]
+    directions = {"mirrored": "falling"}
+    return [
+        (reading, abs(threshold) if reading in directions else threshold, directions.get(reading, "rising"))
+        for reading in READINGS
+        for threshold in THRESHOLD_READINGS[reading]
+    ]
 
 
 def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
@@ -96,31 +88,6 @@ def _counted(fires: dict[str, np.ndarray]) -> dict[str, float]:
 def pooled(fires: dict[str, np.ndarray], controls: list[str]) -> Outcome:
     """The outcome of fire epochs by condition, the runs of some controls taken together."""
     return outcome(fires["grok"], np.concatenate([fires[name] for name in controls]))
-
-
-def rebuttal(table: pd.DataFrame) -> pd.DataFrame:
-    """The rebuttal's sentence cell by cell, from the grid: a row per method, window, reading and threshold.
-
-    `ok_fires`: square fires on ≥ 14/15. `ok_epoch`: at a median epoch within 174 ± 5. `ok_relu`: ReLU's grokking runs silent,
-    ≤ 1/15. `holds`: all three. A cell of the offset reading that equals one of the signed reading is counted in both.
-
-    Returns:
-        method, window, reading, threshold, square_fires, square_n, square_median_epoch, relu_fires, relu_n, relu_eta0_fires and
-        the four verdicts; `ok_relu` and `holds` are blank where there are no ReLU runs.
-    """
-    keys = ["method", "window", "reading", "threshold"]
-    chosen = table[table["window"].isin(REBUTTAL_WINDOWS)]
-    square, relu = (chosen[chosen["activation"] == name].set_index(keys) for name in ("square", "relu"))
-    out = square[["grok_fires", "grok_n", "grok_median_epoch"]].set_axis(
-        ["square_fires", "square_n", "square_median_epoch"], axis=1
-    )
-    out = out.join(relu[["grok_fires", "grok_n", "eta0_fires"]].set_axis(["relu_fires", "relu_n", "relu_eta0_fires"], axis=1))
-    out["ok_fires"] = 15 * out["square_fires"] >= 14 * out["square_n"]
-    out["ok_epoch"] = (out["square_median_epoch"] - REBUTTAL_EPOCH).abs() <= EPOCH_TOLERANCE
-    silent = (15 * out["relu_fires"] <= out["relu_n"]).astype("boolean").where(out["relu_n"].notna())
-    out["ok_relu"] = silent
-    out["holds"] = (out["ok_fires"] & out["ok_epoch"]).astype("boolean") & silent
-    return out.reset_index()
 
 
 def surface(cells: Cells, config: SensitivityConfig, report: Callable[[], None] = lambda: None) -> pd.DataFrame:
@@ -217,7 +184,7 @@ def window_table(cells: Cells) -> pd.DataFrame:
         printed, and so are ours: they are not matched by seed.
     """
     rows: list[tuple[Any, ...]] = []
-    for window, (grok, control, late_grok, late_control) in PUBLISHED_WINDOWS.items():
+    for window, (grok, control, late_grok, late_control) in WINDOW_TABLE.items():
         for condition, fires, late in (("grok", grok, late_grok), ("eta0", control, late_control)):
             ours, gap = _measured(cells, condition, "gram", window)
             other, other_gap = _measured(cells, condition, "gram32", window)
@@ -225,7 +192,7 @@ def window_table(cells: Cells) -> pd.DataFrame:
             for place, epoch in enumerate(fires):
                 both = (one[place] if there else np.nan for one, there in zip((ours, other), known, strict=True))
                 rows.append((window, condition, place, "fire_epoch", epoch, *both, *known))
-            rows.append((window, condition, np.nan, "late_gap", late, gap, other_gap, *known))
+            rows.append((window, condition, np.nan, "late_gap", float(late), gap, other_gap, *known))
     columns = [
         "window",
         "condition",
@@ -247,6 +214,7 @@ def _measured(cells: Cells, condition: str, method: str, window: int) -> tuple[n
         return np.empty(0), np.nan
     chosen = np.isin(cell.seeds, WINDOW_SEEDS)
     fires = np.sort(cell.fires({**PUBLISHED, "method": method, "window": window}, find("slope"))[chosen])
-    late = cell.log_gaps("w", method, window)[1][chosen, LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
-    known = late[np.isfinite(late).any(axis=1)]
-    return fires, float(np.median(np.exp(np.nanmedian(known, axis=1)))) if len(known) else np.nan
+    gaps = np.exp(cell.log_gaps("w", method, window)[1][chosen])
+    late = np.array([late_median(gap[: int(end) + 1]) for gap, end in zip(gaps, cell.epochs[chosen], strict=True)])
+    known = late[np.isfinite(late)]
+    return fires, float(np.median(known)) if len(known) else np.nan

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.sensitivity.cells import Cell, Cells
+from analysis.sensitivity.cells import Cells, Group
 from analysis.sensitivity.objectives import Outcome, outcome
 from analysis.sensitivity.settings import SensitivityConfig
 from grok.detectors.base import Detector, find
@@ -66,7 +66,7 @@ class Judge:
         fires = self.fires(setting)
         return self.outcome(setting, fires, CALIBRATION), self.outcome(setting, fires, HELD_OUT)
 
-    def _cell(self, condition: str, method: str) -> Cell:
+    def _cell(self, condition: str, method: str) -> Group:
         cell = self.cells.cell(self.activation, condition, method)
         if cell is None:
             raise ValueError(
@@ -74,7 +74,7 @@ class Judge:
             )
         return cell
 
-    def _mask(self, cell: Cell, seeds: str) -> np.ndarray:
+    def _mask(self, cell: Group, seeds: str) -> np.ndarray:
         key = (id(cell), seeds)
         if key not in self._masks:
             held = np.array([self.config.is_held_out(int(seed)) for seed in cell.seeds])

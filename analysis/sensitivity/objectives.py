@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from analysis.statistics.estimates import LEVEL, UNKNOWN, Estimate
+from analysis.statistics import rates
+from analysis.statistics.estimates import LEVEL, Estimate
 
 
 class Outcome(NamedTuple):
@@ -64,32 +64,9 @@ def outcome(
     return Outcome(int(np.isfinite(grok).sum()), len(grok), int(np.isfinite(controls).sum()), len(controls), lead, leads)
 
 
-def wilson(successes: int, n: int, level: float = LEVEL) -> Estimate:
-    """A proportion with Wilson's score interval.
-
-    Source: E. B. Wilson, JASA 22 (1927).
-    """
-    if n == 0:
-        return UNKNOWN
-    interval = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high), n)
-
-
 def youden(found: Outcome, level: float = LEVEL) -> Estimate:
-    """J with Newcombe's hybrid score interval: honest where a rate is 0 or 1, as a bootstrap is not.
-
-    With p₁ = TPR, p₂ = FPR and their Wilson intervals [l, u]:
-    J − √((p₁ − l₁)² + (u₂ − p₂)²) … J + √((u₁ − p₁)² + (p₂ − l₂)²). Runs count as independent, though a grokking run and
-    a control of one seed share their split and initial weights.
-
-    Source: R. G. Newcombe, Statistics in Medicine 17 (1998), method 10.
-    """
-    if not found.n or not found.controls:
-        return UNKNOWN
-    one, two = wilson(found.fires, found.n, level), wilson(found.false, found.controls, level)
-    low = found.j - np.hypot(one.value - one.low, two.high - two.value)
-    high = found.j + np.hypot(one.high - one.value, two.value - two.low)
-    return Estimate(found.j, float(low), float(high), found.n + found.controls)
+    """J of an outcome with its interval, as `rates.youden` has it."""
+    return rates.youden(found.fires, found.n, found.false, found.controls, level)
 
 
 def holds(found: Outcome) -> bool:

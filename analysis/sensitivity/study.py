@@ -19,13 +19,16 @@ from analysis.sensitivity.search import Found, check_method, search
 from analysis.sensitivity.settings import METHODS, SPACE_FIELDS, SensitivityConfig
 from analysis.sensitivity.space import Space, whole_numbers
 from analysis.sensitivity.storage import Task, open_study
+from analysis.words import CONDITIONS
 from grok.spec.fields import ConfigError
 
-SCHEMA = 1
+SCHEMA = 2
 LEAST_SAMPLES = 64
 """Rows of the designed sample of an importance; else an eighth of `samples`."""
 Report = Callable[[str, int, int], None]
 """Told of progress: what is done, how far, of how many."""
+Sentence = Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any] | None]]
+"""Judges what a paper says of the grid, by the paper's own rule: its settings as a table, the verdict with its `sentences`."""
 
 
 @dataclass
@@ -159,6 +162,7 @@ def run(
     config: SensitivityConfig,
     tasks: list[Task],
     *,
+    rebuttal: Sentence | None = None,
     report: Report = lambda what, done, of: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Results:
@@ -166,6 +170,7 @@ def run(
 
     Args:
         cells: the runs. config: what is asked. tasks: of `plan`.
+        rebuttal: judges the rebuttal's sentence on the grid; it belongs to the paper, so the caller brings it.
         report: told of progress. should_stop: True ends it soon; what was tried is kept by the Optuna studies.
     """
     results = Results()
@@ -191,7 +196,10 @@ def run(
         if found.stopped:
             return results
     found_importance = _importances(cells, config, results, report)
-    results.data = _data(cells, config, results, found_importance, spectra_s)
+    said = None
+    if rebuttal is not None and "grid" in results.tables:
+        results.tables["rebuttal"], said = rebuttal(results.tables["grid"])
+    results.data = _data(cells, config, results, found_importance, spectra_s, said)
     return results
 
 
@@ -203,7 +211,6 @@ def _grids(cells: Cells, config: SensitivityConfig, results: Results, report: Re
     report("grids", 2, 4)
     results.tables["neighbourhood"] = grid.neighbourhood(cells, config)
     report("grids", 3, 4)
-    results.tables["rebuttal"] = grid.rebuttal(results.tables["grid"])
     results.tables["window_table"] = grid.window_table(cells)
     report("grids", 4, 4)
 
@@ -214,7 +221,7 @@ def _importances(cells: Cells, config: SensitivityConfig, results: Results, repo
     if found is None:
         return []
     task = found.task
-    target = f"J of {task.activation} against {words.NAMES[config.controls]}"
+    target = f"J of {task.activation} against {CONDITIONS[config.controls]}"
     if config.importance != "sobol":
         goal = target if task.objective != "lead" else f"lead of {task.activation}"
         out = [importance.of_trials(found.trials, config.importance, config.seed, goal)]
@@ -272,7 +279,12 @@ def trial_table(searches: list[Found]) -> pd.DataFrame:
 
 
 def _data(
-    cells: Cells, config: SensitivityConfig, results: Results, found: list[Importance], spectra_s: float
+    cells: Cells,
+    config: SensitivityConfig,
+    results: Results,
+    found: list[Importance],
+    spectra_s: float,
+    rebuttal: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """`sensitivity.json`."""
     tables, searches = results.tables, results.searches
@@ -285,7 +297,7 @@ def _data(
         "data": describe(cells, config),
         "published": verdict.published(cells, config),
         "neighbourhood": None,
-        "rebuttal": None,
+        "rebuttal": rebuttal,
         "relu": verdict.counterexamples(searches, cells, "relu_best_"),
         "square_worst": verdict.counterexamples(searches, cells, "square_worst_"),
         "search": verdict.searched(main, cells) if main else None,
@@ -295,7 +307,6 @@ def _data(
     }
     if "grid" in tables:
         data["neighbourhood"] = verdict.neighbourhood(tables["neighbourhood"], cells.activations[0], cells.largest_window())
-        data["rebuttal"] = verdict.rebuttal(tables["rebuttal"])
         word = words.window_word(tables["window_table"])
         data["window_table"] = {"rows": verdict.records(tables["window_table"]), "word": word}
     data["verdict"] = list(words.sentences(data))

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import sensitivity as figures
+from analysis.figures.surface import surfaces
 from analysis.sensitivity import verdict
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.search import best
@@ -19,7 +20,6 @@ from grok.store.alive import is_alive
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
-from grok.store.tags import PREFIX
 
 KIND = "sensitivity"
 ASIDE = ("workers", "storage")
@@ -36,9 +36,9 @@ def finished(store: Store, config: SensitivityConfig, cells: Cells) -> str | Non
     """The run of the same question and runs that is complete, made by this very code; None if there is none."""
     code = code_tags()
     for run in store.find({"kind": KIND, "sensitivity_hash": identity(config, cells), "state": "complete"}):
-        same = run.data.tags.get(f"{PREFIX}code_version") == code["code_version"]
+        same = run.get("code_version") == code["code_version"]
         if same and code["code_version"] != "unknown" and code["code_dirty"] == "false":
-            return str(run.info.run_id)
+            return run.run_id
     return None
 
 
@@ -47,9 +47,9 @@ def open_run(store: Store, config: SensitivityConfig, cells: Cells) -> TrackedRu
     own = identity(config, cells)
     tags = {"kind": KIND, "sensitivity_study": config.study, "sensitivity_hash": own, **code_tags()}
     for run in store.find({"kind": KIND, "sensitivity_hash": own}):
-        if run.data.tags.get(f"{PREFIX}state") != "complete" and not is_alive(run):
-            point_to(store, run.info.run_id)
-            parent = store.reopen(run.info.run_id, tags)
+        if run.state != "complete" and not is_alive(run):
+            point_to(store, run.run_id)
+            parent = store.reopen(run.run_id, tags)
             break
     else:
         parent = store.create(f"sensitivity: {config.study}", tags)
@@ -115,7 +115,7 @@ def _figures(results: Results) -> dict[str, Any]:
     tables, data = results.tables, results.data
     out: dict[str, Any] = {}
     if "surface" in tables and len(tables["surface"]):
-        out |= {"surface": figures.surface(tables["surface"]), "roc": figures.roc(tables["surface"])}
+        out |= {"surface": surfaces(tables["surface"]), "roc": figures.roc(tables["surface"])}
     if data["importance"]:
         out["importance"] = figures.importance(data["importance"])
     searched: pd.DataFrame = tables["trials"][tables["trials"]["study"] == "search"] if "trials" in tables else pd.DataFrame()
@@ -133,9 +133,9 @@ def _nested(store: Store, parent: TrackedRun, config: SensitivityConfig, results
     if not config.nested_runs or found is None:
         return
     there = {
-        run.data.tags[f"{PREFIX}trial"]
+        run.get("trial")
         for run in store.find({"kind": "trial"})
-        if run.data.tags.get("mlflow.parentRunId") == parent.run_id and run.data.tags.get(f"{PREFIX}state") == "complete"
+        if run.tags.get("mlflow.parentRunId") == parent.run_id and run.state == "complete"
     }  # an interrupted command may have logged some
     wanted = best(found, config.nested_runs)[: config.nested_runs]
     for trial in (one for one in wanted if str(one.number) not in there):

@@ -14,24 +14,15 @@ from analysis.sensitivity import grid
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.objectives import Outcome, enough, few, wilson, youden
+from analysis.sensitivity.objectives import Outcome, enough, few, youden
 from analysis.sensitivity.search import Found, best
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import PUBLISHED, Values
 from analysis.statistics.estimates import LEVEL, Estimate, median_interval
+from analysis.statistics.rates import wilson
 from grok.detectors.base import Range
 
 RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
-VERDICTS = ("holds", "ok_fires", "ok_epoch", "ok_relu")
-"""Columns of the rebuttal's table."""
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
-"""The words for a reading of the rebuttal."""
-FULL = ("gram", "svd")
-"""Methods that give the exact full spectrum: the float64 Gram, whose eigenvalues are squared singular values, and the SVD."""
-BESIDE = ("gram32",)
-"""Not named by the rebuttal, so not counted."""
-LISTED = 12
-"""Failing cells named in the verdict's data."""
 
 
 def estimate(found: Estimate) -> dict[str, float | int | None]:
@@ -122,65 +113,6 @@ def _ends(values: Values) -> list[float]:
 
 def _range(ends: list[float]) -> str:
     return "–".join(f"{end:g}" for end in dict.fromkeys(ends))
-
-
-def rebuttal(cells: pd.DataFrame) -> dict[str, Any] | None:
-    """The rebuttal's sentence, cell by cell and in a word for each reading of its thresholds, which exclude each other.
-
-    Counted are the methods that it names: `svd`, `randomized_*`, and `gram` as the exact full spectrum; `gram32`, which it
-    does not name, stands beside them. A reading `does not hold` if a counted cell fails, and `holds` if none does and every
-    window was tried by a full and by a randomised spectrum; else it is `undecided`.
-    """
-    if not len(cells):
-        return None
-    counted, beside = cells[~cells["method"].isin(BESIDE)], cells[cells["method"].isin(BESIDE)]
-    by_reading = {str(name): _counts(group) | {"word": _word(group)} for name, group in counted.groupby("reading", sort=False)}
-    failing = counted[~counted["holds"].fillna(True).astype(bool)]
-    return {
-        "sentence": grid.SENTENCE,
-        "methods": sorted(counted["method"].unique()),
-        "exact_full_spectrum": "gram",
-        "rule": f"square fires on ≥ 14/15 at a median epoch within {grid.REBUTTAL_EPOCH} ± {grid.EPOCH_TOLERANCE}; at most "
-        "1/15 of ReLU's grokking runs fire",
-        "by_reading": by_reading,
-        "overall": _overall({name: one["word"] for name, one in by_reading.items()}),
-        "beside": {
-            str(method): {str(name): _counts(group) for name, group in own.groupby("reading", sort=False)}
-            for method, own in beside.groupby("method")
-        },
-        "failing": [_cell_words(row) for row in failing.head(LISTED).to_dict("records")],
-    }
-
-
-def _counts(group: pd.DataFrame) -> dict[str, Any]:
-    """Cells of a reading; `undecided` are those that only ReLU's missing runs could decide."""
-    out: dict[str, Any] = {"cells": len(group), "undecided": int(group["holds"].isna().sum())}
-    return out | {("holding" if name == "holds" else name): int(group[name].fillna(False).sum()) for name in VERDICTS}
-
-
-def _word(group: pd.DataFrame) -> str:
-    if not group["holds"].fillna(True).all():
-        return FAILS
-    full, randomised = group["method"].isin(FULL), group["method"].str.startswith("randomized")
-    tried = all(set(grid.REBUTTAL_WINDOWS) <= set(group[kind]["window"]) for kind in (full, randomised))
-    return HOLDS if tried and group["holds"].notna().all() else UNDECIDED
-
-
-def _overall(words: dict[str, str]) -> str:
-    holding = [name for name, word in words.items() if word == HOLDS]
-    if holding:
-        return f"holds if read as {' or '.join(holding)}"
-    open_ones = [name for name, word in words.items() if word == UNDECIDED]
-    return f"is undecided if read as {' or '.join(open_ones)}" if open_ones else "holds under no reading"
-
-
-def _cell_words(row: dict[Any, Any]) -> str:
-    epoch = "never" if pd.isna(row["square_median_epoch"]) else f"median epoch {row['square_median_epoch']:.0f}"
-    relu = "" if pd.isna(row["relu_n"]) else f", ReLU {row['relu_fires']:.0f}/{row['relu_n']:.0f}"
-    return (
-        f"{row['method']}, window {row['window']}, threshold {row['threshold']:g} ({row['reading']}): "
-        f"square {row['square_fires']:.0f}/{row['square_n']:.0f}, {epoch}{relu}"
-    )
 
 
 def setting_of(trial: FrozenTrial) -> dict[str, Any]:

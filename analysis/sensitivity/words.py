@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-NAMES = {
-    "eta0": "without weight decay",
-    "random_labels": "random labels",
-    "data_starved": "too few pairs",
-    "all": "all controls",
-}
+from analysis.words import CONDITIONS, spread
+
 SYMBOLS = {"12": "λ₁/λ₂", "23": "λ₂/λ₃", "34": "λ₃/λ₄"}
 
 
@@ -20,8 +17,8 @@ def number(found: dict[str, Any] | None, digits: int = 2) -> str:
     """`0.57 [0.52, 0.61]`, or that nothing is known."""
     if found is None or found["value"] is None:
         return "unknown"
-    ends = "" if found["low"] is None else f" [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
-    return f"{found['value']:.{digits}f}{ends}"
+    low, high = (math.nan if found[end] is None else found[end] for end in ("low", "high"))
+    return spread(found["value"], low, high, decimals=digits)
 
 
 def setting(values: dict[str, Any]) -> str:
@@ -44,7 +41,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     """What a person should read first; a part that was not run or cannot be decided is said to be so."""
     yield from _published(data["published"], data["data"]["max_window"])
     yield from _neighbourhood(data["neighbourhood"])
-    yield from _rebuttal(data["rebuttal"])
+    yield from (data["rebuttal"] or {"sentences": []})["sentences"]
     yield from _relu(data["relu"])
     yield from _worst(data["square_worst"])
     yield from _search(data["search"])
@@ -61,7 +58,7 @@ def _published(data: dict[str, Any] | None, max_window: int) -> Iterator[str]:
         yield f"The published setting was not tried: its window is 20 updates, the runs' bands hold {max_window} lags."
     for activation, outcomes in (data or {"outcomes": {}})["outcomes"].items():
         parts = [
-            f"{found['fires']}/{found['n']} {'that grok' if name == 'grok' else NAMES[name]}"
+            f"{found['fires']}/{found['n']} {'that grok' if name == 'grok' else CONDITIONS[name]}"
             + (f" (median epoch {found['median_epoch']:.0f})" if found["median_epoch"] is not None else "")
             for name, found in outcomes.items()
         ]
@@ -71,7 +68,7 @@ def _published(data: dict[str, Any] | None, max_window: int) -> Iterator[str]:
 def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
     if data is None:
         return
-    parts = [f"{number(share)} against {NAMES[name]}" for name, share in data["share"].items()]
+    parts = [f"{number(share)} against {CONDITIONS[name]}" for name, share in data["share"].items()]
     ranges = ", ".join(
         f"{name.replace('_', ' ')} " + (f"{low:g}–{high:g}" if low < high else f"{low:g}")
         for name, (low, high) in data["ranges"].items()
@@ -86,27 +83,9 @@ def _neighbourhood(data: dict[str, Any] | None) -> Iterator[str]:
         yield f"Share of it in which ReLU's grokking runs stay silent: {number(data['relu_silent_share'])}."
 
 
-def _rebuttal(data: dict[str, Any] | None) -> Iterator[str]:
-    if data is None:
-        return
-    yield (
-        f"The rebuttal's sentence ({data['sentence']}) {data['overall']}. Its thresholds read as "
-        + "; ".join(f"{reading}: {one['word']}, {_share(one)}" for reading, one in data["by_reading"].items())
-        + f" (by {', '.join(data['methods'])}; gram, the float64 Gram, counts as the exact full spectrum)."
-    )
-    for method, readings in data["beside"].items():
-        parts = [f"{reading} {_share(one)}" for reading, one in readings.items()]
-        yield f"Beside it, not counted, by {method}: {'; '.join(parts)}."
-
-
-def _share(counts: dict[str, Any]) -> str:
-    undecided = f" ({counts['undecided']} more undecided without ReLU's runs)" if counts["undecided"] else ""
-    return f"true in {counts['holding']} of {counts['cells']} cells{undecided}"
-
-
 def _relu(data: dict[str, Any] | None) -> Iterator[str]:
     for name, found in (data or {"by_control": {}})["by_control"].items():
-        best = f"The best detector of {found['trials']} tried on ReLU against {NAMES[name]}"
+        best = f"The best detector of {found['trials']} tried on ReLU against {CONDITIONS[name]}"
         if found["separates"] is None:
             yield f"Whether {best[0].lower()}{best[1:]} separates it cannot be decided: there are no held-out runs."
             continue
@@ -121,8 +100,8 @@ def _relu(data: dict[str, Any] | None) -> Iterator[str]:
 def _worst(data: dict[str, Any] | None) -> Iterator[str]:
     for name, found in (data or {"by_control": {}})["by_control"].items():
         yield (
-            f"The worst setting near the published one on square against {NAMES[name]}, of {found['trials']}, unadjusted: J "
-            f"{number(found['held_out']['j'])} on held-out seeds (calibration {number(found['calibration']['j'])}); "
+            f"The worst setting near the published one on square against {CONDITIONS[name]}, of {found['trials']}, unadjusted: "
+            f"J {number(found['held_out']['j'])} on held-out seeds (calibration {number(found['calibration']['j'])}); "
             f"{setting(found['setting'])}."
         )
 

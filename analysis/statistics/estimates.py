@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 LEVEL = 0.95
@@ -98,6 +99,12 @@ def quartiles(values: np.ndarray) -> Estimate:
         return UNKNOWN
     low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
     return Estimate(float(middle), float(low), float(high), len(x), "quartiles")
+
+
+def quartile_columns(name: str, values: ArrayLike) -> dict[str, float]:
+    """Median and quartiles of the known values as columns: `name`, `name_q1`, `name_q3`; NaN if there is none."""
+    found = quartiles(np.asarray(values, dtype=np.float64))
+    return {name: found.value, f"{name}_q1": found.low, f"{name}_q3": found.high}
 
 
 def ratio_of_medians(a: np.ndarray, b: np.ndarray, *, paired: bool = False, level: float = LEVEL) -> Estimate:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import words
 from analysis.studies.summary import label
 
 LISTED_RUNS = 5
@@ -26,7 +27,7 @@ DERIVED = ("epochs", "checkpoint_epochs")
 
 
 def conditions(table: pd.DataFrame) -> str:
-    """`study_summary.conditions` as a table: `median [q1, q3]` a cell.
+    """`summary.conditions` as a table: `median [q1, q3]` a cell.
 
     Args:
         table: a row per condition and setting.
@@ -50,7 +51,7 @@ def by_window(table: pd.DataFrame) -> str:
     """The detector's verdict and the late gap with the windows side by side: two tables.
 
     Args:
-        table: `study_summary.conditions` of a table that `by_setting` made; with a column `window`.
+        table: `summary.conditions` of a table that `by_setting` made; with a column `window`.
     """
     keys = [key for key in _keys(table) if key != "window"]
     windows = list(dict.fromkeys(table["window"]))
@@ -67,10 +68,10 @@ def by_window(table: pd.DataFrame) -> str:
 
 
 def repulsion(table: pd.DataFrame, fields: Sequence[str]) -> str:
-    """`study_summary.repulsion` with the epochs side by side, each rate above that of random pairs.
+    """`summary.repulsion` with the epochs side by side, each rate above that of random pairs.
 
     Args:
-        table: a row per condition, setting and epoch. fields: `study_summary.label_fields` of the runs.
+        table: a row per condition, setting and epoch. fields: `summary.label_fields` of the runs.
     """
     epochs = sorted(set(table["epoch"]))
     rows = []
@@ -114,14 +115,15 @@ def _spread(row: dict[Hashable, Any], name: str, *, counted: bool = True) -> str
     """`median [q1, q3]`, and over how many runs where not all have the value."""
     if not row[f"{name}_n"]:
         return "–"
-    low, middle, high = (
-        f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}" for value in (row[f"{name}_q1"], row[name], row[f"{name}_q3"])
-    )
+    low, middle, high = (words.number(row[key]) for key in (f"{name}_q1", name, f"{name}_q3"))
     some = f" ({row[f'{name}_n']} of {row['runs']})" if counted and row[f"{name}_n"] < row["runs"] else ""
     return (middle if low == middle == high else f"{middle} [{low}, {high}]") + some
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, *rows]
-    texts = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    return "\n".join([texts[0], "|" + "---|" * len(head), *texts[1:]])
+    """A table of texts, in which a bar is no end of a cell."""
+    return words.table(_escaped(head), [_escaped(row) for row in rows])
+
+
+def _escaped(line: Sequence[str]) -> list[str]:
+    return [text.replace("|", "\\|") for text in line]

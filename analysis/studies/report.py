@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis import figures
-from analysis.reading import runs as queries
-from analysis.studies import markdown as study_markdown
-from analysis.studies import summary as study_summary
+from analysis.reading.derived import by_setting
+from analysis.reading.evidence import Evidence
+from analysis.studies import markdown, summary
 from grok.runs.cells import Result
 from grok.spec.studies import Study
 from grok.store.run import TrackedRun
@@ -37,7 +37,7 @@ def add_wall_time(store: Store, parent: TrackedRun, results: Sequence[Result], s
     Args:
         store: of the run. parent: the study's run. results: of the command's cells. seconds: wall time of the command.
     """
-    before = float(store.get(parent.run_id).data.tags.get("grok.wall_s", 0))
+    before = float(store.get(parent.run_id).get("wall_s", "0"))
     wall = Wall(seconds, before + seconds if any(not result.reused for result in results) else before)
     parent.set_tags({"wall_s": f"{wall.all_s:.1f}", "wall_last_s": f"{wall.last_s:.1f}"})
     return wall
@@ -54,7 +54,8 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
         results: per cell, as `run_study` gives them.
         seconds: wall time of the command.
     """
-    found = queries.study_runs(store, study.name)
+    evidence = Evidence(store)
+    found = evidence.select(study.name)
     order = {cell.config.hash: number for number, cell in enumerate(study.cells)}
     table = found.table[found.table["config_hash"].isin(order)]
     table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
@@ -64,7 +65,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if len(table):
-            conditions, sections = _write_tables(store, study, table, folder)
+            conditions, sections = _write_tables(evidence, study, table, folder)
             for path in sorted(folder.glob("*.png")):
                 parent.put_file(path, "figures")
         (folder / "summary.md").write_text("\n\n".join([head, *sections]) + "\n", encoding="utf-8")
@@ -74,33 +75,29 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     return conditions
 
 
-def _write_tables(store: Store, study: Study, table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
+def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """Tables and figures into a folder; the table of conditions, and the sections of the summary, the main one first."""
-    histories = queries.read_histories(store, table["run_id"])
-    shown = table = study_summary.with_rho(table, histories)
-    if study.windows:
-        raw = table.loc[table["spectrum_methods"].map(len) > 1, "run_id"]
-        factors = queries.read_arrays(store, raw, "delta_w/factors.npz")
-        shown = study_summary.by_setting(table, queries.read_bands(store, table["run_id"]), factors, study.windows)
-    conditions = study_summary.conditions(shown)
+    histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
+    shown = by_setting(table, evidence.gap, study.windows) if study.windows else table
+    conditions = summary.conditions(shown)
     shown.to_csv(folder / "runs.csv", index=False)
     shown.assign(**{c: shown[c].map(str) for c in ("checkpoint_epochs", "spectrum_methods")}).to_parquet(
         folder / "runs.parquet", index=False
     )
     conditions.to_csv(folder / "conditions.csv", index=False)
-    plotted = {m: study_summary.series(table, histories, m) for m in ("accuracy/test", "delta_w/gap_23")}
+    plotted = {m: summary.series(table, histories, m) for m in ("accuracy/test", "delta_w/gap_23")}
     figures.study_series(plotted, study.name).savefig(folder / "series.png")
 
     sections = ["Median [quartiles] over the seeds that have the value."]
-    sections += [study_markdown.by_window(conditions)] if "window" in conditions else []
-    sections.append(study_markdown.conditions(conditions))
-    repulsion = study_summary.repulsion(table, histories)
+    sections += [markdown.by_window(conditions)] if "window" in conditions else []
+    sections.append(markdown.conditions(conditions))
+    repulsion = summary.repulsion(table, histories)
     repulsion.to_csv(folder / "repulsion.csv", index=False)
     if len(repulsion):
-        fields = study_summary.label_fields(table)
-        rates, null = (study_summary.repulsion_series(repulsion, fields, name) for name in ("rate", "null_rate"))
+        fields = summary.label_fields(table)
+        rates, null = (summary.repulsion_series(repulsion, fields, name) for name in ("rate", "null_rate"))
         figures.study_repulsion(rates, null, study.name).savefig(folder / "repulsion.png")
-        sections.append("Repulsion of the most similar pairs of features:\n\n" + study_markdown.repulsion(repulsion, fields))
+        sections.append("Repulsion of the most similar pairs of features:\n\n" + markdown.repulsion(repulsion, fields))
     return conditions, sections
 
 

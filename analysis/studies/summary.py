@@ -8,70 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grok.numerics.gaps import gap_series
-from grok.numerics.series import LATE_EPOCHS, fire_epoch, first_crossing
+from analysis.statistics.estimates import quartile_columns
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 
 MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test", "rho_epoch", "lead")
-RHO_THRESHOLD = 0.075
-"""Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
 REPULSION = ("rate", "null_rate", "theorem6", "published_estimator", "median_cos", "positive_share")
 PLAIN = ("condition", "activation", "optimizer")
 """Settings whose values need no name beside them."""
 Label = tuple[str, ...]
 """Condition, then the settings that vary within one, as words."""
-
-
-def by_setting(
-    runs: pd.DataFrame,
-    bands: dict[str, dict[str, np.ndarray]],
-    factors: dict[str, dict[str, np.ndarray]],
-    windows: tuple[int, ...],
-) -> pd.DataFrame:
-    """The runs' table once per spectrum method and window, with the detector's verdict and the late gap of each.
-
-    Args:
-        runs: as `queries.study_runs` gives it.
-        bands, factors: arrays of `delta_w/band.npz` and, where raw spectra were recorded, `delta_w/factors.npz`, by run id.
-        windows: each at most the band's lags, and at most the run's own window where it recorded raw spectra.
-
-    Returns:
-        `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced; the last is NaN of runs that
-        do not reach epoch 400.
-    """
-    rows = []
-    for window in windows:
-        for row in runs.to_dict("records"):
-            for method in row["spectrum_methods"]:
-                known = factors.get(row["run_id"], {})
-                series = gap_series(bands[row["run_id"]]["w"], known, method=method, window=window, seed=row["seed"])
-                fired = fire_epoch(series, row["slope_lag"], row["slope_threshold"], row["first_epoch"])
-                late = series[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
-                measured = {"spectrum_methods": method, "window": window, "fired": float(fired is not None)}
-                measured["fire_epoch"] = np.nan if fired is None else fired
-                measured["late_gap_23"] = np.nan  # as in `History.summary`
-                if len(series) > LATE_EPOCHS[1] and np.isfinite(late).any():
-                    measured["late_gap_23"] = float(np.nanmedian(late))
-                rows.append(row | measured)
-    return pd.DataFrame(rows)
-
-
-def with_rho(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The runs' table with `rho_epoch`, the first observed epoch with ρ ≥ 0.075, and `lead`, test ≥ 0.5 minus that.
-
-    Both are known to the run's `observe_every` only.
-    """
-    epochs = []
-    for run_id in runs["run_id"]:
-        history = histories[run_id]
-        seen = (
-            first_crossing(history["features/rho"].to_numpy(), RHO_THRESHOLD, strict=False)
-            if "features/rho" in history
-            else None
-        )
-        epochs.append(np.nan if seen is None else float(history["epoch"].iloc[seen]))
-    test = runs.get("test_50_epoch", np.nan)
-    return runs.assign(rho_epoch=epochs, lead=test - np.array(epochs))
 
 
 def repulsion(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -106,10 +51,7 @@ def repulsion(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.Data
 
 def _quartiles(name: str, values: pd.Series) -> dict[str, float]:
     """Median and quartiles as `<name>`, `<name>_q1`, `<name>_q3`, NaN if no value is known; `<name>_n` values."""
-    known = values.dropna()
-    count = {f"{name}_n": len(known)}
-    found = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
-    return dict(zip((name, f"{name}_q1", f"{name}_q3"), found, strict=True)) | count
+    return quartile_columns(name, values) | {f"{name}_n": int(values.notna().sum())}
 
 
 def settings(runs: pd.DataFrame) -> list[str]:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from analysis.reading import runs as queries
 from analysis.reading.evidence import Evidence
-from analysis.reading.files import BAND
 from grok.spec.studies import load_study
 from tests.frozen.configs import FINISHED, STUDY
 from tests.frozen.frozen_store import Frozen
@@ -54,7 +53,7 @@ def readings(frozen: Frozen) -> dict[str, Any]:
         "tidy": {"columns": list(tidy), "rows": len(tidy), "digest": sha(tidy.to_csv(float_format="%.17g").encode())},
         "metrics": {name: digest(store, run_id) for name, run_id in ids.items()},
         "histories": {name: sha(evidence.history(ids[name]).to_csv(float_format="%.17g").encode()) for name in FINISHED},
-        "bands": {name: arrays(queries.read_arrays(store, [ids[name]], BAND)[ids[name]]) for name in FINISHED},
+        "bands": {name: arrays(evidence.band(ids[name])) for name in FINISHED},
         "factors": arrays(evidence.factors(ids["complete"])),
         "weights": arrays(evidence.weights(ids["complete"], 20)),
         "sensitivity": {"run_id": sensitivity and sensitivity["run_id"], "keys": sorted(sensitivity or ())},

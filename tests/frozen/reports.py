@@ -20,7 +20,7 @@ from unittest import mock
 
 from matplotlib.figure import Figure
 
-from analysis.papers.xu import panels
+from analysis import papers
 from entry_points import analyze, cli
 from tests.frozen.frozen_store import Frozen
 
@@ -42,7 +42,7 @@ def command(*arguments: str) -> str:
         RuntimeError: if it failed.
     """
     out, err = io.StringIO(), io.StringIO()
-    plain = mock.patch.object(panels, "PANELS", tuple(replace(panel, draw=blank) for panel in panels.PANELS))
+    plain = mock.patch.object(papers, "PANELS", tuple(replace(panel, draw=blank) for panel in papers.PANELS))
     argv = mock.patch.object(sys, "argv", ["analyze", *arguments])
     status: Any = None
     with plain, argv, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.evaluate import evaluate
-from analysis.papers import CLAIMS
-from analysis.papers.xu import panels
-from analysis.papers.xu.errata import errata
+from analysis.exhibits.evaluate import evaluate, write
+from analysis.papers import CLAIMS, ERRATA, PANELS
+from analysis.papers.xu import rebuttal_grid
 from analysis.report.compare import kind
 from analysis.sensitivity import grid
 from analysis.sensitivity.settings import SensitivityConfig
@@ -80,7 +79,7 @@ def claims(evidence: Any, prefixes: tuple[str, ...] = ("",)) -> dict[str, Any]:
 def chapters(evidence: Any) -> dict[str, Any]:
     """Every erratum: title, text, command, figure and its table's lines."""
     out = {}
-    for erratum in errata(evidence):
+    for erratum in write(evidence, ERRATA):
         fields = {name: value for name, value in asdict(erratum).items() if name not in ("id", "table", "run_ids")}
         out[erratum.id] = fields | {"runs": len(erratum.run_ids), "table": csv(erratum.table).splitlines()}
     return out
@@ -95,7 +94,7 @@ def figures() -> dict[str, Any]:
     """Of each figure of the report, what is drawn, on made-up runs of every registry study, seeds 0 to 3."""
     evidence = FakeEvidence(tuple(registry()), lambda cell: cell.config.seed < 4, sensitivity=True)
     out = {}
-    for panel in panels.PANELS:
+    for panel in PANELS:
         prepared = panel.prepare(evidence)
         tables = {name: table(found) for name, found in prepared.tables.items()}
         out[panel.id] = {"title": panel.title, "note": prepared.note, "runs": len(set(prepared.run_ids)), "tables": tables}
@@ -131,7 +130,7 @@ def sensitivity_document() -> dict[str, Any]:
     whole = grid.grid(made_cells(3, seeds=6, activations=activations, conditions=conditions), config)
     tables = {
         "grid": whole,
-        "rebuttal": grid.rebuttal(whole),
+        "rebuttal": rebuttal_grid.table(whole),
         "window_table": grid.window_table(cells),
         "neighbourhood": grid.neighbourhood(cells, config),
         "surface": grid.surface(cells, config),

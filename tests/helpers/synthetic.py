@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.sources import _grid
-from analysis.papers.xu.headline import EIGENVALUES
-from analysis.papers.xu.repulsion import FIVE_SEEDS, RELU_0, SEED_0
-from analysis.papers.xu.sweeps import ETA_ROWS, LONG, SCALING
-from analysis.papers.xu.windows import TABLE
+from analysis.papers.xu.sweeps import LONG
+from analysis.printed.xu import EIGENVALUES, ETA_ROWS, FIVE_SEEDS, RELU_0, SCALING, SEED_0, WINDOW_TABLE
 from analysis.reading.evidence import Evidence
+from analysis.reading.runs import grid
 from grok.spec.studies import Cell
 
 FIRES = (173, 173, 174, 173, 173, *[174] * 10)
@@ -63,7 +61,7 @@ class SyntheticEvidence:
     def _runs(self, study: str) -> pd.DataFrame:
         """The study's grid with its results."""
         rows = []
-        for cell in _grid(study) if self.studies is None or study in self.studies else ():
+        for cell in grid(study) if self.studies is None or study in self.studies else ():
             if (study, cell.condition, cell.config.seed) in self.missing:
                 continue
             run_id = f"{study}-{cell.config.hash}"
@@ -156,7 +154,9 @@ class SyntheticEvidence:
             if grok and square != self.broken:  # flat, and from 174 on above every positive threshold
                 out[174:] = np.exp(2.5)
             return out[: self._rows(study, cell)]
-        fire, late = TABLE[window][0 if grok else 1][cell.config.seed % 3], float(TABLE[window][2 if grok else 3])
+        row = WINDOW_TABLE[window]
+        fire = (row.grok if grok else row.control)[cell.config.seed % 3]
+        late = float(row.late_grok if grok else row.late_control)
         if self.broken:
             fire, late = 500 - fire if np.isfinite(fire) else 300, 9 * late
         out[:] = late

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.sensitivity.cells import Cell, Cells
+from analysis.sensitivity.cells import Cells, Group
 
 EPOCHS, LAGS, OPENS, DIMENSIONS = 160, 16, 80, 8
 
@@ -23,7 +23,7 @@ def band(rng: np.random.Generator, opens: int | None) -> np.ndarray:
     return np.array([[gram[t, t - lag] if lag <= t else np.nan for lag in range(LAGS)] for t in range(EPOCHS)])
 
 
-def cell(activation: str, condition: str, opens: int | None, seeds: int, seed: int) -> Cell:
+def cell(activation: str, condition: str, opens: int | None, seeds: int, seed: int) -> Group:
     """Runs of one condition; the test accuracy passes 0.5 twenty epochs after the gap opens."""
     rng = np.random.default_rng([seed, *f"{activation} {condition}".encode()])
     bands = [{"w": band(rng, opens), "v": band(rng, None)} for _ in range(seeds)]
@@ -36,7 +36,7 @@ def cell(activation: str, condition: str, opens: int | None, seeds: int, seed: i
             "methods": [("gram",)] * seeds,
         }
     )
-    return Cell(activation, condition, "made", table, bands, [{} for _ in range(seeds)])
+    return Group(activation, condition, "made", table, bands, [{} for _ in range(seeds)])
 
 
 def made_cells(

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grok.numerics.series import GAP_FLOOR, backward_slope, fire_epoch, first_crossing, slope, smoothed
+from grok.numerics.series import (
+    GAP_FLOOR,
+    LATE_EPOCHS,
+    backward_slope,
+    fire_epoch,
+    first_crossing,
+    late_median,
+    slope,
+    smoothed,
+)
 from grok.numerics.spectra import gap, rolling_eigenvalues
 
 
@@ -124,3 +133,13 @@ def test_the_slope_of_many_runs_is_that_of_each(lag: int) -> None:
     after = before.copy()
     backward_slope(after, lag)
     np.testing.assert_array_equal(after, before)
+
+
+def test_the_late_median_is_of_series_that_reach_epoch_400() -> None:
+    series = np.arange(500.0)
+    assert late_median(series) == late_median(series[:401]) == np.median(series[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]) == 300
+    assert math.isnan(late_median(series[:400]))  # a median over a shorter stretch is another quantity
+    series[250:] = np.nan
+    assert late_median(series) == np.median(np.arange(200, 250))
+    series[200:] = np.nan
+    assert math.isnan(late_median(series))

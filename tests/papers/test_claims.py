@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.exhibits import verdicts as rules
+from analysis.exhibits import verdicts
 from analysis.exhibits.evaluate import evaluate
 from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, VERDICTS, Claim, Measured
-from analysis.exhibits.sources import Absent, Sources, fire_epochs, late_median
+from analysis.exhibits.sources import Absent, Sources, fire_epochs
 from analysis.papers import CLAIMS
-from analysis.papers.xu.windows import OFFSETS, READINGS, Cell, judge_cells, judge_readings
 from analysis.statistics import estimates as statistics
 from grok.spec.studies import registry
 from grok.store.store import StoreError
@@ -137,7 +136,7 @@ def test_an_error_in_one_claim_is_a_row_that_says_so(worlds: Any) -> None:
     def measure(sources: Sources) -> Measured:
         raise IndexError("index 0 is out\nof bounds")
 
-    mine = Claim("mine", "S.", "me", "1", "so", ("headline",), rules.MEDIAN, measure)
+    mine = Claim("mine", "S.", "me", "1", "so", ("headline",), verdicts.MEDIAN, measure)
     found = evaluate(worlds[False, False], [mine, CLAIMS[0]])
     assert [result.verdict for result in found] == [NOT_TESTABLE, REPRODUCED]
     assert found[0].note == "An error stopped this: IndexError: index 0 is out of bounds."
@@ -158,9 +157,9 @@ def test_sources_take_what_is_asked_for_in_the_grids_order() -> None:
 def test_a_user_adds_a_claim_in_one_place() -> None:
     def measure(sources: Sources) -> Measured:
         runs = sources.take("headline", condition="grok")
-        return rules.judge([rules.median("test accuracy", runs["accuracy/test"], "1.0")])
+        return verdicts.judge([verdicts.median("test accuracy", runs["accuracy/test"], "1.0")])
 
-    claim = Claim("mine", "They generalise.", "me", "1.0", "test accuracy", ("headline",), rules.MEDIAN, measure)
+    claim = Claim("mine", "They generalise.", "me", "1.0", "test accuracy", ("headline",), verdicts.MEDIAN, measure)
     (result,) = evaluate(SyntheticEvidence(), [claim])  # type: ignore[arg-type]
     assert (result.verdict, result.n, result.command) == (REPRODUCED, 15, "mlflow run . -e study -P study=headline")
 
@@ -182,7 +181,7 @@ def test_a_user_adds_a_claim_in_one_place() -> None:
     ],
 )
 def test_count(found: int, n: int, published: int, of: int, verdict: str) -> None:
-    assert rules.count("x", found, n, published, of).verdict == verdict
+    assert verdicts.count("x", found, n, published, of).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -198,20 +197,20 @@ def test_count(found: int, n: int, published: int, of: int, verdict: str) -> Non
     ],
 )
 def test_median(values: Any, published: str, verdict: str) -> None:
-    assert rules.median("x", values, published).verdict == verdict
+    assert verdicts.median("x", values, published).verdict == verdict
 
 
 def test_what_was_not_measured_is_not_testable_and_what_never_came_contradicts() -> None:
-    assert rules.median("x", [NEVER] * 5, "20", event=True).verdict == CONTRADICTED
-    assert rules.median("x", [NEVER, 541.8], "542", event=True).verdict == REPRODUCED
-    assert rules.digits("x", NEVER, "3", event=True).verdict == CONTRADICTED
+    assert verdicts.median("x", [NEVER] * 5, "20", event=True).verdict == CONTRADICTED
+    assert verdicts.median("x", [NEVER, 541.8], "542", event=True).verdict == REPRODUCED
+    assert verdicts.digits("x", NEVER, "3", event=True).verdict == CONTRADICTED
     for unknown in (
-        lambda: rules.median("x", [NEVER] * 5, "20"),
-        lambda: rules.median("x", [NEVER, 541.8], "542"),
-        lambda: rules.digits("x", NEVER, "3"),
-        lambda: rules.ratio("x", [NEVER] * 5, [1.0] * 5, "3"),
-        lambda: rules.interval("x", statistics.UNKNOWN, "3"),
-        lambda: rules.share_of_seed("x", NEVER, np.array([0.7, 0.9]), "0.8"),
+        lambda: verdicts.median("x", [NEVER] * 5, "20"),
+        lambda: verdicts.median("x", [NEVER, 541.8], "542"),
+        lambda: verdicts.digits("x", NEVER, "3"),
+        lambda: verdicts.ratio("x", [NEVER] * 5, [1.0] * 5, "3"),
+        lambda: verdicts.interval("x", statistics.UNKNOWN, "3"),
+        lambda: verdicts.share_of_seed("x", NEVER, np.array([0.7, 0.9]), "0.8"),
     ):
         with pytest.raises(Absent, match="x is known of"):
             unknown()
@@ -325,7 +324,7 @@ def test_separations_are_paired_by_seed(worlds: Any) -> None:
     ],
 )
 def test_digits(value: float, printed: str, verdict: str) -> None:
-    assert rules.digits("x", value, printed).verdict == verdict
+    assert verdicts.digits("x", value, printed).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -341,36 +340,36 @@ def test_digits(value: float, printed: str, verdict: str) -> None:
     ],
 )
 def test_epochs(found: list[float], published: list[float], verdict: str) -> None:
-    assert rules.epochs("x", found, published).verdict == verdict
+    assert verdicts.epochs("x", found, published).verdict == verdict
 
 
 def test_quartiles_and_ratio() -> None:
-    assert rules.quartiles("x", range(100), (24, 75)).verdict == REPRODUCED
-    assert rules.quartiles("x", range(100), (24, 95)).verdict == CAVEAT
+    assert verdicts.quartiles("x", range(100), (24, 75)).verdict == REPRODUCED
+    assert verdicts.quartiles("x", range(100), (24, 95)).verdict == CAVEAT
     above, below = np.linspace(190, 210, 15), np.linspace(0.9, 1.1, 15)
-    assert rules.ratio("x", above, below, "200").verdict == REPRODUCED
-    assert rules.ratio("x", above, below, "240").verdict == NOT_REPRODUCED
-    assert rules.ratio("x", above, below, "1.4").verdict == CONTRADICTED
+    assert verdicts.ratio("x", above, below, "200").verdict == REPRODUCED
+    assert verdicts.ratio("x", above, below, "240").verdict == NOT_REPRODUCED
+    assert verdicts.ratio("x", above, below, "1.4").verdict == CONTRADICTED
 
 
 def test_an_event_seen_at_a_cadence_is_at_best_a_caveat() -> None:
-    assert rules.between("x", [(10, 20)] * 5, "15").verdict == CAVEAT
-    assert rules.between("x", [(14, 15)] * 5, "15").verdict == REPRODUCED
-    assert rules.between("x", [(30, 40)] * 5, "15").verdict == CONTRADICTED
-    assert rules.between("x", [], "15").verdict == CONTRADICTED
+    assert verdicts.between("x", [(10, 20)] * 5, "15").verdict == CAVEAT
+    assert verdicts.between("x", [(14, 15)] * 5, "15").verdict == REPRODUCED
+    assert verdicts.between("x", [(30, 40)] * 5, "15").verdict == CONTRADICTED
+    assert verdicts.between("x", [], "15").verdict == CONTRADICTED
 
 
 def test_share_of_one_seed() -> None:
     seeds = np.array([0.78, 0.75, 0.92])
-    assert rules.share_of_seed("x", 0.78, seeds, "0.78").verdict == REPRODUCED
-    assert rules.share_of_seed("x", 0.78, seeds, "0.91").verdict == NOT_REPRODUCED
-    assert rules.share_of_seed("x", 0.78, seeds, "0.995").verdict == CONTRADICTED
+    assert verdicts.share_of_seed("x", 0.78, seeds, "0.78").verdict == REPRODUCED
+    assert verdicts.share_of_seed("x", 0.78, seeds, "0.91").verdict == NOT_REPRODUCED
+    assert verdicts.share_of_seed("x", 0.78, seeds, "0.995").verdict == CONTRADICTED
 
 
 def test_several_numbers_make_one_verdict() -> None:
     def verdict(*parts: str) -> str:
-        return rules.judge(
-            [rules.Part(str(i), "1", "1", rules.digits("x", 1, "1").estimate, p) for i, p in enumerate(parts)]
+        return verdicts.judge(
+            [verdicts.Part(str(i), "1", "1", verdicts.digits("x", 1, "1").estimate, p) for i, p in enumerate(parts)]
         ).verdict
 
     assert verdict(REPRODUCED, REPRODUCED) == REPRODUCED
@@ -379,34 +378,6 @@ def test_several_numbers_make_one_verdict() -> None:
     assert verdict(REPRODUCED, REPRODUCED, NOT_REPRODUCED) == NOT_REPRODUCED
     assert verdict(*[REPRODUCED] * 9, CONTRADICTED) == CONTRADICTED
     assert set(VERDICTS) >= {REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, NOT_TESTABLE}
-
-
-def test_the_rebuttals_grid_is_judged_cell_by_cell() -> None:
-    good = Cell(20, 0.04, "gram", 14, 15, 174.0, 0, 15, 0, 15)
-    late, few, loud = good._replace(epoch=176.0), good._replace(fired=13), good._replace(relu_fired=1)
-    assert judge_cells([good] * 10).verdict == REPRODUCED
-    for bad in (late, few, loud):
-        assert judge_cells([good] * 9 + [bad]).verdict == CAVEAT
-        assert judge_cells([good] * 8 + [bad] * 2).verdict == NOT_REPRODUCED
-        assert judge_cells([good] * 4 + [bad] * 6).verdict == CONTRADICTED
-    assert "all three in 8" in judge_cells([good] * 8 + [late, loud]).text
-    assert judge_cells([good._replace(epoch=NEVER)]).verdict == CONTRADICTED
-
-
-def test_the_rebuttals_range_is_judged_by_its_most_favourable_reading() -> None:
-    def cell(threshold: float, good: bool) -> Cell:
-        return Cell(20, threshold, "gram", 15 if good else 0, 15, 174.0, 0, 15, 0, 15)
-
-    levels = sorted({level for reading in READINGS.values() for level in reading})
-    assert {name: len(reading) for name, reading in READINGS.items()} == dict(zip(READINGS, (5, 10, 10), strict=True))
-    assert min(READINGS["positive thresholds 0.01 … 0.05"]) == 0.01
-    positive = judge_readings([cell(level, 0 < level <= 0.05) for level in levels], "More.")
-    assert positive.verdict == REPRODUCED
-    assert positive.note == "Judged as positive thresholds 0.01 … 0.05. More."
-    assert "as written, of 10 cells: all three in 5" in positive.text
-    assert "to 0.04, of 10 cells: all three in 4" in positive.text  # −0.01 … 0.03, 0.05 … 0.09
-    offsets = judge_readings([cell(level, level in OFFSETS and level != 0.05) for level in levels])
-    assert offsets.note == "Judged as offsets ±0.01 … ±0.05 to 0.04."
 
 
 def test_a_negative_threshold_fires_on_a_flat_gap_at_the_first_epoch_allowed() -> None:
@@ -418,9 +389,3 @@ def test_series_helpers() -> None:
     gap = np.ones(401)
     gap[200:] = 3.0
     assert list(fire_epochs([gap, np.ones(401)])) == pytest.approx([200, NEVER], nan_ok=True)
-    assert late_median(gap) == 3.0
-    assert math.isnan(late_median(np.ones(50)))
-
-
-def test_numbers_are_short_and_never_nan() -> None:
-    assert [rules.number(x) for x in (NEVER, 174.0, 2.09e-5, 228.78, 1234.5)] == ["–", "174", "2.09e-05", "229", "1234"]

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.papers.xu import demonstrations, errata
-from analysis.papers.xu.errata import CHAPTERS, Chapter
+from analysis.exhibits.evaluate import write
+from analysis.exhibits.model import Chapter, Erratum
+from analysis.papers.xu import demonstrations
+from analysis.papers.xu.errata import CHAPTERS
 from grok.networks.two_layer import initial_weights
 from grok.spec.config import RunConfig
 from tests.conftest import TINY
@@ -33,17 +35,17 @@ class Evidence(SyntheticEvidence):
         return {"w": w.numpy(), "v": v.numpy()}
 
 
-def written(evidence: Any) -> dict[str, errata.Erratum]:
-    return {erratum.id: erratum for erratum in errata.errata(evidence)}
+def written(evidence: Any) -> dict[str, Erratum]:
+    return {erratum.id: erratum for erratum in write(evidence, CHAPTERS)}
 
 
 @pytest.fixture(scope="module")
-def good() -> dict[str, errata.Erratum]:
+def good() -> dict[str, Erratum]:
     return written(Evidence())
 
 
 @pytest.fixture(scope="module")
-def broken() -> dict[str, errata.Erratum]:
+def broken() -> dict[str, Erratum]:
     return written(Evidence(broken=True))
 
 
@@ -140,7 +142,7 @@ def test_the_theorem_check_can_fail(run: pd.Series, monkeypatch: pytest.MonkeyPa
 # the chapters
 
 
-def test_every_chapter_has_a_table_runs_and_a_command(good: dict[str, errata.Erratum]) -> None:
+def test_every_chapter_has_a_table_runs_and_a_command(good: dict[str, Erratum]) -> None:
     assert list(good) == [chapter.id for chapter in CHAPTERS]
     for erratum in good.values():
         assert "Not shown yet" not in erratum.text
@@ -235,23 +237,22 @@ def test_chapters_whose_measurements_are_absent_are_not_shown_yet() -> None:
         assert "Not shown yet: none of 15 runs has measured" in found[name].text
 
 
-def test_an_error_in_one_chapter_is_said_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_one_chapter_is_said_and_the_others_stay() -> None:
     def build(sources: Any) -> tuple[str, pd.DataFrame]:
         raise KeyError("seed")
 
-    monkeypatch.setattr(errata, "CHAPTERS", (Chapter("mine", "Mine", ("eta",), None, "Why.", build), CHAPTERS[4]))
-    mine, other = errata.errata(Evidence())  # type: ignore[arg-type]
+    own = Chapter("mine", "Mine", ("eta",), None, "Why.", build)
+    mine, other = write(Evidence(), (own, CHAPTERS[4]))  # type: ignore[arg-type]
     assert mine.text == "Why.\n\nNot shown yet. An error stopped this: KeyError: 'seed'."
     assert mine.table.empty
     assert len(other.table)
 
 
-def test_a_chapter_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chapter_of_ones_own() -> None:
     def build(sources: Any) -> tuple[str, pd.DataFrame]:
         return f"{len(sources.take('eta'))} runs.", pd.DataFrame({"n": [1]})
 
-    monkeypatch.setattr(errata, "CHAPTERS", (Chapter("mine", "Mine", ("eta",), None, "Why.", build),))
-    (erratum,) = errata.errata(Evidence())  # type: ignore[arg-type]
+    (erratum,) = write(Evidence(), [Chapter("mine", "Mine", ("eta",), None, "Why.", build)])  # type: ignore[arg-type]
     assert (erratum.text, erratum.command) == ("Why.\n\n26 runs.", "mlflow run . -e study -P study=eta")
 
 

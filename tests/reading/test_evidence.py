@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.exhibits.evaluate import evaluate
-from analysis.papers import CLAIMS
-from analysis.papers.xu.errata import errata
+from analysis.exhibits.evaluate import evaluate, write
+from analysis.papers import CLAIMS, ERRATA
 from analysis.reading import runs as queries
 from analysis.reading.evidence import Evidence
 from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles
@@ -143,7 +142,7 @@ def test_claims_and_errata_are_made_of_it(odd: Any) -> None:
     results = evaluate(evidence, CLAIMS)
     assert [result.claim for result in results] == list(CLAIMS)
     assert {result.verdict for result in results} == {"not testable yet"}
-    assert all("Not shown yet" in erratum.text and erratum.table.empty for erratum in errata(evidence))
+    assert all("Not shown yet" in erratum.text and erratum.table.empty for erratum in write(evidence, ERRATA))
 
 
 def test_a_second_evidence_has_the_same_content_in_the_same_order(odd: Any) -> None:
@@ -230,6 +229,31 @@ def test_runs_of_another_study_count_where_the_grid_has_their_config(store: Any)
     evidence = Evidence(store)
     assert set(evidence.runs(STUDY)["run_id"]) == {own, again}
     assert evidence.left_out.set_index("run_id").loc[stray, "reason"] == "another run of the same config counts"
+
+
+def test_the_report_a_studys_summary_the_sensitivity_and_tidy_read_the_same_runs(store: Any, tmp_path: Path) -> None:
+    """Half of them were made by another study, or by none."""
+    from analysis.reading import tidy
+    from analysis.sensitivity import cells
+    from analysis.sensitivity.settings import SensitivityConfig
+    from analysis.studies import report
+    from grok.spec.studies import load_study
+
+    grok, eta0 = (RunConfig(weight_decay=value).resolved() for value in (2e-4, 0.0))
+    ids = {
+        add_run(store, replace(config, seed=seed), study=study, condition=condition)
+        for config, condition in ((grok, "grok"), (eta0, "eta0"))
+        for seed, study in ((0, STUDY), (1, "quick"), (2, ""), (3, STUDY))
+    }
+    for run_id in ids:
+        store.client.log_metric(run_id, "elapsed_s", 1.0)
+    parent = store.create("the study", {"kind": "study"})
+    report.write(store, parent, load_study(STUDY), [], 1.0)
+    found = cells.load(store, SensitivityConfig(study=STUDY, companions="none"))
+    assert set(Evidence(store).runs(STUDY)["run_id"]) == ids
+    assert set(pd.read_csv(parent.get_file("runs.csv", tmp_path))["run_id"]) == ids
+    assert {run_id for cell in found.cells.values() for run_id in cell.table["run_id"]} == ids
+    assert set(tidy(store, study=STUDY)["run_id"]) == ids
 
 
 def test_a_store_of_quick_alone_tests_the_claims_of_seed_0(store: Any) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.reading import runs as queries
+from analysis.reading.evidence import Evidence
+from analysis.reading.files import RunFiles
 from grok.runs import train as runner
 from grok.store.store import StoreError
 from tests.conftest import TINY
@@ -43,7 +44,7 @@ def _raise() -> bool:
 
 def test_study_runs_are_the_finished_members_once_each(filled: Any) -> None:
     store, ids = filled
-    table, left_out = queries.study_runs(store, "mine")
+    table, left_out = Evidence(store).select("mine")
     assert set(table["run_id"]) == {ids["one"], ids["two"]}
     row = table.set_index("run_id").loc[ids["two"]]
     config = replace(TINY, seed=32).resolved()
@@ -61,16 +62,16 @@ def test_study_runs_are_the_finished_members_once_each(filled: Any) -> None:
 
 
 def test_study_that_nobody_ran_is_an_empty_table(filled: Any) -> None:
-    table, left_out = queries.study_runs(filled[0], "nobody's")
+    table, left_out = Evidence(filled[0]).select("nobody's")
     assert len(table) == len(left_out) == 0
     assert {"run_id", "condition", "config_hash", "seed"} <= set(table.columns)
 
 
 def test_histories_and_bands_come_back_by_run(filled: Any) -> None:
     store, ids = filled
-    histories = queries.read_histories(store, [ids["one"], ids["two"]])
-    bands = queries.read_bands(store, [ids["two"]])
-    assert list(histories) == [ids["one"], ids["two"]]
+    evidence = Evidence(store)
+    histories = {run_id: evidence.history(run_id) for run_id in (ids["one"], ids["two"])}
+    bands = {ids["two"]: evidence.band(ids["two"])}
     assert list(histories[ids["two"]]["epoch"]) == list(range(TINY.epochs + 1))
     assert not histories[ids["one"]]["loss/test"].equals(histories[ids["two"]]["loss/test"])
     assert bands[ids["two"]]["w"].shape == (TINY.epochs, TINY.max_window)
@@ -81,7 +82,7 @@ def test_histories_and_bands_come_back_by_run(filled: Any) -> None:
 def test_missing_and_broken_artifacts_are_errors(filled: Any) -> None:
     store, ids = filled
     with pytest.raises(StoreError, match=f"artifact must exist in run {ids['failed']}, got history.parquet"):
-        queries.read_histories(store, [ids["one"], ids["failed"]])
+        RunFiles(store).history(ids["failed"])
     from grok.store.store import TrackedRun
 
     root = TrackedRun(store.client, ids["stranger"])._root
@@ -89,4 +90,4 @@ def test_missing_and_broken_artifacts_are_errors(filled: Any) -> None:
     path = root / "delta_w" / "band.npz"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(StoreError, match=f"band.npz must be a whole npz file, got {ids['stranger']}"):
-        queries.read_bands(store, [ids["stranger"]])
+        Evidence(store).band(ids["stranger"])

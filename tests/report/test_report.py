@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from analysis.papers.xu import panels
+from analysis import papers
 from grok.runs import train as runner
 from grok.store import store as tracking
 from grok.store.store import TrackedRun
@@ -36,7 +36,7 @@ def home(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("report-store")
     shutil.copy(template_store, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id not in SLOW])
+        patch.setattr(papers, "PANELS", [panel for panel in papers.PANELS if panel.id not in SLOW])
         for name in OUTSIDE:
             patch.delenv(name, raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -91,7 +91,7 @@ def call(*arguments: str) -> Answer:
 def analyze(home: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """`analyze(*arguments)` on the module's store, with one figure only, to be quick."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home["store"].uri)
-    monkeypatch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id == "detector"])
+    monkeypatch.setattr(papers, "PANELS", [panel for panel in papers.PANELS if panel.id == "detector"])
     return call
 
 
@@ -225,7 +225,7 @@ def test_the_same_store_gives_the_same_bytes_and_the_run_that_is_there(
     home: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home["store"].uri)
-    monkeypatch.setattr(panels, "PANELS", [panel for panel in panels.PANELS if panel.id not in SLOW])
+    monkeypatch.setattr(papers, "PANELS", [panel for panel in papers.PANELS if panel.id not in SLOW])
     answer = call("--out", str(tmp_path / "second"))
     assert files(tmp_path / "second") == files(home["first"])
     assert (answer.words["run"], answer.words["reused"]) == (home["answer"].words["run"], "yes")
@@ -386,3 +386,87 @@ def test_a_study_without_runs_or_without_a_name_is_refused(analyze: Any, tmp_pat
     assert answer.status == 2
     assert re.match(r"error: study must be all or names of quick, headline, .*got headlines\. Pick one\.\n", answer.err)
     assert list(tmp_path.iterdir()) == []
+
+
+# exhibits of the user's own
+
+OWN = """
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.exhibits.model import CONTRADICTED, REPRODUCED, Chapter, Claim, Measured
+from analysis.exhibits.panels import Panel, Prepared
+
+
+def _ends(sources):
+    runs = sources.evidence.runs("headline")
+    verdict = REPRODUCED if (runs["accuracy/test"] >= 0).all() else CONTRADICTED
+    return Measured(f"{len(runs)} runs", verdict, run_ids=tuple(runs["run_id"]))
+
+
+def _table(evidence):
+    runs = evidence.runs("headline")
+    return Prepared({"runs": runs[["seed", "accuracy/test"]]}, tuple(runs["run_id"]))
+
+
+def _draw(tables):
+    figure = Figure()
+    figure.subplots().plot(tables["runs"]["seed"], tables["runs"]["accuracy/test"], "o")
+    return figure
+
+
+def _counted(sources):
+    return "Counted.", pd.DataFrame({"runs": [len(sources.evidence.runs("headline"))]})
+
+
+MINE = (
+    Claim("mine", "Test accuracy is no less than 0.", "nobody", "0", "at the end", ("headline",), "As said.", _ends),
+    Chapter("my-chapter", "My chapter", ("headline",), None, "Why.", _counted),
+    Panel("my-figure", "My figure", "What it shows.", ("headline",), _table, _draw),
+)
+WRONG = (*MINE, 3)
+TWICE = (*MINE, MINE[0])
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with exhibits of the user's own, in one file outside the package."""
+    (tmp_path / "my_exhibits.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("CLAIMS", "ERRATA", "PANELS"):
+        monkeypatch.setattr(papers, name, getattr(papers, name)[:1])
+    yield tmp_path
+    sys.modules.pop("my_exhibits", None)
+
+
+def test_a_claim_a_chapter_and_a_figure_from_one_file_outside(analyze: Any, own: Path) -> None:
+    out = own / "report"
+    answer = analyze("--out", str(out), "--study", "headline", "--claims", "my_exhibits:MINE")
+    assert answer.status == 0, answer.err
+    assert "claims=2 reproduced=1" in answer.out
+    (mine,) = [claim for claim in json.loads((out / "claims.json").read_text())["claims"] if claim["id"] == "mine"]
+    assert (mine["verdict"], mine["measured"], mine["n"]) == ("reproduced", "3 runs", 3)
+    assert len((out / "data" / "my-figure-runs.csv").read_text().splitlines()) == 4
+    assert (out / "figures" / "my-figure.svg").stat().st_size > 1000
+    assert (out / "data" / "my-chapter.csv").read_text() == "runs\n3\n"
+    text = (out / "report.md").read_text()
+    assert "### My figure" in text
+    assert "### My chapter" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("my_exhibits:WRONG", "claims must hold Claim, Chapter or Panel, got int in my_exhibits:WRONG."),
+        ("my_exhibits:TWICE", "claims must have ids of their own, got mine in my_exhibits:TWICE, which is there."),
+        ("my_exhibits:NONE", "claims must be a list by module:NAME, got my_exhibits:NONE"),
+        ("no_such:MINE", "claims must be a list by module:NAME, got no_such:MINE"),
+        ("my_exhibits", "claims must be a list by module:NAME, got my_exhibits"),
+    ],
+)
+def test_exhibits_that_are_none_are_refused_in_one_line(analyze: Any, own: Path, name: str, said: str) -> None:
+    answer = analyze("--out", str(own / "report"), "--claims", name)
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert answer.err.startswith(f"error: {said}")
+    assert not (own / "report").exists()

@@ -15,9 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis import papers
+from analysis.exhibits.evaluate import draw
 from analysis.exhibits.model import Claim, Result
+from analysis.exhibits.panels import Drawn, Panel
 from analysis.figures.save import inline_svg, save
-from analysis.papers.xu import panels, tables
+from analysis.papers import PANELS
+from analysis.papers.xu import tables
+from analysis.reading.evidence import Evidence
 from analysis.report import compare, markdown, words, write
 from analysis.report.content import DIVERGED, Content, gather
 from analysis.statistics.estimates import Estimate
@@ -27,21 +32,25 @@ from tests.helpers.fake_evidence import FakeEvidence
 STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations")
 
 
+def draw_one(panel: Panel, evidence: Any) -> Drawn:
+    return draw(evidence, [panel])[0]
+
+
 @pytest.fixture(scope="module")
 def evidence() -> FakeEvidence:
     return FakeEvidence(STUDIES, keep=lambda cell: cell.config.seed < 3, sensitivity=True)
 
 
 @pytest.fixture(scope="module")
-def drawn(evidence: FakeEvidence) -> dict[str, panels.Drawn]:
-    return {panel.id: panels.evaluate(panel, evidence) for panel in panels.PANELS}
+def drawn(evidence: FakeEvidence) -> dict[str, Drawn]:
+    return {panel.id: draw_one(panel, evidence) for panel in PANELS}
 
 
 # figures: one suite that each must pass
 
 
-@pytest.mark.parametrize("panel", panels.PANELS, ids=lambda panel: panel.id)
-def test_a_figure_has_data_in_every_panel_and_all_its_text_on_the_paper(panel: panels.Panel, drawn: dict[str, Any]) -> None:
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.id)
+def test_a_figure_has_data_in_every_panel_and_all_its_text_on_the_paper(panel: Panel, drawn: dict[str, Any]) -> None:
     found = drawn[panel.id]
     assert found.figure is not None
     assert found.missing == ()
@@ -74,9 +83,9 @@ def is_outer_tick(text: Any, figure: Any) -> bool:
     return id(text) in drawn
 
 
-@pytest.mark.parametrize("panel", panels.PANELS, ids=lambda panel: panel.id)
-def test_a_figure_whose_runs_are_absent_names_the_command(panel: panels.Panel) -> None:
-    found = panels.evaluate(panel, FakeEvidence())
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.id)
+def test_a_figure_whose_runs_are_absent_names_the_command(panel: Panel) -> None:
+    found = draw_one(panel, FakeEvidence())
     assert found.figure is None
     assert found.tables == {}
     assert len(found.missing) == len(panel.studies)
@@ -87,8 +96,8 @@ def test_a_figure_says_which_studies_are_missing_or_not_complete(drawn: dict[str
     def some(cell: Cell) -> bool:
         return cell.config.seed < 2
 
-    (panel,) = [panel for panel in panels.PANELS if panel.id == "detector"]
-    found = panels.evaluate(panel, FakeEvidence(("headline",), keep=some))
+    (panel,) = [panel for panel in PANELS if panel.id == "detector"]
+    found = draw_one(panel, FakeEvidence(("headline",), keep=some))
     assert found.partial == ("headline: 4 of 30 runs",)
     assert found.missing == ("mlflow run . -e study -P study=relu", "mlflow run . -e study -P study=controls")
     assert len(found.run_ids) == 4
@@ -99,17 +108,17 @@ def test_only_one_activation_leaves_no_empty_panel() -> None:
     evidence = FakeEvidence(
         ("headline", "relu"), keep=lambda c: c.config.seed < 2 and c.condition + c.config.activation != "eta0relu"
     )
-    (panel,) = [panel for panel in panels.PANELS if panel.id == "eigenvalues"]
-    figure = panels.evaluate(panel, evidence).figure
+    (panel,) = [panel for panel in PANELS if panel.id == "eigenvalues"]
+    figure = draw_one(panel, evidence).figure
     assert len(figure.axes) == 3
     assert all(ax.has_data() for ax in figure.axes)
 
 
 def test_files_of_a_figure_are_the_same_twice_and_say_nothing_of_the_time(evidence: FakeEvidence, tmp_path: Any) -> None:
-    (panel,) = [panel for panel in panels.PANELS if panel.id == "detector"]
+    (panel,) = [panel for panel in PANELS if panel.id == "detector"]
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        save(panels.evaluate(panel, evidence).figure, tmp_path / name, "figure")
+        save(draw_one(panel, evidence).figure, tmp_path / name, "figure")
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
         assert not re.search(rb"20\d\d-\d\d-\d\d|CreationDate|Matplotlib", path.read_bytes()), path.name
@@ -151,8 +160,8 @@ def test_windows_beyond_the_band_are_left_out(evidence: FakeEvidence) -> None:
 # figures that fail, or that have nothing to show
 
 
-def panel_of(name: str) -> panels.Panel:
-    (found,) = [panel for panel in panels.PANELS if panel.id == name]
+def panel_of(name: str) -> Panel:
+    (found,) = [panel for panel in PANELS if panel.id == name]
     return found
 
 
@@ -172,22 +181,22 @@ def test_surfaces_of_unknown_activations_and_controls_are_drawn_by_their_name() 
     pairs = (("abs", "eta0"), ("abs", "shuffled_$x"), ("cube", "eta0"))
     rows = [(activation, control, *point) for activation, control in pairs for point in points]
     table = pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "j"])
-    figure = panels.evaluate(panel_of("sensitivity"), OddSurface(table)).figure
+    figure = draw_one(panel_of("sensitivity"), OddSurface(table)).figure
     assert {ax.get_title(loc="left") for ax in figure.axes} - {""} == {
-        "abs against\nno weight decay",
+        "abs against\nwithout weight decay",
         "abs against\nshuffled_\\$x",
-        "cube against\nno weight decay",
+        "cube against\nwithout weight decay",
     }
     figure.draw_without_rendering()
 
 
 def test_a_figure_with_an_empty_table_or_a_failure_says_so_and_stops_no_other() -> None:
-    empty = panels.evaluate(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": []})))
+    empty = draw_one(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": []})))
     assert (empty.figure, empty.problem, empty.run_ids) == (None, "the runs that are there hold none of it", ())
-    odd = panels.evaluate(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": ["abs"]})))
+    odd = draw_one(panel_of("sensitivity"), OddSurface(pd.DataFrame({"activation": ["abs"]})))
     assert odd.figure is None
-    assert odd.problem == "KeyError: 'control'"
-    assert odd.commands == (panels.SENSITIVITY_COMMAND,)
+    assert odd.problem == "an error stopped this: KeyError: 'control'"
+    assert odd.commands == (Evidence.command("sensitivity"),)
 
 
 def test_the_runs_of_a_figure_are_those_that_it_draws(evidence: FakeEvidence, drawn: dict[str, Any]) -> None:
@@ -214,7 +223,7 @@ def test_a_study_of_which_nothing_is_drawn_lends_no_command(evidence: FakeEviden
                 table["repulsion/rate"] = np.nan
             return table
 
-    found = panels.evaluate(panel_of("repulsion"), Unmeasured(("headline", "relu"), keep=lambda cell: cell.config.seed < 2))
+    found = draw_one(panel_of("repulsion"), Unmeasured(("headline", "relu"), keep=lambda cell: cell.config.seed < 2))
     headline = evidence.runs("headline").query("seed < 2")
     assert set(found.run_ids) == set(headline["run_id"])
     assert found.commands == ("mlflow run . -e study -P study=headline",)
@@ -223,9 +232,9 @@ def test_a_study_of_which_nothing_is_drawn_lends_no_command(evidence: FakeEviden
 @pytest.mark.parametrize(("name", "study"), [("precision", "svd"), ("windows", "headline")])
 def test_a_condition_without_runs_is_not_in_the_legend(name: str, study: str) -> None:
     made = FakeEvidence((study,), keep=lambda cell: cell.config.seed < 2 and cell.condition == "grok")
-    (legend,) = panels.evaluate(panel_of(name), made).figure.legends
+    (legend,) = draw_one(panel_of(name), made).figure.legends
     assert "weight decay" in [text.get_text() for text in legend.get_texts()]
-    assert not [text.get_text() for text in legend.get_texts() if "no weight decay" in text.get_text()]
+    assert not [text.get_text() for text in legend.get_texts() if "without weight decay" in text.get_text()]
 
 
 @pytest.mark.parametrize("reached", [0, 1, 3])
@@ -234,7 +243,7 @@ def test_the_detector_caption_counts_controls_that_generalise(reached: int) -> N
     runs = made.runs("controls")
     random = runs.index[runs["condition"] == "random_labels"]
     made._runs["controls"].loc[random[:reached], "test_50_epoch"] = 50.0
-    caption = panels.evaluate(panel_of("detector"), made).caption
+    caption = draw_one(panel_of("detector"), made).caption
     assert f"{reached} of 3 runs with random labels and 0 of 3 runs with too few pairs reach" in caption
     assert "do not generalise" not in caption
 
@@ -270,7 +279,7 @@ def test_markdown_addresses_are_not_ones_that_a_renderer_links() -> None:
 
 
 def test_numbers_and_estimates() -> None:
-    assert [words.number(x) for x in (229.04, 1.312, 2.1e-5, 12345.6, float("nan"), -float("inf"))] == [
+    assert [words.number(x, words.DIGITS) for x in (229.04, 1.312, 2.1e-5, 12345.6, float("nan"), -float("inf"))] == [
         "229",
         "1.312",
         "2.1e-05",
@@ -374,9 +383,8 @@ def test_the_summary_has_the_counts_and_links_the_contradicted_claims(tmp_path: 
 
 
 def test_diverged_runs_are_named_by_study(evidence: FakeEvidence, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    for name, value in (("evaluate", lambda *_: []), ("errata", lambda _: [])):
-        monkeypatch.setattr(f"analysis.report.content.{name}", value)
-    monkeypatch.setattr(panels, "PANELS", ())
+    for name in ("CLAIMS", "ERRATA", "PANELS"):
+        monkeypatch.setattr(papers, name, ())
     found = gather(evidence)
     scaling = evidence.runs("scaling").query("state == 'diverged'")
     assert len(scaling) == 3

@@ -259,7 +259,7 @@ def test_one_study_on_two_machines_of_which_one_is_lost(site: Site, monkeypatch:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "several machines")
     process = start_study(site)
     site.servers.wait_for("study", lambda: bool(_parents()))
-    from analysis.reading import runs as queries
+    from analysis.reading.files import RunFiles
     from grok.store import store as tracking
 
     store = tracking.open_store()
@@ -275,10 +275,10 @@ def test_one_study_on_two_machines_of_which_one_is_lost(site: Site, monkeypatch:
     (again,) = [run for run in runs if run.run_id == killed]
     survivor = next(p for p in site.workers.values() if p.poll() is None)
     assert again.tags["grok.process"].split(":")[0] == str(survivor.pid)
-    histories = queries.read_histories(store, [run.run_id for run in runs])
+    files = RunFiles(store)
     for run in runs:
         assert run.artifact_uri.startswith("mlflow-artifacts:/")
-        table = histories[run.run_id]
+        table = files.history(run.run_id)
         assert list(table["epoch"]) == list(range(CELL.epochs + 1))
         logged = store.client.get_metric_history(run.run_id, "loss/train")
         assert [m.step for m in logged] == list(range(CELL.epochs + 1))  # nothing lost, nothing twice

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.reading import runs as queries
+from analysis.reading.evidence import Evidence
 from analysis.sensitivity.cells import _check_group
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import Range, build, from_unit, parse_values
@@ -311,7 +311,7 @@ def test_runs_of_several_experiments_are_not_pooled(
 ) -> None:
     """A second run of a seed (here told apart by how it was executed), or one of another learning rate."""
     run = next(r for r in own.find({"kind": "train", "study.mine": "grok"}) if r.data.params["seed"] == "1")
-    frame = queries.study_runs(own, "mine").table
+    frame = Evidence(own).runs("mine")
     group = frame[frame["condition"] == "grok"].copy()
     _check_group(("square", "grok"), "mine", group)
     group.loc[group["run_id"] == run.info.run_id, name] = value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +9,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.sensitivity import grid, importance, verdict
+from analysis.sensitivity import grid, importance
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import CALIBRATION, HELD_OUT, Judge
-from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, wilson, youden
+from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, youden
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED, Space, from_unit
-from analysis.sensitivity.words import _rebuttal, window_word
+from analysis.sensitivity.words import window_word
+from analysis.statistics.rates import wilson
 from tests.helpers.synthetic_cells import EPOCHS, OPENS, made_cells
 
 CONFIG = SensitivityConfig(
@@ -188,69 +187,6 @@ def test_readings_of_the_rebuttals_thresholds() -> None:
     assert len(named) == 25
     assert [t for reading, t, _ in named if reading == "offset"] == [0.05, 0.03, 0.06, 0.02, 0.07, 0.01, 0.08, 0.0, 0.09, -0.01]
     assert {direction for reading, _, direction in named if reading == "mirrored"} == {"falling"}
-
-
-def test_the_rebuttal_holds_only_where_all_three_parts_do() -> None:
-    def rows(**changes: float) -> pd.DataFrame:
-        base = {"method": "svd", "window": 20, "reading": "signed", "threshold": 0.04, "grok_n": 15, "eta0_fires": 0}
-        square = base | {"activation": "square", "grok_fires": 15, "grok_median_epoch": 174.0}
-        relu = base | {"activation": "relu", "grok_fires": 0, "grok_median_epoch": np.nan}
-        return pd.DataFrame([square | changes, relu | {k: v for k, v in changes.items() if k == "relu"}])
-
-    assert grid.rebuttal(rows())["holds"].tolist() == [True]
-    assert grid.rebuttal(rows(grok_fires=13))["holds"].tolist() == [False]
-    assert grid.rebuttal(rows(grok_median_epoch=180.0))["holds"].tolist() == [False]
-    loud = rows()
-    loud.loc[1, "grok_fires"] = 2
-    assert grid.rebuttal(loud)["holds"].tolist() == [False]
-    alone = grid.rebuttal(rows().iloc[:1])
-    assert alone["holds"].isna().all()  # without ReLU's runs nobody can say
-    assert grid.rebuttal(rows(grok_fires=0).iloc[:1])["holds"].tolist() == [False]
-
-
-def rebuttal_cells(fails: Callable[[str, str], bool], methods: tuple[str, ...], relu: bool = True) -> pd.DataFrame:
-    """Every cell of the rebuttal, true but where `fails(method, reading)`."""
-    rows = []
-    for method, window, (reading, threshold, _) in itertools.product(methods, grid.REBUTTAL_WINDOWS, grid.readings()):
-        base = {"method": method, "window": window, "reading": reading, "threshold": threshold, "grok_n": 15, "eta0_fires": 0}
-        fires = 3 if fails(method, reading) else 15
-        rows.append(base | {"activation": "square", "grok_fires": fires, "grok_median_epoch": 174.0})
-        if relu:
-            rows.append(base | {"activation": "relu", "grok_fires": 0, "grok_median_epoch": np.nan})
-    return grid.rebuttal(pd.DataFrame(rows))
-
-
-NAMED = ("gram", "svd", "randomized_5")
-
-
-@pytest.mark.parametrize(
-    ("fails", "methods", "relu", "words", "overall"),
-    [
-        (lambda m, r: r == "mirrored", NAMED, True, ("holds", "does not hold", "holds"), "holds if read as signed or offset"),
-        (lambda m, r: r != "offset", NAMED, True, ("does not hold", "does not hold", "holds"), "holds if read as offset"),
-        (lambda m, r: m == "svd", NAMED, True, ("does not hold",) * 3, "holds under no reading"),
-        (lambda m, r: m == "gram32", (*NAMED, "gram32"), True, ("holds",) * 3, "holds if read as signed or mirrored or offset"),
-        (lambda m, r: False, ("gram",), True, ("undecided",) * 3, "is undecided if read as signed or mirrored or offset"),
-        (
-            lambda m, r: r == "signed",
-            NAMED,
-            False,
-            ("does not hold", "undecided", "undecided"),
-            "is undecided if read as mirrored or offset",
-        ),
-    ],
-)
-def test_each_reading_of_the_rebuttal_has_its_own_word(
-    fails: Callable[[str, str], bool], methods: tuple[str, ...], relu: bool, words: tuple[str, ...], overall: str
-) -> None:
-    """The readings exclude each other; a float32 Gram, which the rebuttal does not name, is beside them."""
-    found = verdict.rebuttal(rebuttal_cells(fails, methods, relu))
-    assert found is not None
-    assert [found["by_reading"][name]["word"] for name in ("signed", "mirrored", "offset")] == list(words)
-    assert found["overall"] == overall
-    assert "gram32" not in found["methods"]
-    assert list(found["beside"]) == [name for name in methods if name == "gram32"]
-    assert overall in next(_rebuttal(found))
 
 
 def table_rows(

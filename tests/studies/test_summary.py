@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from analysis.figures import study_repulsion, study_series
+from analysis.reading.derived import Gap, by_setting, with_rho
 from analysis.studies import markdown as study_markdown
 from analysis.studies import report as study_report
 from analysis.studies import summary as study_summary
@@ -22,6 +23,11 @@ def runs(*rows: dict[str, object]) -> pd.DataFrame:
     known = {name: getattr(base, name) for name in base.to_strings()}
     quiet = {"condition": "a", "state": "complete", "fired": 0.0, "accuracy/test": 1.0}
     return pd.DataFrame([{"run_id": f"r{i}", "seed": i} | known | quiet | row for i, row in enumerate(rows)])
+
+
+def gaps_of(band: np.ndarray, factors: dict[str, np.ndarray] | None = None) -> Gap:
+    """`Evidence.gap` of runs that all have this band and these factors."""
+    return lambda run_id, *, window, method, seed: gap_series(band, factors or {}, method=method, window=window, seed=seed)
 
 
 def test_medians_and_quartiles_are_over_the_runs_that_have_a_value() -> None:
@@ -77,7 +83,7 @@ def test_by_setting_reads_the_detector_from_the_band() -> None:
         for lag in range(min(12, t + 1)):
             band[t, lag] = updates[t] @ updates[t - lag]
     table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15, "fired": 7.0})
-    out = study_summary.by_setting(table, {"r0": {"w": band, "v": band}}, {}, (4, 8))
+    out = by_setting(table, gaps_of(band), (4, 8))
     assert list(out["window"]) == [4, 8]
     for row in out.to_dict("records"):
         window, gaps = row["window"], np.full(61, np.nan)
@@ -97,7 +103,7 @@ def test_late_gap_is_of_runs_that_reach_its_last_epoch(epochs: int, known: bool)
     gram = updates @ updates.T
     band = np.array([[gram[t, t - lag] if lag <= t else np.nan for lag in range(6)] for t in range(epochs)])
     table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15, "late_gap_23": 7.0})
-    (late,) = study_summary.by_setting(table, {"r0": {"w": band}}, {}, (4,))["late_gap_23"]
+    (late,) = by_setting(table, gaps_of(band), (4,))["late_gap_23"]
     assert np.isfinite(late) == known
 
 
@@ -236,7 +242,7 @@ def test_by_setting_reads_recorded_methods_from_their_factors() -> None:
         for lag in range(min(8, t)):
             band[t - 1, lag] = updates[t - 1].astype(float) @ updates[t - 1 - lag].astype(float)
     table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15, "spectrum_methods": ("gram", *names)})
-    out = study_summary.by_setting(table, {"r0": {"w": band}}, {"r0": factors}, (4, 8))
+    out = by_setting(table, gaps_of(band, factors), (4, 8))
     assert list(out["spectrum_methods"]) == ["gram", *names] * 2
     for window, group in out.groupby("window"):
         assert group["fire_epoch"].nunique() == 1, window  # one trajectory, four ways to its spectrum
@@ -259,7 +265,7 @@ def test_rho_and_lead_are_read_from_the_observed_epochs() -> None:
         "r0": pd.DataFrame({"epoch": np.arange(41), "features/rho": rho}),
         "r1": pd.DataFrame({"epoch": np.arange(41)}),
     }
-    out = study_summary.with_rho(table, histories)
+    out = with_rho(table, histories)
     assert (out["rho_epoch"][0], out["lead"][0]) == (20, 10)
     assert out[["rho_epoch", "lead"]].iloc[1].isna().all()
 

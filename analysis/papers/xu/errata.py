@@ -2,81 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.sources import Absent, Sources, at, fault, fire_epochs, late_median, series
-from analysis.exhibits.verdicts import number, rounds_to
+from analysis.exhibits.model import Chapter
+from analysis.exhibits.sources import Absent, Sources, at, fire_epochs, series
+from analysis.exhibits.verdicts import rounds_to
 from analysis.papers.xu import demonstrations
 from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
 from analysis.papers.xu.meaning import fires_of
-from analysis.papers.xu.repulsion import PUBLISHED, RATE, RELU_0, THEOREM
-from analysis.papers.xu.windows import TABLE
-from analysis.reading.evidence import Evidence
+from analysis.papers.xu.repulsion import PUBLISHED, RATE, THEOREM
+from analysis.printed.xu import RELU_0, WINDOW_TABLE
 from analysis.statistics import estimates as statistics
-from grok.store.errors import StoreError
+from analysis.words import number
+from grok.numerics.series import late_median
 
 SPECTRA = {"gram": "float64 Gram", "gram32": "float32 Gram", "svd": "SVD"}
-
-
-@dataclass(frozen=True)
-class Erratum:
-    """A chapter of the errata.
-
-    Attributes:
-        id: short, stable. title: a sentence. text: paragraphs, plain.
-        table: the demonstration; empty where its runs are absent.
-        figure: id of the report's figure that shows it, if any.
-        run_ids: of the runs used. command: that makes them. data_name: of the table's file.
-    """
-
-    id: str
-    title: str
-    text: str
-    table: pd.DataFrame
-    figure: str | None
-    run_ids: tuple[str, ...]
-    command: str
-    data_name: str
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """How an erratum is made: `build` gives what was measured, in words, and the table; `why` stands before it."""
-
-    id: str
-    title: str
-    studies: tuple[str, ...]
-    figure: str | None
-    why: str
-    build: Callable[[Sources], tuple[str, pd.DataFrame]]
-
-
-def errata(evidence: Evidence) -> list[Erratum]:
-    """Every chapter, in order; where runs are absent its text says which study to run and the table is empty.
-
-    A chapter that ends in an error says which; the others are not touched by it.
-    """
-    return [_write(chapter, evidence) for chapter in CHAPTERS]
-
-
-def _write(chapter: Chapter, evidence: Evidence) -> Erratum:
-    sources, table = Sources(evidence), pd.DataFrame()
-    try:
-        measured, table = chapter.build(sources)
-    except (Absent, StoreError) as reason:
-        measured = f"Not shown yet: {str(reason).rstrip('.')}."
-    except Exception as error:  # the fault of one chapter must not cost the reader the others
-        measured = f"Not shown yet. {fault(error)}"
-    if sources.shortfalls:
-        measured += f" Not all runs are there: {', '.join(dict.fromkeys(sources.shortfalls))}."
-    command = " && ".join(evidence.command(study) for study in chapter.studies)
-    text = f"{chapter.why}\n\n{measured}"
-    return Erratum(chapter.id, chapter.title, text, table, chapter.figure, tuple(sources.run_ids), command, chapter.id)
 
 
 def _epochs(sources: Sources, runs: pd.DataFrame, metric: str) -> list[int]:
@@ -296,8 +239,10 @@ def _precision(sources: Sources) -> tuple[str, pd.DataFrame]:
                 ]
                 fires = fire_epochs(gaps)
                 first = [number(fire) for fire, seed in zip(fires, runs["seed"], strict=True) if seed <= 2]
-                published = TABLE[window]
-                epochs, late = (published[0], published[2]) if condition == GROK else (published[1], published[3])
+                printed = WINDOW_TABLE[window]
+                epochs, late = (
+                    (printed.grok, printed.late_grok) if condition == GROK else (printed.control, printed.late_control)
+                )
                 row |= {
                     f"{condition} fires": f"{np.isfinite(fires).sum()}/{len(fires)}",
                     f"{condition} seeds 0–2": ", ".join(first),

@@ -7,25 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits import verdicts as rules
+from analysis.exhibits import verdicts
 from analysis.exhibits.model import Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, at, by_seed, column, fired, series, watched
+from analysis.printed.xu import EIGENVALUES, LEVELS, RHO_LEVELS, XU
 from analysis.statistics import estimates as statistics
 from grok.numerics.series import fire_epoch, first_crossing
 
-XU = "Xu (arXiv 2605.08119)"
 GROK, CONTROL = "grok", "eta0"
 ENDED = "accuracy/test"
-EIGENVALUES: tuple[tuple[str, int, tuple[str, str, str]], ...] = (
-    (GROK, 25, ("3.6", "0.46", "0.027")),
-    (GROK, 100, ("3.5", "0.54", "0.020")),
-    (GROK, 150, ("0.86", "0.0146", "6.8e-4")),
-    (GROK, 200, ("0.92", "0.0044", "2.1e-5")),
-    (GROK, 300, ("0.73", "0.0026", "8.4e-6")),
-    (CONTROL, 100, ("2.7", "0.15", "0.008")),
-    (CONTROL, 200, ("0.013", "6.0e-4", "5.5e-4")),
-)
-"""λ₁, λ₂, λ₃ of the w = 20 Gram of ΔW, seed 0, as printed (as σ)."""
 ROUNDING = (
     "Past epoch 200 or so training amplifies rounding: thread count and order of summation move λ₂ and λ₃ of one seed by "
     "tens of per cent."
@@ -35,7 +25,7 @@ ROUNDING = (
 def _fires(condition: str, published: int) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         runs = sources.take("headline", condition=condition)
-        return rules.judge([rules.count("fires", fired(runs), len(runs), published, 15)])
+        return verdicts.judge([verdicts.count("fires", fired(runs), len(runs), published, 15)])
 
     return measure
 
@@ -43,9 +33,9 @@ def _fires(condition: str, published: int) -> Callable[[Sources], Measured]:
 def _median(condition: str, name: str, printed: str, spread: tuple[float, float] | None) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         values = column(sources.take("headline", condition=condition), name)
-        parts = [rules.median("median", values, printed, event=name.endswith("_epoch"))]
+        parts = [verdicts.median("median", values, printed, event=name.endswith("_epoch"))]
         came = len(statistics.known(values)) > 0
-        return rules.judge(parts + ([rules.quartiles("quartiles", values, spread)] if spread and came else []))
+        return verdicts.judge(parts + ([verdicts.quartiles("quartiles", values, spread)] if spread and came else []))
 
     return measure
 
@@ -53,7 +43,7 @@ def _median(condition: str, name: str, printed: str, spread: tuple[float, float]
 def _separation(sources: Sources) -> Measured:
     grok, control = late_gaps(sources, "headline")
     note = f"Of eigenvalues; the ratio of singular values is its square root. {paired_p(grok, control)}"
-    return rules.judge([rules.ratio("separation", grok, control, "229")], note)
+    return verdicts.judge([verdicts.ratio("separation", grok, control, "229")], note)
 
 
 def late_gaps(sources: Sources, study: str) -> tuple[np.ndarray, np.ndarray]:
@@ -72,30 +62,26 @@ def paired_p(above: np.ndarray, below: np.ndarray) -> str:
 def _train_accuracy(sources: Sources) -> Measured:
     parts, exact, runs = [], 0, 0
     for condition in (GROK, CONTROL):
-        values = rules.measured(condition, at(sources, sources.take("headline", condition=condition), "accuracy/train", 25))
-        parts.append(rules.median(condition, values, "1.0"))
+        values = verdicts.measured(condition, at(sources, sources.take("headline", condition=condition), "accuracy/train", 25))
+        parts.append(verdicts.median(condition, values, "1.0"))
         exact, runs = exact + int((values == 1.0).sum()), runs + len(values)
-    return rules.judge(parts, f"Exactly 1 in {exact} of {runs} runs.")
+    return verdicts.judge(parts, f"Exactly 1 in {exact} of {runs} runs.")
 
 
 def _seed0(sources: Sources) -> Measured:
     runs = sources.take("headline", condition=GROK, seed=0)
     names = {"fire_epoch": 173.0, "test_50_epoch": 101.0, "test_99_epoch": 139.0}
-    return rules.judge([rules.epochs(name, column(runs, name), [epoch]) for name, epoch in names.items()])
+    return verdicts.judge([verdicts.epochs(name, column(runs, name), [epoch]) for name, epoch in names.items()])
 
 
 def _eigenvalues(condition: str, epoch: int, printed: tuple[str, str, str]) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         runs = sources.take("headline", condition=condition, seed=0)
         found = [at(sources, runs, f"delta_w/lambda_{k}", epoch)[0] for k in (1, 2, 3)]
-        parts = [rules.digits(f"λ{k}", value, text) for k, value, text in zip("₁₂₃", found, printed, strict=True)]
-        return rules.judge(parts, ROUNDING if epoch >= 200 else "")
+        parts = [verdicts.digits(f"λ{k}", value, text) for k, value, text in zip("₁₂₃", found, printed, strict=True)]
+        return verdicts.judge(parts, ROUNDING if epoch >= 200 else "")
 
     return measure
-
-
-LEVELS: tuple[tuple[float, str, int | None, int | None], ...] = ((25, "2", 15, 15), (100, "160", 15, 0), (200, "191", 15, None))
-"""λ₁/λ₂ ≥ level: printed median epoch, fires of 15 with weight decay and of 15 without (None: not printed)."""
 
 
 def _level(level: float, epoch: str, grok: int, control: int | None) -> Callable[[Sources], Measured]:
@@ -113,16 +99,14 @@ def _gap_12(
             watched(sources, runs, "delta_w/gap_12")
             fires = np.array([np.nan if fire is None else float(fire) for fire in seen])
             if published is not None:
-                parts.append(rules.count(f"{condition} fires", int(np.isfinite(fires).sum()), len(runs), published, 15))
+                parts.append(verdicts.count(f"{condition} fires", int(np.isfinite(fires).sum()), len(runs), published, 15))
             if published:
                 came.append(fires)
-        return rules.judge([*parts, rules.median("epoch", np.concatenate(came), epoch, event=True)])
+        return verdicts.judge([*parts, verdicts.median("epoch", np.concatenate(came), epoch, event=True)])
 
     return measure
 
 
-RHO_LEVELS = (("0.070", 15, 0), ("0.075", 17, None), ("0.085", 22, None), ("0.10", 28, None))
-"""ρ ≥ level: printed median epoch, and fires of 15 without weight decay where printed."""
 CADENCE = "ρ is observed every {} epochs: an event is known to lie after one observation and not after the next."
 
 
@@ -132,14 +116,14 @@ def _rho(level: str, epoch: int, control: int | None) -> Callable[[Sources], Mea
         watched(sources, runs, "features/rho")
         crossings = [rho_crossing(sources, run_id, float(level)) for run_id in runs["run_id"]]
         came = [pair for pair in crossings if pair is not None]
-        parts = [rules.count("fires", len(came), len(runs), 15, 15)]
+        parts = [verdicts.count("fires", len(came), len(runs), 15, 15)]
         if control is not None:
             others = sources.take("headline", condition=CONTROL)
             watched(sources, others, "features/rho")
             reached = sum(rho_crossing(sources, run_id, float(level)) is not None for run_id in others["run_id"])
-            parts.append(rules.count("control fires", reached, len(others), control, 15))
-        parts.append(rules.between("epoch", came, str(epoch)))
-        return rules.judge(parts, CADENCE.format(int(runs["observe_every"].max())))
+            parts.append(verdicts.count("control fires", reached, len(others), control, 15))
+        parts.append(verdicts.between("epoch", came, str(epoch)))
+        return verdicts.judge(parts, CADENCE.format(int(runs["observe_every"].max())))
 
     return measure
 
@@ -158,7 +142,7 @@ def _rho_control(sources: Sources) -> Measured:
     runs = sources.take("headline", condition=CONTROL)
     watched(sources, runs, "features/rho")
     highest = np.nanmax([np.nanmax(series(sources, run_id, "features/rho")) for run_id in runs["run_id"]])
-    return rules.judge([rules.digits("largest ρ", highest, "0.065")], CADENCE.format(int(runs["observe_every"].max())))
+    return verdicts.judge([verdicts.digits("largest ρ", highest, "0.065")], CADENCE.format(int(runs["observe_every"].max())))
 
 
 def _relu_rho(sources: Sources) -> Measured:
@@ -167,11 +151,11 @@ def _relu_rho(sources: Sources) -> Measured:
     if np.isnan(first).any():
         raise Absent(f"ρ at epoch 0 is known of {np.isfinite(first).sum()} of {len(runs)} runs")
     above = first >= 0.075
-    return rules.judge([rules.count("above at epoch 0", int(above.sum()), len(runs), 30, 30)])
+    return verdicts.judge([verdicts.count("above at epoch 0", int(above.sum()), len(runs), 30, 30)])
 
 
 TABLE = f"{XU}, headline table"
-MEDIANS = rules.MEDIAN + " " + rules.QUARTILES + " " + rules.PARTS
+MEDIANS = verdicts.MEDIAN + " " + verdicts.QUARTILES + " " + verdicts.PARTS
 
 
 def _claim(
@@ -186,7 +170,7 @@ CLAIMS = (
         "With weight decay the slope detector fires in every run.",
         "15/15",
         "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on",
-        rules.COUNT,
+        verdicts.COUNT,
         _fires(GROK, 15),
     ),
     _claim(
@@ -194,7 +178,7 @@ CLAIMS = (
         "Without weight decay the slope detector never fires.",
         "0/15",
         "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on",
-        rules.COUNT,
+        verdicts.COUNT,
         _fires(CONTROL, 0),
     ),
     _claim(
@@ -226,7 +210,7 @@ CLAIMS = (
         "The late gaps of the two conditions are 229 times apart.",
         "229×",
         "ratio of the two medians over seeds",
-        rules.RATIO + " " + rules.MEDIAN,
+        verdicts.RATIO + " " + verdicts.MEDIAN,
         _separation,
     ),
     _claim(
@@ -242,7 +226,7 @@ CLAIMS = (
         "Runs without weight decay end near test accuracy 0.03.",
         "0.03",
         "test accuracy at the last epoch",
-        rules.MEDIAN,
+        verdicts.MEDIAN,
         _median(CONTROL, ENDED, "0.03", None),
     ),
     _claim(
@@ -250,7 +234,7 @@ CLAIMS = (
         "Train accuracy is 1.0 by epoch 25.",
         "1.0",
         "train accuracy at epoch 25, with weight decay and without",
-        rules.MEDIAN + " " + rules.PARTS,
+        verdicts.MEDIAN + " " + verdicts.PARTS,
         _train_accuracy,
     ),
     _claim(
@@ -258,7 +242,7 @@ CLAIMS = (
         "Seed 0 fires at 173; its test accuracy reaches 0.5 at 101 and 0.99 at 139.",
         "173, 101, 139",
         "the run of seed 0",
-        rules.EPOCHS + " " + rules.PARTS,
+        verdicts.EPOCHS + " " + verdicts.PARTS,
         _seed0,
     ),
     *(
@@ -270,7 +254,7 @@ CLAIMS = (
             ", ".join(printed),
             "λ₁, λ₂, λ₃ of ΔᵀΔ over the last 20 updates",
             ("headline",),
-            rules.DIGITS + " " + rules.PARTS,
+            verdicts.DIGITS + " " + verdicts.PARTS,
             _eigenvalues(condition, epoch, printed),
         )
         for condition, epoch, printed in EIGENVALUES
@@ -283,7 +267,7 @@ CLAIMS = (
             f"{grok}/15 with weight decay{'' if control is None else f', {control}/15 without'}; epoch {epoch}",
             "first epoch with λ₁/λ₂ at the level or above",
             ("headline",),
-            " ".join((rules.COUNT, rules.MEDIAN, rules.PARTS)),
+            " ".join((verdicts.COUNT, verdicts.MEDIAN, verdicts.PARTS)),
             _level(level, epoch, grok or 0, control),
         )
         for level, epoch, grok, control in LEVELS
@@ -295,7 +279,7 @@ CLAIMS = (
         "15/15 at 139, 0/15",
         "first epoch from 100 on with a log-slope of λ₁/λ₂ above 0.04 over 25 epochs",
         ("headline",),
-        " ".join((rules.COUNT, rules.MEDIAN, rules.PARTS)),
+        " ".join((verdicts.COUNT, verdicts.MEDIAN, verdicts.PARTS)),
         _gap_12(lambda gap: fire_epoch(gap, 25, 0.04, 100), "139", 15, 0),
     ),
     *(
@@ -306,7 +290,7 @@ CLAIMS = (
             f"15/15 at {epoch}" + ("" if control is None else f", {control}/15 without"),
             "first observed epoch with ρ at the level",
             ("headline",),
-            " ".join((rules.COUNT, rules.BETWEEN, rules.PARTS)),
+            " ".join((verdicts.COUNT, verdicts.BETWEEN, verdicts.PARTS)),
             _rho(level, epoch, control),
         )
         for level, epoch, control in RHO_LEVELS
@@ -318,7 +302,7 @@ CLAIMS = (
         "0.065",
         "largest ρ observed in any run without weight decay",
         ("headline",),
-        rules.DIGITS,
+        verdicts.DIGITS,
         _rho_control,
     ),
     Claim(
@@ -328,7 +312,7 @@ CLAIMS = (
         "all 30",
         "runs with ρ ≥ 0.075 at epoch 0",
         ("relu",),
-        rules.COUNT,
+        verdicts.COUNT,
         _relu_rho,
     ),
 )

@@ -8,12 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits import verdicts as rules
+from analysis.exhibits import verdicts
 from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
-from analysis.exhibits.sources import Absent, Sources, column, fired, late_median, series
-from analysis.papers.xu.headline import CONTROL, GROK, XU, late_gaps, paired_p
+from analysis.exhibits.sources import Absent, Sources, column, fired, series
+from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
+from analysis.printed.xu import XU
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
+from analysis.words import number, spread
+from grok.numerics.series import late_median
 
 MUCH, ALIKE = 10.0, 2.0
 """What `≫` and `≈` are taken to mean: at least a factor of 10, at most a factor of 2."""
@@ -25,13 +28,13 @@ def _relu_fires(sources: Sources) -> Measured:
     runs = sources.take("relu", condition=GROK)
     others = sources.take("relu", condition=CONTROL)
     loud, test = fired(others), statistics.median_interval(column(runs, "accuracy/test"))
-    note = f"The networks end at test accuracy {rules.spread(test)}. Without weight decay {loud}/{len(others)} fire."
-    return rules.judge([rules.count("fires", fired(runs), len(runs), 0, 15)], note)
+    note = f"The networks end at test accuracy {spread(*test[:3])}. Without weight decay {loud}/{len(others)} fire."
+    return verdicts.judge([verdicts.count("fires", fired(runs), len(runs), 0, 15)], note)
 
 
 def _relu_separation(sources: Sources) -> Measured:
     grok, control = late_gaps(sources, "relu")
-    return rules.judge([rules.ratio("separation", grok, control, "1.4")], paired_p(grok, control))
+    return verdicts.judge([verdicts.ratio("separation", grok, control, "1.4")], paired_p(grok, control))
 
 
 def late_ratios(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
@@ -62,7 +65,7 @@ def _relu_spectrum(sources: Sources) -> Measured:
         verdict = CAVEAT
     else:
         verdict = CONTRADICTED if first < ALIKE else NOT_REPRODUCED
-    return Measured("; ".join(f"{name} {rules.spread(e)}" for name, e in found.items()), verdict, found)
+    return Measured("; ".join(f"{name} {spread(*e[:3])}" for name, e in found.items()), verdict, found)
 
 
 def _ranks(sources: Sources) -> Measured:
@@ -82,7 +85,7 @@ def _ranks(sources: Sources) -> Measured:
         verdict = CAVEAT
     else:
         verdict = CONTRADICTED if any(share <= 0.2 for share in shares) else NOT_REPRODUCED
-    note = "; ".join(f"{name} {rules.spread(estimate)}" for name, estimate in largest.items()) + "."
+    note = "; ".join(f"{name} {spread(*estimate[:3])}" for name, estimate in largest.items()) + "."
     return Measured("; ".join(text), verdict, counts | largest, note)
 
 
@@ -106,8 +109,8 @@ class Fires(NamedTuple):
 
     def text(self) -> str:
         """In words."""
-        when = f" at {rules.spread(self.epoch)}" if self.fired else ""
-        return f"{self.fired}/{self.share.n}{when}, test accuracy {rules.number(self.test.value)}"
+        when = f" at {spread(*self.epoch[:3])}" if self.fired else ""
+        return f"{self.fired}/{self.share.n}{when}, test accuracy {number(self.test.value)}"
 
 
 def fires_of(runs: pd.DataFrame) -> Fires:
@@ -190,7 +193,7 @@ CLAIMS = (
         "0/15",
         "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on, of 800",
         ("relu",),
-        rules.COUNT,
+        verdicts.COUNT,
         _relu_fires,
     ),
     Claim(
@@ -200,7 +203,7 @@ CLAIMS = (
         "1.4×",
         "ratio of the two medians over seeds of the late λ₂/λ₃",
         ("relu",),
-        rules.RATIO + " " + rules.MEDIAN,
+        verdicts.RATIO + " " + verdicts.MEDIAN,
         _relu_separation,
     ),
     Claim(

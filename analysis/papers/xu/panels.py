@@ -2,142 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.exhibits.panels import Panel, Prepared, Tables, drawer
 from analysis.papers.xu import tables
-from analysis.reading.evidence import Evidence
-from grok.spec.studies import load_study
-
-Tables = Mapping[str, pd.DataFrame]
-SENSITIVITY = "sensitivity"
-"""Stands among a panel's studies for the newest run of the entry point `sensitivity`."""
-SENSITIVITY_COMMAND = "mlflow run . -e sensitivity -P study=headline"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a figure draws.
-
-    Attributes:
-        tables: by name; the figure is not drawn if one is empty.
-        run_ids: of the runs that are in the tables, and of no others.
-        note: what the data adds to the caption; may be empty.
-    """
-
-    tables: Tables
-    run_ids: tuple[str, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What a figure is made of.
-
-    Attributes:
-        id: of the figure and its files. title: a few words. caption: what is drawn, with its intervals.
-        studies: that it reads; one of them must have runs.
-        prepare: evidence to tables, written as `data/<id>-<name>.csv`, and the runs that they hold.
-        draw: tables to a matplotlib figure.
-    """
-
-    id: str
-    title: str
-    caption: str
-    studies: tuple[str, ...]
-    prepare: Callable[[Evidence], Prepared]
-    draw: Callable[[Tables], Any]
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A panel held against a store.
-
-    Attributes:
-        panel: its definition. tables: by name; empty if it is not drawn.
-        figure: None if it is not drawn. caption: with what the data adds. run_ids: of the runs that are drawn.
-        commands: that make its data, of the studies whose runs are drawn. missing: commands of those that have no run.
-        partial: `relu: 4 of 30 runs` for each study that is not all there.
-        problem: why nothing is drawn although a study has runs; empty otherwise.
-    """
-
-    panel: Panel
-    tables: Tables = field(default_factory=dict)
-    figure: Any = None
-    caption: str = ""
-    run_ids: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    partial: tuple[str, ...] = ()
-    problem: str = ""
-
-
-NOTHING = "the runs that are there hold none of it"
-
-
-def evaluate(panel: Panel, evidence: Evidence) -> Drawn:
-    """Prepare and draw a panel, or say which commands make its data; one that fails says how, and stops no other."""
-    try:
-        return _evaluate(panel, evidence)
-    except Exception as error:  # one bad file or odd run costs its figure, not the report
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return Drawn(panel, problem=reason, commands=tuple(_command(evidence, study) for study in panel.studies))
-
-
-def _evaluate(panel: Panel, evidence: Evidence) -> Drawn:
-    there = {study: ids for study in panel.studies if (ids := _run_ids(evidence, study))}
-    missing = tuple(_command(evidence, study) for study in panel.studies if study not in there)
-    if not there:
-        return Drawn(panel, missing=missing)
-    prepared = panel.prepare(evidence)
-    if any(table.empty for table in prepared.tables.values()):
-        commands = tuple(_command(evidence, study) for study in panel.studies)
-        return Drawn(panel, missing=commands) if missing else Drawn(panel, problem=NOTHING, commands=commands)
-    drawn = tuple(dict.fromkeys(prepared.run_ids))
-    used = [study for study, ids in there.items() if not set(ids).isdisjoint(drawn)]
-    counts = {study: _grid_runs(evidence, study) for study in there if study != SENSITIVITY}
-    partial = tuple(f"{study}: {have} of {grid} runs" for study, (have, grid) in counts.items() if have < grid)
-    commands = tuple(_command(evidence, study) for study in used)
-    caption = f"{panel.caption} {prepared.note}".strip()
-    return Drawn(panel, prepared.tables, panel.draw(prepared.tables), caption, drawn, commands, missing, partial)
-
-
-def _grid_runs(evidence: Evidence, study: str) -> tuple[int, int]:
-    """How many cells of a registry study's grid have a finished run, and how many cells there are."""
-    hashes, runs = _grid(study), evidence.runs(study)
-    return len(hashes & set(runs["config_hash"])) if len(runs) else 0, len(hashes)
-
-
-@cache
-def _grid(study: str) -> frozenset[str]:
-    return frozenset(cell.config.hash for cell in load_study(study).cells)
-
-
-def _run_ids(evidence: Evidence, study: str) -> list[str]:
-    if study == SENSITIVITY:
-        found = evidence.sensitivity()
-        return [] if found is None else [str(found["run_id"])]
-    return [str(run_id) for run_id in evidence.runs(study)["run_id"]]
-
-
-def _command(evidence: Evidence, study: str) -> str:
-    return SENSITIVITY_COMMAND if study == SENSITIVITY else evidence.command(study)
-
-
-def _drawer(name: str) -> Callable[..., Any]:
-    """A figure function by name, imported when the first figure is drawn."""
-
-    def draw(*arguments: Any) -> Any:
-        from analysis.figures import report
-
-        return getattr(report, name)(*arguments)
-
-    return draw
+from analysis.reading.evidence import SENSITIVITY_STUDY, Evidence
 
 
 def _of(runs: pd.DataFrame, /, **prepared: pd.DataFrame) -> Prepared:
@@ -225,7 +98,7 @@ def _draw_eta(prepared: Tables) -> Any:
         f"$t_\\rho$ = {fit['slope']:.2f} $t_{{test}}$ {'−' if fit['intercept'] < 0 else '+'} {abs(fit['intercept']):.0f}\n"
         f"$R^2$ = {fit['r_squared']:.2f}, {fit['n']:.0f} runs"
     )
-    return _drawer("eta_scatter")(points, prepared["line"], text)
+    return drawer("eta_scatter")(points, prepared["line"], text)
 
 
 def _scaling(evidence: Evidence) -> Prepared:
@@ -258,7 +131,7 @@ def _draw_activations(prepared: Tables) -> Any:
         Column("none", "fire_text", "fires\nat epoch\n[quartiles]"),
         Column("none", "separation_text", "late gap\nratio\n[95 %]"),
     )
-    return _drawer("activations")(prepared["table"].assign(none=np.nan), columns)
+    return drawer("activations")(prepared["table"].assign(none=np.nan), columns)
 
 
 PANELS: tuple[Panel, ...] = (
@@ -269,7 +142,7 @@ PANELS: tuple[Panel, ...] = (
         "the epoch at which the slope detector fires in one run; λ are eigenvalues of the Gram of the last 20 weight updates.",
         ("headline",),
         _headline,
-        lambda t: _drawer("headline")(t["curves"], t["fires"]),
+        lambda t: drawer("headline")(t["curves"], t["fires"]),
     ),
     Panel(
         "eigenvalues",
@@ -277,7 +150,7 @@ PANELS: tuple[Panel, ...] = (
         "λ₁ … λ₅ of the Gram of the last 20 weight updates. Lines: median over seeds; bands: quartiles.",
         ("headline", "relu"),
         _eigenvalues,
-        lambda t: _drawer("eigenvalues")(t["curves"]),
+        lambda t: drawer("eigenvalues")(t["curves"]),
     ),
     Panel(
         "repulsion",
@@ -287,7 +160,7 @@ PANELS: tuple[Panel, ...] = (
         "band the range of all draws in all runs.",
         ("headline", "relu"),
         _repulsion,
-        lambda t: _drawer("repulsion")(t["points"]),
+        lambda t: drawer("repulsion")(t["points"]),
     ),
     Panel(
         "sign_match",
@@ -296,7 +169,7 @@ PANELS: tuple[Panel, ...] = (
         "printed rows of seed 0.",
         ("theorem6",),
         _sign_match,
-        lambda t: _drawer("sign_match")(t["points"], t["published"]),
+        lambda t: drawer("sign_match")(t["points"], t["published"]),
     ),
     Panel(
         "detector",
@@ -305,7 +178,7 @@ PANELS: tuple[Panel, ...] = (
         "Random labels and too few pairs keep weight decay on.",
         ("headline", "relu", "controls"),
         _detector,
-        lambda t: _drawer("detector_controls")(t["shares"], t["fires"]),
+        lambda t: drawer("detector_controls")(t["shares"], t["fires"]),
     ),
     Panel(
         "windows",
@@ -315,7 +188,7 @@ PANELS: tuple[Panel, ...] = (
         "over epochs 200 to 400), median and quartiles over seeds; crosses are the printed values of seeds 0 to 2.",
         ("headline",),
         _windows,
-        lambda t: _drawer("windows")(t["shares"], t["runs"], t["published"]),
+        lambda t: drawer("windows")(t["shares"], t["runs"], t["published"]),
     ),
     Panel(
         "precision",
@@ -325,7 +198,7 @@ PANELS: tuple[Panel, ...] = (
         "their 95 % Clopper–Pearson intervals; late λ₂/λ₃ as median and quartiles over seeds.",
         ("svd",),
         _precision,
-        lambda t: _drawer("precision")(t["shares"]),
+        lambda t: drawer("precision")(t["shares"]),
     ),
     Panel(
         "sensitivity",
@@ -333,9 +206,9 @@ PANELS: tuple[Panel, ...] = (
         "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the "
         "slope detector by window and threshold, with the published lag and first epoch; the circle is the published "
         "setting. The 95 % intervals are in the data.",
-        (SENSITIVITY,),
+        (SENSITIVITY_STUDY,),
         _sensitivity,
-        lambda t: _drawer("surfaces")(t["surface"]),
+        lambda t: drawer("surfaces")(t["surface"]),
     ),
     Panel(
         "eta",
@@ -353,7 +226,7 @@ PANELS: tuple[Panel, ...] = (
         "none has. Lead: epochs from ρ ≥ 0.075 to test accuracy ≥ 0.5. The intervals are in the data.",
         ("scaling",),
         _scaling,
-        lambda t: _drawer("scaling")(t["cells"]),
+        lambda t: drawer("scaling")(t["cells"]),
     ),
     Panel(
         "activations",

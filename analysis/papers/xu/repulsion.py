@@ -6,23 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.exhibits import verdicts as rules
+from analysis.exhibits import verdicts
 from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, at, series
-from analysis.papers.xu.headline import CONTROL, GROK, XU
+from analysis.papers.xu.headline import CONTROL, GROK
+from analysis.printed.xu import FIVE_SEEDS, RELU_0, SEED_0, XU
 from analysis.statistics import estimates as statistics
+from analysis.words import number, spread
 from grok.spec.studies import load_study
 
 PUBLISHED, RATE, THEOREM = "repulsion/published_estimator", "repulsion/rate", "repulsion/theorem6"
-SEED_0 = {50: "0.83", 100: "0.91", 175: "0.975", 250: "0.975", 300: "0.995"}
-RELU_0 = {100: "0.91", 300: "0.995", 500: "1.000"}
-FIVE_SEEDS: dict[int, tuple[str, tuple[float, float] | None]] = {
-    50: ("0.865", (0.865, 0.875)),
-    100: ("0.895", None),
-    175: ("0.955", None),
-    250: ("0.970", None),
-    300: ("0.985", (0.98, 0.99)),
-}
 CHECKPOINTS = (50, 100, 175, 250, 300)
 FIRE = 175
 """The checkpoint at which the detector has just fired (median 174)."""
@@ -38,8 +31,8 @@ def _seed_row(study: str, activation: str, printed: dict[int, str], note: str) -
         parts = []
         for epoch, text in printed.items():
             values = at(sources, runs, PUBLISHED, epoch)
-            parts.append(rules.share_of_seed(f"epoch {epoch}", float(values[first]), values, text))
-        return rules.judge(parts, note)
+            parts.append(verdicts.share_of_seed(f"epoch {epoch}", float(values[first]), values, text))
+        return verdicts.judge(parts, note)
 
     return measure
 
@@ -47,17 +40,17 @@ def _seed_row(study: str, activation: str, printed: dict[int, str], note: str) -
 def _five_seeds(sources: Sources) -> Measured:
     runs = sources.take("headline", condition=GROK, seed=(0, 1, 2, 3, 4))
     parts = []
-    for epoch, (text, spread) in FIVE_SEEDS.items():
+    for epoch, (text, ends) in FIVE_SEEDS.items():
         values = at(sources, runs, PUBLISHED, epoch)
-        parts.append(rules.median(f"epoch {epoch}", values, text))
-        if spread:
-            parts.append(rules.quartiles(f"epoch {epoch} quartiles", values, spread))
-    return rules.judge(parts, OVER_SEEDS)
+        parts.append(verdicts.median(f"epoch {epoch}", values, text))
+        if ends:
+            parts.append(verdicts.quartiles(f"epoch {epoch} quartiles", values, ends))
+    return verdicts.judge(parts, OVER_SEEDS)
 
 
 def _known(name: str, values: np.ndarray) -> statistics.Estimate:
     """The median of a share, if runs have measured it."""
-    return statistics.median_interval(rules.measured(name, values))
+    return statistics.median_interval(verdicts.measured(name, values))
 
 
 def _theorem_saturates(sources: Sources) -> Measured:
@@ -72,10 +65,8 @@ def _theorem_saturates(sources: Sources) -> Measured:
         verdict = CONTRADICTED
     else:
         verdict = REPRODUCED if before < 1.0 <= after else NOT_REPRODUCED
-    low = min(estimate.low for estimate in found.values())
-    text = (
-        f"median share {rules.number(before)} at 100, {rules.number(after)} at {FIRE}; lowest interval end {rules.number(low)}"
-    )
+    lowest = number(min(estimate.low for estimate in found.values()))
+    text = f"median share {number(before)} at 100, {number(after)} at {FIRE}; lowest interval end {lowest}"
     return Measured(
         text, verdict, found, "Checked on three of the top pairs by a direct leave-two-out solve; it is an identity."
     )
@@ -93,13 +84,13 @@ def _rate_saturates(sources: Sources) -> Measured:
     one, two = (at(sources, runs, PUBLISHED, FIRE) for runs in pairs)
     both = np.isfinite(one) & np.isfinite(two)
     p = statistics.permutation_test(one[both], two[both], paired=True)
-    text = ", ".join(f"{rules.spread(estimate)} at {epoch}" for epoch, estimate in found.items())
+    text = ", ".join(f"{spread(*estimate[:3])} at {epoch}" for epoch, estimate in found.items())
     note = (
         f"Of the rise from {CHECKPOINTS[0]} to {CHECKPOINTS[-1]}, {(end - fire) / (end - start):.0%} comes after {FIRE}. "
         if end > start
         else ""
     )
-    note += f"Without weight decay {rules.spread(other)} at {FIRE} (paired permutation test, p = {p:.2g}). {OVER_SEEDS}"
+    note += f"Without weight decay {spread(*other[:3])} at {FIRE} (paired permutation test, p = {p:.2g}). {OVER_SEEDS}"
     named = {f"epoch {epoch}": estimate for epoch, estimate in found.items()} | {"without weight decay": other}
     return Measured(text, verdict, named, note)
 
@@ -121,7 +112,7 @@ def _every_activation(sources: Sources) -> Measured:
         above = sum(rate > null for rate, null in ends)
         parts[f"{activation} above its null"] = statistics.clopper_pearson(above, len(ends))
         parts[f"{activation} rate"] = estimate = statistics.median_interval(np.array([rate for rate, _ in ends]))
-        texts.append(f"{activation} {rules.spread(estimate)}, above its null in {above}/{len(ends)}")
+        texts.append(f"{activation} {spread(*estimate[:3])}, above its null in {above}/{len(ends)}")
     shares = [estimate.value for name, estimate in parts.items() if name.endswith("above its null")]
     if all(share == 1 for share in shares):
         verdict = REPRODUCED
@@ -141,7 +132,7 @@ CLAIMS = (
         ", ".join(f"{text} at {epoch}" for epoch, text in SEED_0.items()),
         ESTIMATOR,
         ("headline",),
-        rules.SEED + " " + rules.PARTS,
+        verdicts.SEED + " " + verdicts.PARTS,
         _seed_row("headline", "square", SEED_0, ""),
     ),
     Claim(
@@ -151,7 +142,7 @@ CLAIMS = (
         ", ".join(f"{text}{f' [{iqr[0]}, {iqr[1]}]' if iqr else ''} at {epoch}" for epoch, (text, iqr) in FIVE_SEEDS.items()),
         ESTIMATOR,
         ("headline",),
-        " ".join((rules.MEDIAN, rules.QUARTILES, rules.PARTS)),
+        " ".join((verdicts.MEDIAN, verdicts.QUARTILES, verdicts.PARTS)),
         _five_seeds,
     ),
     Claim(
@@ -161,7 +152,7 @@ CLAIMS = (
         ", ".join(f"{text} at {epoch}" for epoch, text in RELU_0.items()),
         ESTIMATOR,
         ("relu",),
-        rules.SEED + " " + rules.PARTS,
+        verdicts.SEED + " " + verdicts.PARTS,
         _seed_row("relu", "relu", RELU_0, "The errata hold the printed row against the square network too."),
     ),
     Claim(

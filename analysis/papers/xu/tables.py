@@ -8,18 +8,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.papers.xu.repulsion import RELU_0, SEED_0
-from analysis.papers.xu.windows import TABLE
+from analysis.printed.xu import ETA_LINE, RELU_0, SEED_0, WINDOW_TABLE
+from analysis.reading.derived import detected
 from analysis.reading.evidence import Evidence
-from analysis.statistics.estimates import clopper_pearson, ratio_of_medians, regression
-from grok.numerics.series import LATE_EPOCHS, fire_epoch
+from analysis.statistics.estimates import clopper_pearson, quartile_columns, ratio_of_medians, regression
+from analysis.words import spread
 
 WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
 """Of the window figure; ours, from the smallest with a λ₃ to the longest that a band holds by default."""
 PRECISION_WINDOWS = (5, 10, 20)
 PRECISION_SEEDS = 5
-ETA_LINE = (0.80, -75.0)
-"""Printed slope and intercept of t_ρ on t_test (Xu, η table)."""
 PRINTED_CONDITIONS = ("grok", "eta0")
 
 
@@ -99,13 +97,6 @@ def shares(runs: pd.DataFrame, keys: Sequence[str], event: str = "fired") -> pd.
     return pd.DataFrame(rows, columns=[*keys, event, "runs", "share", "low", "high"])
 
 
-def quartiles(values: pd.Series, name: str) -> dict[str, float]:
-    """Median and quartiles of the known values as `name`, `name_q1`, `name_q3`; NaN if there is none."""
-    known = values.dropna()
-    found = np.percentile(known, [50, 25, 75]) if len(known) else [np.nan] * 3
-    return dict(zip((name, f"{name}_q1", f"{name}_q3"), (float(value) for value in found), strict=True))
-
-
 def repulsion(evidence: Evidence, runs: pd.DataFrame) -> pd.DataFrame:
     """Repulsion by activation, condition and epoch over seeds, with the null.
 
@@ -125,7 +116,7 @@ def repulsion(evidence: Evidence, runs: pd.DataFrame) -> pd.DataFrame:
         for (activation, condition, epoch), group in pd.concat(found).groupby(["activation", "condition", "epoch"], sort=False):
             row = {"activation": activation, "condition": condition, "epoch": epoch, "runs": len(group)}
             for name in names:
-                row |= quartiles(group[f"repulsion/{name}"], name)
+                row |= quartile_columns(name, group[f"repulsion/{name}"])
             row |= {"null_low": group["repulsion/null_low"].min(), "null_high": group["repulsion/null_high"].max()}
             rows.append(row)
     columns = ["activation", "condition", "epoch", "runs", *(f"{n}{q}" for n in names for q in ("", "_q1", "_q3"))]
@@ -140,8 +131,8 @@ def published_sign_match() -> pd.DataFrame:
 
 def published_windows() -> pd.DataFrame:
     """The printed late gaps: condition, window, gap."""
-    rows = [("grok", window, float(gap)) for window, (_, _, gap, _) in TABLE.items()]
-    rows += [("eta0", window, float(gap)) for window, (_, _, _, gap) in TABLE.items()]
+    rows = [("grok", window, float(row.late_grok)) for window, row in WINDOW_TABLE.items()]
+    rows += [("eta0", window, float(row.late_control)) for window, row in WINDOW_TABLE.items()]
     return pd.DataFrame(rows, columns=["condition", "window", "gap"])
 
 
@@ -163,8 +154,6 @@ def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) ->
                 continue
             for method in run["spectrum_methods"]:
                 gap = evidence.gap(run["run_id"], window=window, method=method, seed=run["seed"])
-                fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
-                late = gap[LATE_EPOCHS[0] : LATE_EPOCHS[1] + 1]
                 rows.append(
                     {
                         "run_id": run["run_id"],
@@ -172,10 +161,8 @@ def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) ->
                         "seed": run["seed"],
                         "method": method,
                         "window": window,
-                        "fired": float(fired is not None),
-                        "fire_epoch": np.nan if fired is None else fired,
-                        "late_gap_23": float(np.nanmedian(late)) if np.isfinite(late).any() else np.nan,
                     }
+                    | detected(run, gap)
                 )
     columns = ["run_id", "condition", "seed", "method", "window", "fired", "fire_epoch", "late_gap_23"]
     return pd.DataFrame(rows, columns=columns)
@@ -184,7 +171,7 @@ def by_method(evidence: Evidence, runs: pd.DataFrame, windows: Sequence[int]) ->
 def gaps_and_shares(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Share that fires with its interval, and the late gap's median and quartiles (`gap`, `gap_q1`, `gap_q3`), by group."""
     out = shares(table, keys)
-    late = [quartiles(group["late_gap_23"], "gap") for _, group in table.groupby(list(keys), sort=False)]
+    late = [quartile_columns("gap", group["late_gap_23"]) for _, group in table.groupby(list(keys), sort=False)]
     return pd.concat([out, pd.DataFrame(late, columns=["gap", "gap_q1", "gap_q3"])], axis=1)
 
 
@@ -217,7 +204,8 @@ def eta(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     residual = y - found.intercept.value - found.slope.value * x
     spread = np.sqrt((residual**2).sum() / (len(x) - 2) * (1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()))
     reach = stats.t.ppf(0.975, len(x) - 2) * spread
-    lines = {"x": at, "fit": line, "low": line - reach, "high": line + reach, "published": ETA_LINE[1] + ETA_LINE[0] * at}
+    slope, intercept = (float(text) for text in ETA_LINE[:2])
+    lines = {"x": at, "fit": line, "low": line - reach, "high": line + reach, "published": intercept + slope * at}
     return {"runs": table, "fit": pd.DataFrame([fit]), "line": pd.DataFrame(lines)}
 
 
@@ -248,7 +236,7 @@ def scaling(runs: pd.DataFrame) -> pd.DataFrame:
             "diverged": int((group["state"] == "diverged").sum()),
         }
         for name in ("test_50_epoch", "test_99_epoch", "rho_epoch", "lead"):
-            row |= quartiles(metric(group, name), name)
+            row |= quartile_columns(name, metric(group, name))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -266,16 +254,11 @@ def activations(runs: pd.DataFrame) -> pd.DataFrame:
                 row |= {f"{key}_share": share.value, f"{key}_low": share.low, f"{key}_high": share.high}
                 row[f"{key}_text"] = f"{int(seen.sum())}/{len(part)}"
         for key, label in (("test_50_epoch", "test_50"), ("fire_epoch", "fire")):
-            found = quartiles(metric(parts["grok"], key), label)
-            row |= {**found, f"{label}_text": _spread(found[label], found[f"{label}_q1"], found[f"{label}_q3"])}
+            found = quartile_columns(label, metric(parts["grok"], key))
+            row |= {**found, f"{label}_text": spread(found[label], found[f"{label}_q1"], found[f"{label}_q3"], decimals=0)}
         late = [metric(parts[name], "late_gap_23").dropna().to_numpy() for name in PRINTED_CONDITIONS]
         ratio = ratio_of_medians(*late)
         row |= {"separation": ratio.value, "separation_low": ratio.low, "separation_high": ratio.high}
-        row["separation_text"] = _spread(ratio.value, ratio.low, ratio.high, ".3g")
+        row["separation_text"] = spread(ratio.value, ratio.low, ratio.high)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _spread(value: float, low: float, high: float, form: str = ".0f") -> str:
-    """`median [low, high]`, or a dash."""
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]" if np.isfinite(value) else "–"

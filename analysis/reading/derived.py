@@ -1,0 +1,65 @@
+"""What a run's files say beyond its summary: the epoch of the ρ rule, and the detector by window and spectrum method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grok.numerics.series import fire_epoch, first_crossing, late_median
+
+RHO_THRESHOLD = 0.075
+"""Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
+Gap = Callable[..., np.ndarray]
+"""(T + 1,) λ₂/λ₃ of a run, as `Evidence.gap` gives it by run id, window, method and seed."""
+
+
+def with_rho(runs: pd.DataFrame, histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The runs' table with `rho_epoch`, the first observed epoch with ρ ≥ 0.075, and `lead`, test ≥ 0.5 minus that.
+
+    Both are known to the run's `observe_every` only.
+    """
+    epochs = []
+    for run_id in runs["run_id"]:
+        history = histories[run_id]
+        seen = (
+            first_crossing(history["features/rho"].to_numpy(), RHO_THRESHOLD, strict=False)
+            if "features/rho" in history
+            else None
+        )
+        epochs.append(np.nan if seen is None else float(history["epoch"].iloc[seen]))
+    test = runs.get("test_50_epoch", np.nan)
+    return runs.assign(rho_epoch=epochs, lead=test - np.array(epochs))
+
+
+def detected(run: Mapping[Any, Any], gap: np.ndarray) -> dict[str, float]:
+    """What a run's own detector says of a gap series, and the late gap: `fired`, `fire_epoch` (NaN: never), `late_gap_23`.
+
+    Args:
+        run: with `slope_lag`, `slope_threshold` and `first_epoch`. gap: (T + 1,) float64.
+    """
+    fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
+    epoch = np.nan if fired is None else fired
+    return {"fired": float(fired is not None), "fire_epoch": epoch, "late_gap_23": late_median(gap)}
+
+
+def by_setting(runs: pd.DataFrame, gap: Gap, windows: tuple[int, ...]) -> pd.DataFrame:
+    """The runs' table once per spectrum method and window, with the detector's verdict and the late gap of each.
+
+    Args:
+        runs: as `Evidence.runs` gives it. gap: `Evidence.gap`; asked run by run, so that each file is read once.
+        windows: each at most the band's lags, and at most the run's own window where it recorded raw spectra.
+
+    Returns:
+        `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced, by window, then by run; the
+        last is NaN of runs that do not reach epoch 400.
+    """
+    rows: list[list[dict[Any, Any]]] = [[] for _ in windows]
+    for row in runs.to_dict("records"):
+        for place, window in enumerate(windows):
+            for method in row["spectrum_methods"]:
+                series = gap(row["run_id"], window=window, method=method, seed=row["seed"])
+                rows[place].append(row | {"spectrum_methods": method, "window": window} | detected(row, series))
+    return pd.DataFrame([row for of_window in rows for row in of_window])
