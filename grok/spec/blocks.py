@@ -1,7 +1,7 @@
 """The blocks that a run is made of: task, network, optimisation, recording, detector, execution.
 
 A block is a frozen dataclass of fields with their rules; `RunConfig` inherits from all of them, so that names, flags and
-params stay flat. Rules may ask for any field of the whole config.
+params stay flat. Rules may ask for any field or property of the whole config.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
 LABELS = ("true", "random")
 PAIR_RANKINGS = ("current", "epoch_150")
 RANKING_EPOCH = 150
+"""At which `pair_ranking` epoch_150 ranks."""
 DELTA_W = ("gram", "windows", "full")
 SPECTRUM_METHOD = re.compile(r"gram|gram32|svd|randomized(_\d{1,3})?")
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -149,8 +150,8 @@ class RecordingBlock:
         "Xu: code; rebuttal",
         one_of(PAIR_RANKINGS),
         Rule(
-            lambda value, c: value != "epoch_150" or c.last_epoch >= RANKING_EPOCH,
-            f"be current in a run of fewer than {RANKING_EPOCH} epochs",
+            lambda value, c: value != "epoch_150" or c.last_epoch >= c.ranking_epoch,
+            lambda c: f"be current in a run of fewer than {c.ranking_epoch} epochs",
             "Raise epochs or rank at each measurement",
         ),
         choices=PAIR_RANKINGS,

@@ -110,6 +110,11 @@ class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock
         return default_epochs(self.activation) if self.epochs is None else self.epochs
 
     @property
+    def ranking_epoch(self) -> int:
+        """The epoch at which pairs are ranked once, if they are."""
+        return RANKING_EPOCH
+
+    @property
     def feature_pairs(self) -> int:
         """Pairs of hidden units."""
         return self.width * (self.width - 1) // 2
@@ -175,7 +180,7 @@ class ResolvedConfig(RunConfig):
         if put["n_train"] is None:
             put["n_train"] = (2 * self.modulus**2) // 5
         if put["checkpoint_epochs"] is None:
-            ranked = (RANKING_EPOCH,) if self.pair_ranking == "epoch_150" else ()
+            ranked = (self.ranking_epoch,) if self.pair_ranking == "epoch_150" else ()
             last = put["epochs"]
             put["checkpoint_epochs"] = tuple(sorted({e for e in (*CHECKPOINTS, *ranked) if e <= last} | {last}))
         return put

@@ -12,6 +12,7 @@ import pytest
 from analysis.reading.evidence import Evidence
 from analysis.reading.files import RunFiles
 from grok.runs import train as runner
+from grok.spec.config import told_fields
 from grok.store.store import StoreError
 from tests.conftest import TINY
 
@@ -49,7 +50,9 @@ def test_study_runs_are_the_finished_members_once_each(filled: Any) -> None:
     row = table.set_index("run_id").loc[ids["two"]]
     config = replace(TINY, seed=32).resolved()
     assert (row["condition"], row["state"], row["config_hash"]) == ("grok", "complete", config.hash)
-    assert {name: row[name] for name in config.to_strings()} == {name: getattr(config, name) for name in config.to_strings()}
+    assert {name: row[name] for name in told_fields([config])} == {
+        name: getattr(config, name) for name in told_fields([config])
+    }
     metrics = store.get(ids["two"]).data.metrics
     assert row["accuracy/test"] == metrics["accuracy/test"]
     assert row["fired"] == metrics["fired"]
