@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from grok.spec.config import RunConfig
-from grok.training import parts
 
 CONFIG = RunConfig(
     modulus=7,
@@ -137,13 +135,3 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.syspath_prepend(str(tmp_path))
     yield name
     sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def choose(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`choose(task=…, network=…, recorders=(…,))`: every config of this test names these."""
-
-    def named(**chosen: Any) -> None:
-        monkeypatch.setattr(parts, "_named", lambda config, name, default: chosen.get(name, default))
-
-    return named

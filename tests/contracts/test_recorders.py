@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -23,7 +22,7 @@ from grok.spec.plugins import RECORDERS
 from grok.store import files
 from grok.store.store import Store, TrackedRun
 from grok.training.loop import Training
-from tests.contracts.own import CONFIG, choose, own  # noqa: F401
+from tests.contracts.own import CONFIG, own  # noqa: F401
 
 DETECTOR = {"slope_lag": 2, "first_epoch": 5, "slope_threshold": 1e-3}
 FULL = dataclasses.replace(CONFIG, delta_w="full", spectrum_methods=("gram", "svd"), **DETECTOR)
@@ -79,10 +78,14 @@ def assert_same(mine: File, other: File) -> None:
 
 
 @pytest.fixture
-def with_own(own: str, choose: Callable[..., None]) -> str:  # noqa: F811
-    """The name of a recorder of one's own, which every config of this test has."""
-    choose(recorders=(f"{own}:RECORDER",))
+def with_own(own: str) -> str:  # noqa: F811
+    """The name of a recorder of one's own."""
     return f"{own}:RECORDER"
+
+
+def having(config: RunConfig, recorder: str) -> RunConfig:
+    """The config with one more recorder."""
+    return dataclasses.replace(config, recorders=(recorder,))
 
 
 def test_every_file_of_the_room_is_a_recorder_and_the_usual_ones_are_there() -> None:
@@ -98,12 +101,13 @@ def test_every_file_of_the_room_is_a_recorder_and_the_usual_ones_are_there() -> 
 @pytest.mark.parametrize("stop", [1, 6, 16, 17, 24])
 def test_it_goes_on_bit_for_bit(with_own: str, name: str, stop: int, tmp_path: Path) -> None:
     """Stopped before an epoch, stored, read and gone on: the same files, rows and summary as straight through."""
-    straight = Recorded(CONFIGS[name])
-    first = Recorded(CONFIGS[name], stop=stop)
+    config = having(CONFIGS[name], with_own)
+    straight = Recorded(config)
+    first = Recorded(config, stop=stop)
     assert first.state is not None
     files.save(tmp_path / "state.safetensors", *first.state)
     tensors, facts = files.load(tmp_path / "state.safetensors")
-    second = Recorded(CONFIGS[name], saved=(tensors, facts))
+    second = Recorded(config, saved=(tensors, facts))
     found = first.files | second.files
     assert found.keys() == straight.files.keys()
     for path, (owner, file) in found.items():
@@ -121,7 +125,7 @@ def test_it_goes_on_bit_for_bit(with_own: str, name: str, stop: int, tmp_path: P
 
 
 def test_states_keep_their_old_names_and_ones_own_has_a_prefix(with_own: str) -> None:
-    state = Recorded(dataclasses.replace(FULL, epochs=20, checkpoint_epochs=(6,)), stop=18).state
+    state = Recorded(having(dataclasses.replace(FULL, epochs=20, checkpoint_epochs=(6,)), with_own), stop=18).state
     assert state is not None
     tensors, facts = state
     heads = {name.partition("/")[0] for name in tensors}
@@ -136,7 +140,7 @@ def test_files_are_where_the_recorder_says_and_are_read_back(with_own: str, stor
     run = store.create("files", {"kind": "test"})
     seen = set()
     for config in CONFIGS.values():
-        for path, (owner, file) in Recorded(config).files.items():
+        for path, (owner, file) in Recorded(having(config, with_own)).files.items():
             assert any(PurePath(path).match(pattern) for pattern in RECORDERS.find(owner).artifacts), path
             put(run, file)
             assert_same(get(run, path), file)
@@ -145,7 +149,7 @@ def test_files_are_where_the_recorder_says_and_are_read_back(with_own: str, stor
 
 
 def test_rows_are_finite_and_say_what_was_observed_only(with_own: str) -> None:
-    run = Recorded(FULL).member.run
+    run = Recorded(having(FULL, with_own)).member.run
     assert all(np.isfinite(value) for row in run.rows for value in row.values())
     own_rows = [epoch for epoch, row in enumerate(run.rows) if "own/mean_loss" in row]
     assert own_rows == list(range(0, 25, 2))
@@ -172,10 +176,10 @@ def test_a_network_without_features_is_measured_as_far_as_it_goes(monkeypatch: p
     assert "repulsion_pairs.parquet" not in recorded.files
 
 
-def test_a_run_of_ones_own_task_network_and_recorder(own: str, choose: Callable[..., None], store: Store) -> None:  # noqa: F811
+def test_a_run_of_ones_own_task_network_and_recorder(own: str, store: Store) -> None:  # noqa: F811
     """In a store, stopped once, with everything that other runs have: words, datasets, artifacts, metrics, the served form."""
-    choose(task=f"{own}:TASK", network=f"{own}:NETWORK", recorders=(f"{own}:RECORDER",))
-    config = dataclasses.replace(FULL, save_every=10)
+    parts = {"task": f"{own}:TASK", "network": f"{own}:NETWORK", "recorders": (f"{own}:RECORDER",)}
+    config = dataclasses.replace(FULL, save_every=10, **parts)
     calls = iter(range(100))
     (stopped,) = train_tracked([config], store, should_stop=lambda: next(calls) == 13)
     assert stopped.state == "interrupted"

@@ -17,8 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.sensitivity.settings import SensitivityConfig
+from entry_points.generate import config_from
+from grok.spec.config import RunConfig
+
 HOWTO = Path(__file__).resolve().parent.parent.parent / "docs" / "howto"
-KINDS = sorted(path.stem for path in HOWTO.glob("*.md"))
+KINDS = sorted(path.stem for path in HOWTO.glob("*.md") if path.stem != "index")
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,9 @@ def understood(command: str) -> None:
     assert words[2].startswith("entry_points.")
     entry = importlib.import_module(words[2])
     flags = entry.parser().parse_args(words[3:])
-    if hasattr(entry, "config_from"):
-        entry.config_from(flags)
+    kind = {"train": RunConfig, "sensitivity": SensitivityConfig}.get(words[2].removeprefix("entry_points."))
+    if kind is not None:
+        config_from(flags, kind)
 
 
 def follow(kind: str, text: str, folder: Path, patch: pytest.MonkeyPatch) -> HowTo:

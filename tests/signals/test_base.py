@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.reading import runs
+from analysis.reading.files import BAND, RunFiles
 from grok.signals.base import NEEDS, Live, Signal, example, find, from_history, series
 from grok.spec.fields import ConfigError
 
@@ -100,7 +100,7 @@ def test_a_finished_runs_history_gives_the_series_that_the_run_recorded(finished
     """Bit for bit: the signal is the same function of the same arrays."""
     run_id = finished.outcome.run_id
     table = pd.read_parquet(finished.root / "history.parquet")
-    band = runs.read_bands(finished.store, [run_id])[run_id]["v"]
+    band = RunFiles(finished.store).arrays(run_id, BAND)["v"]
     given = from_history(table, "v", band) | {"window": finished.config.window}
     for variant, column in (("23", "delta_v/gap_23"), ("12", "delta_v/gap_12")):
         np.testing.assert_array_equal(series(find("gap"), given, variant), table[column])
