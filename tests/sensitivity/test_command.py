@@ -204,10 +204,9 @@ def test_an_interrupted_command_goes_on_and_a_complete_one_is_reused(
     own: Any, sensitivity_command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from analysis.sensitivity import search, tracked
-    from grok.store import store as tracking
 
     clean = {"code_version": "abc", "code_dirty": "false"}
-    monkeypatch.setattr(tracking, "code_tags", lambda: clean)
+    monkeypatch.setattr(tracked, "code_tags", lambda: clean)
     asked = ("--study", "mine", *QUICK, "--mode", "search")
     real = search._one
 
@@ -227,7 +226,7 @@ def test_an_interrupted_command_goes_on_and_a_complete_one_is_reused(
     assert (answer.words["trials"], answer.words["new"]) == ("6", "3")
     again = sensitivity_command(*asked)
     assert (again.status, again.words["run"], again.words["reused"]) == (0, run.info.run_id, "yes")
-    monkeypatch.setattr(tracking, "code_tags", lambda: clean | {"code_version": "def"})
+    monkeypatch.setattr(tracked, "code_tags", lambda: clean | {"code_version": "def"})
     newer = sensitivity_command(*asked)
     assert newer.words["run"] != run.info.run_id
     assert newer.words["new"] == "0"  # the trials are the Optuna study's, and it is complete
