@@ -28,6 +28,8 @@ from grok.tasks.modular import modular_addition
 from grok.training.loop import train
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+NETWORK = {"model_type": "two-layer network", "example": (np.empty((1, 2), dtype=np.int64), np.empty((0, 3)))}
+"""How a network calls itself, and what its signature is read from."""
 SPECTRAL = [f"lambda_{k}" for k in range(1, 6)] + ["gap_12", "gap_23", "slope_23", "cosine_distance"]
 EVERY_EPOCH = ["accuracy/train", "accuracy/test", "loss/train", "loss/test", "norm/w", "norm/v"]
 OBSERVED = ["features/rho", "features/offdiag_ratio", "gradient/norm", "gradient/cos_median", "gradient/cos_p95"]
@@ -217,7 +219,7 @@ def test_one_network_is_logged_however_often_the_end_is_repeated(store, tiny, fi
     again = store.reopen(run_id)
     weights, _ = checkpoint.load(run.root / "checkpoints" / "epoch-00064.safetensors")
     client.create_logged_model(run.run.info.experiment_id, name="network", source_run_id=run_id)
-    again.log_network(weights, {"activation": "square"}, 64)
+    again.log_network(weights, {"activation": "square"}, 64, **NETWORK)
     (output,) = store.get(run_id).outputs.model_outputs
     assert output.model_id == run.run.outputs.model_outputs[0].model_id
 
@@ -225,7 +227,8 @@ def test_one_network_is_logged_however_often_the_end_is_repeated(store, tiny, fi
 def test_a_network_that_a_killed_process_was_logging_is_replaced(store):
     run = store.create("half", {"kind": "train"})
     left = store.client.create_logged_model(store.experiment_id, name="network", source_run_id=run.run_id)
-    store.reopen(run.run_id).log_network({"w": torch.zeros(6, 4), "v": torch.zeros(4, 3)}, {"activation": "relu"}, 1)
+    weights = {"w": torch.zeros(6, 4), "v": torch.zeros(4, 3)}
+    store.reopen(run.run_id).log_network(weights, {"activation": "relu"}, 1, **NETWORK)
     (found,) = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run.run_id}'")
     assert found.model_id != left.model_id
     assert found.status == "READY"
