@@ -20,6 +20,9 @@ from tests.frozen.frozen_store import named, unpack
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
+NETWORK = {"model_type": "two-layer network", "example": (np.empty((1, 2), dtype=np.int64), np.empty((0, 3)))}
+"""How a network calls itself, and what its signature is read from."""
+
 
 # the logged network
 
@@ -50,7 +53,7 @@ def test_the_logged_network_loads_and_answers_as_the_network_does(finished, mode
 def test_the_logged_network_needs_no_project_folder_and_no_pickle(finished, model_uri, tmp_path):
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(tmp_path / "model")))
     endings = {path.suffix for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert endings <= {".py", ".safetensors", ".yaml", ".yml", ".txt", ""}
+    assert endings <= {".py", ".typed", ".safetensors", ".yaml", ".yml", ".txt", ""}
     assert (folder / "MLmodel").is_file()
     assert not any(b"\x80\x04\x95" in path.read_bytes() for path in folder.rglob("*") if path.is_file())  # a pickle's head
     script = (
@@ -70,7 +73,7 @@ def test_one_network_is_logged_however_often_the_end_is_repeated(store, tiny, fi
     again = store.reopen(run_id)
     weights, _ = checkpoint.load(run.root / "checkpoints" / "epoch-00064.safetensors")
     client.create_logged_model(run.run.experiment_id, name="network", source_run_id=run_id)
-    log_network(again, weights, {"activation": "square"}, 64)
+    log_network(again, weights, {"activation": "square"}, 64, **NETWORK)
     (output,) = store.get(run_id).raw.outputs.model_outputs
     assert output.model_id == run.run.raw.outputs.model_outputs[0].model_id
 
@@ -78,7 +81,9 @@ def test_one_network_is_logged_however_often_the_end_is_repeated(store, tiny, fi
 def test_a_network_that_a_killed_process_was_logging_is_replaced(store):
     run = store.create("half", {"kind": "train"})
     left = store.client.create_logged_model(store.experiment_id, name="network", source_run_id=run.run_id)
-    log_network(store.reopen(run.run_id), {"w": torch.zeros(6, 4), "v": torch.zeros(4, 3)}, {"activation": "relu"}, 1)
+    log_network(
+        store.reopen(run.run_id), {"w": torch.zeros(6, 4), "v": torch.zeros(4, 3)}, {"activation": "relu"}, 1, **NETWORK
+    )
     (found,) = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run.run_id}'")
     assert found.model_id != left.model_id
     assert found.status == "READY"
