@@ -126,7 +126,11 @@ def test_a_sensitivity_study_gives_the_tables_that_are_stored(own: Frozen) -> No
     assert {path.name for path in now.iterdir()} == {path.name for path in stored.iterdir()}
     for path in stored.glob("*.csv"):
         if path.name != "importance.csv":
-            pd.testing.assert_frame_equal(pd.read_csv(now / path.name), pd.read_csv(path), rtol=1e-9, obj=path.name)
+            after, before = pd.read_csv(now / path.name), pd.read_csv(path)
+            if path.name == "rebuttal.csv":  # its rule is another since: a reading more, and verdicts, of the same counts
+                after = after[after["reading"] != "positive"].reset_index(drop=True)
+                after, before = (rows.loc[:, :"relu_eta0_fires"] for rows in (after, before))
+            pd.testing.assert_frame_equal(after, before, rtol=1e-9, obj=path.name)
     identities = {own.store.get(run).data.tags["grok.sensitivity_hash"] for run in (own.ids["sensitivity"], answer["run"])}
     assert len(identities) == 1
 
