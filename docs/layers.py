@@ -5,6 +5,7 @@ The rows come from the contract in pyproject.toml that `lint-imports` enforces, 
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
@@ -16,14 +17,13 @@ import grimp
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE, PICTURE = PROJECT / "docs" / "architecture.md", PROJECT / "docs" / "figures" / "layers.svg"
 MARKS = ("<!-- layers: written by docs/layers.py -->\n", "<!-- end of layers -->\n")
-WIDTH, BOX, ROW, GAP = 860, 36, 66, 14
+WIDTH, BOX, ROW, GAP = 860, 30, 58, 14
 STYLE = """\
 text { font: 13px system-ui, sans-serif; text-anchor: middle; fill: #1f2430 }
-.small { font-size: 10px; fill: #5b6472 }
 rect { fill: #eef3f9; stroke: #7b93b0; rx: 5 }
 path { fill: none; stroke: #4c6a91; stroke-opacity: .35; marker-end: url(#tip) }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6e9ef } .small { fill: #a4adbb } rect { fill: #263041; stroke: #6f86a6 } path { stroke: #9db6d6 }
+  text { fill: #e6e9ef } rect { fill: #263041; stroke: #6f86a6 } path { stroke: #9db6d6 }
 }"""
 
 
@@ -47,20 +47,21 @@ def arrows(rooms: list[str]) -> dict[str, dict[str, int]]:
     return out
 
 
-def size(room: str) -> tuple[int, int]:
-    """Files and lines of a room."""
-    files = list((PROJECT / room.replace(".", "/")).rglob("*.py"))
-    return len(files), sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+def sentence(room: str) -> str:
+    """What a room says of itself: the first sentence of its docstring."""
+    place = PROJECT / room.replace(".", "/")
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return " ".join(re.split(r"(?<=[.?])\s", text, maxsplit=1)[0].split())
 
 
 def table(rows: list[list[str]], found: dict[str, dict[str, int]]) -> str:
-    """The rooms in Markdown: what each imports."""
-    lines = ["| room | files | lines | imports from |", "|---|---|---|---|"]
+    """The rooms in Markdown: what each is, and what it imports."""
+    lines = ["| room | what it is | imports from |", "|---|---|---|"]
     order = [room for row in rows for room in row]
     for room in order:
-        files, count = size(room)
         used = ", ".join(f"`{target}`" for target in order if target in found[room])
-        lines.append(f"| `{room}` | {files} | {count} | {used or '–'} |")
+        lines.append(f"| `{room}` | {sentence(room)} | {used or '–'} |")
     return "\n".join(lines) + "\n"
 
 
@@ -75,17 +76,15 @@ def picture(rows: list[list[str]], found: dict[str, dict[str, int]]) -> str:
     lines = []
     for room, targets in found.items():
         x, y, width = place[room]
-        for target in targets:
+        for target in sorted(targets):
             u, v, wide = place[target]
             a, b, start, end = x + width / 2, u + wide / 2, y + BOX, v
             bend = 0.0 if v - y <= ROW else 0.28 * (v - y) * (1 if (b, a) > (a, b) else -1)
             middle = (a + b) / 2 + bend
             lines.append(f'<path d="M{a:.0f} {start:.0f} Q{middle:.0f} {(start + end) / 2:.0f} {b:.0f} {end:.0f}"/>')
     for room, (x, y, width) in place.items():
-        files, _ = size(room)
         lines.append(f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{BOX}"/>')
-        lines.append(f'<text x="{x + width / 2:.0f}" y="{y + 16:.0f}">{escape(room)}</text>')
-        lines.append(f'<text class="small" x="{x + width / 2:.0f}" y="{y + 29:.0f}">{files} files</text>')
+        lines.append(f'<text x="{x + width / 2:.0f}" y="{y + 20:.0f}">{escape(room)}</text>')
     height = len(rows) * ROW - (ROW - BOX) + 20
     tip = '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">\n<style>{STYLE}</style>\n'

@@ -49,7 +49,7 @@ class Sources:
         """
         wanted = [cell for cell in grid(study) if all(_fits(cell, k, v) for k, v in where.items())]
         if not wanted:
-            raise ValueError(f"settings must be in the grid of {study}, got {where}. See grok/spec/studies/xu.yaml.")
+            raise ValueError(f"settings must be in the grid of {study}, got {where}. See grok/spec/studies.")
         hashes = {cell.config.hash: number for number, cell in enumerate(wanted)}
         runs = self.evidence.runs(study)
         runs = runs[runs["config_hash"].isin(hashes)]

@@ -163,7 +163,7 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"study file must be YAML, got {path} ({' '.join(str(error).split())}). Mend it.") from error
     if not isinstance(content, dict) or not content:
-        raise ConfigError(f"study file must map names to studies, got {path}. See grok/spec/studies/xu.yaml.")
+        raise ConfigError(f"study file must map names to studies, got {path}. See docs/howto/study.md.")
     for name in (*names, *content):
         if not NAME.fullmatch(str(name)):
             raise ConfigError(

@@ -27,6 +27,7 @@ from entry_points.cli import OneLineParser
 from entry_points.generate import config_from, mlproject
 from grok.spec.config import RunConfig
 from grok.spec.fields import flag
+from grok.spec.plugins import ROOMS
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("grok", "analysis", "entry_points")
@@ -199,6 +200,20 @@ def test_no_lock_file_changes_what_uv_installs() -> None:
     assert not (PROJECT / "uv.lock").exists()
 
 
+def test_the_lock_file_has_the_pins_and_a_hash_for_each_package() -> None:
+    text = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+    entries = re.findall(r"^([a-z0-9._-]+)==([^ ;\\\n]+)(.*\n(?:    --hash=sha256:[0-9a-f]{64}.*\n)*)", text, re.MULTILINE)
+    assert all("--hash" in rest for _, _, rest in entries)
+    locked = {name: version for name, version, _ in entries}
+    assert {name: locked.get(name) for name in pins()} == pins()
+
+
+def test_the_group_of_the_tests_is_the_extra_of_the_tests() -> None:
+    """The README installs the one, `pip install --group dev` the other."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["dependency-groups"]["test"] == project["project"]["optional-dependencies"]["test"]
+
+
 # imports
 
 
@@ -245,6 +260,18 @@ def test_imports_point_from_entry_points_to_analysis_to_grok() -> None:
 def test_a_dependency_has_one_owner(dependency: str) -> None:
     importers = {path for path, names in modules() if dependency in {name.split(".")[0] for name in names}}
     assert {path for path in importers if not {path, path.rpartition("/")[0]} & OWNERS[dependency]} == set()
+
+
+def test_plug_ins_of_a_room_do_not_import_each_other() -> None:
+    """A file of a room is added, moved or left out alone: it imports the room's base and helpers with an underscore only."""
+    for room in ROOMS:
+        for name in room.names:
+            path = PROJECT / room.package.replace(".", "/") / f"{name}.py"
+            siblings = {i for i in imported(path.read_text(encoding="utf-8")) if i.startswith(f"{room.package}.")}
+            own = {
+                i for i in siblings if i != f"{room.package}.base" and not i.removeprefix(f"{room.package}.").startswith("_")
+            }
+            assert own == set(), path
 
 
 # command lines
