@@ -21,7 +21,7 @@ WIDTH, BOX, ROW, GAP = 860, 30, 58, 14
 STYLE = """\
 text { font: 13px system-ui, sans-serif; text-anchor: middle; fill: #1f2430 }
 rect { fill: #eef3f9; stroke: #7b93b0; rx: 5 }
-path { fill: none; stroke: #4c6a91; stroke-opacity: .35; marker-end: url(#tip) }
+path { fill: none; stroke: #4c6a91; stroke-opacity: .7; marker-end: url(#tip) }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6e9ef } rect { fill: #263041; stroke: #6f86a6 } path { stroke: #9db6d6 }
 }"""
@@ -47,6 +47,18 @@ def arrows(rooms: list[str]) -> dict[str, dict[str, int]]:
     return out
 
 
+def direct(found: dict[str, dict[str, int]]) -> dict[str, list[str]]:
+    """The arrows that no longer way of arrows stands for: the picture's; the table has all."""
+
+    def reached(room: str) -> set[str]:
+        return {room}.union(*(reached(target) for target in found[room]))
+
+    return {
+        room: [t for t in sorted(targets) if not any(t in reached(other) for other in targets if other != t)]
+        for room, targets in found.items()
+    }
+
+
 def sentence(room: str) -> str:
     """What a room says of itself: the first sentence of its docstring."""
     place = PROJECT / room.replace(".", "/")
@@ -66,7 +78,7 @@ def table(rows: list[list[str]], found: dict[str, dict[str, int]]) -> str:
 
 
 def picture(rows: list[list[str]], found: dict[str, dict[str, int]]) -> str:
-    """The rows as an SVG, an arrow for each room that another imports from."""
+    """The rows as an SVG, an arrow for each of `direct`."""
     place: dict[str, tuple[float, float, float]] = {}
     for number, row in enumerate(rows):
         width = min(230.0, (WIDTH - GAP) / len(row) - GAP)
@@ -74,9 +86,9 @@ def picture(rows: list[list[str]], found: dict[str, dict[str, int]]) -> str:
         for i, room in enumerate(row):
             place[room] = (left + i * (width + GAP), 10 + number * ROW, width)
     lines = []
-    for room, targets in found.items():
+    for room, targets in direct(found).items():
         x, y, width = place[room]
-        for target in sorted(targets):
+        for target in targets:
             u, v, wide = place[target]
             a, b, start, end = x + width / 2, u + wide / 2, y + BOX, v
             bend = 0.0 if v - y <= ROW else 0.28 * (v - y) * (1 if (b, a) > (a, b) else -1)
