@@ -8,6 +8,7 @@ and the kind's check looks at what the file added.
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import re
 import shlex
@@ -104,7 +105,7 @@ def follow(kind: str, text: str, folder: Path, patch: pytest.MonkeyPatch, store:
     (folder / howto.file).write_text(howto.source, encoding="utf-8")
     patch.chdir(folder)
     patch.syspath_prepend(str(folder))
-    assert howto.commands
+    assert howto.commands or howto.examples
     for command in howto.commands:
         understood(command)
     for example in howto.examples:
@@ -150,7 +151,9 @@ def check_task(howto: HowTo, store: Callable[[], Any]) -> None:
     contract.test_no_test_sample_is_trained_on(task)
     contract.test_what_is_said_of_it_fits_its_places(task)
     problem = task.problem(contract.CONFIG)
-    labels = {tuple(pair): label for pair, label in zip(problem.train_inputs.tolist(), problem.train_labels.tolist(), strict=True)}
+    labels = {
+        tuple(pair): label for pair, label in zip(problem.train_inputs.tolist(), problem.train_labels.tolist(), strict=True)
+    }
     assert labels == {(a, b): (a - b) % 7 for a, b in labels}
     losses = [float(step.scores[0, 0]) for step in train(replace(contract.CONFIG, task=howto.name))]
     assert len(losses) == contract.CONFIG.last_epoch + 1
@@ -188,7 +191,9 @@ def check_recorder(howto: HowTo, store: Callable[[], Any]) -> None:
     recorder = RECORDERS.find(howto.name)
     config = replace(FULL, save_every=10, recorders=(howto.name,))
     straight, first = Recorded(config), Recorded(config, stop=17)
-    second = Recorded(config, saved=first.state)
+    assert first.state is not None
+    tensors, facts = first.state
+    second = Recorded(config, saved=(tensors, json.loads(json.dumps(facts, sort_keys=True))))  # as a save has them
     found = first.files | second.files
     mine = [path for path, (owner, _) in straight.files.items() if owner == howto.name]
     assert mine
@@ -226,7 +231,7 @@ def check_study(howto: HowTo, store: Callable[[], Any]) -> None:
 
 
 def check_claim(howto: HowTo, store: Callable[[], Any]) -> None:
-    """Made-up runs, all of which fire between epochs 170 and 177, give a verdict and a chapter; no runs give none."""
+    """Made-up runs, all of which fire between epochs 170 and 177, give a verdict and a chapter; three of the fifteen give none."""
     from analysis.exhibits.evaluate import evaluate, write
     from analysis.exhibits.model import NOT_TESTABLE, REPRODUCED, Chapter, Claim
     from tests.helpers.fake_evidence import FakeEvidence
@@ -243,9 +248,9 @@ def check_claim(howto: HowTo, store: Callable[[], Any]) -> None:
     assert len(erratum.table) == 1
     assert len(erratum.run_ids) == 15
     assert "Not shown yet" not in erratum.text
-    (absent,) = evaluate(FakeEvidence(), claims)
-    assert absent.verdict == NOT_TESTABLE
-    assert "0 of the 15 runs" in absent.note
+    (few,) = evaluate(FakeEvidence(("headline",), keep=lambda cell: cell.config.seed < 3), claims)
+    assert few.verdict == NOT_TESTABLE
+    assert "3 of the 15 runs" in few.note
 
 
 def check_figure(howto: HowTo, store: Callable[[], Any]) -> None:
