@@ -24,6 +24,7 @@ import pytest
 
 from entry_points.generate import config_from
 from grok.spec.config import RunConfig
+from tests.contracts.own import CONFIG
 
 FILE = re.compile(r"^```(?:python|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -150,13 +151,11 @@ def check_task(howto: HowTo, store: Callable[[], Any]) -> None:
     contract.test_sizes_and_ranges_are_as_said(task)
     contract.test_no_test_sample_is_trained_on(task)
     contract.test_what_is_said_of_it_fits_its_places(task)
-    problem = task.problem(contract.CONFIG)
-    labels = {
-        tuple(pair): label for pair, label in zip(problem.train_inputs.tolist(), problem.train_labels.tolist(), strict=True)
-    }
-    assert labels == {(a, b): (a - b) % 7 for a, b in labels}
-    losses = [float(step.scores[0, 0]) for step in train(replace(contract.CONFIG, task=howto.name))]
-    assert len(losses) == contract.CONFIG.last_epoch + 1
+    problem = task.problem(CONFIG)
+    assert problem.train_labels.tolist() == [(a - b) % 7 for a, b in problem.train_inputs.tolist()]
+    assert problem.test_labels.tolist() == [(a - b) % 7 for a, b in problem.test_inputs.tolist()]
+    losses = [float(step.scores[0, 0]) for step in train(replace(CONFIG, task=howto.name))]
+    assert len(losses) == CONFIG.last_epoch + 1
     assert losses[-1] < losses[0]
 
 
@@ -175,7 +174,7 @@ def check_network(howto: HowTo, store: Callable[[], Any]) -> None:
     contract.test_a_view_gives_what_the_network_says(network)
     contract.test_the_served_form_answers_as_the_network_does(network)
     contract.test_what_is_said_of_it(network)
-    steps = [step.metrics() for step in train(replace(contract.CONFIG, network=howto.name))]
+    steps = [step.metrics() for step in train(replace(CONFIG, network=howto.name))]
     assert {f"norm/{layer}" for layer in network.layers} <= set(steps[0])
     assert steps[-1]["loss/train"] < steps[0]["loss/train"]
 
@@ -185,7 +184,7 @@ def check_recorder(howto: HowTo, store: Callable[[], Any]) -> None:
     from grok.runs.saving import get
     from grok.runs.train import train_tracked
     from grok.spec.plugins import RECORDERS
-    from grok.store.store import TrackedRun
+    from grok.store.run import TrackedRun
     from tests.contracts.test_recorders import FULL, Recorded, assert_same
 
     recorder = RECORDERS.find(howto.name)
@@ -231,7 +230,7 @@ def check_study(howto: HowTo, store: Callable[[], Any]) -> None:
 
 
 def check_claim(howto: HowTo, store: Callable[[], Any]) -> None:
-    """Made-up runs, all of which fire between epochs 170 and 177, give a verdict and a chapter; three of the fifteen give none."""
+    """Made-up runs, all of which fire between epochs 170 and 177, give a verdict and a chapter; three of fifteen give none."""
     from analysis.exhibits.evaluate import evaluate, write
     from analysis.exhibits.model import NOT_TESTABLE, REPRODUCED, Chapter, Claim
     from tests.helpers.fake_evidence import FakeEvidence
