@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from grok.detectors.base import Range as Range
     from grok.detectors.base import Rule as Rule
     from grok.monitor.core import RollingSpectrum as RollingSpectrum
+    from grok.networks.base import Network as Network
     from grok.numerics.band import BandedGram as BandedGram
     from grok.numerics.repulsion import Repulsion as Repulsion
     from grok.numerics.repulsion import measure_repulsion as measure_repulsion
@@ -20,17 +21,22 @@ if TYPE_CHECKING:
     from grok.numerics.series import slope as slope
     from grok.numerics.spectra import gap as gap
     from grok.numerics.spectra import rolling_eigenvalues as rolling_eigenvalues
+    from grok.recorders.base import Recorder as Recorder
     from grok.recorders.base import Step as Step
     from grok.signals.base import Signal as Signal
     from grok.spec.config import RunConfig as RunConfig
     from grok.spec.fields import ConfigError as ConfigError
     from grok.tasks.base import Problem as Problem
+    from grok.tasks.base import Task as Task
     from grok.tasks.modular import modular_addition as modular_addition
     from grok.training.loop import Record as Record
     from grok.training.loop import Training as Training
     from grok.training.loop import train as train
 
 _HOMES = {
+    "Network": "networks.base",
+    "Recorder": "recorders.base",
+    "Task": "tasks.base",
     "ConfigError": "spec.fields",
     "RunConfig": "spec.config",
     "Problem": "tasks.base",

@@ -56,7 +56,7 @@ class RunFiles:
                 if path == HISTORY:
                     self._lengths[run_id, path] = len(self.history(run_id))
                 else:
-                    self._lengths[run_id, path] = len(self.arrays(run_id, path).get("w", ()))
+                    self._lengths[run_id, path] = len(next(iter(self.arrays(run_id, path).values()), ()))
             except StoreError as error:
                 return str(error)
             return ""
@@ -100,9 +100,10 @@ class RunFiles:
     def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
         def read(local: Path) -> dict[str, np.ndarray]:
             with local.open("rb") as file, np.load(file) as arrays:
-                if path == BAND and not {"w", "v"} <= set(arrays):
-                    raise KeyError("no arrays w and v")
-                return dict(arrays)
+                found = dict(arrays)
+            if path == BAND and len({len(band) if band.ndim == 2 else -1 for band in found.values()} - {-1}) != 1:
+                raise ValueError("no bands of one length")
+            return found
 
         return self._open(run_id, path, read)
 

@@ -90,7 +90,7 @@ def activation(name: str) -> Activation:
         raise ConfigError(f"activation must be one of {known} or module:function, got {name}. Pick one or give your own.")
     try:
         value = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module of somebody else raises
         raise ConfigError(f"activation must name an importable function, got {name} ({error}). Check the path.") from error
 
     def derivative(h: Tensor) -> Tensor:

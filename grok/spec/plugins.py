@@ -105,7 +105,7 @@ class Room:
         module = name.partition(":")[0]
         try:
             found = pkgutil.resolve_name(name)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a module of somebody else raises, a person needs one line
             raise ConfigError(
                 f"{self.kind} must be importable, got {name} ({error}). Run from the folder that has {module}.py."
             ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.exhibits.evaluate import evaluate
 from analysis.papers import CLAIMS
 from analysis.reading.evidence import Evidence
-from analysis.report.compare import compare, read_baseline
+from analysis.report.compare import CHANGED, MOVED, compare, read_baseline
 from tests.frozen import documents, reports, worlds
 from tests.frozen.frozen_store import Frozen
 
@@ -38,7 +38,8 @@ def test_a_stored_report_is_a_baseline(frozen: Frozen) -> None:
     results = evaluate(Evidence(frozen.store), CLAIMS)
     found = compare(baseline, results, frozen.ids["analysis"])
     assert json.loads(json.dumps(found.as_json()))["baseline"] == frozen.ids["analysis"]
-    assert found.same + len(found.changes) == len({c["id"] for c in baseline["claims"]} | {r.claim.id for r in results})
+    assert {c["id"] for c in baseline["claims"]} == {r.claim.id for r in results}
+    assert (found.count(CHANGED), found.same + found.count(MOVED)) == (0, len(results))
 
 
 def test_claims_errata_and_figures_of_made_up_runs() -> None:

@@ -25,7 +25,7 @@ import pytest
 from grok.spec.config import RunConfig
 from tests.conftest import PROJECT, TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 CELL = replace(TINY, epochs=1500, checkpoint_epochs=(1500,), observe_every=0, save_every=100, first_epoch=100)
 PACKAGES = ("grok", "analysis", "entry_points")
 SCRIPTS = Path(sys.executable).parent

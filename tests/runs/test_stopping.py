@@ -27,6 +27,8 @@ from grok.store.tags import PREFIX, STOP, StoredRun
 from tests.conftest import Answer
 from tests.runs.conftest import training_runs
 
+pytestmark = pytest.mark.faults
+
 
 def stored(run_id: str, tags: dict[str, str]) -> StoredRun:
     """A run of which nothing is known but its tags."""
