@@ -40,6 +40,7 @@ class RunFiles:
         self._places = {run.run_id: run.info.artifact_uri for run in runs}
         self._checked: dict[tuple[str, str], str] = {}
         self._lengths: dict[tuple[str, str], int] = {}
+        self._names: dict[tuple[str, str], tuple[str, ...]] = {}
         self.history: Callable[[str], pd.DataFrame] = functools.lru_cache(4 * KEPT)(self._history)
         self._small: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(KEPT)(self._arrays)
         self._large: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(FACTORS_KEPT)(self._arrays)
@@ -56,7 +57,9 @@ class RunFiles:
                 if path == HISTORY:
                     self._lengths[run_id, path] = len(self.history(run_id))
                 else:
-                    self._lengths[run_id, path] = len(next(iter(self.arrays(run_id, path).values()), ()))
+                    found = self.arrays(run_id, path)
+                    self._lengths[run_id, path] = len(next(iter(found.values()), ()))
+                    self._names[run_id, path] = tuple(found)
             except StoreError as error:
                 return str(error)
             return ""
@@ -69,6 +72,10 @@ class RunFiles:
     def length(self, run_id: str, path: str) -> int:
         """Rows of a file that `load` has read: it need not stay in memory for that."""
         return self._lengths[run_id, path]
+
+    def names(self, run_id: str, path: str) -> tuple[str, ...]:
+        """Names of the arrays of a file that `load` has read."""
+        return self._names[run_id, path]
 
     def arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
         """The arrays of an npz artifact, by name.

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles
 from grok.spec.config import PROTOCOL_VERSION, RunConfig, told_fields
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import NETWORKS
 from grok.spec.studies import Cell, load_study, registry
 from grok.store.store import Store
 from grok.store.tags import RESOLVED, StoredRun, tag
@@ -207,6 +208,9 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Ru
     factored = [run_id for run_id, config in configs.items() if config.spectrum_methods != ("gram",)]
     broken = files.load(factored, FACTORS) | files.load(configs, BAND) | files.load(configs, HISTORY)
     for run_id, config in configs.items():
+        layers = NETWORKS.find(config.network).layers if config.network in NETWORKS.names else ()
+        if run_id not in broken and not set(layers) <= set(files.names(run_id, BAND)):
+            broken[run_id] = f"its bands must be of the layers {', '.join(layers)}, got {', '.join(files.names(run_id, BAND))}"
         if run_id not in broken and states[run_id] == "complete":
             rows, updates = files.length(run_id, HISTORY), files.length(run_id, BAND)
             if (rows, updates) != ((config.epochs or 0) + 1, config.epochs):
