@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, STYLE, legend, titled
-from grok.numerics.series import fire_epoch
+from grok.detectors._chosen import PUBLISHED, chosen
 from grok.spec.config import RunConfig
 
 CURVES = 9
@@ -24,11 +24,7 @@ def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -
         config: of the run.
     """
     config = config.resolved()
-    fired = (
-        fire_epoch(history["delta_w/gap_23"].to_numpy(), config.slope_lag, config.slope_threshold, config.first_epoch)
-        if "delta_w/gap_23" in history
-        else None
-    )
+    fired = chosen(config).fire_epoch(history["delta_w/gap_23"].to_numpy()) if "delta_w/gap_23" in history else None
     with rc_context(STYLE):
         out = {"accuracy": _accuracy(history, config, fired)}
         if "delta_w/gap_23" in history:
@@ -71,7 +67,8 @@ def _spectrum(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Fi
     axes[1].set(yscale="log", ylabel=r"$\lambda_2/\lambda_3$")
     if "delta_w/slope_23" in history:  # a run shorter than the slope's lag has none
         axes[2].plot(history["epoch"], history["delta_w/slope_23"], color=COLOURS[2])
-    axes[2].axhline(config.slope_threshold, color="gray", linewidth=1, label=f"threshold {config.slope_threshold:g}")
+    if config.detector == PUBLISHED:
+        axes[2].axhline(config.slope_threshold, color="gray", linewidth=1, label=f"threshold {config.slope_threshold:g}")
     axes[2].axvspan(0, config.first_epoch, color="gray", alpha=0.12, linewidth=0, label="detector off")
     axes[2].set(ylabel=r"slope of $\log \lambda_2/\lambda_3$")
     _mark(axes, fired)

@@ -9,6 +9,7 @@ import numpy as np
 import threadpoolctl
 import torch
 
+from grok.detectors._chosen import chosen
 from grok.spec.config import RunConfig
 from grok.training.parts import network_of, task_of
 
@@ -82,7 +83,7 @@ def finished(config: RunConfig, summary: dict[str, float], final: dict[str, floa
     accuracy = " / ".join(f"{final[name]:.3f}" if name in final else "–" for name in ("accuracy/train", "accuracy/test"))
     return (
         f"{task(c)}{ended}\n\n| | |\n|---|---|\n"
-        f"| slope detector (window {c.window}, slope > {c.slope_threshold:g} over {c.slope_lag} epochs) | **{verdict}** |\n"
+        f"| {chosen(c).words} | **{verdict}** |\n"
         f"| test accuracy ≥ 0.5 | {at('test_50_epoch')} |\n| test accuracy ≥ 0.99 | {at('test_99_epoch')} |\n"
         f"| train accuracy ≥ 0.99 | {at('train_99_epoch')} |\n"
         f"| accuracy at the end, train / test | {accuracy} |\n"
