@@ -10,7 +10,7 @@ import threadpoolctl
 import torch
 
 from grok.detectors._chosen import chosen
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 from grok.training.parts import network_of, task_of
 
 
@@ -42,7 +42,7 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def task(config: RunConfig) -> str:
+def task(config: ResolvedConfig) -> str:
     """The experiment in one sentence."""
     c = config
     return (
@@ -51,17 +51,17 @@ def task(config: RunConfig) -> str:
     )
 
 
-def running(config: RunConfig) -> str:
+def running(config: ResolvedConfig) -> str:
     """Description while it trains."""
     return f"{task(config)}\n\n*Training.*"
 
 
-def stopped(config: RunConfig, reason: str) -> str:
+def stopped(config: ResolvedConfig, reason: str) -> str:
     """Description of a run that did not get to its end."""
     return f"{task(config)}\n\n**{reason}** The same command goes on from the last save."
 
 
-def finished(config: RunConfig, summary: dict[str, float], final: dict[str, float]) -> str:
+def finished(config: ResolvedConfig, summary: dict[str, float], final: dict[str, float]) -> str:
     """Description in Markdown of a finished run: what happened, the detector's verdict, where to look."""
     c = config
 

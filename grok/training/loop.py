@@ -16,7 +16,7 @@ from torch import Tensor
 from grok.networks.base import View
 from grok.numerics.band import BandedGram
 from grok.recorders.base import Run, Step, Updates, score_names
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig, RunConfig
 from grok.tasks.base import Problem
 from grok.training.devices import resolve_device
 from grok.training.memory import keep_freed_memory
@@ -179,7 +179,6 @@ def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def problem(config: RunConfig) -> Problem:
+def problem(config: ResolvedConfig) -> Problem:
     """The task of a config, with its seed."""
-    config = config.resolved()
     return task_of(config).problem(config)
