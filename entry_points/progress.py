@@ -9,14 +9,13 @@ from typing import Any
 from tqdm import tqdm
 
 from grok.runs.cells import Result
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 
 
 class EpochBar:
     """A tqdm bar over epochs with accuracy and gap."""
 
-    def __init__(self, config: RunConfig) -> None:
-        config = config.resolved()
+    def __init__(self, config: ResolvedConfig) -> None:
         self._bar = tqdm(
             total=config.epochs,
             desc=config.display_name(),

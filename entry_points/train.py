@@ -11,7 +11,7 @@ from pathlib import Path
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
 from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig, RunConfig
 
 
 def parser() -> OneLineParser:
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     if (flags.until is not None or flags.out is not None) and not flags.replay:
         parser().error("--until and --out must come with --replay RUN_ID")
-    config = config_from(flags, RunConfig).resolved()
+    config = config_from(flags, ResolvedConfig)
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     prior = None
     if flags.resume:
         prior = named_prior(store, flags.resume)
-        config = run_config(prior).resolved()
+        config = run_config(prior)
     elif not flags.force:
         prior = find_prior(store, config)
     if prior is not None:

@@ -109,7 +109,7 @@ def _environment(**variables: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., RunConfig]:
     """`tiny(**changes)`: a config that trains and is tracked in about a second."""
-    return lambda **changes: replace(TINY, **changes)
+    return lambda **changes: replace(TINY, **changes).resolved()
 
 
 @pytest.fixture(scope="session")

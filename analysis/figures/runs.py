@@ -8,14 +8,14 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, STYLE, legend, titled
-from grok.numerics.series import fire_epoch
-from grok.spec.config import RunConfig
+from grok.detectors._chosen import PUBLISHED, chosen
+from grok.spec.config import ResolvedConfig
 
 CURVES = 9
 """Epochs whose top pairs are drawn, spread over all that were measured: the legend holds no more."""
 
 
-def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -> dict[str, Figure]:
+def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: ResolvedConfig) -> dict[str, Figure]:
     """The figures of one run: `accuracy`, `spectrum`, and `top_pairs` where repulsion was measured.
 
     Args:
@@ -23,12 +23,7 @@ def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -
         pairs: columns epoch, j, l, cos.
         config: of the run.
     """
-    config = config.resolved()
-    fired = (
-        fire_epoch(history["delta_w/gap_23"].to_numpy(), config.slope_lag, config.slope_threshold, config.first_epoch)
-        if "delta_w/gap_23" in history
-        else None
-    )
+    fired = chosen(config).fire_epoch(history["delta_w/gap_23"].to_numpy()) if "delta_w/gap_23" in history else None
     with rc_context(STYLE):
         out = {"accuracy": _accuracy(history, config, fired)}
         if "delta_w/gap_23" in history:
@@ -46,7 +41,7 @@ def _mark(axes: np.ndarray, fired: int | None) -> None:
     axes[-1].set_xlabel("epoch")
 
 
-def _accuracy(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Figure:
+def _accuracy(history: pd.DataFrame, config: ResolvedConfig, fired: int | None) -> Figure:
     figure = titled(config.display_name(), 4.2)
     axes = figure.subplots(2, 1, sharex=True)
     for part, colour in (("train", COLOURS[0]), ("test", COLOURS[1])):
@@ -59,7 +54,7 @@ def _accuracy(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Fi
     return figure
 
 
-def _spectrum(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Figure:
+def _spectrum(history: pd.DataFrame, config: ResolvedConfig, fired: int | None) -> Figure:
     figure = titled(config.display_name(), 5.8)
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1, 1))
     for k in range(1, 6):
@@ -71,7 +66,8 @@ def _spectrum(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Fi
     axes[1].set(yscale="log", ylabel=r"$\lambda_2/\lambda_3$")
     if "delta_w/slope_23" in history:  # a run shorter than the slope's lag has none
         axes[2].plot(history["epoch"], history["delta_w/slope_23"], color=COLOURS[2])
-    axes[2].axhline(config.slope_threshold, color="gray", linewidth=1, label=f"threshold {config.slope_threshold:g}")
+    if config.detector == PUBLISHED:
+        axes[2].axhline(config.slope_threshold, color="gray", linewidth=1, label=f"threshold {config.slope_threshold:g}")
     axes[2].axvspan(0, config.first_epoch, color="gray", alpha=0.12, linewidth=0, label="detector off")
     axes[2].set(ylabel=r"slope of $\log \lambda_2/\lambda_3$")
     _mark(axes, fired)
@@ -80,7 +76,7 @@ def _spectrum(history: pd.DataFrame, config: RunConfig, fired: int | None) -> Fi
     return figure
 
 
-def _top_pairs(history: pd.DataFrame, pairs: pd.DataFrame, config: RunConfig) -> Figure:
+def _top_pairs(history: pd.DataFrame, pairs: pd.DataFrame, config: ResolvedConfig) -> Figure:
     figure = titled(f"{config.display_name()}: top {config.top_pairs} pairs", 4.8)
     left, right = figure.subplots(2, 1)
     measured = np.sort(pairs["epoch"].unique())

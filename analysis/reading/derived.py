@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from grok.detectors._chosen import PUBLISHED, chosen
 from grok.numerics.series import fire_epoch, first_crossing, late_median
+from grok.spec.config import RunConfig
 
 RHO_THRESHOLD = 0.075
 """Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
@@ -38,9 +40,14 @@ def detected(run: Mapping[Any, Any], gap: np.ndarray) -> dict[str, float]:
     """What a run's own detector says of a gap series, and the late gap: `fired`, `fire_epoch` (NaN: never), `late_gap_23`.
 
     Args:
-        run: with `slope_lag`, `slope_threshold` and `first_epoch`. gap: (T + 1,) float64.
+        run: with `slope_lag`, `slope_threshold` and `first_epoch`; `detector` and `options` where it is
+            another than the published one. gap: (T + 1,) float64.
     """
-    fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
+    if run.get("detector", PUBLISHED) == PUBLISHED:
+        fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
+    else:
+        config = RunConfig(detector=run["detector"], options=run.get("options", "none"), first_epoch=run["first_epoch"])
+        fired = chosen(config).fire_epoch(gap)
     epoch = np.nan if fired is None else fired
     return {"fired": float(fired is not None), "fire_epoch": epoch, "late_gap_23": late_median(gap)}
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles
-from grok.spec.config import PROTOCOL_VERSION, RunConfig, told_fields
+from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import NETWORKS
 from grok.spec.studies import Cell, load_study, registry
@@ -188,7 +188,7 @@ class _Unusable(Exception):
     """Why a run's numbers cannot be used."""
 
 
-def _usable(run: StoredRun) -> RunConfig:
+def _usable(run: StoredRun) -> ResolvedConfig:
     """The config of a finished run of this schema."""
     if run.protocol != PROTOCOL_VERSION:
         raise _Unusable(f"protocol {run.protocol or None}, not {PROTOCOL_VERSION}")
@@ -196,14 +196,13 @@ def _usable(run: StoredRun) -> RunConfig:
         raise _Unusable(f"state {run.state or None}")
     if not run.config_hash:
         raise _Unusable(f"another schema: it has no tag {tag('config_hash')}")
-    fields = RunConfig().to_strings()
     try:
-        return RunConfig.from_strings({name: text for name, text in run.params.items() if name in fields}).resolved()
+        return run.config
     except ConfigError as error:
         raise _Unusable(f"another schema: {error}") from error
 
 
-def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, RunConfig]) -> dict[str, str]:
+def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, ResolvedConfig]) -> dict[str, str]:
     """Why runs' files cannot be used, by run id."""
     factored = [run_id for run_id, config in configs.items() if config.spectrum_methods != ("gram",)]
     broken = files.load(factored, FACTORS) | files.load(configs, BAND) | files.load(configs, HISTORY)
@@ -213,6 +212,6 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Ru
             broken[run_id] = f"its bands must be of the layers {', '.join(layers)}, got {', '.join(files.names(run_id, BAND))}"
         if run_id not in broken and states[run_id] == "complete":
             rows, updates = files.length(run_id, HISTORY), files.length(run_id, BAND)
-            if (rows, updates) != ((config.epochs or 0) + 1, config.epochs):
+            if (rows, updates) != (config.epochs + 1, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from grok.networks.base import Network, View
 from grok.numerics.band import BandedGram
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 from grok.spec.plugins import About
 from grok.tasks.base import Task
 
@@ -53,14 +53,14 @@ def in_order(summary: Mapping[str, float]) -> dict[str, float]:
     return {name: summary[name] for name in dict.fromkeys((*SUMMARY, *summary)) if name in summary}
 
 
-def due(config: RunConfig, epoch: int, cadence: str | None) -> bool:
+def due(config: ResolvedConfig, epoch: int, cadence: str | None) -> bool:
     """Whether something is measured at an epoch: at checkpoints, and every so many epochs as the field `cadence` says.
 
     Args:
-        config: resolved. epoch: t. cadence: name of a field of the config; None: at checkpoints only.
+        config: of the run. epoch: t. cadence: name of a field of the config; None: at checkpoints only.
     """
     every = getattr(config, cadence) if cadence else 0
-    return epoch in cast(tuple[int, ...], config.checkpoint_epochs) or (every > 0 and epoch % every == 0)
+    return epoch in config.checkpoint_epochs or (every > 0 and epoch % every == 0)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Run:
     """One run of a lockstep group, as its recordings share it: its rows, and what they know of each epoch.
 
     Args:
-        config: resolved, with the seed of this run. index: in the group.
+        config: with the seed of this run. index: in the group.
         task, network: of the config.
         facts: go with stored weights.
 
@@ -203,7 +203,7 @@ class Run:
         recordings: by name, in the order in which they see a step.
     """
 
-    def __init__(self, config: RunConfig, index: int, task: Task, network: Network, facts: Mapping[str, Any]) -> None:
+    def __init__(self, config: ResolvedConfig, index: int, task: Task, network: Network, facts: Mapping[str, Any]) -> None:
         self.config, self.index, self.task, self.network = config, index, task, network
         self.facts = {**facts, "config_hash": config.hash}
         self.rows: list[dict[str, float]] = []

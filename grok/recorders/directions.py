@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from grok.numerics.series import fire_epoch
+from grok.detectors._chosen import chosen
 from grok.numerics.spectra import top_directions
 from grok.recorders.base import File, Moment, Recorder, Recording, Run, Updates
 
@@ -24,15 +24,14 @@ class Directions(Recording):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
+        self.detector = chosen(run.config)
         self.modes: dict[str, Tensor] = {}
         self.fire_epoch: int | None = None
 
     def extend(self, updates: Updates) -> dict[int, dict[str, float]]:
         """Look whether the detector has fired in this block."""
         if self.fire_epoch is None and updates.usable is None:
-            c = self.config
-            gap_23 = self.run.series(self.run.gap_name)
-            self.fire_epoch = fire_epoch(gap_23, c.slope_lag, c.slope_threshold, c.first_epoch)
+            self.fire_epoch = self.detector.fire_epoch(self.run.series(self.run.gap_name))
             if self.fire_epoch is not None:
                 self._keep("fire", updates, self.fire_epoch)
         return {}

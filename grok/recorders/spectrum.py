@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.detectors._chosen import chosen
 from grok.numerics.methods import factor_kind
-from grok.numerics.series import cosine_distance, fire_epoch, late_median, slope
+from grok.numerics.series import cosine_distance, late_median, slope
 from grok.numerics.spectra import EIGENVALUES, factor_eigenvalues, gap, rolling_eigenvalues, window_factors
 from grok.recorders.base import File, Moment, Recorder, Recording, Run, Updates
 
@@ -22,11 +23,13 @@ class Spectrum(Recording):
 
     Attributes:
         eigenvalues: by layer, (epochs, 5) float64. cosines: by layer, (epochs,) float64.
+        detector: of the config.
         factors: by `<kind>_<layer>`, epoch to the factor of the window that ends there.
     """
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
+        self.detector = chosen(run.config)
         self.eigenvalues: dict[str, np.ndarray] = {layer: np.empty((0, EIGENVALUES)) for layer in run.layers}
         self.cosines: dict[str, np.ndarray] = {layer: np.empty(0) for layer in run.layers}
         self.factors: dict[str, dict[int, np.ndarray]] = {}
@@ -113,8 +116,8 @@ class Spectrum(Recording):
 
     def summary(self) -> dict[str, float]:
         """`fired` (0 or 1), `fire_epoch`, and `late_gap_23`, the median of λ₂/λ₃ over epochs 200 … 400."""
-        c, gap_23 = self.config, self.run.series(self.run.gap_name)
-        fire = fire_epoch(gap_23, c.slope_lag, c.slope_threshold, c.first_epoch)
+        gap_23 = self.run.series(self.run.gap_name)
+        fire = self.detector.fire_epoch(gap_23)
         late = late_median(gap_23)
         out = {"fired": float(fire is not None)}
         out |= {} if fire is None else {"fire_epoch": float(fire)}

@@ -18,6 +18,7 @@ from grok.store.run import TrackedRun
 from grok.store.store import Store, connect
 from grok.store.tags import DONE
 from grok.training.devices import check_device
+from grok.training.parts import check_parts
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def _take(store: Store, cells: Sequence[Cell], payload: Payload) -> tuple[list[_
     tags = {payload.member_tag: cells[0].condition}
     check_device(cells[0].config)  # before a run is made
     activation(cells[0].config.activation)
+    check_parts(cells[0].config)
     for cell in cells:
         with contextlib.suppress(BusyError):
             one = lease.take(store, cell.config, session=payload.session, but=payload.but, parent=payload.parent, tags=tags)

@@ -54,7 +54,7 @@ def replay(store: Store, run_id: str, until: int | None = None, out: Path | None
         StoreError: if there is no such run.
     """
     run = store.get(run_id)
-    config = with_threads_of(run, run_config(run).resolved())
+    config = with_threads_of(run, run_config(run))
     tracked = TrackedRun(store.client, run)
     stored = {int(Path(path).stem.removeprefix("epoch-")): path for path in tracked.list_files("checkpoints")}
     epoch = until if until is not None else max(stored, default=None)

@@ -18,7 +18,7 @@ from grok.runs import stopping
 from grok.runs.cells import Payload, Result, train_cells
 from grok.runs.fanout import Fanout
 from grok.runs.train import FigureMaker
-from grok.spec.config import PROTOCOL_VERSION
+from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.spec.studies import Cell, Study, training_flops
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
@@ -36,6 +36,7 @@ from grok.store.tags import (
     study_tag,
 )
 from grok.training.devices import check_device, resolve_device
+from grok.training.parts import check_parts
 
 ROUNDS = 3
 """Times that cells whose worker died or that failed are tried in one command."""
@@ -56,10 +57,17 @@ def check(study: Study, fanout: Fanout) -> None:
     """
     for name in {cell.config.activation for cell in study.cells}:
         activation(name)
+    for config in {_named(cell.config): cell.config for cell in study.cells}.values():
+        check_parts(config)
     for config in {cell.config.device: cell.config for cell in study.cells}.values():
         if fanout.backend != "dask":  # a cluster's workers know their devices
             check_device(config)
     fanout.check()
+
+
+def _named(config: RunConfig) -> tuple[object, ...]:
+    """The plug-ins that a config names, and their options."""
+    return config.task, config.network, config.recorders, config.signals, config.detector, config.options
 
 
 def open_parent(store: Store, study: Study, force: bool) -> TrackedRun:

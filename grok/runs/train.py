@@ -21,7 +21,7 @@ from grok.recorders.base import Step, When, in_order
 from grok.runs import words
 from grok.runs.member import Member
 from grok.runs.saving import Background, put
-from grok.spec.config import PROTOCOL_VERSION, RunConfig
+from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.store.errors import StoreError, TakenOverError
 from grok.store.files import CheckpointError, load
 from grok.store.model import log_network
@@ -34,7 +34,7 @@ from grok.training.devices import check_device
 from grok.training.loop import Training
 from grok.training.parts import network_facts, network_of, network_sources, sources, task_of
 
-FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, RunConfig], dict[str, Any]]
+FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, ResolvedConfig], dict[str, Any]]
 """(history, top pairs, config) to figures by name; each has matplotlib's `savefig`."""
 Progress = Callable[[int, dict[str, float]], None]
 """Called with the epoch and the newest metrics after each block of epochs."""
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def train_tracked(
-    configs: Sequence[RunConfig],
+    configs: Sequence[ResolvedConfig],
     store: Store,
     *,
     resume: Sequence[StoredRun | str | None] = (),
@@ -90,12 +90,12 @@ def train_tracked(
         ConfigError: if the device is not there or the activation cannot be imported; no run was created then.
         StoreError: if the store fails. Whatever is raised later, the runs are first marked `failed` with the reason.
     """
-    configs = [config.resolved() for config in configs]
     check_device(configs[0])
     prior = [store.get(run) if isinstance(run, str) else run for run in resume] or [None] * len(configs)
     if prior[0] is not None:
         configs = [with_threads_of(prior[0], config) for config in configs]
     training = Training(configs[0], [config.seed for config in configs])
+    configs = [run.config for run in training.runs]  # a caller may have left an `auto`, which the training replaces
     tracked: list[TrackedRun] = []
     try:
         for config, run in zip(configs, prior, strict=True):
@@ -113,7 +113,7 @@ def train_tracked(
         raise
 
 
-def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: int) -> None:
+def _log_start(config: ResolvedConfig, run: TrackedRun, training: Training, index: int) -> None:
     run.log_config(config)
     run.set_tags(words.host_tags(training.device) | {NOTE: words.running(config)})
     problem, (name, source) = training.problems[index], task_of(config).dataset(config)
@@ -122,7 +122,7 @@ def _log_start(config: RunConfig, run: TrackedRun, training: Training, index: in
     run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
 
 
-def _note_resumed(config: RunConfig, run: TrackedRun, before: StoredRun, training: Training) -> None:
+def _note_resumed(config: ResolvedConfig, run: TrackedRun, before: StoredRun, training: Training) -> None:
     """Say what differs from the process that began the run: its code, its machine."""
     now = {**code_tags(), **words.host_tags(training.device)}
     differs = [f"{name} {value}" for name, value in now.items() if before.get(name) != value]
@@ -153,7 +153,7 @@ def _drop_states(run: TrackedRun, but: str = "") -> None:
 
 
 def _mark_failed(
-    configs: Sequence[RunConfig], tracked: list[TrackedRun], error: BaseException, confirm: Callable[[], None]
+    configs: Sequence[ResolvedConfig], tracked: list[TrackedRun], error: BaseException, confirm: Callable[[], None]
 ) -> None:
     """End the runs that are this process's still and that are not done: of a group, some may be."""
     state = "interrupted" if isinstance(error, (KeyboardInterrupt, TakenOverError)) else "failed"

@@ -9,7 +9,8 @@ import numpy as np
 import threadpoolctl
 import torch
 
-from grok.spec.config import RunConfig
+from grok.detectors._chosen import chosen
+from grok.spec.config import ResolvedConfig
 from grok.training.parts import network_of, task_of
 
 
@@ -41,7 +42,7 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def task(config: RunConfig) -> str:
+def task(config: ResolvedConfig) -> str:
     """The experiment in one sentence."""
     c = config
     return (
@@ -50,17 +51,17 @@ def task(config: RunConfig) -> str:
     )
 
 
-def running(config: RunConfig) -> str:
+def running(config: ResolvedConfig) -> str:
     """Description while it trains."""
     return f"{task(config)}\n\n*Training.*"
 
 
-def stopped(config: RunConfig, reason: str) -> str:
+def stopped(config: ResolvedConfig, reason: str) -> str:
     """Description of a run that did not get to its end."""
     return f"{task(config)}\n\n**{reason}** The same command goes on from the last save."
 
 
-def finished(config: RunConfig, summary: dict[str, float], final: dict[str, float]) -> str:
+def finished(config: ResolvedConfig, summary: dict[str, float], final: dict[str, float]) -> str:
     """Description in Markdown of a finished run: what happened, the detector's verdict, where to look."""
     c = config
 
@@ -82,7 +83,7 @@ def finished(config: RunConfig, summary: dict[str, float], final: dict[str, floa
     accuracy = " / ".join(f"{final[name]:.3f}" if name in final else "–" for name in ("accuracy/train", "accuracy/test"))
     return (
         f"{task(c)}{ended}\n\n| | |\n|---|---|\n"
-        f"| slope detector (window {c.window}, slope > {c.slope_threshold:g} over {c.slope_lag} epochs) | **{verdict}** |\n"
+        f"| {chosen(c).words} | **{verdict}** |\n"
         f"| test accuracy ≥ 0.5 | {at('test_50_epoch')} |\n| test accuracy ≥ 0.99 | {at('test_99_epoch')} |\n"
         f"| train accuracy ≥ 0.99 | {at('train_99_epoch')} |\n"
         f"| accuracy at the end, train / test | {accuracy} |\n"

@@ -166,21 +166,24 @@ class Live:
 
     Args:
         signal: which. variant: by name; None for the first. run: needs that belong to the run, such as window=20.
+
+    Attributes:
+        values: for `over`, what `compute` gave so far: with them put back, a new `Live` goes on bit for bit.
     """
 
     def __init__(self, signal: Signal, variant: str | None = None, **run: Any) -> None:
         self.signal, self.variant, self.run = signal, variant, run
         self._rows: dict[str, list[Any]] = {need: [] for need in signal.needs if NEEDS[need].kind == "history"}
-        self._values: list[Any] = []
+        self.values: list[Any] = []
 
     def append(self, **given: Any) -> float:
         """Take the needs of the next epoch, of a history its row, and give the signal's value there."""
         signal = self.signal
         if signal.per_epoch:
-            self._values.append(signal.at(self.run | given, self.variant))
+            self.values.append(signal.at(self.run | given, self.variant))
             if signal.over is None:
-                return float(self._values.pop())
-            return float(signal.over(np.array(self._values, dtype=np.float64))[-1])
+                return float(self.values.pop())
+            return float(signal.over(np.array(self.values, dtype=np.float64))[-1])
         for need, rows in self._rows.items():
             if need not in given:
                 signal.at(self.run | given, self.variant)  # which says what is missing

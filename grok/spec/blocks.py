@@ -171,7 +171,7 @@ class RecordingBlock:
     )
     options: str = field(
         "none",
-        "options of plug-ins, name=value;name=value; each says what it takes",
+        "options of plug-ins, name=value;name=value; a detector's parameter not given is the middle of its range",
         "ours",
         Rule(lambda value, _: value.isprintable(), "be printable text", "Write name=value;name=value"),
         later=True,

@@ -37,6 +37,7 @@ class About:
         source: paper, or "ours" with the reason.
         needs: what it must be given, by name; the room's `base.py` lists the names.
         cost: what it takes, in words or in multiples of a training step.
+        options: names that it reads from the config's `options`; another name there is refused.
         version: raised when its numbers change for the same input.
         skip: gives the reason why it cannot be used here, None if it can.
     """
@@ -45,6 +46,7 @@ class About:
     source: str = "ours"
     needs: tuple[str, ...] = ()
     cost: str = ""
+    options: tuple[str, ...] = ()
     version: int = 1
     skip: Callable[[], str | None] = ready
 

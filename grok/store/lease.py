@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 from grok.store.alive import is_alive, let_go
 from grok.store.errors import TakenOverError
 from grok.store.prior import create, find_prior
@@ -48,7 +48,7 @@ class Lease:
 
 def take(
     store: Store,
-    config: RunConfig,
+    config: ResolvedConfig,
     *,
     session: str = "",
     but: Collection[str] = (),
@@ -68,7 +68,7 @@ def take(
     Raises:
         BusyError: if a process of another session is training it now.
     """
-    config, token = config.resolved(), uuid.uuid4().hex
+    token = uuid.uuid4().hex
     marks = {**(tags or {}), SESSION: session, CLAIM: token}
     with store.lock():
         found = find_prior(store, config, session, but)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from grok.spec.config import PROTOCOL_VERSION, RunConfig
+from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.store.alive import is_alive
 from grok.store.errors import BusyError, StoreError
 from grok.store.provenance import code_tags
@@ -14,7 +14,7 @@ from grok.store.store import Store
 from grok.store.tags import CONFIG_HASH, HOST, KIND, PROTOCOL, TRAIN, StoredRun
 
 
-def find_prior(store: Store, config: RunConfig, session: str = "", but: Collection[str] = ()) -> StoredRun | None:
+def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Collection[str] = ()) -> StoredRun | None:
     """The run that has this identity's work, `done` or free to go on with: the newest of its kind.
 
     One that is done comes before any other, then one that is being trained, then one that can go on.
@@ -74,13 +74,15 @@ def _free(run: StoredRun, session: str) -> StoredRun:
     return run
 
 
-def create(store: Store, config: RunConfig, parent: str | None = None, tags: Mapping[str, str] | None = None) -> TrackedRun:
+def create(
+    store: Store, config: ResolvedConfig, parent: str | None = None, tags: Mapping[str, str] | None = None
+) -> TrackedRun:
     """A new run of a config's identity, with nothing logged yet."""
     identity = {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}
     return store.create(config.display_name(), {**identity, **code_tags(), **(tags or {})}, parent)
 
 
-def run_config(run: StoredRun) -> RunConfig:
+def run_config(run: StoredRun) -> ResolvedConfig:
     """The config of a training run.
 
     Raises:
@@ -92,6 +94,6 @@ def run_config(run: StoredRun) -> RunConfig:
     return config
 
 
-def with_threads_of(run: StoredRun, config: RunConfig) -> RunConfig:
+def with_threads_of(run: StoredRun, config: ResolvedConfig) -> ResolvedConfig:
     """A config with the threads that a run began with, unless it names its own: the same bits need the same threads."""
     return config if config.threads is not None else replace(config, threads=run.threads)

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from torch import Tensor
 
-from grok.spec.config import EXECUTION_FIELDS, RunConfig
+from grok.spec.config import EXECUTION_FIELDS, ResolvedConfig
 from grok.store import files
 from grok.store.alive import let_go
 from grok.store.errors import StoreError
@@ -65,15 +65,14 @@ class TrackedRun:
         """Set tags; names that are not MLflow's get our prefix."""
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in named(tags).items()])
 
-    def log_config(self, config: RunConfig) -> None:
+    def log_config(self, config: ResolvedConfig) -> None:
         """Log a resolved config as params. Params are write-once: those that were there stay as they are.
 
         Raises:
             StoreError: if a param was there already and means another run.
         """
-        config, there = config.resolved(), self.stored.params
-        fields = config.to_strings()
-        earlier = RunConfig.from_strings(fields | {k: v for k, v in there.items() if k in fields}).resolved().to_strings()
+        fields, there = config.to_strings(), self.stored.params
+        earlier = ResolvedConfig.from_strings(fields | {k: v for k, v in there.items() if k in fields}).to_strings()
         differ = [k for k in there if k in fields and k not in EXECUTION_FIELDS and earlier[k] != fields[k]]
         if differ:
             told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig, RunConfig
 
 PREFIX: Final = "grok."
 """Of our tags; MLflow's own begin with `mlflow.`. The names below are without it."""
@@ -151,14 +151,14 @@ class StoredRun:
         return {name.removeprefix(start): value for name, value in self.tags.items() if name.startswith(start)}
 
     @property
-    def config(self) -> RunConfig:
-        """The config that its params spell; what they leave out has its default.
+    def config(self) -> ResolvedConfig:
+        """The config that its params spell, resolved; what they leave out has its default.
 
         Raises:
             ConfigError: if a param breaks a rule.
         """
         fields = RunConfig().to_strings()
-        return RunConfig.from_strings({name: text for name, text in self.params.items() if name in fields})
+        return ResolvedConfig.from_strings({name: text for name, text in self.params.items() if name in fields})
 
     @property
     def session(self) -> str:

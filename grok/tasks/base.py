@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 from grok.spec.plugins import About
 
 
@@ -107,17 +107,17 @@ class Task(About, ABC):
     targets: Mapping[str, Target] = field(default_factory=grokking_targets)
 
     @abstractmethod
-    def problem(self, config: RunConfig) -> Problem:
+    def problem(self, config: ResolvedConfig) -> Problem:
         """The samples of a config with its seed, on the CPU; torch's global generator is left as it was."""
 
     @abstractmethod
-    def sizes(self, config: RunConfig) -> Sizes:
+    def sizes(self, config: ResolvedConfig) -> Sizes:
         """The sizes that `problem` will have; nothing is drawn."""
 
     @abstractmethod
-    def sentence(self, config: RunConfig) -> str:
+    def sentence(self, config: ResolvedConfig) -> str:
         """The task in a description, such as `addition mod 71: 2016 of 5041 pairs train`."""
 
     @abstractmethod
-    def dataset(self, config: RunConfig) -> Dataset:
+    def dataset(self, config: ResolvedConfig) -> Dataset:
         """Name and source for MLflow's list of datasets."""

@@ -6,11 +6,10 @@ Shapes: M modulus, n training pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 from grok.tasks.base import Dataset, Problem, Sizes, Task
 
 
@@ -54,21 +53,21 @@ def modular_addition(modulus: int, n_train: int, seed: int, labels: str = "true"
 class ModularAddition(Task):
     """`modular_addition` of the config's `modulus`, `n_train`, `seed` and `labels`."""
 
-    def problem(self, config: RunConfig) -> Problem:
+    def problem(self, config: ResolvedConfig) -> Problem:
         """The split of this seed."""
-        return modular_addition(config.modulus, cast(int, config.n_train), config.seed, config.labels)
+        return modular_addition(config.modulus, config.n_train, config.seed, config.labels)
 
-    def sizes(self, config: RunConfig) -> Sizes:
+    def sizes(self, config: ResolvedConfig) -> Sizes:
         """N and M² − n pairs of M symbols, M classes."""
-        n, m = cast(int, config.n_train), config.modulus
+        n, m = config.n_train, config.modulus
         return Sizes(train=n, test=m * m - n, places=2, symbols=m, classes=m)
 
-    def sentence(self, config: RunConfig) -> str:
+    def sentence(self, config: ResolvedConfig) -> str:
         """`addition mod 71: 2016 of 5041 pairs train`."""
         labels = "" if config.labels == "true" else " with random labels"
         return f"addition mod {config.modulus}{labels}: {config.n_train} of {config.modulus**2} pairs train"
 
-    def dataset(self, config: RunConfig) -> Dataset:
+    def dataset(self, config: ResolvedConfig) -> Dataset:
         """The name says modulus and labels; the source is the call of `grok.modular_addition`."""
         name = f"addition mod {config.modulus}" + (", random labels" if config.labels == "random" else "")
         split = f"{config.n_train}, seed={config.seed}, labels={config.labels!r}"

@@ -16,12 +16,12 @@ from torch import Tensor
 from grok.networks.base import View
 from grok.numerics.band import BandedGram
 from grok.recorders.base import Run, Step, Updates, score_names
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig, RunConfig
 from grok.tasks.base import Problem
 from grok.training.devices import resolve_device
 from grok.training.memory import keep_freed_memory
 from grok.training.optimizers import load_optimizer_state, make_optimizer, optimizer_state
-from grok.training.parts import network_facts, network_of, recorders_of, task_of
+from grok.training.parts import check_parts, network_facts, network_of, recorders_of, task_of
 
 Record = Step
 
@@ -58,6 +58,7 @@ class Training:
     def __init__(self, config: RunConfig, seeds: Sequence[int] | None = None) -> None:
         self.config = config = config.resolved()
         self.seeds = tuple(seeds) if seeds is not None else (config.seed,)
+        check_parts(config)
         self.device = resolve_device(config.device)
         keep_freed_memory()
         if config.threads is not None:
@@ -178,7 +179,6 @@ def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def problem(config: RunConfig) -> Problem:
+def problem(config: ResolvedConfig) -> Problem:
     """The task of a config, with its seed."""
-    config = config.resolved()
     return task_of(config).problem(config)

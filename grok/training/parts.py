@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from grok.detectors._chosen import option_names
 from grok.networks.base import Network
 from grok.recorders.base import ALWAYS, Recorder
+from grok.recorders.signals import signals_of
 from grok.spec.config import RunConfig
-from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, own_source
+from grok.spec.fields import refuse
+from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, About, own_source
 from grok.tasks.base import Task
 
 DEFAULT_NETWORK = "two_layer"
@@ -16,9 +19,9 @@ DEFAULT_NETWORK = "two_layer"
 
 
 def names(config: RunConfig) -> tuple[str, str, tuple[str, ...]]:
-    """Names of task, network and recorders; the recorders that every run has come first, in their order."""
-    more = [name for name in config.recorders if name not in ALWAYS]
-    return config.task, config.network, (*ALWAYS, *dict.fromkeys(more))
+    """Names of task, network and recorders; the recorders of every run come first, in their order, then that of signals."""
+    usual = (*ALWAYS, *(["signals"] if config.signals else []))
+    return config.task, config.network, tuple(dict.fromkeys((*usual, *config.recorders)))
 
 
 def task_of(config: RunConfig) -> Task:
@@ -50,6 +53,20 @@ def recorders_of(config: RunConfig) -> dict[str, Recorder]:
     return {name: RECORDERS.find(name) for name in names(config)[2]}
 
 
+def check_parts(config: RunConfig) -> None:
+    """Refuse what a config names and is not there, signals that the network cannot feed, and options that nothing takes.
+
+    Raises:
+        ConfigError: if so.
+    """
+    network = network_of(config)
+    parts: list[About] = [task_of(config), network, *recorders_of(config).values(), *signals_of(config, network).values()]
+    known = {name: None for part in parts for name in part.options} | dict.fromkeys(option_names(config))
+    if unknown := [name for name in config.option_values if name not in known]:
+        taken = f"be names of {', '.join(known)}" if known else "be none, as nothing that the config names takes any"
+        refuse("options", taken, ", ".join(unknown), "Drop them or name the plug-in that takes them")
+
+
 def network_facts(config: RunConfig) -> dict[str, Any]:
     """What goes beside stored weights so that they can be used: the network's facts, and its name where it is another."""
     name = names(config)[1]
@@ -65,5 +82,5 @@ def network_sources(config: RunConfig) -> tuple[Path, ...]:
 def sources(config: RunConfig) -> tuple[Path, ...]:
     """Every file of the user's own that the config names, each once."""
     task, _, recorders = names(config)
-    own = [own_source(name) for name in (task, *recorders)]
+    own = [own_source(name) for name in (task, *recorders, *config.signals, config.detector)]
     return tuple(dict.fromkeys([*network_sources(config), *(path for path in own if path)]))

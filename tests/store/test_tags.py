@@ -64,6 +64,6 @@ def test_members_and_stops_are_told_by_name() -> None:
 
 def test_the_config_is_that_of_the_params(tiny: Any) -> None:
     assert stored(tiny().to_strings() | {"of_mlflow": "1"}).config == tiny()
-    assert stored({"weight_decay": "2e-3"}).config == RunConfig(weight_decay=0.002)
+    assert stored({"weight_decay": "2e-3"}).config == RunConfig(weight_decay=0.002).resolved()
     with pytest.raises(ConfigError):
         _ = stored({"weight_decay": "much"}).config

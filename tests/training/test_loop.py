@@ -432,7 +432,7 @@ def test_lockstep_seeds_are_single_runs(precision: str, optimizer: str) -> None:
 
 
 def test_problem_of_a_config() -> None:
-    assert len(problem(RunConfig()).train_pairs) == 2016
+    assert len(problem(RunConfig().resolved()).train_pairs) == 2016
     assert not torch.equal(problem(tiny()).train_labels, problem(tiny(labels="random")).train_labels)
     assert torch.equal(problem(tiny()).train_pairs, problem(tiny(labels="random")).train_pairs)
 
