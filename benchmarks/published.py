@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from grok.numerics.features import COLUMN_PAIRS, random_pairs
 from grok.numerics.repulsion import DEFAULT_RIDGE
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig, RunConfig
 from grok.training.devices import resolve_device
 from grok.training.loop import problem
 
@@ -89,7 +89,7 @@ def run(config: RunConfig, log: TextIO) -> Seconds:
 class _Published:
     """Network, optimiser and the windows of raw updates."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: ResolvedConfig) -> None:
         self.config = config
         self.device = resolve_device(config.device)
         dtype = getattr(torch, config.precision)
