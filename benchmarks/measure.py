@@ -173,7 +173,7 @@ def tracked(config: RunConfig, everything: bool = False) -> Measurement:
         spent.update(dict.fromkeys(spent, 0.0))
         before = sizes()
         start = time.perf_counter()
-        (outcome,) = train_tracked([config], store, figures=run_figures)
+        (outcome,) = train_tracked([config.resolved()], store, figures=run_figures)
         whole = time.perf_counter() - start
         new = {path: size - before.get(path, 0.0) for path, size in sizes().items()}
         database = sum(size for path, size in new.items() if path.endswith(".db"))

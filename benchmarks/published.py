@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TextIO, cast
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from grok.numerics.features import COLUMN_PAIRS, random_pairs
 from grok.numerics.repulsion import DEFAULT_RIDGE
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig, RunConfig
 from grok.training.devices import resolve_device
 from grok.training.loop import problem
 
@@ -74,11 +74,11 @@ def run(config: RunConfig, log: TextIO) -> Seconds:
     start = time.perf_counter()
     training = _Published(config.resolved())
     seconds = Seconds(setup=time.perf_counter() - start)
-    for epoch in range(cast(int, training.config.epochs) + 1):
+    for epoch in range(training.config.epochs + 1):
         start = time.perf_counter()
         row, features = training.epoch(epoch)
         seconds.epochs.append(time.perf_counter() - start)
-        if epoch in cast(tuple[int, ...], training.config.checkpoint_epochs):
+        if epoch in training.config.checkpoint_epochs:
             start = time.perf_counter()
             row |= repulsion(features, training.config.weight_decay, training.config.top_pairs)
             seconds.repulsion.append(time.perf_counter() - start)
@@ -89,7 +89,7 @@ def run(config: RunConfig, log: TextIO) -> Seconds:
 class _Published:
     """Network, optimiser and the windows of raw updates."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: ResolvedConfig) -> None:
         self.config = config
         self.device = resolve_device(config.device)
         dtype = getattr(torch, config.precision)
@@ -131,7 +131,7 @@ class _Published:
             row |= feature_grams(f) | self._gradient(o)
             for name in self.layers if epoch else ():
                 row |= self._spectrum(name)
-        if epoch < cast(int, self.config.epochs):
+        if epoch < self.config.epochs:
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
