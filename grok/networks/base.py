@@ -144,6 +144,13 @@ class Network(About, ABC):
             ConfigError: if something that the config names is not there.
         """
 
+    def check(self, config: RunConfig) -> None:
+        """Refuse, before a run is made, what the config names for the network and is not there.
+
+        Raises:
+            ConfigError: if so.
+        """
+
     @abstractmethod
     def sentence(self, config: RunConfig) -> str:
         """The network in a description, such as `A two-layer network (σ = square, K = 2048)`."""

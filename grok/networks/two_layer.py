@@ -239,6 +239,10 @@ class TwoLayer(Network):
             sizes.symbols, config.width, seeds, config.activation, device, dtype, sizes.places, sizes.classes
         )
 
+    def check(self, config: RunConfig) -> None:
+        """Refuse an activation that is not there."""
+        activation(config.activation)
+
     def sentence(self, config: RunConfig) -> str:
         """`A two-layer network (σ = square, K = 2048)`."""
         return f"A two-layer network (σ = {config.activation}, K = {config.width})"

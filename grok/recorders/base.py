@@ -26,8 +26,6 @@ from grok.spec.config import ResolvedConfig
 from grok.spec.plugins import About
 from grok.tasks.base import Task
 
-ALWAYS = ("history", "spectrum", "directions", "observables", "pairs", "weights", "updates")
-"""The recorders of every run, in the order in which they see a step."""
 SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test")
 """Metrics that every epoch has; the norm of each layer follows."""
 SUMMARY = (

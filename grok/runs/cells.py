@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from grok.networks._activations import activation
 from grok.runs import stopping, train
 from grok.spec.studies import Cell
 from grok.store import lease
@@ -112,7 +111,6 @@ def _take(store: Store, cells: Sequence[Cell], payload: Payload) -> tuple[list[_
     held: list[_Held] = []
     tags = {payload.member_tag: cells[0].condition}
     check_device(cells[0].config)  # before a run is made
-    activation(cells[0].config.activation)
     check_parts(cells[0].config)
     for cell in cells:
         with contextlib.suppress(BusyError):

@@ -63,7 +63,8 @@ def replay(store: Store, run_id: str, until: int | None = None, out: Path | None
         raise ConfigError(f"until must be a checkpoint epoch of the run ({known}), got {epoch}. Pick one of these.")
     with tempfile.TemporaryDirectory() as folder:
         kept, facts = files.load(tracked.get_file(stored[epoch], Path(folder)))
-    training = Training(replace(config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), spectrum_methods=("gram",)))
+    unseen = replace(config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), pair_ranking="current")
+    training = Training(replace(unseen, spectrum_methods=("gram",), recorders=(), signals=()))
     next(step for step in training if step.epoch == epoch)
     rebuilt = {name: tensor[0] for name, tensor in training.weights.items()}
     if out is not None:

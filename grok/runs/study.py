@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from grok.networks._activations import activation
 from grok.runs import stopping
 from grok.runs.cells import Payload, Result, train_cells
 from grok.runs.fanout import Fanout
@@ -55,8 +54,6 @@ def check(study: Study, fanout: Fanout) -> None:
     Raises:
         ConfigError: if so.
     """
-    for name in {cell.config.activation for cell in study.cells}:
-        activation(name)
     for config in {_named(cell.config): cell.config for cell in study.cells}.values():
         check_parts(config)
     for config in {cell.config.device: cell.config for cell in study.cells}.values():
@@ -67,7 +64,7 @@ def check(study: Study, fanout: Fanout) -> None:
 
 def _named(config: RunConfig) -> tuple[object, ...]:
     """The plug-ins that a config names, and their options."""
-    return config.task, config.network, config.recorders, config.signals, config.detector, config.options
+    return config.activation, config.task, config.network, config.recorders, config.signals, config.detector, config.options
 
 
 def open_parent(store: Store, study: Study, force: bool) -> TrackedRun:

@@ -285,7 +285,8 @@ class _Loop:
             member.run.truncate(member.diverged)
         self.background.submit(run.log_points, member.new_points())
         config, summary = member.config, member.summary()
-        moment = member.moment("end", self.epochs)
+        last = self.epochs if member.diverged is None else max(member.diverged - 1, 0)
+        moment = member.moment("end", last)
         for recording in member.run.recordings.values():
             for file in recording.files(moment):
                 put(run, file)

@@ -28,7 +28,7 @@ from grok.spec.blocks import (
     TaskBlock,
 )
 from grok.spec.fields import Config, pairs, to_text
-from grok.spec.plugins import own_source
+from grok.spec.plugins import USUAL_RECORDERS, own_source
 
 __all__ = [
     "ACTIVATIONS",
@@ -89,7 +89,7 @@ class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock
             "activation": ALIASES.get(self.activation, self.activation),
             "spectrum_methods": ("gram", *sorted(methods - {"gram"})),
             "checkpoint_epochs": None if checkpoints is None else tuple(sorted(set(checkpoints))),
-            "recorders": tuple(sorted(set(self.recorders))),
+            "recorders": tuple(sorted(set(self.recorders) - {*USUAL_RECORDERS, "signals"})),  # which are there anyway
             "signals": tuple(sorted(set(self.signals))),
             "options": ";".join(f"{name}={options[name]}" for name in sorted(options)) or "none",
         }

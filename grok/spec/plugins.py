@@ -148,4 +148,6 @@ NETWORKS = Room("network", "grok.networks", "grok.networks.base:Network")
 RECORDERS = Room("recorder", "grok.recorders", "grok.recorders.base:Recorder")
 SIGNALS = Room("signal", "grok.signals", "grok.signals.base:Signal")
 DETECTORS = Room("detector", "grok.detectors", "grok.detectors.base:Detector")
+USUAL_RECORDERS = ("history", "spectrum", "directions", "observables", "pairs", "weights", "updates")
+"""The recorders of every run, in the order in which they see a step."""
 ROOMS = (TASKS, NETWORKS, RECORDERS, SIGNALS, DETECTORS)

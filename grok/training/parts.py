@@ -7,11 +7,11 @@ from typing import Any
 
 from grok.detectors._chosen import option_names
 from grok.networks.base import Network
-from grok.recorders.base import ALWAYS, Recorder
+from grok.recorders.base import Recorder
 from grok.recorders.signals import signals_of
 from grok.spec.config import RunConfig
 from grok.spec.fields import refuse
-from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, About, own_source
+from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, USUAL_RECORDERS, About, own_source
 from grok.tasks.base import Task
 
 DEFAULT_NETWORK = "two_layer"
@@ -20,7 +20,7 @@ DEFAULT_NETWORK = "two_layer"
 
 def names(config: RunConfig) -> tuple[str, str, tuple[str, ...]]:
     """Names of task, network and recorders; the recorders of every run come first, in their order, then that of signals."""
-    usual = (*ALWAYS, *(["signals"] if config.signals else []))
+    usual = (*USUAL_RECORDERS, *(["signals"] if config.signals else []))
     return config.task, config.network, tuple(dict.fromkeys((*usual, *config.recorders)))
 
 
@@ -60,6 +60,7 @@ def check_parts(config: RunConfig) -> None:
         ConfigError: if so.
     """
     network = network_of(config)
+    network.check(config)
     parts: list[About] = [task_of(config), network, *recorders_of(config).values(), *signals_of(config, network).values()]
     known = {name: None for part in parts for name in part.options} | dict.fromkeys(option_names(config))
     if unknown := [name for name in config.option_values if name not in known]:

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 import torch
 
-from grok.recorders.base import ALWAYS, SUMMARY, File, in_order
+from grok.recorders.base import SUMMARY, File, in_order
 from grok.runs.member import OWN, Member
 from grok.runs.saving import get, put
 from grok.runs.train import train_tracked
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import RECORDERS
+from grok.spec.plugins import RECORDERS, USUAL_RECORDERS
 from grok.store import files
 from grok.store.store import Store, TrackedRun
 from grok.training.loop import Training
@@ -89,7 +89,7 @@ def having(config: RunConfig, recorder: str) -> RunConfig:
 
 
 def test_every_file_of_the_room_is_a_recorder_and_the_usual_ones_are_there() -> None:
-    assert set(ALWAYS) <= set(RECORDERS.names)
+    assert set(USUAL_RECORDERS) <= set(RECORDERS.names)
     for name in RECORDERS.names:
         assert RECORDERS.find(name).title
         assert RECORDERS.find(name).cost
@@ -145,7 +145,7 @@ def test_files_are_where_the_recorder_says_and_are_read_back(with_own: str, stor
             put(run, file)
             assert_same(get(run, path), file)
             seen.add(owner)
-    assert seen == {name for name in (*ALWAYS, with_own) if RECORDERS.find(name).artifacts}
+    assert seen == {name for name in (*USUAL_RECORDERS, with_own) if RECORDERS.find(name).artifacts}
 
 
 def test_rows_are_finite_and_say_what_was_observed_only(with_own: str) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from grok.networks import two_layer
-from grok.recorders.base import ALWAYS
 from grok.recorders.signals import metric
 from grok.runs.train import train_tracked
 from grok.signals.base import find, from_history, series
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import USUAL_RECORDERS
 from grok.store import files
 from grok.store.run import TrackedRun
 from grok.store.store import Store
@@ -54,8 +54,8 @@ CONFIG = dataclasses.replace(FULL, signals=NAMES)
 
 
 def test_a_run_without_signals_is_as_it_was() -> None:
-    assert names(FULL)[2] == ALWAYS
-    assert names(CONFIG)[2] == (*ALWAYS, "signals")
+    assert names(FULL)[2] == USUAL_RECORDERS
+    assert names(CONFIG)[2] == (*USUAL_RECORDERS, "signals")
     frame, plain = Recorded(CONFIG).member.run.frame(), Recorded(FULL).member.run.frame()
     assert set(frame) - set(plain) == {metric(name) for name in NAMES}
     for name in plain:
