@@ -6,7 +6,7 @@ Epoch t is scored *before* the t-th step: step 0 is the initial network, step t 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import threadpoolctl
@@ -17,6 +17,7 @@ from grok.networks.base import View
 from grok.numerics.band import BandedGram
 from grok.recorders.base import Run, Step, Updates, score_names
 from grok.spec.config import ResolvedConfig, RunConfig
+from grok.spec.fields import ConfigError
 from grok.tasks.base import Problem
 from grok.training.devices import resolve_device
 from grok.training.memory import keep_freed_memory
@@ -134,7 +135,7 @@ class Training:
                 for s in (s for s in range(len(self.seeds)) if finite[s]):
                     view = View(self.network, self.train_batch, s, self.seeds[s], shared)
                     for recording in due[s]:
-                        found[s] |= recording.see(step, view)
+                        found[s] |= own_names(recording.see(step, view), (*step.names, *found[s]))
         self._clock("observables", start)
         return found
 
@@ -182,3 +183,16 @@ def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def problem(config: ResolvedConfig) -> Problem:
     """The task of a config, with its seed."""
     return task_of(config).problem(config)
+
+
+def own_names(metrics: dict[str, float], taken: Iterable[str]) -> dict[str, float]:
+    """The metrics of a recorder, whose names must be none that the epoch has already.
+
+    Raises:
+        ConfigError: if one is.
+    """
+    if double := sorted(set(metrics) & set(taken)):
+        raise ConfigError(
+            f"metrics of a recorder must have names of their own, got {', '.join(double)}. Add a prefix."
+        )
+    return metrics

@@ -24,10 +24,11 @@ from grok.recorders.base import score_names
 from grok.runs.member import Member
 from grok.spec import config as config_module
 from grok.spec.config import RANKING_EPOCH, RunConfig
+from grok.spec.fields import ConfigError
 from grok.tasks.base import Problem
 from grok.tasks.modular import ModularAddition, modular_addition
 from grok.training import loop as training_module
-from grok.training.loop import Record, Training, problem, train
+from grok.training.loop import Record, Training, own_names, problem, train
 from tests.helpers.references import EPS, one_thread, plain_loop  # noqa: F401
 
 TINY = RunConfig(
@@ -435,6 +436,12 @@ def test_problem_of_a_config() -> None:
     assert len(problem(RunConfig().resolved()).train_pairs) == 2016
     assert not torch.equal(problem(tiny()).train_labels, problem(tiny(labels="random")).train_labels)
     assert torch.equal(problem(tiny()).train_pairs, problem(tiny(labels="random")).train_pairs)
+
+
+def test_a_recorder_may_not_write_over_another_metric() -> None:
+    assert own_names({"own/a": 1.0}, ("loss/train",)) == {"own/a": 1.0}
+    with pytest.raises(ConfigError, match=r"metrics of a recorder must have names of their own, got loss/train\."):
+        own_names({"loss/train": 1.0, "own/a": 1.0}, ("loss/train", "features/rho"))
 
 
 # ---- golden ----------------------------------------------------------------------------------------------------------
