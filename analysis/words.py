@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 
 CONDITIONS = {
     "grok": "weight decay",
@@ -39,3 +39,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Collectio
     lines = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
     rule = "|" + "|".join("---:" if name in numbers else "---" for name in head) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def watched(columns: Iterable[Hashable]) -> str:
+    """`delta_<layer>` of the layer that the detector watches, the first of a history with a gap; empty if none has one."""
+    gaps = (str(name) for name in columns if str(name).startswith("delta_") and str(name).endswith("/gap_23"))
+    return next(gaps, "").removesuffix("/gap_23")

@@ -27,7 +27,7 @@ class EpochBar:
 
     def update(self, epoch: int, metrics: dict[str, float]) -> None:
         """Move to `epoch` and show what is new."""
-        names = {"accuracy/train": "train", "accuracy/test": "test", "delta_w/gap_23": "λ₂/λ₃"}
+        names = {"accuracy/train": "train", "accuracy/test": "test"} | {n: "λ₂/λ₃" for n in metrics if n.endswith("/gap_23")}
         self._bar.set_postfix({label: f"{metrics[key]:.3g}" for key, label in names.items() if key in metrics}, refresh=False)
         self._bar.update(epoch - self._bar.n)
 

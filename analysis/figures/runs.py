@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, STYLE, legend, titled
+from analysis.words import watched
 from grok.detectors._chosen import PUBLISHED, chosen
 from grok.spec.config import ResolvedConfig
 
@@ -23,11 +24,12 @@ def run_figures(history: pd.DataFrame, pairs: pd.DataFrame, config: ResolvedConf
         pairs: columns epoch, j, l, cos.
         config: of the run.
     """
-    fired = chosen(config).fire_epoch(history["delta_w/gap_23"].to_numpy()) if "delta_w/gap_23" in history else None
+    updates = watched(history.columns)
+    fired = chosen(config).fire_epoch(history[f"{updates}/gap_23"].to_numpy()) if updates else None
     with rc_context(STYLE):
         out = {"accuracy": _accuracy(history, config, fired)}
-        if "delta_w/gap_23" in history:
-            out["spectrum"] = _spectrum(history, config, fired)
+        if updates:
+            out["spectrum"] = _spectrum(history, updates, config, fired)
         if len(pairs):
             out["top_pairs"] = _top_pairs(history, pairs, config)
     return out
@@ -54,18 +56,18 @@ def _accuracy(history: pd.DataFrame, config: ResolvedConfig, fired: int | None) 
     return figure
 
 
-def _spectrum(history: pd.DataFrame, config: ResolvedConfig, fired: int | None) -> Figure:
+def _spectrum(history: pd.DataFrame, updates: str, config: ResolvedConfig, fired: int | None) -> Figure:
     figure = titled(config.display_name(), 5.8)
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1, 1))
     for k in range(1, 6):
-        name = f"delta_w/lambda_{k}"
+        name = f"{updates}/lambda_{k}"
         if name in history:
             axes[0].plot(history["epoch"], history[name], color=COLOURS[k - 1], label=f"$\\lambda_{k}$")
     axes[0].set(yscale="log", ylabel=r"eigenvalues of $\Delta^T\!\Delta$")
-    axes[1].plot(history["epoch"], history["delta_w/gap_23"], color=COLOURS[1])
+    axes[1].plot(history["epoch"], history[f"{updates}/gap_23"], color=COLOURS[1])
     axes[1].set(yscale="log", ylabel=r"$\lambda_2/\lambda_3$")
-    if "delta_w/slope_23" in history:  # a run shorter than the slope's lag has none
-        axes[2].plot(history["epoch"], history["delta_w/slope_23"], color=COLOURS[2])
+    if f"{updates}/slope_23" in history:  # a run shorter than the slope's lag has none
+        axes[2].plot(history["epoch"], history[f"{updates}/slope_23"], color=COLOURS[2])
     if config.detector == PUBLISHED:
         axes[2].axhline(config.slope_threshold, color="gray", linewidth=1, label=f"threshold {config.slope_threshold:g}")
     axes[2].axvspan(0, config.first_epoch, color="gray", alpha=0.12, linewidth=0, label="detector off")

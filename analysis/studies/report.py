@@ -13,6 +13,7 @@ from analysis import figures
 from analysis.reading.derived import by_setting
 from analysis.reading.evidence import Evidence
 from analysis.studies import markdown, summary
+from analysis.words import watched
 from grok.runs.cells import Result
 from grok.spec.studies import Study
 from grok.store.run import TrackedRun
@@ -85,7 +86,8 @@ def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder:
         folder / "runs.parquet", index=False
     )
     conditions.to_csv(folder / "conditions.csv", index=False)
-    plotted = {m: summary.series(table, histories, m) for m in ("accuracy/test", "delta_w/gap_23")}
+    updates = next(filter(None, (watched(history.columns) for history in histories.values())), "delta_w")
+    plotted = {m: summary.series(table, histories, m) for m in ("accuracy/test", f"{updates}/gap_23")}
     figures.study_series(plotted, study.name).savefig(folder / "series.png")
 
     sections = ["Median [quartiles] over the seeds that have the value."]

@@ -192,7 +192,5 @@ def own_names(metrics: dict[str, float], taken: Iterable[str]) -> dict[str, floa
         ConfigError: if one is.
     """
     if double := sorted(set(metrics) & set(taken)):
-        raise ConfigError(
-            f"metrics of a recorder must have names of their own, got {', '.join(double)}. Add a prefix."
-        )
+        raise ConfigError(f"metrics of a recorder must have names of their own, got {', '.join(double)}. Add a prefix.")
     return metrics

@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
+from analysis.figures import run_figures
+from analysis.reading.files import RunFiles
+from analysis.reading.runs import select, training_runs
 from grok.recorders.base import SUMMARY, File, in_order
 from grok.runs.member import OWN, Member
 from grok.runs.saving import get, put
@@ -183,7 +186,7 @@ def test_a_run_of_ones_own_task_network_and_recorder(own: str, store: Store) -> 
     calls = iter(range(100))
     (stopped,) = train_tracked([config], store, should_stop=lambda: next(calls) == 13)
     assert stopped.state == "interrupted"
-    (outcome,) = train_tracked([config], store, resume=[stopped.run_id])
+    (outcome,) = train_tracked([config], store, resume=[stopped.run_id], figures=run_figures)
     assert (outcome.state, outcome.summary["own_count"], outcome.summary["test_60_epoch"]) == ("complete", 13.0, 0.0)
     found = store.get(outcome.run_id)
     assert found.data.tags["mlflow.note.content"].startswith(
@@ -196,6 +199,9 @@ def test_a_run_of_ones_own_task_network_and_recorder(own: str, store: Store) -> 
     kept = ("checkpoint-00006", "checkpoint-00024", "end-00024")
     assert run.list_files("own") == [f"own/{name}.safetensors" for name in kept]
     assert get(run, "own/checkpoint-00006.safetensors").facts == {"count": 4}
+    assert "figures/spectrum.png" in run.list_files("figures")
+    reread = select(training_runs(store), files=RunFiles(store))
+    assert (list(reread.table["run_id"]), len(reread.left_out)) == ([outcome.run_id], 0)
     assert run.list_files("code") == [f"code/{own}.py"]
     assert set(get(run, "delta_w/band.npz").content) == {"into", "out"}
     straight = Recorded(config).files["history.parquet"][1]
