@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.derived import with_rho
-from analysis.reading.files import BAND, FACTORS, RunFiles
+from analysis.reading.files import RunFiles
 from analysis.reading.runs import LEFT_OUT, Runs, conditions, registered, select, study_names, training_runs
 from grok.numerics.gaps import gap_series
+from grok.recorders.spectrum import BAND, FACTORS
 from grok.store.store import Store
 
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}

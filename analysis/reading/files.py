@@ -13,13 +13,17 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from grok.store import files as checkpoint
+from grok.recorders.base import File
+from grok.recorders.history import HISTORY
+from grok.recorders.spectrum import BAND, FACTORS
+from grok.recorders.weights import WEIGHTS
+from grok.runs.saving import get
+from grok.store import files
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import StoredRun
 
-BAND, FACTORS, HISTORY = "delta_w/band.npz", "delta_w/factors.npz", "history.parquet"
 KEPT, FACTORS_KEPT = 256, 8
 """Files that stay in memory, the latest used: 256 bands are 0.2 GB and 8 runs' factors 0.06 GB, at 800 epochs."""
 WORKERS = 8
@@ -120,8 +124,16 @@ class RunFiles:
         Raises:
             StoreError: if the run has none there, or it is not whole.
         """
-        tensors, _ = self._open(run_id, f"checkpoints/epoch-{epoch:05d}.safetensors", checkpoint.load)
+        tensors, _ = self._open(run_id, WEIGHTS.format(epoch), files.load)
         return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+    def file(self, run_id: str, path: str) -> File:
+        """Any artifact that a recorder left, one of your own among them, read by its ending; not kept.
+
+        Raises:
+            StoreError: if the run has none.
+        """
+        return get(TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)), path)
 
     def json(self, run_id: str, path: str) -> Any:
         """A JSON artifact.

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles
+from analysis.reading.files import RunFiles
+from grok.recorders.history import HISTORY
+from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import NETWORKS

@@ -13,6 +13,9 @@ from torch import Tensor
 from grok.numerics.series import first_crossing
 from grok.recorders.base import File, Moment, Recorder, Recording
 
+HISTORY = "history.parquet"
+"""A row per epoch."""
+
 
 class History(Recording):
     """The rows of the run, which all recordings share, and the first epochs of the task's targets."""
@@ -43,7 +46,7 @@ class History(Recording):
     def files(self, moment: Moment) -> Iterable[File]:
         """The table, at the end."""
         if moment.when == "end":
-            yield File("history.parquet", self.run.frame())
+            yield File(HISTORY, self.run.frame())
 
 
 RECORDER = Recorder(
@@ -51,6 +54,6 @@ RECORDER = Recorder(
     source="Xu (arXiv 2605.08119) §2",
     cost="none: the loop scores each epoch",
     start=History,
-    artifacts=("history.parquet",),
+    artifacts=(HISTORY,),
     own_state=False,
 )

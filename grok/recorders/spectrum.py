@@ -15,7 +15,10 @@ from grok.numerics.series import cosine_distance, late_median, slope
 from grok.numerics.spectra import EIGENVALUES, factor_eigenvalues, gap, rolling_eigenvalues, window_factors
 from grok.recorders.base import File, Moment, Recorder, Recording, Run, Updates
 
-FACTORS = "factors/"
+IN_STATE = "factors/"
+
+BAND, FACTORS = "delta_w/band.npz", "delta_w/factors.npz"
+"""By layer, and by kind of factor and layer."""
 
 
 class Spectrum(Recording):
@@ -131,13 +134,13 @@ class Spectrum(Recording):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The factors; spectra come from the band, which the training keeps."""
-        return {f"{FACTORS}{n}": torch.from_numpy(v) for n, v in self.factor_arrays(len(self.run.rows)).items()}, {}
+        return {f"{IN_STATE}{n}": torch.from_numpy(v) for n, v in self.factor_arrays(len(self.run.rows)).items()}, {}
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Take the factors back."""
-        for name in (name for name in tensors if name.startswith(FACTORS)):
+        for name in (name for name in tensors if name.startswith(IN_STATE)):
             known = {epoch: value for epoch, value in enumerate(tensors[name].numpy()) if not np.isnan(value[0, 0])}
-            self.factors[name.removeprefix(FACTORS)] = known
+            self.factors[name.removeprefix(IN_STATE)] = known
 
     def factor_arrays(self, epochs: int) -> dict[str, np.ndarray]:
         """Window factors by `<kind>_<layer>`: (epochs, w, w), row t that of epoch t, NaN where the window is shorter."""
@@ -157,9 +160,9 @@ class Spectrum(Recording):
             return
         count = self.run.complete
         kept = max(count - 1, 0) if moment.diverged is not None else None
-        yield File("delta_w/band.npz", {layer: moment.updates.band(layer)[:kept] for layer in self.run.layers})
+        yield File(BAND, {layer: moment.updates.band(layer)[:kept] for layer in self.run.layers})
         if self.factors:
-            yield File("delta_w/factors.npz", self.factor_arrays(count))
+            yield File(FACTORS, self.factor_arrays(count))
 
 
 RECORDER = Recorder(
@@ -168,6 +171,6 @@ RECORDER = Recorder(
     needs=("updates",),
     cost="one pass over the updates of a block, and an eigensolve of w × w an epoch; raw methods take a factor an epoch",
     start=Spectrum,
-    artifacts=("delta_w/band.npz", "delta_w/factors.npz"),
+    artifacts=(BAND, FACTORS),
     own_state=False,
 )

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from grok.recorders.base import File, Moment, Recorder, Recording
 
+WEIGHTS = "checkpoints/epoch-{:05d}.safetensors"
+"""Of an epoch, by layer."""
+
 
 class Weights(Recording):
     """A file at each checkpoint epoch."""
@@ -15,7 +18,7 @@ class Weights(Recording):
         if moment.when == "checkpoint":
             facts = {"epoch": moment.epoch, "config_hash": self.run.facts["config_hash"]}
             weights = {name: tensor.clone() for name, tensor in moment.weights.items()}
-            yield File(f"checkpoints/epoch-{moment.epoch:05d}.safetensors", weights, facts)
+            yield File(WEIGHTS.format(moment.epoch), weights, facts)
 
 
 RECORDER = Recorder(

@@ -202,6 +202,8 @@ def test_a_run_of_ones_own_task_network_and_recorder(own: str, store: Store) -> 
     assert "figures/spectrum.png" in run.list_files("figures")
     reread = select(training_runs(store), files=RunFiles(store))
     assert (list(reread.table["run_id"]), len(reread.left_out)) == ([outcome.run_id], 0)
+    kept_there = RunFiles(store).file(outcome.run_id, "own/checkpoint-00006.safetensors")
+    assert_same(kept_there, get(run, "own/checkpoint-00006.safetensors"))
     assert run.list_files("code") == [f"code/{own}.py"]
     assert set(get(run, "delta_w/band.npz").content) == {"into", "out"}
     straight = Recorded(config).files["history.parquet"][1]

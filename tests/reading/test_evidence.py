@@ -14,7 +14,9 @@ from analysis.exhibits.evaluate import evaluate, write
 from analysis.papers import CLAIMS, ERRATA
 from analysis.reading import runs as queries
 from analysis.reading.evidence import Evidence
-from analysis.reading.files import BAND, FACTORS, HISTORY, RunFiles
+from analysis.reading.files import RunFiles
+from grok.recorders.history import HISTORY
+from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import RunConfig
 from grok.store.store import StoreError, TrackedRun
 from tests.conftest import TINY

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.reading.files import BAND, RunFiles
+from analysis.reading.files import RunFiles
+from grok.recorders.spectrum import BAND
 from grok.signals.base import NEEDS, Live, Signal, example, find, from_history, series
 from grok.spec.fields import ConfigError
 
