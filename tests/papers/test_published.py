@@ -37,7 +37,8 @@ def history(**settings: Any) -> Run:
     member = Member(training, 0)
     for step in training:
         member.add(step, step.scores[0].numpy())
-    member.extend()
+        if training.block_complete or step.epoch == training.config.epochs:
+            member.extend()
     return member.run
 
 
