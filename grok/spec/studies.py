@@ -73,7 +73,7 @@ class Study:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def cost(self) -> float:
-        """Expected training work, in runs of the default config."""
+        """Expected training work, in runs of the default config; of a network of your own, as if it were the two-layer one."""
         unit = training_flops(RunConfig().resolved())
         return sum(training_flops(cell.config) for cell in self.cells) / unit
 
