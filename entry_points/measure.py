@@ -1,7 +1,7 @@
 """Measure finished runs from the files that they left, without training them again: `python -m entry_points.measure`.
 
-Each run gets small tables that claims read: repulsion at epoch 0 and the checkpoints beside its nulls, what ranks are told from,
-and the answers on unseen pairs. What is there already stays.
+Each run gets small tables that claims read: repulsion at epoch 0 and the checkpoints beside its nulls, what ranks are told
+from, and the answers on unseen pairs. What is there already stays.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Finished:
             return dict(files.load(self.tracked.get_file(f"checkpoints/epoch-{epoch:05d}.safetensors", Path(folder)))[0])
 
     def stacks(self) -> Iterator[tuple[int, Stack]]:
-        """The network at epoch 0, as the seed gives it, and at each checkpoint, on the CPU: one object, whose weights change."""
+        """The network at epoch 0, as the seed gives it, and at each checkpoint, on the CPU: one object, changed in place."""
         stack = untrained(self.config)
         yield 0, stack
         for epoch in self.epochs:
