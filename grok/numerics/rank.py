@@ -22,6 +22,12 @@ LEAD = 2.0
 """By which a ratio must lead the next largest, and that of a drift. Smooth drifts lead themselves by at most 1.48 at k ≥ 2."""
 RATIOS = EIGENVALUES - 1
 """k = 1 … 4."""
+PHASES = ((200, 400), (600, 800))
+"""First and last epoch of the windows that ranks are read from: the published ones, and those after ReLU has grokked."""
+STEP = 5
+"""Epochs between two of these windows."""
+LEAST = 2 * EIGENVALUES
+"""Updates of a window at least: its median eigenvalue, from which the noise is read, must not be one of those judged."""
 LENGTHS = np.geomspace(0.2, 2e4, 240)
 """Correlation lengths of the drifts, in updates."""
 
@@ -204,7 +210,7 @@ def window_medians(band: np.ndarray, window: int, epochs: np.ndarray, parameters
 
     Args:
         band: (T, L) float64, as `BandedGram.band` gives it.
-        window: w in [5, L]. epochs: at which windows end, in [w, T]. parameters: P.
+        window: w in [10, L]. epochs: at which windows end, in [w, T]. parameters: P.
 
     Returns:
         (4,) float64 each: log ratios `raw`, `unit`, `mean` and `line` (unit norms with the mean and with a straight line

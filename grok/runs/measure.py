@@ -7,11 +7,13 @@ there, which counts only where it meets the stored weights bit for bit.
 
 from __future__ import annotations
 
+import itertools
+import math
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -39,10 +41,6 @@ from grok.training.parts import network_of, task_of
 REPULSION, RANKS, ANSWERS = "repulsion_nulls.parquet", "ranks.parquet", "answers.parquet"
 SURROGATE_EPOCHS = (0, 100, 175, 300)
 """At which surrogates are drawn, and at the last checkpoint: before, around and after the published detector's fire."""
-PHASES = ((200, 400), (600, 800))
-"""First and last epoch of the windows that ranks are read from: the published ones, and those after ReLU has grokked."""
-STEP = 5
-"""Epochs between two of these windows."""
 
 
 @dataclass(frozen=True)
@@ -174,31 +172,25 @@ def _same(weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> bool:
     return all(torch.equal(weights[name].cpu(), stored[name]) for name in stored)
 
 
-def ranks_table(band: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], window: int) -> pd.DataFrame:
+def ranks_of(config: ResolvedConfig, band: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """What ranks are told from: by layer and phase the medians of `rank.window_medians`, a row each.
 
     Args:
-        band: by layer, (T, L) float64. shapes: of a layer. window: w.
+        config: of the run, whose window counts. band: by layer, (T, L) float64.
 
     Returns:
-        Columns `layer`, `first`, `last`, `of` (raw, unit, mean, line, excess: logarithms; above: a count) and `k`, `value`.
+        Columns `layer`, `first` and `last` (epochs of the phase), `of` (raw, unit, mean, line, excess: logarithms; above: a
+        count), `k`, `value`. A phase that the run does not reach has no row.
     """
-    rows = []
-    for (layer, products), (first, last) in ((item, phase) for item in band.items() for phase in PHASES):
-        if len(products) < last or not np.isfinite(products[first - window : last, :1]).all():
+    shapes, window, rows = network_of(config).shapes(config, task_of(config).sizes(config)), config.window, list[Any]()
+    for (layer, products), (first, last) in itertools.product(band.items(), rank.PHASES):
+        if window < rank.LEAST or first < window or len(products) < last:
             continue
-        parameters = int(np.prod(shapes[layer]))
-        found = rank.window_medians(products, window, np.arange(first, last + 1, STEP), parameters)
+        parameters = math.prod(shapes[layer])
+        found = rank.window_medians(products, window, np.arange(first, last + 1, rank.STEP), parameters)
         for name, values in found.items():
-            place = {"layer": layer, "first": first, "last": last, "of": name}
-            rows += [place | {"k": k, "value": float(value)} for k, value in enumerate(values, start=1)]
+            rows += [(layer, first, last, name, k, float(value)) for k, value in enumerate(values, start=1)]
     return pd.DataFrame(rows, columns=["layer", "first", "last", "of", "k", "value"])
-
-
-def medians(table: pd.DataFrame, layer: str, first: int) -> dict[str, np.ndarray] | None:
-    """A layer's medians of one phase, as `rank.tell` takes them; None if the run does not reach it."""
-    mine = table[(table["layer"] == layer) & (table["first"] == first)]
-    return {str(name): of.sort_values("k")["value"].to_numpy() for name, of in mine.groupby("of")} or None
 
 
 def answers_table(run: Finished) -> pd.DataFrame:
@@ -229,9 +221,7 @@ def _repulsion(run: Finished) -> pd.DataFrame:
 
 
 def _ranks(run: Finished) -> pd.DataFrame:
-    sizes = task_of(run.config).sizes(run.config)
-    band = get(run.tracked, BAND).content
-    return ranks_table(band, network_of(run.config).shapes(run.config, sizes), run.config.window)  # type: ignore[arg-type]
+    return ranks_of(run.config, cast(Mapping[str, np.ndarray], get(run.tracked, BAND).content))
 
 
 KINDS: dict[str, tuple[str, tuple[str, ...], Callable[[Finished], pd.DataFrame]]] = {
