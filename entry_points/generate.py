@@ -27,6 +27,7 @@ entry_points:
 ENTRY_POINTS = {
     "main": ("The study `quick`, or another of grok/spec/studies/; {help} explains them.", ""),
     "study": ("A study of grok/spec/studies/, or your file.yaml:name; {help} explains them.", ""),
+    "measure": ("Tables that claims read, from the files of finished runs; {help} explains the parameters.", ""),
     "analyze": ("The report of the store's runs; {help} explains the parameters.", ""),
     "train": ("Every field of {config}, with its default; {help} explains them.", "grok.spec.config.RunConfig"),
     "sensitivity": ("Every field of {config}; {help} explains them.", "analysis.sensitivity.settings.SensitivityConfig"),

@@ -8,12 +8,11 @@ import numpy as np
 
 from analysis.exhibits import verdicts
 from analysis.exhibits.model import ABSTRACT, CAVEAT, NOT_REPRODUCED, REPRODUCED, TABLE, Answer, Claim, Measured, Question
-from analysis.exhibits.sources import Absent, Sources, at, series
+from analysis.exhibits.sources import Absent, Sources, at
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, SEED_0, XU
 from analysis.statistics import estimates as statistics
 from analysis.words import number, spread
-from grok.spec.studies import load_study
 
 PUBLISHED, RATE, THEOREM = "repulsion/published_estimator", "repulsion/rate", "repulsion/theorem6"
 CHECKPOINTS = (50, 100, 175, 250, 300)
@@ -92,29 +91,6 @@ def _rate_saturates(sources: Sources) -> Measured:
     return Measured(text, verdict, named, note)
 
 
-def _last(sources: Sources, run_id: str) -> tuple[float, float]:
-    """Rate and the null's upper end at the last measurement of a run."""
-    rate, high = series(sources, run_id, RATE), series(sources, run_id, "repulsion/null_high")
-    seen = np.flatnonzero(np.isfinite(rate) & np.isfinite(high))
-    if not len(seen):
-        raise Absent(f"run {run_id} has measured no repulsion")
-    return float(rate[seen[-1]]), float(high[seen[-1]])
-
-
-def _every_activation(sources: Sources) -> Answer:
-    parts, texts = {}, []
-    for activation in dict.fromkeys(cell.config.activation for cell in load_study("activations").cells):
-        group = sources.take("activations", condition=GROK, activation=activation)
-        ends = [_last(sources, run_id) for run_id in group["run_id"]]
-        above = sum(rate > null for rate, null in ends)
-        parts[f"{activation} above its null"] = statistics.clopper_pearson(above, len(ends))
-        parts[f"{activation} rate"] = estimate = statistics.median_interval(np.array([rate for rate, _ in ends]))
-        texts.append(f"{activation} {spread(*estimate[:3])}, above its null in {above}/{len(ends)}")
-    shares = [estimate.value for name, estimate in parts.items() if name.endswith("above its null")]
-    said = "Yes" if all(share == 1 for share in shares) else "Not in every run"
-    return Answer(f"{said}: {'; '.join(texts)}", parts, OVER_SEEDS)
-
-
 ESTIMATOR = "the published estimator (with its mis-scaled inverse) on the 200 most similar pairs"
 CLAIMS = (
     Claim(
@@ -171,13 +147,5 @@ QUESTIONS = (
         "The share of a sample of top pairs that obey Theorem 6 by a direct solve, at the checkpoints of both conditions. Yes "
         "if the median over seeds is below 1 at epoch 100 and 1 at 175.",
         _theorem_saturates,
-    ),
-    Question(
-        "repulsion-every-activation",
-        "Do similar features repel, whatever the activation?",
-        ("activations",),
-        "The repulsion rate at the last checkpoint against the largest of ten draws of random pairs, run by run; every "
-        "activation of the study must be there. Yes if the rate is above its null in every run.",
-        _every_activation,
     ),
 )
