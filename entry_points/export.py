@@ -1,7 +1,7 @@
 """Write runs of a store into a folder that can be handed on: `python -m entry_points.export --study headline,relu`.
 
-Configs, tags, metrics and histories of the runs, their studies and sensitivity runs, with checksums. `entry_points.import` makes
-the same runs of it in another store, and `analyze` there gives the same report. The same store gives the same files.
+Configs, tags, metrics and histories of the runs, their studies and sensitivity runs, with checksums. `entry_points.import`
+makes the same runs of it in another store, and `analyze` there gives the same report. The same store gives the same files.
 """
 
 from __future__ import annotations

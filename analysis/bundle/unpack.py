@@ -160,7 +160,8 @@ def unpack(store: Store, runs: Sequence[Packed]) -> Outcome:
         store: a database. runs: as `read` gives them.
 
     Raises:
-        StoreError: if the store gives runs ids of its own. BundleError: if a run is there and is another; nothing was made then.
+        StoreError: if the store gives runs ids of its own.
+        BundleError: if a run is there and is another; nothing was made then.
     """
     database = Database(store)
     with store.lock():

@@ -207,7 +207,7 @@ def _usable(run: StoredRun) -> ResolvedConfig:
 def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, ResolvedConfig]) -> dict[str, str]:
     """Why runs' files cannot be used, by run id."""
     factored = [run_id for run_id, config in configs.items() if config.spectrum_methods != ("gram",)]
-    banded = _there(files, BAND, configs)
+    banded = set(_there(files, BAND, configs))
     broken = files.load(_there(files, FACTORS, factored), FACTORS) | files.load(banded, BAND) | files.load(configs, HISTORY)
     for run_id, config in configs.items():
         layers = NETWORKS.find(config.network).layers if config.network in NETWORKS.names else ()

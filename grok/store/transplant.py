@@ -38,7 +38,9 @@ USED: Final = {
     models.SqlParam: "key value run_uuid",
     models.SqlMetric: "key value timestamp step is_nan run_uuid",
     models.SqlLatestMetric: "key value timestamp step is_nan run_uuid",
-    models.SqlDataset: "dataset_uuid experiment_id name digest dataset_source_type dataset_source dataset_schema dataset_profile",
+    models.SqlDataset: (
+        "dataset_uuid experiment_id name digest dataset_source_type dataset_source dataset_schema dataset_profile"
+    ),
     models.SqlInput: "input_uuid source_type source_id destination_type destination_id step",
     models.SqlInputTag: "input_uuid name value",
 }
