@@ -12,7 +12,7 @@ from entry_points.analyze import FIRST, studies
 from entry_points.cli import OneLineParser, run_main
 from grok.spec.fields import ConfigError
 
-SHARES = ("none", "all")
+SHARES = ("none", "read", "all")
 
 
 def parser() -> OneLineParser:
@@ -30,15 +30,17 @@ def parser() -> OneLineParser:
     )
     out.add_argument(
         "--bands",
-        default="none",
+        default="read",
         metavar="VALUE",
-        help="none or all: the products of updates, from which the spectrum of any window follows. Default none.",
+        help="the products of updates, from which the spectrum of any window follows: none; read, what the report reads of "
+        "them; all. Default read.",
     )
     out.add_argument(
-        "--weights",
-        default="none",
+        "--files",
+        default="read",
         metavar="VALUE",
-        help="none or all: weights at checkpoints, and other tensors. Default none.",
+        help="other files of training runs, such as weights at checkpoints: none; read, those that the report reads; all. "
+        "Default read.",
     )
     return out
 
@@ -48,14 +50,18 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     names = studies(flags.study)
     run_ids = () if flags.runs == "none" else tuple(dict.fromkeys(word.strip() for word in flags.runs.split(",")))
-    for name in ("bands", "weights"):
+    for name in ("bands", "files"):
         if getattr(flags, name) not in SHARES:
-            raise ConfigError(f"{name} must be {' or '.join(SHARES)}, got {getattr(flags, name)}. Pick one.")
-    from analysis.bundle.pack import Wanted, pack
+            raise ConfigError(f"{name} must be {', '.join(SHARES)}, got {getattr(flags, name)}. Pick one.")
+    from analysis.bundle.noting import nothing, read_by_report
+    from analysis.bundle.pack import BANDS, Wanted, pack
     from grok.store.store import adopt, open_store
 
     store = open_store(existing=FIRST)
-    facts = pack(store, Wanted(names, run_ids, flags.bands == "all", flags.weights == "all"), Path(flags.out))
+    reading = read_by_report(store) if "read" in (flags.bands, flags.files) else nothing()
+    also = reading.only(lambda path: getattr(flags, "bands" if BANDS.fullmatch(path) else "files") == "read")
+    wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", also)
+    facts = pack(store, wanted, Path(flags.out), reading.gaps if flags.bands == "read" else {})
     adopt(store, f"export to {flags.out}", "export")
     counts = " ".join(f"{kind}={number}" for kind, number in facts["runs"].items())
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")

@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 
 from analysis.bundle import layout, tables
 from analysis.bundle.crate import crate
+from analysis.reading.evidence import DERIVED
 from analysis.reading.runs import conditions
+from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.store.run import TrackedRun
 from grok.store.store import Store
@@ -39,13 +41,13 @@ class Wanted:
 
     Attributes:
         studies: names; empty for every run. run_ids: instead of studies, if any are given.
-        bands, weights: of all runs. also: paths by run id that go in whatever these say.
+        bands: of all runs. files: all others of training runs. also: paths by run id that go in whatever these say.
     """
 
     studies: tuple[str, ...] = ()
     run_ids: tuple[str, ...] = ()
     bands: bool = False
-    weights: bool = False
+    files: bool = False
     also: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def takes(self, run: StoredRun, path: str) -> bool:
@@ -56,9 +58,7 @@ class Wanted:
             return bool(PARENTS.fullmatch(path))
         if path in self.also.get(run.run_id, ()):
             return True
-        if path.endswith(TABLE):
-            return True
-        return self.bands if BANDS.fullmatch(path) else self.weights
+        return path in (HISTORY, DERIVED) or (self.bands if BANDS.fullmatch(path) else self.files)
 
 
 def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:
@@ -113,10 +113,6 @@ def pack(store: Store, wanted: Wanted, out: Path, derived: Mapping[str, pd.DataF
         return facts | {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
 
 
-DERIVED: Final = "derived/gaps.parquet"
-"""Artifact of a run that came without its band: λ_k / λ_{k+1} by epoch, for the windows and methods that were asked for."""
-
-
 class _Packing:
     """A bundle while it is written."""
 
@@ -147,7 +143,8 @@ class _Packing:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(local, target)
                     row["files"].append(path)
-        if derived is not None and BAND in row["left_out"] and DERIVED not in row["tables"]:
+        without = {BAND, FACTORS} & set(row["left_out"])
+        if derived is not None and without and DERIVED not in row["tables"]:
             self._take(row, run.run_id, DERIVED, tables.plain(derived))
         self.rows.append(_row(one) | row)
         self.kinds.append(run.kind)

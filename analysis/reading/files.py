@@ -98,7 +98,7 @@ class RunFiles:
         """`read` of a file's local path; a broken file is one line with the run's id."""
         if path in self.left_out.get(run_id, ()):
             raise StoreError(
-                f"{path} must have come with the run, got {run_id} without. Export it anew with --bands all and --weights all."
+                f"{path} must have come with the run, got {run_id} without. Export it anew with --bands all and --files all."
             )
         with tempfile.TemporaryDirectory() as folder:
             local = TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)).get_file(path, Path(folder))
