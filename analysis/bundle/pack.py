@@ -120,7 +120,6 @@ class _Packing:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self.records: list[Record] = []
-        self.columns: list[list[str]] = []
         self.tables: dict[str, dict[str, pa.Table]] = {}
         self.types: dict[tuple[str, str], pa.DataType] = {}
         self.kinds: list[str] = []
@@ -163,17 +162,17 @@ class _Packing:
 
     def _take(self, row: dict[str, Any], run_id: str, path: str, table: pa.Table) -> None:
         self.types |= {(path, field.name): field.type for field in table.schema}
-        names = list(table.column_names)
-        if names not in self.columns:
-            self.columns.append(names)
         self.tables.setdefault(path, {})[run_id] = table
-        row["tables"][path] = self.columns.index(names)
+        row["tables"][path] = list(table.column_names)
 
     def finish(self) -> dict[str, Any]:
         """Write what was taken; the facts of the manifest."""
         for path, found in sorted(self.tables.items()):
             tables.write(self.folder / layout.TABLES / path, found)
-        layout.write_json(self.folder / layout.RUNS, {"columns": self.columns, "runs": self.rows})
+        columns = sorted({tuple(names) for row in self.rows for names in row["tables"].values()})
+        for row in self.rows:
+            row["tables"] = {path: columns.index(tuple(names)) for path, names in row["tables"].items()}
+        layout.write_json(self.folder / layout.RUNS, {"columns": columns, "runs": self.rows})
         _write_metrics(self.folder / layout.METRICS, self.records)
         return {
             "runs": {kind: self.kinds.count(kind) for kind in KINDS},

@@ -22,7 +22,7 @@ from grok.store.store import Store
 from grok.store.tags import FILES_LEFT_OUT, TRAIN, StoredRun, tag
 from grok.store.transplant import Database, Point, Record, record
 
-POINTS: Final = 100
+POINTS: Final = 50
 """Points of a metric by epoch that MLflow's own charts get; `history.parquet` has every epoch."""
 STATUSES: Final = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -200,12 +200,14 @@ def series(run: Packed, most: int = POINTS) -> Iterator[Point]:
     if HISTORY not in run.tables:
         return
     newest = {point.key: point for point in run.record.metrics}
-    frame = run.tables[HISTORY].to_pandas()
-    for key in (name for name in frame.columns if name in newest):
-        seen = frame[["epoch", key]].dropna()
-        places = np.unique(np.linspace(0, len(seen) - 1, min(most, len(seen))).astype(int))
-        for epoch, value in seen.iloc[places].itertuples(index=False):
-            yield Point(key, float(value), int(epoch), newest[key].timestamp)
+    table = run.tables[HISTORY]
+    epochs = table["epoch"].to_numpy()
+    for key in (name for name in table.column_names if name in newest):
+        values = table[key].to_numpy()
+        seen = np.flatnonzero(~np.isnan(values))
+        places = seen[np.unique(np.linspace(0, len(seen) - 1, min(most, len(seen))).astype(int))] if len(seen) else seen
+        for epoch, value in zip(epochs[places].tolist(), values[places].tolist(), strict=True):
+            yield Point(key, value, epoch, newest[key].timestamp)
 
 
 def _refuse_others(store: Store, runs: Sequence[Packed], found: Mapping[str, StoredRun | None]) -> None:

@@ -198,7 +198,7 @@ class Database:
                 (models.SqlMetric, newest + more),
             ):
                 if rows:
-                    session.execute(insert(kind), rows)
+                    session.execute(insert(kind.__table__), rows)
             for dataset in one.datasets:
                 _put_dataset(session, one.run_id, int(experiment_id), dataset)
 
