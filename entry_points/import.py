@@ -1,7 +1,7 @@
 """Make the runs of a bundle in this store: `python -m entry_points.import --bundle bundle`.
 
 They keep their ids, times, tags and files. A run that is there already stays as it is; if it is another one, nothing is
-imported. Stopped anywhere, the same command goes on.
+imported; files that it came without are added if the bundle has them. Stopped anywhere, the same command goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def main(arguments: list[str]) -> int:
     store = open_store()
     outcome = unpack(store, runs)
     adopt(store, f"import of {flags.bundle}", "import")
-    print(f"bundle={flags.bundle} imported={len(outcome.made)} there={len(outcome.there)} store={store.uri}")
+    print(
+        f"bundle={flags.bundle} imported={len(outcome.made)} completed={len(outcome.completed)} "
+        f"there={len(outcome.there)} store={store.uri}"
+    )
     return 0
 
 

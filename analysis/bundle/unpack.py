@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from analysis.bundle import layout, tables
 from analysis.bundle.layout import BundleError
+from analysis.reading.evidence import DERIVED
 from grok.recorders.history import HISTORY
+from grok.recorders.spectrum import BAND
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store
@@ -45,9 +47,10 @@ class Packed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an import: run ids of those that were made, and of those that were there."""
+    """What came of an import: ids of runs that were made, that got files which they had come without, and that were there."""
 
     made: tuple[str, ...]
+    completed: tuple[str, ...]
     there: tuple[str, ...]
 
 
@@ -171,24 +174,41 @@ def unpack(store: Store, runs: Sequence[Packed]) -> Outcome:
         experiments = {name: store.experiment(name) for name in dict.fromkeys(run.record.experiment for run in todo)}
         for run in todo:
             _put(store, database, run, experiments[run.record.experiment])
-    there = tuple(run_id for run_id, known in found.items() if known is not None)
-    return Outcome(tuple(run.record.run_id for run in todo), there)
+        there = [(run, known) for run in runs if (known := found[run.record.run_id]) is not None]
+        completed = [known.run_id for run, known in there if _complete(store, run, known)]
+    untouched = (known.run_id for _, known in there if known.run_id not in completed)
+    return Outcome(tuple(run.record.run_id for run in todo), tuple(completed), tuple(untouched))
 
 
 def _put(store: Store, database: Database, run: Packed, experiment_id: str) -> None:
     """Files first: a run that can be found has them all."""
     run_id = run.record.run_id
-    tracked = TrackedRun(store.client, run_id, artifact_uri=database.place(experiment_id, run_id))
-    with tempfile.TemporaryDirectory() as scratch:
-        for path, table in run.tables.items():
-            local = Path(scratch) / path
-            local.parent.mkdir(parents=True, exist_ok=True)
-            table.to_pandas().to_parquet(local, index=False)
-            tracked.put_file(local, str(Path(path).parent))
-    for path, local in run.files.items():
-        tracked.put_file(local, str(Path(path).parent))
+    _put_files(TrackedRun(store.client, run_id, artifact_uri=database.place(experiment_id, run_id)), run)
     marks = {tag(FILES_LEFT_OUT): " ".join(run.left_out)} if run.left_out else {}
     database.put(run.record, experiment_id, series(run), marks)
+
+
+def _put_files(tracked: TrackedRun, run: Packed, only: Collection[str] | None = None) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        for path, table in run.tables.items():
+            if only is None or path in only:
+                local = Path(scratch) / path
+                local.parent.mkdir(parents=True, exist_ok=True)
+                table.to_pandas().to_parquet(local, index=False)
+                tracked.put_file(local, str(Path(path).parent))
+    for path, local in run.files.items():
+        if only is None or path in only:
+            tracked.put_file(local, str(Path(path).parent))
+
+
+def _complete(store: Store, run: Packed, known: StoredRun) -> bool:
+    """Give a run that came without some files those that the bundle has of them; whether there are any."""
+    new = [path for path in known.files_left_out if path in run.tables or path in run.files]
+    if new:
+        _put_files(TrackedRun(store.client, known, artifact_uri=known.artifact_uri), run, new)
+        rest = [path for path in known.files_left_out if path not in new]
+        store.client.set_tag(known.run_id, tag(FILES_LEFT_OUT), " ".join(rest))
+    return bool(new)
 
 
 def series(run: Packed, most: int = POINTS) -> Iterator[Point]:
@@ -259,6 +279,8 @@ def _other_file(store: Store, run: Packed, known: StoredRun) -> str:
     tracked = TrackedRun(store.client, known, artifact_uri=known.artifact_uri)
     with tempfile.TemporaryDirectory() as scratch:
         for path in (*run.tables, *run.files):
+            if path in known.files_left_out or (path == DERIVED and BAND not in known.files_left_out):
+                continue  # not here, and not missed
             try:
                 local = tracked.get_file(path, Path(scratch))
                 if path in run.files:

@@ -106,7 +106,8 @@ class RunFiles:
                 return read(local)
             except Exception as error:  # the file is untrusted: broken bytes end in zlib's, the tokenizer's and others' errors
                 kind = {".npz": "npz", ".safetensors": "safetensors"}.get(local.suffix, local.suffix.lstrip("."))
-                why = " ".join(f"{type(error).__name__} {error}".split())[:120]
+                told = str(error).replace(str(local), path)  # the same words wherever the store is
+                why = " ".join(f"{type(error).__name__} {told}".split())[:120]
                 raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
 
     def _history(self, run_id: str) -> pd.DataFrame:
