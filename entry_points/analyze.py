@@ -55,7 +55,7 @@ def parser() -> OneLineParser:
 def main(arguments: list[str]) -> int:
     """Parse, read the store, write the report, track it, print one line."""
     flags = parser().parse_args(arguments)
-    only, out, own = _studies(flags.study), Path(flags.out), _own(flags.claims)
+    only, out, own = studies(flags.study), Path(flags.out), _own(flags.claims)
     from analysis.reading.evidence import Evidence
     from analysis.report import content, tracked, write
     from analysis.report.compare import read_baseline
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _studies(text: str) -> tuple[str, ...]:
+def studies(text: str) -> tuple[str, ...]:
     """The names of `--study`; empty for all."""
     if text == "all":
         return ()

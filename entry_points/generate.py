@@ -29,6 +29,8 @@ ENTRY_POINTS = {
     "study": ("A study of grok/spec/studies/, or your file.yaml:name; {help} explains them.", ""),
     "measure": ("Tables that claims read, from the files of finished runs; {help} explains the parameters.", ""),
     "analyze": ("The report of the store's runs; {help} explains the parameters.", ""),
+    "export": ("Runs of the store into a folder to hand on; {help} explains the parameters.", ""),
+    "import": ("The runs of such a folder into the store; {help} explains the parameters.", ""),
     "train": ("Every field of {config}, with its default; {help} explains them.", "grok.spec.config.RunConfig"),
     "sensitivity": ("Every field of {config}; {help} explains them.", "analysis.sensitivity.settings.SensitivityConfig"),
 }

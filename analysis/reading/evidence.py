@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,14 @@ SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
 SENSITIVITY_STUDY = "sensitivity"
 """Stands among the studies that a figure reads for the newest run of the entry point `sensitivity`."""
+DERIVED = "derived/gaps.parquet"
+"""Artifact of a run that came without its band: gap series by epoch, columns `series` (as `series_name` has it) and `value`."""
 NO_STUDY, ANOTHER = "of no study", "another run of the same config counts"
+
+
+def series_name(method: str, window: int, k: int, seed: int) -> str:
+    """What a gap series is called where it is stored: `gram w=20 k=2 seed=0`."""
+    return f"{method} w={window} k={k} seed={seed}"
 
 
 class Evidence:
@@ -32,6 +39,9 @@ class Evidence:
 
     Args:
         store: any backend.
+
+    Attributes:
+        series: the gap series that were asked for, by run id, method, window, k and seed; seed 0 where none is drawn.
     """
 
     def __init__(self, store: Store) -> None:
@@ -39,8 +49,9 @@ class Evidence:
         self._found = training_runs(store)
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, Runs] = {}
-        self._series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
         self._measured: dict[tuple[str, str], pd.DataFrame] = {}
+        self.series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
+        self._came: dict[str, dict[str, np.ndarray]] = {}
 
     @cached_property
     def studies(self) -> tuple[str, ...]:
@@ -133,12 +144,40 @@ class Evidence:
 
     def gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
         """(T + 1,) float64: λ_k / λ_{k+1} of ΔW as `grok.numerics.gaps.gap_series` has it."""
-        key = (run_id, method, window, k, seed)
-        if key not in self._series:
+        key = (run_id, method, window, k, seed if method.startswith("randomized_") else 0)
+        if key not in self.series and self._came_without(run_id, method):
+            self.series[key] = self._carried(key)
+        elif key not in self.series:
             factors = {} if method == "gram" else self.factors(run_id)
             band = self.band(run_id)["w"]
-            self._series[key] = gap_series(band, factors, method=method, window=window, k=k, seed=seed)
-        return self._series[key]
+            self.series[key] = gap_series(band, factors, method=method, window=window, k=k, seed=seed)
+        return self.series[key]
+
+    def _came_without(self, run_id: str, method: str) -> bool:
+        """Whether a run's band, or the factors that a method reads, were left out when the run came here."""
+        left_out = self.files.left_out.get(run_id, frozenset())
+        return BAND in left_out or (method != "gram" and FACTORS in left_out)
+
+    def _carried(self, key: tuple[str, str, int, int, int]) -> np.ndarray:
+        """A gap series that came in place of a band.
+
+        Raises:
+            StoreError: if this one did not.
+        """
+        run_id, name = key[0], series_name(*key[1:])
+        if run_id not in self._came:
+            try:
+                table = cast(pd.DataFrame, self.files.file(run_id, DERIVED).content)
+            except StoreError:
+                table = pd.DataFrame({"series": [], "value": []})
+            self._came[run_id] = {str(one): rows["value"].to_numpy(dtype=np.float64) for one, rows in table.groupby("series")}
+        found = self._came[run_id].get(name)
+        if found is None:
+            raise StoreError(
+                f"gap must be one that came with the run, got {name} of {run_id}, which came without its band. "
+                "Export it anew with --bands all."
+            )
+        return found
 
     def sensitivity(self) -> dict[str, Any] | None:
         """`sensitivity.json` of the newest complete sensitivity run, with its `run_id`; None without one.

@@ -37,11 +37,16 @@ class RunFiles:
         store: any backend.
         runs: whose place is known already, which saves a query each.
         workers: threads of `load`.
+
+    Attributes:
+        left_out: paths by run id of files that a run has where it was trained and not here.
     """
 
     def __init__(self, store: Store, runs: Iterable[StoredRun] = (), workers: int = WORKERS) -> None:
         self.store, self.workers = store, workers
-        self._places = {run.run_id: run.info.artifact_uri for run in runs}
+        known = list(runs)
+        self._places = {run.run_id: run.info.artifact_uri for run in known}
+        self.left_out = {run.run_id: frozenset(run.files_left_out) for run in known if run.files_left_out}
         self._checked: dict[tuple[str, str], str] = {}
         self._lengths: dict[tuple[str, str], int] = {}
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -91,13 +96,18 @@ class RunFiles:
 
     def _open(self, run_id: str, path: str, read: Callable[[Path], T]) -> T:
         """`read` of a file's local path; a broken file is one line with the run's id."""
+        if path in self.left_out.get(run_id, ()):
+            raise StoreError(
+                f"{path} must have come with the run, got {run_id} without. Export it anew with --bands all and --files all."
+            )
         with tempfile.TemporaryDirectory() as folder:
             local = TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)).get_file(path, Path(folder))
             try:
                 return read(local)
             except Exception as error:  # the file is untrusted: broken bytes end in zlib's, the tokenizer's and others' errors
                 kind = {".npz": "npz", ".safetensors": "safetensors"}.get(local.suffix, local.suffix.lstrip("."))
-                why = " ".join(f"{type(error).__name__} {error}".split())[:120]
+                told = str(error).replace(str(local), path)  # the same words wherever the store is
+                why = " ".join(f"{type(error).__name__} {told}".split())[:120]
                 raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
 
     def _history(self, run_id: str) -> pd.DataFrame:

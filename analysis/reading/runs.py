@@ -216,13 +216,21 @@ def _usable(run: StoredRun) -> ResolvedConfig:
 def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, ResolvedConfig]) -> dict[str, str]:
     """Why runs' files cannot be used, by run id."""
     factored = [run_id for run_id, config in configs.items() if config.spectrum_methods != ("gram",)]
-    broken = files.load(factored, FACTORS) | files.load(configs, BAND) | files.load(configs, HISTORY)
+    banded = set(_there(files, BAND, configs))
+    broken = files.load(_there(files, FACTORS, factored), FACTORS) | files.load(banded, BAND) | files.load(configs, HISTORY)
     for run_id, config in configs.items():
         layers = NETWORKS.find(config.network).layers if config.network in NETWORKS.names else ()
-        if run_id not in broken and not set(layers) <= set(files.names(run_id, BAND)):
+        whole = run_id not in broken and run_id in banded
+        if whole and not set(layers) <= set(files.names(run_id, BAND)):
             broken[run_id] = f"its bands must be of the layers {', '.join(layers)}, got {', '.join(files.names(run_id, BAND))}"
         if run_id not in broken and states[run_id] == "complete":
-            rows, updates = files.length(run_id, HISTORY), files.length(run_id, BAND)
+            rows = files.length(run_id, HISTORY)
+            updates = files.length(run_id, BAND) if whole else rows - 1
             if (rows, updates) != (config.epochs + 1, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken
+
+
+def _there(files: RunFiles, path: str, run_ids: Iterable[str]) -> list[str]:
+    """Those of some runs that came here with a file, or were trained here."""
+    return [run_id for run_id in run_ids if path not in files.left_out.get(run_id, ())]

@@ -151,6 +151,12 @@ class TrackedRun:
         paths = [entry.path for entry in self._artifacts.list_artifacts(folder) if not entry.is_dir]
         return sorted(path for path in paths if not Path(path).name.startswith("."))
 
+    def walk(self, folder: str = "") -> list[str]:
+        """Paths of all artifacts under `folder`, sorted; nothing whose name, or whose folder's, begins with a point."""
+        found = [entry for entry in self._artifacts.list_artifacts(folder or None) if not Path(entry.path).name.startswith(".")]
+        deeper = [path for entry in found if entry.is_dir for path in self.walk(entry.path)]
+        return sorted([entry.path for entry in found if not entry.is_dir] + deeper)
+
     def drop_partial_files(self) -> None:
         """Delete what a killed process was writing when it died."""
         for path in self._root.rglob(files.PARTIAL) if self._root is not None else ():

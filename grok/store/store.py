@@ -111,6 +111,20 @@ class Store:
         """A run, looked up where only its id is given."""
         return self.get(run) if isinstance(run, str) else run
 
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of a name; made if there is none, its files beside a local database.
+
+        Raises:
+            StoreError: if it is deleted.
+        """
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            folder = self.folder / "mlruns" / quote(name, safe=" ")
+            return str(self.client.create_experiment(name, folder.as_uri() if self.is_local else None))
+        if found.lifecycle_stage != "active":
+            raise StoreError(f"experiment must be active, got {name} (deleted). Restore it or set MLFLOW_EXPERIMENT_NAME.")
+        return str(found.experiment_id)
+
     def create(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> TrackedRun:
         """A new run; the one that `mlflow run` has made for this process, if it has."""
         marks = {RUN_NAME: name} | ({PARENT: parent} if parent else {})
@@ -168,6 +182,12 @@ def point_to(store: Store, run: StoredRun | str) -> None:
         NOTE: f"This config has a run already: **{run.name}** (`{run.run_id}`). The work is there.",
     }
     store.client.log_batch(made, tags=[RunTag(key, value) for key, value in named(tags).items()])
+
+
+def adopt(store: Store, name: str, kind: str) -> None:
+    """Name the run that `mlflow run` made for this process, if any, for a command that has none of its own."""
+    if adopted_run_id() is not None:
+        store.create(name, {KIND: kind}).end("complete")
 
 
 def adopted_run_id() -> str | None:
@@ -247,10 +267,4 @@ def _experiment(client: mlflow.MlflowClient, uri: str) -> str:
     if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return str(client.get_experiment(experiment_id).experiment_id)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        folder = _sqlite_path(uri).parent / "mlruns" / quote(name, safe=" ")  # beside the database too
-        return str(client.create_experiment(name, folder.as_uri() if uri.startswith("sqlite:///") else None))
-    if found.lifecycle_stage != "active":
-        raise StoreError(f"experiment must be active, got {name} (deleted). Restore it or set MLFLOW_EXPERIMENT_NAME.")
-    return str(found.experiment_id)
+    return Store(client, uri, "").experiment(name)

@@ -51,6 +51,8 @@ STOP: Final = "stop."
 """`stop.SESSION`: that command was asked to stop."""
 WALL: Final = "wall_s"
 WALL_LAST: Final = "wall_last_s"
+FILES_LEFT_OUT: Final = "files_left_out"
+"""Of a run that came here without some of its files: their paths, joined by spaces."""
 
 NOTE: Final = "mlflow.note.content"
 RUN_NAME: Final = "mlflow.runName"
@@ -202,6 +204,11 @@ class StoredRun:
     def stop_asked(self, session: str) -> bool:
         """Whether the study command of this session was asked to stop."""
         return tag(STOP + session) in self.tags
+
+    @property
+    def files_left_out(self) -> tuple[str, ...]:
+        """Paths of files that the run has where it was trained, and not here."""
+        return tuple(self.get(FILES_LEFT_OUT).split())
 
     @property
     def artifact_uri(self) -> str:

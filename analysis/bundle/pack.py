@@ -1,0 +1,207 @@
+"""Runs of a store into a bundle."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.bundle import layout, tables
+from analysis.bundle.crate import crate
+from analysis.reading.evidence import DERIVED
+from analysis.reading.runs import conditions
+from grok.recorders.history import HISTORY
+from grok.recorders.spectrum import BAND, FACTORS
+from grok.store.run import TrackedRun
+from grok.store.store import Store
+from grok.store.tags import KIND, STUDY_NAME, TRAIN, StoredRun
+from grok.store.transplant import Point, Record, record
+
+KINDS: Final = (TRAIN, "study", "sensitivity")
+"""Kinds of runs that travel: what was trained, asked and searched. Reports are made anew from them."""
+NEVER: Final = re.compile(r"(figures|resume)/.*|.*\.(png|svg|pdf)|config\.json")
+"""Files that nothing reads again, or that say what the params say."""
+PARENTS: Final = re.compile(r".*\.(json|csv|md|txt)")
+"""Files of studies and sensitivity runs that travel; their Parquet files say the same."""
+BANDS: Final = re.compile(f"{re.escape(BAND)}|{re.escape(FACTORS)}")
+TABLE: Final = ".parquet"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What goes into a bundle.
+
+    Attributes:
+        studies: names; empty for every run. run_ids: instead of studies, if any are given.
+        bands: of all runs. files: all others of training runs. also: paths by run id that go in whatever these say.
+    """
+
+    studies: tuple[str, ...] = ()
+    run_ids: tuple[str, ...] = ()
+    bands: bool = False
+    files: bool = False
+    also: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def takes(self, run: StoredRun, path: str) -> bool:
+        """Whether a file of a run goes in."""
+        if NEVER.fullmatch(path) or not layout.is_plain(path):
+            return False
+        if run.kind != TRAIN:
+            return bool(PARENTS.fullmatch(path))
+        if path in self.also.get(run.run_id, ()):
+            return True
+        return path in (HISTORY, DERIVED) or (self.bands if BANDS.fullmatch(path) else self.files)
+
+
+def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:
+    """The runs that go in, by their start.
+
+    Raises:
+        StoreError: if a run that is named is not there. BundleError: if there are none.
+    """
+    if wanted.run_ids:
+        found = [store.get(run_id) for run_id in wanted.run_ids]
+    else:
+        found = [run for kind in KINDS for run in store.find({KIND: kind})]
+    if wanted.studies and not wanted.run_ids:
+        found = [run for run in found if _serves(run, wanted.studies)]
+    strange = next((run for run in found if run.kind not in KINDS), None)
+    if strange is not None:
+        raise layout.BundleError(
+            f"runs must be of kind {', '.join(KINDS)}, got {strange.run_id} ({strange.kind or None}). Leave it out."
+        )
+    if not any(run.kind == TRAIN for run in found):
+        of = f" of {', '.join(wanted.studies)}" if wanted.studies else ""
+        raise layout.BundleError(f"store must hold training runs{of}, got none in {store.uri}. Train them first.")
+    return sorted({run.run_id: run for run in found}.values(), key=lambda run: (run.start_time, run.run_id))
+
+
+def _serves(run: StoredRun, studies: Sequence[str]) -> bool:
+    """Whether a run is of one of these studies, or is of another and counts there, as the report has it."""
+    if run.kind != TRAIN:
+        return run.get(STUDY_NAME) in studies or run.get("sensitivity_study") in studies
+    return any(study in run.studies or run.config_hash in conditions(study) for study in studies)
+
+
+def pack(store: Store, wanted: Wanted, out: Path, derived: Mapping[str, pd.DataFrame] | None = None) -> dict[str, Any]:
+    """Write a bundle; the same store gives the same bytes.
+
+    Args:
+        store: of the runs. wanted: which, and what of them. out: a new folder, or one that holds a bundle alone.
+        derived: by run id, a table of series that go in for bands that do not; it travels as `DERIVED`.
+
+    Returns:
+        What `manifest.json` says.
+    """
+    runs = chosen(store, wanted)
+    names = {e.experiment_id: e.name for e in store.client.search_experiments()}
+    with layout.building(out) as folder:
+        packing = _Packing(folder)
+        for run in runs:
+            packing.add(store, run, record(run, names[run.experiment_id]), wanted, (derived or {}).get(run.run_id))
+        facts = packing.finish()
+        layout.write_json(folder / layout.CRATE, crate(facts, layout.entries(folder)))
+        layout.write_manifest(folder, facts)
+        return facts | {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
+
+
+class _Packing:
+    """A bundle while it is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self.records: list[Record] = []
+        self.tables: dict[str, dict[str, pa.Table]] = {}
+        self.types: dict[tuple[str, str], pa.DataType] = {}
+        self.kinds: list[str] = []
+        self.studies: set[str] = set()
+
+    def add(self, store: Store, run: StoredRun, one: Record, wanted: Wanted, derived: pd.DataFrame | None) -> None:
+        """Take a run and its files."""
+        tracked = TrackedRun(store.client, run, artifact_uri=run.artifact_uri)
+        there = tracked.walk()
+        left = [path for path in there if not wanted.takes(run, path) and not NEVER.fullmatch(path)]
+        row: dict[str, Any] = {"tables": {}, "files": [], "left_out": sorted({*left, *run.files_left_out})}
+        with tempfile.TemporaryDirectory() as scratch:
+            for path in (path for path in there if wanted.takes(run, path)):
+                local = tracked.get_file(path, Path(scratch))
+                table = self._table(path, local) if path.endswith(TABLE) and run.kind == TRAIN else None
+                if table is not None:
+                    self._take(row, run.run_id, path, table)
+                else:
+                    target = self.folder / layout.FILES / run.run_id / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(local, target)
+                    row["files"].append(path)
+        without = {BAND, FACTORS} & set(row["left_out"])
+        if derived is not None and without and DERIVED not in row["tables"]:
+            self._take(row, run.run_id, DERIVED, tables.plain(derived))
+        self.rows.append(_row(one) | row)
+        self.kinds.append(run.kind)
+        self.studies |= set(run.studies)
+        self.records.append(one)
+
+    def _table(self, path: str, local: Path) -> pa.Table | None:
+        """A table that goes with those of other runs; None if it is broken, or of other types than theirs."""
+        try:
+            table = tables.plain(pd.read_parquet(local))
+        except (OSError, ValueError, pa.ArrowException):
+            return None
+        if table is None or any(self.types.get((path, f.name), f.type) != f.type for f in table.schema):
+            return None
+        return table
+
+    def _take(self, row: dict[str, Any], run_id: str, path: str, table: pa.Table) -> None:
+        self.types |= {(path, field.name): field.type for field in table.schema}
+        self.tables.setdefault(path, {})[run_id] = table
+        row["tables"][path] = list(table.column_names)
+
+    def finish(self) -> dict[str, Any]:
+        """Write what was taken; the facts of the manifest."""
+        for path, found in sorted(self.tables.items()):
+            tables.write(self.folder / layout.TABLES / path, found)
+        columns = sorted({tuple(names) for row in self.rows for names in row["tables"].values()})
+        for row in self.rows:
+            row["tables"] = {path: columns.index(tuple(names)) for path, names in row["tables"].items()}
+        layout.write_json(self.folder / layout.RUNS, {"columns": columns, "runs": self.rows})
+        _write_metrics(self.folder / layout.METRICS, self.records)
+        return {
+            "runs": {kind: self.kinds.count(kind) for kind in KINDS},
+            "studies": sorted(self.studies),
+            "rows": {path: sum(map(len, found.values())) for path, found in sorted(self.tables.items())},
+            "bands": _share(self.rows, BAND),
+            "newest": max(one.end_time or one.start_time for one in self.records),
+        }
+
+
+def _share(rows: Iterable[Mapping[str, Any]], path: str) -> str:
+    """Of how many runs a file is in the bundle: all, some or none of those that have it."""
+    has, lacks = sum(path in row["files"] for row in rows), sum(path in row["left_out"] for row in rows)
+    return "none" if not has else "some" if lacks else "all"
+
+
+def _row(one: Record) -> dict[str, Any]:
+    names = ("run_id", "name", "experiment", "status", "start_time", "end_time", "params", "tags", "datasets")
+    return {name: getattr(one, name) for name in names}
+
+
+def _write_metrics(path: Path, records: Sequence[Record]) -> None:
+    """The newest point of each metric of each run."""
+    points: list[tuple[str, Point]] = [(one.run_id, point) for one in records for point in one.metrics]
+    columns = {
+        tables.RUN: pa.array([run_id for run_id, _ in points]).dictionary_encode(),
+        "key": pa.array([point.key for _, point in points]).dictionary_encode(),
+        "value": pa.array([point.value for _, point in points], pa.float64()),
+        "step": pa.array([point.step for _, point in points], pa.int64()),
+        "timestamp": pa.array([point.timestamp for _, point in points], pa.int64()),
+    }
+    pq.write_table(pa.table(columns), path, compression="zstd", compression_level=tables.LEVEL, store_schema=False)

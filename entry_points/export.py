@@ -1,0 +1,72 @@
+"""Write runs of a store into a folder that can be handed on: `python -m entry_points.export --study headline,relu`.
+
+Configs, tags, metrics and histories of the runs, their studies and sensitivity runs, with checksums. `entry_points.import`
+makes the same runs of it in another store, and `analyze` there gives the same report. The same store gives the same files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from entry_points.analyze import FIRST, studies
+from entry_points.cli import OneLineParser, run_main
+from grok.spec.fields import ConfigError
+
+SHARES = ("none", "read", "all")
+
+
+def parser() -> OneLineParser:
+    """Which runs, what of them, where to."""
+    out = OneLineParser(prog="python -m entry_points.export", description=__doc__)
+    out.add_argument("--out", default="bundle", metavar="FOLDER", help="new, or one that holds a bundle alone. Default bundle.")
+    out.add_argument(
+        "--study",
+        default="all",
+        metavar="NAMES",
+        help="only runs that count in these studies, and what asked for them, separated by commas. Default all.",
+    )
+    out.add_argument(
+        "--runs", default="none", metavar="IDS", help="only these runs, by id, separated by commas; instead of --study."
+    )
+    out.add_argument(
+        "--bands",
+        default="read",
+        metavar="VALUE",
+        help="the products of updates, from which the spectrum of any window follows: none; read, what the report reads of "
+        "them; all. Default read.",
+    )
+    out.add_argument(
+        "--files",
+        default="read",
+        metavar="VALUE",
+        help="other files of training runs, such as weights at checkpoints: none; read, those that the report reads; all. "
+        "Default read.",
+    )
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, write the bundle, print one line."""
+    flags = parser().parse_args(arguments)
+    names = studies(flags.study)
+    run_ids = () if flags.runs == "none" else tuple(dict.fromkeys(word.strip() for word in flags.runs.split(",")))
+    for name in ("bands", "files"):
+        if getattr(flags, name) not in SHARES:
+            raise ConfigError(f"{name} must be {', '.join(SHARES)}, got {getattr(flags, name)}. Pick one.")
+    from analysis.bundle.noting import nothing, read_by_report
+    from analysis.bundle.pack import BANDS, Wanted, pack
+    from grok.store.store import adopt, open_store
+
+    store = open_store(existing=FIRST)
+    reading = read_by_report(store) if "read" in (flags.bands, flags.files) else nothing()
+    also = reading.only(lambda path: getattr(flags, "bands" if BANDS.fullmatch(path) else "files") == "read")
+    wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", also)
+    facts = pack(store, wanted, Path(flags.out), reading.gaps if flags.bands == "read" else {})
+    adopt(store, f"export to {flags.out}", "export")
+    counts = " ".join(f"{kind}={number}" for kind, number in facts["runs"].items())
+    print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
