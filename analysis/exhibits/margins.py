@@ -1,6 +1,6 @@
 """Margins of equivalence: how far from a published number a quantity may lie and still be the same, by kind of quantity.
 
-Fixed before the runs that they judge were looked at; `analysis/claims/PREREGISTRATION.md` has this table and every later change.
+Fixed before the runs that they judge were looked at; `analysis/claims/PREREGISTRATION.md` has this table and each later change.
 """
 
 from __future__ import annotations
