@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from grok.detectors._chosen import PUBLISHED, chosen
+from grok.numerics.endings import Ending, ending
 from grok.numerics.series import fire_epoch, first_crossing, late_median
 from grok.spec.config import RunConfig
 
@@ -21,11 +22,15 @@ Gap = Callable[..., np.ndarray]
 def with_rho(runs: pd.DataFrame, histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The runs' table with `rho_epoch`, the first observed epoch with ρ ≥ 0.075, and `lead`, test ≥ 0.5 minus that.
 
-    Both are known to the run's `observe_every` only.
+    Both are known to the run's `observe_every` only. A collapsed network has no ρ: what an earlier version stored of it is
+    rounding over rounding and is not read.
     """
     epochs = []
-    for run_id in runs["run_id"]:
-        history = histories[run_id]
+    for run in runs.to_dict("records"):
+        history = histories[run["run_id"]]
+        end = _ending(run, history) if {"loss/train", "features/rho"} <= set(history) else Ending("ran", None)
+        if end.state == "collapsed":
+            history = history[history["epoch"] < end.epoch]
         seen = (
             first_crossing(history["features/rho"].to_numpy(), RHO_THRESHOLD, strict=False)
             if "features/rho" in history
@@ -34,6 +39,21 @@ def with_rho(runs: pd.DataFrame, histories: Mapping[str, pd.DataFrame]) -> pd.Da
         epochs.append(np.nan if seen is None else float(history["epoch"].iloc[seen]))
     test = runs.get("test_50_epoch", np.nan)
     return runs.assign(rho_epoch=epochs, lead=test - np.array(epochs))
+
+
+def with_ending(runs: pd.DataFrame, histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The runs' table with `ended`, `diverged`, `collapsed` or `ran`, and `ended_epoch`, NaN where it ran.
+
+    The classes are the modulus, as those of modular addition.
+    """
+    found = [_ending(run, histories[run["run_id"]]) for run in runs.to_dict("records")]
+    epochs = [np.nan if one.epoch is None else float(one.epoch) for one in found]
+    return runs.assign(ended=[one.state for one in found], ended_epoch=epochs)
+
+
+def _ending(run: Mapping[Any, Any], history: pd.DataFrame) -> Ending:
+    norms = {str(name): history[name].to_numpy() for name in history.columns if str(name).startswith("norm/")}
+    return ending(history["loss/train"].to_numpy(), norms, run["modulus"], run["epochs"])
 
 
 def detected(run: Mapping[Any, Any], gap: np.ndarray) -> dict[str, float]:

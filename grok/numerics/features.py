@@ -30,7 +30,8 @@ def feature_observables(features: Tensor) -> dict[str, float]:
 
     Returns:
         `features/rho`; `features/offdiag_ratio`, mean |off-diagonal| / mean |diagonal| of F̃ᵀF̃; `features/dead`,
-        the count of all-zero columns. ρ and the ratio are 0 if all features are zero.
+        the count of all-zero columns. ρ and the ratio are NaN where the features have vanished: where the squares of the Gram's
+        entries are no normal numbers of the features' dtype, 0 or not.
 
     Source: Tian (arXiv 2509.21519) Fig. 3; Xu (arXiv 2605.08119), whose code uses the raw FFᵀ as here.
 
@@ -60,11 +61,12 @@ def feature_observables(features: Tensor) -> dict[str, float]:
     a = kernel_trace / samples
     b = (samples**2 * mean_square - kernel_trace) / (samples * (samples - 1))
     residual = kernel_norm - samples * a**2 - samples * (samples - 1) * b**2
-    values = torch.stack((residual, kernel_norm, off_diagonal, trace, dead)).tolist()
-    residual_, kernel_norm_, off_diagonal_, trace_, dead_ = values
+    values = torch.stack((residual, kernel_norm, off_diagonal, trace, dead, kernel_trace / width)).tolist()
+    residual_, kernel_norm_, off_diagonal_, trace_, dead_, entry_ = values
+    vanished = entry_ < math.sqrt(torch.finfo(features.dtype).tiny / torch.finfo(features.dtype).eps)
     return {
-        "features/rho": math.sqrt(max(residual_, 0.0) / kernel_norm_) if kernel_norm_ > 0 else 0.0,
-        "features/offdiag_ratio": off_diagonal_ / (trace_ * (width - 1)) if trace_ > 0 else 0.0,
+        "features/rho": math.nan if vanished else math.sqrt(max(residual_, 0.0) / kernel_norm_),
+        "features/offdiag_ratio": math.nan if vanished else off_diagonal_ / (trace_ * (width - 1)) if trace_ > 0 else 0.0,
         "features/dead": dead_,
     }
 

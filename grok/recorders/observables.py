@@ -5,6 +5,7 @@ Another one is a function of the needs it names and a row in `OBSERVABLES`; its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ class Observables(Recording):
         """Measure each."""
         found: dict[str, float] = {}
         for observable in self._scheduled(step.epoch):
-            found |= observable.measure(*(getattr(view, need) for need in observable.needs))
+            measured = observable.measure(*(getattr(view, need) for need in observable.needs))
+            found |= {name: value for name, value in measured.items() if not math.isnan(value)}  # of a collapsed network
         return found
 
 

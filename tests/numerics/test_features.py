@@ -98,9 +98,12 @@ def test_dead_features_are_counted() -> None:
     assert got["features/rho"] == pytest.approx(references.rho(f.numpy()), rel=ROUNDING)
 
 
-def test_silent_features_give_zeros() -> None:
+def test_silent_features_have_no_ratios() -> None:
     silent = torch.zeros(10, 6)
-    assert set((feature_observables(silent) | kernel_observables(silent)).values()) == {0.0, 6.0}
+    found = feature_observables(silent)
+    assert math.isnan(found.pop("features/rho"))
+    assert math.isnan(found.pop("features/offdiag_ratio"))
+    assert set((found | kernel_observables(silent)).values()) == {0.0, 6.0}
 
 
 @settings(max_examples=20, deadline=None)
