@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 
 from analysis.reading.evidence import Evidence
 from grok.spec.studies import Cell, load_study
+from grok.store.errors import StoreError
+from tests.helpers.synthetic import measured_ranks
 
 
 class FakeEvidence(Evidence):
@@ -76,6 +79,11 @@ class FakeEvidence(Evidence):
         rng, t = np.random.default_rng(int(run_id[:8], 16) + window), np.arange(run["epochs"] + 1)
         rise = 150 * (1 + np.tanh((t - 175) / 20)) if run["condition"] == "grok" and run["activation"] == "square" else 0 * t
         return np.asarray((1.3 + rise * 20 / window) * rng.lognormal(0, 0.05, len(t)))
+
+    def measured(self, run_id: str, kind: str) -> pd.DataFrame:
+        if kind != "ranks":
+            raise StoreError(f"{kind} must have been measured, got none of run {run_id}. Run python -m entry_points.measure.")
+        return measured_ranks(SimpleNamespace(config=self._config(run_id)), False)
 
     def band(self, run_id: str) -> dict[str, np.ndarray]:
         raise NotImplementedError

@@ -176,7 +176,7 @@ class SyntheticEvidence:
         return out[: self._rows(study, cell)]
 
 
-def measured_ranks(cell: Cell, broken: bool) -> pd.DataFrame:
+def measured_ranks(cell: Any, broken: bool) -> pd.DataFrame:
     """Of one rank, clearly: that of the activation with weight decay, the other where nothing holds."""
     profile = RANK_2 if (cell.config.activation == "square") != broken else RANK_1
     ratios = -np.diff(np.log(profile))
