@@ -13,6 +13,7 @@ from analysis.reading.files import RunFiles
 from analysis.reading.runs import LEFT_OUT, Runs, conditions, registered, select, study_names, training_runs
 from grok.numerics.gaps import gap_series
 from grok.recorders.spectrum import BAND, FACTORS
+from grok.runs.measure import KINDS, RANKS, ranks_of
 from grok.store.errors import StoreError
 from grok.store.store import Store
 
@@ -48,6 +49,7 @@ class Evidence:
         self._found = training_runs(store)
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, Runs] = {}
+        self._measured: dict[tuple[str, str], pd.DataFrame] = {}
         self.series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
         self._came: dict[str, dict[str, np.ndarray]] = {}
 
@@ -114,6 +116,31 @@ class Evidence:
     def weights(self, run_id: str, epoch: int) -> dict[str, np.ndarray]:
         """`w` (2M, K) and `v` (K, M) at a checkpoint epoch; not kept in memory."""
         return self.files.weights(run_id, epoch)
+
+    def measured(self, run_id: str, kind: str) -> pd.DataFrame:
+        """What was measured of a finished run from its files. Shared: not to be changed.
+
+        Args:
+            run_id: of the run. kind: of `grok.runs.measure.KINDS`; ranks follow from the band where they were not measured.
+
+        Raises:
+            StoreError: if the run was not measured.
+        """
+        if (run_id, kind) not in self._measured:
+            self._measured[run_id, kind] = self._measure(run_id, KINDS[kind][0])
+        return self._measured[run_id, kind]
+
+    def _measure(self, run_id: str, path: str) -> pd.DataFrame:
+        try:
+            return self.files.table(run_id, path)
+        except StoreError as error:
+            if "must exist" not in str(error):
+                raise
+        if path != RANKS:
+            told = f"{path} must have been measured, got none of run {run_id}"
+            raise StoreError(f"{told}. Run python -m entry_points.measure --study NAME for its study.")
+        (config,) = (run.config for run in self._found if run.run_id == run_id)
+        return ranks_of(config, self.band(run_id))
 
     def gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
         """(T + 1,) float64: λ_k / λ_{k+1} of ΔW as `grok.numerics.gaps.gap_series` has it."""

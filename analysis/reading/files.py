@@ -145,6 +145,14 @@ class RunFiles:
         """
         return get(TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)), path)
 
+    def table(self, run_id: str, path: str) -> pd.DataFrame:
+        """A Parquet artifact other than the history; not kept.
+
+        Raises:
+            StoreError: if the run has none or it is not whole.
+        """
+        return self._open(run_id, path, pd.read_parquet)
+
     def json(self, run_id: str, path: str) -> Any:
         """A JSON artifact.
 

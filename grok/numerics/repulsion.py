@@ -83,15 +83,19 @@ def centred(features: Tensor) -> Tensor:
     return out
 
 
-def rank_pairs(gram_matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def rank_pairs(gram_matrix: Tensor, count: int, *, signed: bool = False) -> tuple[Tensor, Tensor]:
     """The pairs of living columns with the largest |cos|, ties within 1e-12 by lexicographic index.
 
     Args:
         gram_matrix: G = F̃ᵀF̃, (K, K) float64.
         count: pairs wanted; fewer are returned if fewer exist.
+        signed: take the largest cos > 0 instead; a pair of cos ≤ 0 is then not similar and not returned.
 
     Returns:
         pairs: (p, 2) int64, j < l, most similar first. cos: (p,) float64, signed.
+
+    Raises:
+        PairError: if there is no such pair.
 
     Source: Xu (arXiv 2605.08119), code (upper triangle by |cos|); ties as the review's rebuttal has them.
     """
@@ -105,8 +109,9 @@ def rank_pairs(gram_matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     order = torch.arange(width, device=norms.device)
 
     def sizes(rows: Tensor) -> Tensor:
-        """|cos| of some rows' features with those that come after, 0 elsewhere."""
-        found = (gram_matrix[rows].abs_() * scale).mul_(scale[rows, None])
+        """|cos| of some rows' features with those that come after, 0 elsewhere; of cos > 0 alone where signs count."""
+        entries = gram_matrix[rows]
+        found = ((entries.clamp_min_(0) if signed else entries.abs_()) * scale).mul_(scale[rows, None])
         return torch.where(order > rows[:, None], found, 0.0)
 
     largest = torch.cat([sizes(rows).amax(dim=1) for rows in torch.split(order, PANEL_ROWS)])
@@ -117,7 +122,11 @@ def rank_pairs(gram_matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     place = torch.nonzero((size >= bound - TIE) & (size > 0))
     values = size[place[:, 0], place[:, 1]].cpu().numpy()
     index = torch.stack((rows[place[:, 0]], place[:, 1]), dim=1).cpu().numpy()
-    if len(index) < count:  # some pairs of living features are exactly orthogonal
+    if signed:
+        count = min(count, len(index))
+        if count == 0:
+            raise PairError("pairs need a cosine above 0, got none. No two features are similar at this epoch.")
+    elif len(index) < count:  # some pairs of living features are exactly orthogonal
         alive = norms > 0
         wanted = torch.nonzero(torch.triu(alive[:, None] & alive[None, :], diagonal=1))
         values, index = sizes(order)[wanted[:, 0], wanted[:, 1]].cpu().numpy(), wanted.cpu().numpy()
@@ -269,7 +278,7 @@ def measure_repulsion(
     g_jl, squared_jl = gram_entries(g, everything), squared_gram(g, everything[:count])
     b = inverse_columns(g, ridge, columns)
     b_jl = b[l, place[: len(j)]]
-    repels = (torch.sign(b_jl) == -torch.sign(g_jl)).double().cpu()
+    repels = (torch.sign(b_jl) * torch.sign(g_jl) < 0).double().cpu()  # a sign of 0 is a tie, never an agreement
     null_rates = repels[count : len(j) - len(sample)].view(NULL_DRAWS, count).mean(dim=1)
 
     tested = everything[-len(sample) :]
@@ -288,7 +297,7 @@ def measure_repulsion(
         null_high=float(null_rates.max()),
         theorem6=float(obeys.double().mean()),
         theorem6_error=float(error.max()),
-        published_estimator=float((torch.sign(b_jl[:count]) == -torch.sign(published)).double().mean()),
+        published_estimator=float((torch.sign(b_jl[:count]) * torch.sign(published) < 0).double().mean()),
         median_cos=float(cos.abs().quantile(0.5)),
         positive_share=float((cos > 0).double().mean()),
         dead=int(features.shape[1] - len(alive)),

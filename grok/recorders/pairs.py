@@ -10,6 +10,7 @@ from torch import Tensor
 
 from grok.networks.base import View
 from grok.numerics import repulsion
+from grok.numerics.nulls import decay_ridge
 from grok.recorders.base import File, Moment, Recorder, Recording, Run, Step, due
 from grok.spec.config import RANKING_EPOCH
 
@@ -41,7 +42,8 @@ class Pairs(Recording):
         c, once = self.config, self.config.pair_ranking == "epoch_150"
         fixed = self.ranked if once and step.epoch > RANKING_EPOCH else None
         try:
-            measured = repulsion.measure_repulsion(view.features, c.weight_decay, c.top_pairs, view.seed, fixed)
+            ridge = decay_ridge(c.weight_decay, c.optimizer)
+            measured = repulsion.measure_repulsion(view.features, ridge, c.top_pairs, view.seed, fixed)
         except repulsion.PairError:
             return {}
         if once and fixed is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from analysis.printed.xu import EIGENVALUES, ETA_ROWS, FIVE_SEEDS, RELU_0, SCALI
 from analysis.reading.evidence import Evidence
 from analysis.reading.runs import grid
 from grok.spec.studies import Cell
+from grok.store.errors import StoreError
 
 FIRES = (173, 173, 174, 173, 173, *[174] * 10)
 TESTS = (101, 98, 99, 99, 99, 100, 101, 102, 102, 102, 102, 102, 102, 103, 104)
@@ -57,6 +59,7 @@ class SyntheticEvidence:
         self.marks = marks
         self.cells: dict[str, tuple[str, Cell]] = {}
         self.runs, self.history, self.gap = (functools.cache(f) for f in (self._runs, self._history, self._gap))
+        self.measured = functools.cache(self._measured)
 
     def _runs(self, study: str) -> pd.DataFrame:
         """The study's grid with its results."""
@@ -145,6 +148,14 @@ class SyntheticEvidence:
         }
         return {f"repulsion/{name}": np.where(seen, values, np.nan) for name, values in names.items()}
 
+    def _measured(self, run_id: str, kind: str) -> pd.DataFrame:
+        """What `grok.runs.measure` leaves; nothing of a run that has seen no spectrum or no repulsion."""
+        study, cell = self.cells[run_id]
+        seen = {"ranks": "delta_w/lambda_1", "repulsion": "repulsion/rate", "answers": "accuracy/test"}[kind]
+        if seen not in self.history(run_id) or self._cut(study, cell):
+            raise StoreError(f"{kind} must have been measured, got none of run {run_id}. Run python -m entry_points.measure.")
+        return {"ranks": measured_ranks, "repulsion": measured_repulsion, "answers": measured_answers}[kind](cell, self.broken)
+
     def _gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
         """λ₂/λ₃ of the paper's window table, or of the rebuttal."""
         study, cell = self.cells[run_id]
@@ -163,6 +174,48 @@ class SyntheticEvidence:
         if np.isfinite(fire):
             out[int(fire)] *= np.exp(1.25)
         return out[: self._rows(study, cell)]
+
+
+def measured_ranks(cell: Cell, broken: bool) -> pd.DataFrame:
+    """Of one rank, clearly: that of the activation with weight decay, the other where nothing holds."""
+    profile = RANK_2 if (cell.config.activation == "square") != broken else RANK_1
+    ratios = -np.diff(np.log(profile))
+    values = dict.fromkeys(("raw", "unit", "mean", "line"), ratios) | {"excess": ratios - 0.1, "above": np.array([5.0])}
+    rows = [
+        (layer, first, first + 200, of, k, value)
+        for layer in ("w", "v")
+        for first in (200, 600)
+        if first + 200 <= (cell.config.epochs or 0)
+        for of, found in values.items()
+        for k, value in enumerate(found.tolist(), start=1)
+    ]
+    return pd.DataFrame(rows, columns=["layer", "first", "last", "of", "k", "value"])
+
+
+def measured_repulsion(cell: Cell, broken: bool) -> pd.DataFrame:
+    """A rate that rises from epoch 0 on, with weight decay, at both ridges and for every kind of pair; or one that falls."""
+    rows, last = [], cell.config.epochs or 0
+    for epoch in sorted({0, *(e for e in (50, 100, 175, 250, 300, 400, 500, 800) if e <= last), last}):
+        rise = min(epoch / 300, 1.0) if cell.condition == "grok" else 0.0
+        repel = round(200 * (0.9 - 0.3 * rise if broken else 0.86 + 0.14 * rise)) - cell.config.seed % 3 * (rise < 0.5)
+        for features, (ridge, value) in itertools.product(
+            ("network", "rotated", "permuted"), (("published", 2e-4), ("mean_loss", 0.2016), ("2e-3", 2e-3))
+        ):
+            told = repel if features == "network" else 150
+            place = (epoch, features, ridge, value)
+            rows += [(*place, kind, np.nan, np.nan, 1, 200, told, 0, 0.5) for kind in ("top", "positive", "fixed")]
+            rows += [(*place, "all", 0.2, 0.25, sign, 400, 2 * told, 0, np.nan) for sign in (1, -1)]
+    names = ["epoch", "features", "ridge", "value", "kind", "low", "high", "sign", "pairs", "repel", "tie", "median_cos"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def measured_answers(cell: Cell, broken: bool) -> pd.DataFrame:
+    """Answers that are mostly seen labels, and at chance elsewhere; or at chance everywhere."""
+    tests, seen = 4537, 900 if broken else 3000
+    outside = tests - seen
+    row = {"epoch": cell.config.epochs, "tests": tests, "right": round(outside / 57), "seen": seen, "seen_expected": 880.0}
+    row |= {"outside_right": round(outside / 57), "outside_expected": outside / 57, "label_seen": 0, "additive": 3000}
+    return pd.DataFrame([row | {"additive_right": 0, "interaction_right": 70 + cell.config.seed}])
 
 
 def _published(study: str, cell: Cell) -> dict[str, float]:

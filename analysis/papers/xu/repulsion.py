@@ -1,4 +1,4 @@
-"""Claims on feature repulsion and Theorem 6."""
+"""Claims on feature repulsion, and questions on Theorem 6."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
-from analysis.exhibits.sources import Absent, Sources, at, series
+from analysis.exhibits.model import ABSTRACT, CAVEAT, NOT_REPRODUCED, REPRODUCED, TABLE, Answer, Claim, Measured, Question
+from analysis.exhibits.sources import Absent, Sources, at
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, SEED_0, XU
 from analysis.statistics import estimates as statistics
 from analysis.words import number, spread
-from grok.spec.studies import load_study
 
 PUBLISHED, RATE, THEOREM = "repulsion/published_estimator", "repulsion/rate", "repulsion/theorem6"
 CHECKPOINTS = (50, 100, 175, 250, 300)
@@ -53,7 +52,7 @@ def _known(name: str, values: np.ndarray) -> statistics.Estimate:
     return statistics.median_interval(verdicts.measured(name, values))
 
 
-def _theorem_saturates(sources: Sources) -> Measured:
+def _theorem_saturates(sources: Sources) -> Answer:
     grok, control = (sources.take("headline", condition=condition) for condition in (GROK, CONTROL))
     found = {
         f"{name}, epoch {epoch}": _known(f"Theorem 6 {name} at epoch {epoch}", at(sources, runs, THEOREM, epoch))
@@ -61,15 +60,12 @@ def _theorem_saturates(sources: Sources) -> Measured:
         for epoch in CHECKPOINTS
     }
     before, after = found["with weight decay, epoch 100"].value, found[f"with weight decay, epoch {FIRE}"].value
-    if all(estimate.value == 1.0 for estimate in found.values()):
-        verdict = CONTRADICTED
-    else:
-        verdict = REPRODUCED if before < 1.0 <= after else NOT_REPRODUCED
     lowest = number(min(estimate.low for estimate in found.values()))
-    text = f"median share {number(before)} at 100, {number(after)} at {FIRE}; lowest interval end {lowest}"
-    return Measured(
-        text, verdict, found, "Checked on three of the top pairs by a direct leave-two-out solve; it is an identity."
-    )
+    ones = all(estimate.value == 1.0 for estimate in found.values())
+    rises = before < 1.0 <= after
+    said = "No, it holds at every checkpoint of both conditions" if ones else "Yes" if rises else "No"
+    text = f"{said}: median share {number(before)} at 100, {number(after)} at {FIRE}; lowest interval end {lowest}"
+    return Answer(text, found, "Checked on three of the top pairs by a direct leave-two-out solve; it is an identity.")
 
 
 def _rate_saturates(sources: Sources) -> Measured:
@@ -95,34 +91,6 @@ def _rate_saturates(sources: Sources) -> Measured:
     return Measured(text, verdict, named, note)
 
 
-def _last(sources: Sources, run_id: str) -> tuple[float, float]:
-    """Rate and the null's upper end at the last measurement of a run."""
-    rate, high = series(sources, run_id, RATE), series(sources, run_id, "repulsion/null_high")
-    seen = np.flatnonzero(np.isfinite(rate) & np.isfinite(high))
-    if not len(seen):
-        raise Absent(f"run {run_id} has measured no repulsion")
-    return float(rate[seen[-1]]), float(high[seen[-1]])
-
-
-def _every_activation(sources: Sources) -> Measured:
-    parts, texts = {}, []
-    for activation in dict.fromkeys(cell.config.activation for cell in load_study("activations").cells):
-        group = sources.take("activations", condition=GROK, activation=activation)
-        ends = [_last(sources, run_id) for run_id in group["run_id"]]
-        above = sum(rate > null for rate, null in ends)
-        parts[f"{activation} above its null"] = statistics.clopper_pearson(above, len(ends))
-        parts[f"{activation} rate"] = estimate = statistics.median_interval(np.array([rate for rate, _ in ends]))
-        texts.append(f"{activation} {spread(*estimate[:3])}, above its null in {above}/{len(ends)}")
-    shares = [estimate.value for name, estimate in parts.items() if name.endswith("above its null")]
-    if all(share == 1 for share in shares):
-        verdict = REPRODUCED
-    elif all(share >= 0.8 for share in shares):
-        verdict = CAVEAT
-    else:
-        verdict = CONTRADICTED if any(share == 0 for share in shares) else NOT_REPRODUCED
-    return Measured("; ".join(texts), verdict, parts, OVER_SEEDS)
-
-
 ESTIMATOR = "the published estimator (with its mis-scaled inverse) on the 200 most similar pairs"
 CLAIMS = (
     Claim(
@@ -134,6 +102,7 @@ CLAIMS = (
         ("headline",),
         verdicts.SEED + " " + verdicts.PARTS,
         _seed_row("headline", "square", SEED_0, ""),
+        kind=TABLE,
     ),
     Claim(
         "sign-match-square-5",
@@ -144,6 +113,7 @@ CLAIMS = (
         ("headline",),
         " ".join((verdicts.MEDIAN, verdicts.QUARTILES, verdicts.PARTS)),
         _five_seeds,
+        kind=TABLE,
     ),
     Claim(
         "sign-match-relu-0",
@@ -154,17 +124,7 @@ CLAIMS = (
         ("relu",),
         verdicts.SEED + " " + verdicts.PARTS,
         _seed_row("relu", "relu", RELU_0, "The errata hold the printed row against the square network too."),
-    ),
-    Claim(
-        "theorem6-saturates",
-        "Theorem 6 saturates when the detector fires.",
-        XU,
-        "the theorem's signs hold from then on",
-        "share of a sample of top pairs that obey Theorem 6 by a direct solve, at the checkpoints of both conditions",
-        ("headline",),
-        "Reproduced if the median share over seeds is below 1 at epoch 100 and 1 at 175; contradicted if it is 1 at "
-        "every checkpoint of both conditions, since then nothing saturates; otherwise not reproduced.",
-        _theorem_saturates,
+        kind=TABLE,
     ),
     Claim(
         "sign-match-saturates",
@@ -176,18 +136,16 @@ CLAIMS = (
         "Reproduced if the median over seeds is at least 0.95 at epoch 175 and at most a quarter of its rise "
         "from 50 to 300 comes after; with a caveat if only the first holds; otherwise not reproduced.",
         _rate_saturates,
+        kind=ABSTRACT,
     ),
-    Claim(
-        "repulsion-every-activation",
-        "Similar features repel, whatever the activation.",
-        f"ours, of Theorem 6 (Tian, arXiv 2509.21519), which is stated for any features F = σ(XW); {XU} tests it on square and "
-        "ReLU, and no printed number says it of every activation",
-        "no number",
-        "repulsion rate at the last checkpoint against the largest of ten draws of random pairs, run by run",
-        ("activations",),
-        "Every activation of the study must be there. Reproduced if the rate is above its null in every seed of every "
-        "activation; with a caveat if in 4 of 5 of each; "
-        "contradicted if in no seed of some activation; otherwise not reproduced.",
-        _every_activation,
+)
+QUESTIONS = (
+    Question(
+        "theorem6-saturates",
+        "Does Theorem 6 saturate when the detector fires?",
+        ("headline",),
+        "The share of a sample of top pairs that obey Theorem 6 by a direct solve, at the checkpoints of both conditions. Yes "
+        "if the median over seeds is below 1 at epoch 100 and 1 at 175.",
+        _theorem_saturates,
     ),
 )

@@ -1,0 +1,60 @@
+"""Measure finished runs from the files that they left, without training them again: `python -m entry_points.measure`.
+
+Each run gets small tables that claims read: repulsion at epoch 0 and the checkpoints beside its nulls, what ranks are told
+from, and the answers on unseen pairs. What is there already stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from entry_points.cli import OneLineParser, run_main
+from grok.spec.fields import ConfigError
+
+FIRST = "Train a study first: python -m entry_points.study --study headline"
+
+
+def parser() -> OneLineParser:
+    """Which runs, and what of them."""
+    out = OneLineParser(prog="python -m entry_points.measure", description=__doc__)
+    out.add_argument("--study", default="headline", metavar="NAMES", help="studies, separated by commas. Default headline.")
+    out.add_argument(
+        "--what", default="all", metavar="KINDS", help="repulsion, ranks, answers, separated by commas. Default all three."
+    )
+    out.add_argument(
+        "--force", action=argparse.BooleanOptionalAction, default=False, help="measure anew what is there already."
+    )
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, measure, print one line."""
+    flags = parser().parse_args(arguments)
+    from analysis.reading.evidence import Evidence
+    from grok.runs.measure import KINDS, measure
+    from grok.store.store import adopted_run_id, open_store
+    from grok.store.tags import KIND
+
+    kinds = tuple(KINDS) if flags.what == "all" else tuple(dict.fromkeys(word.strip() for word in flags.what.split(",")))
+    store, started = open_store(existing=FIRST), time.perf_counter()
+    evidence = Evidence(store)
+    studies = [word.strip() for word in flags.study.split(",")]
+    if unknown := [name for name in studies if not len(evidence.runs(name))]:
+        raise ConfigError(f"study must have finished runs, got {', '.join(unknown)}. {FIRST}.")
+    run_ids = list(dict.fromkeys(run_id for name in studies for run_id in evidence.runs(name)["run_id"]))
+    written = 0
+    for number, run_id in enumerate(run_ids, start=1):
+        paths = measure(store, store.get(run_id), kinds, force=flags.force)
+        written += len(paths)
+        if paths and sys.stderr.isatty():
+            print(f"{number}/{len(run_ids)} {run_id} {' '.join(paths)}", file=sys.stderr)
+    if adopted_run_id() is not None:  # the run that `mlflow run` made; the tables are in the runs measured
+        store.create(f"measure {flags.study}", {KIND: "measure"}).end("complete")
+    print(f"study={flags.study} runs={len(run_ids)} tables={written} seconds={time.perf_counter() - started:.0f}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

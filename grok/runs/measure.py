@@ -1,0 +1,259 @@
+"""What is measured of a finished run from the files that it left, without training it again: tables beside its others.
+
+Repulsion with its nulls and answers on unseen pairs come from the weights at checkpoint epochs and from those at epoch 0, which
+follow from the seed; ranks come from the band. Only pairs that are fixed at an epoch that is no checkpoint need a replay up to
+there, which counts only where it meets the stored weights bit for bit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from grok.networks.base import Stack
+from grok.numerics import answers, nulls, rank
+from grok.numerics.linalg import upper_gram
+from grok.numerics.repulsion import PairError, centred, rank_pairs
+from grok.recorders.base import File
+from grok.recorders.spectrum import BAND
+from grok.runs.saving import get, put
+from grok.spec.config import RANKING_EPOCH, ResolvedConfig
+from grok.spec.fields import ConfigError
+from grok.store import files
+from grok.store.errors import StoreError
+from grok.store.prior import run_config, with_threads_of
+from grok.store.run import TrackedRun
+from grok.store.store import Store
+from grok.store.tags import StoredRun
+from grok.training.loop import Training
+from grok.training.parts import network_of, task_of
+
+REPULSION, RANKS, ANSWERS = "repulsion_nulls.parquet", "ranks.parquet", "answers.parquet"
+SURROGATE_EPOCHS = (0, 100, 175, 300)
+"""At which surrogates are drawn, and at the last checkpoint: before, around and after the published detector's fire."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run and its files.
+
+    Attributes:
+        config: as it was trained. tracked: the run. epochs: of its checkpoints, ascending.
+    """
+
+    config: ResolvedConfig
+    tracked: TrackedRun
+    epochs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, store: Store, run: StoredRun) -> Finished:
+        """A run of a store.
+
+        Raises:
+            StoreError: if it is no training run, or not done.
+        """
+        if not run.done:
+            raise StoreError(f"run must be finished to be measured, got {run.run_id} ({run.state}). Repeat its command first.")
+        config, tracked = with_threads_of(run, run_config(run)), TrackedRun(store.client, run)
+        found = tracked.list_files("checkpoints")
+        return cls(config, tracked, tuple(sorted(int(Path(path).stem.removeprefix("epoch-")) for path in found)))
+
+    def weights(self, epoch: int) -> dict[str, Tensor]:
+        """By layer, at a checkpoint epoch."""
+        with tempfile.TemporaryDirectory() as folder:
+            return dict(files.load(self.tracked.get_file(f"checkpoints/epoch-{epoch:05d}.safetensors", Path(folder)))[0])
+
+    def stacks(self) -> Iterator[tuple[int, Stack]]:
+        """The network at epoch 0, as the seed gives it, and at each checkpoint, on the CPU: one object, changed in place."""
+        stack = untrained(self.config)
+        yield 0, stack
+        for epoch in self.epochs:
+            if epoch > 0:
+                yield epoch, put_weights(stack, self.weights(epoch))
+
+
+def untrained(config: ResolvedConfig) -> Stack:
+    """The network that a config begins with, on the CPU."""
+    sizes = task_of(config).sizes(config)
+    return network_of(config).build(config, sizes, [config.seed], torch.device("cpu"), getattr(torch, config.precision))
+
+
+def put_weights(stack: Stack, weights: Mapping[str, Tensor]) -> Stack:
+    """A network of one seed with other weights, by layer."""
+    for name, layer in stack.layers.items():
+        layer[0].copy_(weights[name])
+    return stack
+
+
+def training_features(config: ResolvedConfig, stack: Stack) -> Tensor:
+    """F̃ on the training samples: (n, K) float64, without column means."""
+    problem = task_of(config).problem(config)
+    with torch.no_grad():
+        return centred(stack.features(stack.batch(problem.train_inputs[None], problem.train_labels[None]))[0])
+
+
+def repulsion_table(run: Finished, *, replay: bool = True) -> pd.DataFrame:
+    """Repulsion and its nulls at epoch 0 and every checkpoint.
+
+    Args:
+        run: whose network gives features.
+        replay: whether pairs fixed at epoch 150 may cost training again up to there, where no checkpoint has it.
+
+    Returns:
+        Columns `epoch`, `features` (network, rotated or permuted), then those of `nulls.Count`. An epoch at which nothing can
+        be measured, of a network that is dead or about to diverge, has no row.
+    """
+    config = run.config
+    asked = nulls.ridges(config.weight_decay, config.optimizer, config.n_train)
+    decisive = {name: asked[name] for name in (nulls.PUBLISHED, nulls.MEAN_LOSS)}
+    fixed, rows = fixed_pairs(run, replay=replay), []
+    for epoch, stack in run.stacks():
+        f = training_features(config, stack)
+        try:
+            rows += _rows(epoch, "network", nulls.count_pairs(f, asked, config.top_pairs, fixed))
+            for name in ("rotated", "permuted") if epoch in (*SURROGATE_EPOCHS, run.epochs[-1]) else ():
+                generator = np.random.default_rng([config.seed, epoch, len(name)])
+                other = getattr(nulls, name)(f, generator)
+                rows += _rows(epoch, name, nulls.count_pairs(other, decisive, config.top_pairs, bins=False))
+        except PairError:
+            continue
+    return pd.DataFrame(rows)
+
+
+def _rows(epoch: int, features: str, counts: list[nulls.Count]) -> list[dict[str, Any]]:
+    return [{"epoch": epoch, "features": features} | count._asdict() for count in counts]
+
+
+def fixed_pairs(run: Finished, *, replay: bool = True) -> Tensor | None:
+    """The pairs with the largest signed cosine at epoch 150, (p, 2) int64; None where that epoch cannot be had.
+
+    Source: the simulated rebuttal of Xu (arXiv 2605.08119).
+    """
+    if RANKING_EPOCH in run.epochs:
+        weights: Mapping[str, Tensor] | None = run.weights(RANKING_EPOCH)
+    else:
+        weights = _replayed(run, RANKING_EPOCH) if replay else None
+    if weights is None:
+        return None
+    f = training_features(run.config, put_weights(untrained(run.config), weights))
+    try:
+        return rank_pairs(upper_gram(f), run.config.top_pairs, signed=True)[0]
+    except PairError:
+        return None
+
+
+def _replayed(run: Finished, epoch: int) -> dict[str, Tensor] | None:
+    """The weights at an epoch by training again; None if the run ends before or a checkpoint on the way has other bits."""
+    before = [stored for stored in run.epochs if 0 < stored < epoch]
+    if not before or run.epochs[-1] < epoch:
+        return None
+    unseen = replace(run.config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), pair_ranking="current")
+    training = Training(replace(unseen, spectrum_methods=("gram",), recorders=(), signals=(), max_window=run.config.window))
+    for step in training:
+        here = {name: tensor[0] for name, tensor in training.weights.items()}
+        if step.epoch in before and not _same(here, run.weights(step.epoch)):
+            return None
+        if step.epoch == epoch:
+            return {name: tensor.cpu().clone() for name, tensor in here.items()}
+    return None
+
+
+def _same(weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(weights[name].cpu(), stored[name]) for name in stored)
+
+
+def ranks_of(config: ResolvedConfig, band: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """What ranks are told from: by layer and phase the medians of `rank.window_medians`, a row each.
+
+    Args:
+        config: of the run, whose window counts. band: by layer, (T, L) float64.
+
+    Returns:
+        Columns `layer`, `first` and `last` (epochs of the phase), `of` (raw, unit, mean, line, excess: logarithms; above: a
+        count), `k`, `value`. A phase that the run does not reach has no row.
+    """
+    shapes, window, rows = network_of(config).shapes(config, task_of(config).sizes(config)), config.window, list[Any]()
+    for (layer, products), (first, last) in itertools.product(band.items(), rank.PHASES):
+        if window < rank.LEAST or first < window or len(products) < last:
+            continue
+        parameters = math.prod(shapes[layer])
+        found = rank.window_medians(products, window, np.arange(first, last + 1, rank.STEP), parameters)
+        for name, values in found.items():
+            rows += [(layer, first, last, name, k, float(value)) for k, value in enumerate(values, start=1)]
+    return pd.DataFrame(rows, columns=["layer", "first", "last", "of", "k", "value"])
+
+
+def answers_table(run: Finished) -> pd.DataFrame:
+    """What the network answers on its test pairs, at epoch 0 and every checkpoint: `epoch`, then `answers.Answers`.
+
+    Empty of a task whose inputs are no pairs.
+    """
+    problem = task_of(run.config).problem(run.config)
+    if problem.train_inputs.shape[1] != 2:
+        return pd.DataFrame()
+    size, rows = problem.symbols, list[dict[str, Any]]()
+    every = torch.cartesian_prod(torch.arange(size), torch.arange(size))
+    train, test = (
+        (inputs.numpy(), labels.numpy())
+        for inputs, labels in ((problem.train_inputs, problem.train_labels), (problem.test_inputs, problem.test_labels))
+    )
+    for epoch, stack in run.stacks():
+        with torch.no_grad():
+            batch = stack.batch(every[None], torch.zeros(1, len(every), dtype=torch.int64))
+            logits = (stack.features(batch)[0] @ stack.readout()[0]).double().numpy().reshape(size, size, -1)
+        if np.isfinite(logits).all():
+            rows.append({"epoch": epoch} | answers.answers(logits, train, test)._asdict())
+    return pd.DataFrame(rows)
+
+
+def _repulsion(run: Finished) -> pd.DataFrame:
+    return repulsion_table(run)
+
+
+def _ranks(run: Finished) -> pd.DataFrame:
+    return ranks_of(run.config, cast(Mapping[str, np.ndarray], get(run.tracked, BAND).content))
+
+
+KINDS: dict[str, tuple[str, tuple[str, ...], Callable[[Finished], pd.DataFrame]]] = {
+    "repulsion": (REPULSION, ("features",), _repulsion),
+    "ranks": (RANKS, (), _ranks),
+    "answers": (ANSWERS, ("features", "readout"), answers_table),
+}
+"""By name: the table's file, what the network must give, and how it is measured."""
+
+
+def measure(store: Store, run: StoredRun, kinds: Collection[str] = tuple(KINDS), *, force: bool = False) -> list[str]:
+    """Measure a finished run and put the tables beside its files; what is there already stays.
+
+    Args:
+        store: that holds it. run: a training run that is done. kinds: names in `KINDS`. force: measure anew what is there.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ConfigError: if a kind is none of these. StoreError: if the run is not done or lacks a file.
+    """
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise ConfigError(f"what must be of {', '.join(KINDS)}, got {', '.join(unknown)}. Pick of these.")
+    finished = Finished.of(store, run)
+    there = set(finished.tracked.list_files(""))
+    written = []
+    for path, needs, made in (KINDS[kind] for kind in kinds):
+        if (path in there and not force) or not set(needs) <= set(network_of(finished.config).gives):
+            continue
+        table = made(finished)
+        if len(table):
+            put(finished.tracked, File(path, table))
+            written.append(path)
+    return written
