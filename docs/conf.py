@@ -10,7 +10,7 @@ author = copyright = "The grok registry authors"
 root_doc = "docs/index"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 include_patterns = ["docs/**", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/*.md"]
-exclude_patterns = ["docs/report/data/**", "docs/results/**"]
+exclude_patterns = ["docs/report/data/**", "docs/results/**", "docs/report/bundle/**"]
 html_theme = "furo"
 html_title = project
 myst_heading_anchors = 3

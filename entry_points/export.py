@@ -42,6 +42,12 @@ def parser() -> OneLineParser:
         help="other files of training runs, such as weights at checkpoints: none; read, those that the report reads; all. "
         "Default read.",
     )
+    out.add_argument(
+        "--drop",
+        default="none",
+        metavar="PATTERNS",
+        help="columns of histories that stay behind, as delta_v/*, separated by commas. Default none.",
+    )
     return out
 
 
@@ -49,7 +55,7 @@ def main(arguments: list[str]) -> int:
     """Parse, write the bundle, print one line."""
     flags = parser().parse_args(arguments)
     names = studies(flags.study)
-    run_ids = () if flags.runs == "none" else tuple(dict.fromkeys(word.strip() for word in flags.runs.split(",")))
+    run_ids = words(flags.runs)
     for name in ("bands", "files"):
         if getattr(flags, name) not in SHARES:
             raise ConfigError(f"{name} must be {', '.join(SHARES)}, got {getattr(flags, name)}. Pick one.")
@@ -60,12 +66,18 @@ def main(arguments: list[str]) -> int:
     store = open_store(existing=FIRST)
     reading = read_by_report(store) if "read" in (flags.bands, flags.files) else nothing()
     also = reading.only(lambda path: getattr(flags, "bands" if BANDS.fullmatch(path) else "files") == "read")
-    wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", also)
+    drop = words(flags.drop)
+    wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", drop, also)
     facts = pack(store, wanted, Path(flags.out), reading.gaps if flags.bands == "read" else {})
     adopt(store, f"export to {flags.out}", "export")
     counts = " ".join(f"{kind}={number}" for kind, number in facts["runs"].items())
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")
     return 0
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a flag, each once; empty for `none`."""
+    return () if text == "none" else tuple(dict.fromkeys(word.strip() for word in text.split(",")))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ PARENTS: Final = re.compile(r".*\.(json|csv|md|txt)")
 """Files of studies and sensitivity runs that travel; their Parquet files say the same."""
 BANDS: Final = re.compile(f"{re.escape(BAND)}|{re.escape(FACTORS)}")
 TABLE: Final = ".parquet"
+KEPT: Final = ("epoch", "accuracy/train", "accuracy/test")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Wanted:
 
     Attributes:
         studies: names; empty for every run. run_ids: instead of studies, if any are given.
+        drop: patterns of columns of histories that stay behind, as `delta_v/*`.
         bands: of all runs. files: all others of training runs. also: paths by run id that go in whatever these say.
     """
 
@@ -48,7 +51,12 @@ class Wanted:
     run_ids: tuple[str, ...] = ()
     bands: bool = False
     files: bool = False
+    drop: tuple[str, ...] = ()
     also: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def dropped(self, columns: Iterable[str]) -> list[str]:
+        """Those of a history's columns that stay behind; never the epoch and the accuracies, without which it is none."""
+        return [name for name in columns if name not in KEPT and any(fnmatchcase(name, one) for one in self.drop)]
 
     def takes(self, run: StoredRun, path: str) -> bool:
         """Whether a file of a run goes in."""
@@ -107,7 +115,7 @@ def pack(store: Store, wanted: Wanted, out: Path, derived: Mapping[str, pd.DataF
         packing = _Packing(folder)
         for run in runs:
             packing.add(store, run, record(run, names[run.experiment_id]), wanted, (derived or {}).get(run.run_id))
-        facts = packing.finish()
+        facts = packing.finish(wanted)
         layout.write_json(folder / layout.CRATE, crate(facts, layout.entries(folder)))
         layout.write_manifest(folder, facts)
         return facts | {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
@@ -135,6 +143,8 @@ class _Packing:
             for path in (path for path in there if wanted.takes(run, path)):
                 local = tracked.get_file(path, Path(scratch))
                 table = self._table(path, local) if path.endswith(TABLE) and run.kind == TRAIN else None
+                if table is not None and path == HISTORY:
+                    table = table.drop_columns(wanted.dropped(table.column_names))
                 if table is not None:
                     self._take(row, run.run_id, path, table)
                 else:
@@ -165,7 +175,7 @@ class _Packing:
         self.tables.setdefault(path, {})[run_id] = table
         row["tables"][path] = list(table.column_names)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, wanted: Wanted) -> dict[str, Any]:
         """Write what was taken; the facts of the manifest."""
         for path, found in sorted(self.tables.items()):
             tables.write(self.folder / layout.TABLES / path, found)
@@ -175,6 +185,7 @@ class _Packing:
         layout.write_json(self.folder / layout.RUNS, {"columns": columns, "runs": self.rows})
         _write_metrics(self.folder / layout.METRICS, self.records)
         return {
+            "dropped": list(wanted.drop),
             "runs": {kind: self.kinds.count(kind) for kind in KINDS},
             "studies": sorted(self.studies),
             "rows": {path: sum(map(len, found.values())) for path, found in sorted(self.tables.items())},

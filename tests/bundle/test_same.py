@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.transplant import STAY_BEHIND, record
 from tests.bundle.conftest import Home, call, files, store_in, travelling
+from tests.conftest import PROJECT
 
 
 def root(store: Store, run_id: str) -> Path:
@@ -167,3 +169,25 @@ def test_single_runs_travel_by_id(at_home: Home, away: Any, template_store: Path
         assert there.keys() == kept
         assert all(there[name] == here[name] for name in kept if not name.endswith(".parquet"))
     assert away.get(chosen[0]).files_left_out == ()
+
+
+def test_a_number_is_recomputed_as_the_page_says(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    page = (PROJECT / "docs" / "bundle.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) == 5
+    monkeypatch.chdir(home.folder)
+    exec(code, {})
+    runs = Evidence(home.store).runs("headline")
+    assert float(capsys.readouterr().out) == runs.loc[runs["condition"] == "grok", "fire_epoch"].median()
+
+
+def test_columns_that_are_dropped_stay_behind(at_home: Home, away: Store, template_store: Path, tmp_path: Path) -> None:
+    with store_in(at_home.folder, template_store):
+        flags = ("--bands", "none", "--files", "none", "--drop", "delta_w/*,accuracy/*")
+        assert call("export", "--out", str(tmp_path / "light"), "--study", "headline", *flags).status == 0
+    assert call("import", "--bundle", str(tmp_path / "light")).status == 0
+    run_id = str(Evidence(away).runs("headline")["run_id"].iloc[0])
+    here, there = (pd.read_parquet(root(store, run_id) / HISTORY) for store in (at_home.store, away))
+    assert [*there] == ["epoch", "accuracy/train", "accuracy/test", "features/rho", "repulsion/rate"]
+    pd.testing.assert_frame_equal(here[[*there]], there, check_exact=True)
+    assert call("import", "--bundle", str(tmp_path / "light")).words["imported"] == "0"
