@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import NOT_TESTABLE, Claim, Measured
+from analysis.exhibits.model import NOT_TESTABLE, TABLE, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import WINDOW_SEEDS, WINDOW_TABLE, XU
@@ -73,6 +73,7 @@ CLAIMS = tuple(
         ("headline",),
         " ".join((verdicts.EPOCHS, verdicts.MEDIAN, verdicts.PARTS)),
         _window(window),
+        kind=TABLE,
     )
     for window, (grok, control, gap_grok, gap_control) in WINDOW_TABLE.items()
 )
