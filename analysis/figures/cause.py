@@ -16,17 +16,17 @@ FIRE, DECAY, TEST = COLOURS[1], COLOURS[5], COLOURS[0]
 
 def cause(conditions: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """A row per intervention: when decay is on, the fires and the median epoch of test accuracy 0.5; beside it the share of
-    runs that fire, with its interval, and the median test accuracy at the end.
+    runs that fire, with its interval, the median test accuracy at the end and the lowest training loss.
 
     Args:
-        conditions: intervention, decay (`0–100, 200–400`), epochs, share, low, high, test_50_epoch, test; top row first.
-        runs: intervention, seed, fire_epoch (NaN if never).
+        conditions: intervention, decay (`0–100, 200–400`), epochs, share, low, high, test_50_epoch, test, loss_lowest; top
+        row first. runs: intervention, seed, fire_epoch (NaN if never).
     """
     names = [plain(str(name)) for name in conditions["intervention"]]
     rows = np.arange(len(names))
     with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 0.9 + 0.26 * len(names)))
-        time, share, test = figure.subplots(1, 3, sharey=True, width_ratios=(5, 1.6, 1.2))
+        time, share, test, loss = figure.subplots(1, 4, sharey=True, width_ratios=(5, 1.5, 1.3, 1.5))
         for row, one in zip(rows, conditions.to_dict("records"), strict=True):
             for span in filter(None, str(one["decay"]).split(", ")):
                 start, end = (int(part) for part in span.split("–"))
@@ -39,15 +39,17 @@ def cause(conditions: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         ends = np.abs(conditions[["low", "high"]].to_numpy().T - conditions["share"].to_numpy())
         share.errorbar(conditions["share"], rows, xerr=ends, fmt="o", color=FIRE, markersize=3.5, elinewidth=1)
         test.plot(conditions["test"], rows, "|", color=TEST, markersize=8, markeredgewidth=2)
+        loss.plot(conditions["loss_lowest"].replace(np.inf, np.nan), rows, "D", color="black", markersize=3)
         time.axvline(100, color="gray", linewidth=0.8, linestyle=":")
         time.set(xlabel="epoch", xlim=(0, float(conditions["epochs"].max())))
         time.set_yticks(rows, names)
         time.invert_yaxis()
-        share.set(xlabel="share that fires", xlim=(-0.06, 1.06))
-        test.set(xlabel="final test acc.", xlim=(-0.06, 1.06))
+        share.set(xlabel="share\nthat fires", xlim=(-0.06, 1.06))
+        test.set(xlabel="test acc.\nat end", xlim=(-0.06, 1.06))
+        loss.set(xlabel="lowest\ntraining loss", xscale="log")
         for ax in (share, test):
             ax.set_xticks((0, 0.5, 1), ("0", "½", "1"))
-        for ax in (time, share, test):
+        for ax in (time, share, test, loss):
             ax.grid(axis="y", visible=False)
         keys = [
             Patch(color=DECAY, alpha=0.45, label="weight decay on"),

@@ -13,7 +13,7 @@ import numpy as np
 from analysis.sensitivity.neighbourhood import designed
 from analysis.sensitivity.objectives import Outcome, youden
 from analysis.sensitivity.settings import SensitivityConfig
-from analysis.sensitivity.space import PUBLISHED, Space
+from analysis.sensitivity.space import PUBLISHED, Space, has
 from analysis.sensitivity.tried import EVERY, Tried
 from analysis.statistics.estimates import Estimate
 
@@ -66,18 +66,6 @@ def candidates(space: Space, config: SensitivityConfig) -> list[dict[str, Any]]:
     for number, rule in enumerate(space.own):
         out += designed(space, rule, each, config.seed + number)
     return out
-
-
-def has(space: Space, setting: dict[str, Any]) -> bool:
-    """Whether a space holds a setting."""
-    rule = setting["rule"]
-    if rule not in space.own:
-        return False
-    every = {**{name: values for name, values in space.common.items() if name != "rule"}, **space.own[rule]}
-    return all(
-        setting[name] in values if isinstance(values, tuple) else values.low <= setting[name] <= values.high
-        for name, values in every.items()
-    )
 
 
 def fold_seeds(seeds: Sequence[int], folds: int, seed: int) -> list[list[int]]:

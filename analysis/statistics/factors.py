@@ -21,7 +21,7 @@ class Factor(NamedTuple):
     """Something that a run may have.
 
     Attributes:
-        name: short. words: what a run with it has.
+        name: short. words: what a run with it has. otherwise: what one without it has.
         value: (R,) float64; 0 or 1, or the quantity whose level is fitted.
         side: `yes` for 0 or 1; `below` or `above`: a run has it whose value is at most, or at least, the fitted level.
         gate: (R,) bool: runs without it never have the factor, and the level is fitted on those with it; None for all.
@@ -29,6 +29,7 @@ class Factor(NamedTuple):
 
     name: str
     words: str
+    otherwise: str
     value: np.ndarray
     side: str = "yes"
     gate: np.ndarray | None = None
@@ -44,7 +45,7 @@ class Found(NamedTuple):
     """What a factor says of the event.
 
     Attributes:
-        factor: its name. words: what a run with it has. level: fitted on all conditions, NaN where there is none.
+        factor: its name. words, otherwise: as the factor has them. level: fitted on all conditions, NaN where there is none.
         accuracy, null: shares of runs that the factor and the most frequent outcome predict, their condition left out.
         p_null: of the two being equal, exact sign-flip over conditions.
         conditions: (2, 2) int: [[event and factor, event alone], [factor alone, neither]], by most of a condition's runs.
@@ -57,6 +58,7 @@ class Found(NamedTuple):
 
     factor: str
     words: str
+    otherwise: str
     level: float
     accuracy: float
     null: float
@@ -69,6 +71,12 @@ class Found(NamedTuple):
     without: Estimate
     missed: Estimate
     correct: np.ndarray
+
+    @property
+    def inverse(self) -> bool:
+        """Whether the event comes with the factor's absence."""
+        (both, alone), (missed, neither) = self.runs.tolist()
+        return bool(both * neither < alone * missed)
 
     @property
     def associated(self) -> bool:
@@ -96,6 +104,7 @@ def explain(event: np.ndarray, condition: np.ndarray, seed: np.ndarray, factors:
             Found(
                 factor.name,
                 factor.words,
+                factor.otherwise,
                 level,
                 float(correct.sum() / len(event)),
                 float(null.sum() / len(event)),

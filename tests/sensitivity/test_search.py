@@ -20,7 +20,7 @@ import optuna
 import pytest
 
 from analysis.figures import sensitivity as figures
-from analysis.sensitivity import importance, search, storage, study, tracked, verdict, words
+from analysis.sensitivity import importance, search, space, storage, study, tracked, verdict, words
 from analysis.sensitivity.cells import Cells, _missing
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
@@ -394,3 +394,27 @@ def test_counts_are_those_of_the_runs(task: Callable[..., Task], cells: Cells) -
         assert row["j_held"] == pytest.approx(held["fires"] / 5 - held["false"] / 5)
         assert row["rule"] in ("slope", "level", "sustained", "cusum")
         assert np.isnan(row["slope_threshold"]) == (row["rule"] != "slope")
+
+
+def test_objectives_are_named_and_the_published_setting_is_the_first_trial(task: Callable[..., Task], cells: Cells) -> None:
+    """So that a dashboard has a name on its axis and the baseline in its plots; where the space does not hold it, it is not one."""
+    one = task(objective="multi", n_trials=4, window="12", first_epoch="40,100", slope_lag="15,25", slope_threshold="0.01..0.1")
+    found = search.search(one, cells)
+    assert open_study(one).metric_names == ["J of square on calibration seeds", "lead before test accuracy 0.5, epochs"]
+    assert not any(trial.user_attrs.get("published") for trial in found.trials)
+    near = replace(one, name="near", space=one.space.narrowed(window=(12, 20)))
+    assert space.has(near.space, space.PUBLISHED)
+    setting = search.suggest(optuna.trial.FixedTrial(search.parameters_of(near.space, space.PUBLISHED)), near.space)  # type: ignore[arg-type]
+    assert setting == space.PUBLISHED
+
+
+def test_the_published_setting_is_tried_once(tmp_path: Path) -> None:
+    """On bands long enough for it: a search that goes on, and its worker, do not try it again."""
+    made = made_cells(lags=24)
+    config = replace(CONFIG, mode="search", n_trials=3, window="12..24", first_epoch="0..120", slope_lag="5..30")
+    for trials in (3, 6):
+        (one,) = study.plan(made, replace(config, n_trials=trials), tmp_path)
+        found = search.search(one, made)
+        settings = [trial.user_attrs["setting"] for trial in found.trials]
+        assert settings[0] == space.PUBLISHED
+        assert [bool(trial.user_attrs.get("published")) for trial in found.trials] == [True, *[False] * (trials - 1)]

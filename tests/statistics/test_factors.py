@@ -38,9 +38,9 @@ def world(rng: np.random.Generator, planted: str) -> tuple[np.ndarray, list[Fact
     loss = np.where(low, 0.01, 0.5) * rng.lognormal(0, 0.1, len(CONDITION))
     event = {"decay": decay, "loss": low, "both": decay & low, "nothing": rng.random(CONDITIONS)[CONDITION] < 0.5}[planted]
     return event, [
-        Factor("decay", "decay on", decay.astype(float)),
-        Factor("loss", "loss low", np.log10(loss), "below"),
-        Factor("both", "decay on and loss low", np.log10(loss), "below", decay),
+        Factor("decay", "decay on", "otherwise", decay.astype(float)),
+        Factor("loss", "loss low", "otherwise", np.log10(loss), "below"),
+        Factor("both", "decay on and loss low", "otherwise", np.log10(loss), "below", decay),
     ]
 
 
@@ -57,6 +57,13 @@ def test_a_planted_cause_comes_back(planted: str) -> None:
     assert first.null < 0.8
     if planted != "decay":
         assert -2 < first.level < np.log10(0.5)
+
+
+def test_an_event_that_comes_with_a_factors_absence_is_told_so() -> None:
+    event, factors = world(np.random.default_rng(1), "decay")
+    decay, turned = explain(event, CONDITION, SEED, [factors[0], factors[0]._replace(value=1 - factors[0].value)])
+    assert (decay.inverse, turned.inverse) == (False, True)
+    assert decay.accuracy == turned.accuracy == 1.0
 
 
 def test_a_cause_that_is_not_there_is_not_found() -> None:
@@ -82,7 +89,7 @@ def test_a_condition_is_predicted_without_itself() -> None:
     """A level that only one condition's own runs could have shown: it is of no use to predict that condition."""
     event = CONDITION == 3
     value = np.where(CONDITION == 3, 0.0, 1.0)
-    (found,) = explain(event, CONDITION, SEED, [Factor("level", "low", value, "below")])
+    (found,) = explain(event, CONDITION, SEED, [Factor("level", "low", "otherwise", value, "below")])
     assert found.correct[3] == 0
     assert found.accuracy == found.null == (CONDITIONS - 1) / CONDITIONS
     assert not found.associated
@@ -98,7 +105,7 @@ def test_replicates_are_no_evidence_of_their_own() -> None:
 
 
 def test_the_level_is_in_the_middle_of_the_widest_gap() -> None:
-    factor = Factor("x", "x", np.array([1.0, 2.0, 4.0, 5.0, np.nan]), "below")
+    factor = Factor("x", "x", "otherwise", np.array([1.0, 2.0, 4.0, 5.0, np.nan]), "below")
     assert fitted_level(factor, np.array([True, True, False, False, False])) == 3.0
     assert fitted_level(factor, np.array([True, True, True, True, False])) == 3.0  # as good everywhere
     assert np.isnan(fitted_level(factor._replace(value=np.full(5, np.nan)), np.ones(5, dtype=bool)))

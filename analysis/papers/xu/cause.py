@@ -20,6 +20,11 @@ STUDY = "cause"
 LOSS, TEST = "loss/train", "accuracy/test"
 REACHES = 0.5
 """Test accuracy from which a run counts as generalising."""
+DECAY = (f"weight decay that is on after epoch {FIRST_EPOCH}", f"weight decay that is off after epoch {FIRST_EPOCH}")
+FALLS = ("a training loss that falls under {level}", "a training loss that stays above {level}")
+GENERALISES = (f"generalisation (test accuracy ≥ {REACHES:g})", f"a test accuracy that stays below {REACHES:g}")
+DATA = ("enough data (n ≥ {level} M²)", "little data (n < {level} M²)")
+"""What a run has, and what one that has not: a detector may respond to either."""
 ANSWERED = (
     "Six factors named before the runs, each held against the fires of all interventions: whether it predicts the runs of a "
     "condition that is left out better than the most frequent outcome (exact sign-flip over conditions), and Fisher's exact "
@@ -116,19 +121,30 @@ def factors(found: pd.DataFrame) -> list[Factor]:
     with np.errstate(divide="ignore"):
         loss = np.log10(np.maximum(found["loss_lowest"].to_numpy(dtype=np.float64), 1e-300))
     return [
-        Factor("decay", f"weight decay that is on after epoch {FIRST_EPOCH}", decay.astype(float)),
-        Factor("loss", "a training loss that falls under {level}", loss, "below"),
-        Factor("generalisation", f"generalisation (test accuracy ≥ {REACHES:g})", groks.astype(float)),
-        Factor("data", "enough data (n ≥ {level} M²)", found["n_share"].to_numpy(dtype=np.float64), "above"),
-        Factor("decay and generalisation", "generalisation under weight decay", (decay & groks).astype(float)),
-        Factor("decay and loss", "a training loss that falls under {level} with weight decay on", loss, "below", decay),
+        Factor("decay", *DECAY, decay.astype(float)),
+        Factor("loss", *FALLS, loss, "below"),
+        Factor("generalisation", *GENERALISES, groks.astype(float)),
+        Factor("data", *DATA, found["n_share"].to_numpy(dtype=np.float64), "above"),
+        Factor("decay and generalisation", *_both(GENERALISES), (decay & groks).astype(float)),
+        Factor("decay and loss", *_both(FALLS), loss, "below", decay),
     ]
 
 
+def _both(words: tuple[str, str]) -> tuple[str, str]:
+    return f"{words[0]} with {DECAY[0]}", f"not both {words[0]} and {DECAY[0]}"
+
+
 def named(one: Found) -> str:
-    """What a factor is, with the level that was fitted."""
+    """What a run has that fires, of a factor, with the level that was fitted: the factor, or its opposite."""
     level = one.level if one.factor == "data" else 10.0**one.level
-    return one.words.format(level=number(level, 2))
+    words = one.otherwise if one.inverse else one.words
+    return words.format(level="any level" if np.isnan(level) else number(level, 2))
+
+
+def counts(one: Found) -> tuple[int, int, int, int]:
+    """Runs that fire with what `named` says, that have it, that fire without it, and that do not have it."""
+    (both, alone), (missed, neither) = (one.runs[:, ::-1] if one.inverse else one.runs).tolist()
+    return both, both + missed, alone, alone + neither
 
 
 def hold(found: pd.DataFrame) -> list[Found]:
@@ -149,10 +165,10 @@ def sentence(held: list[Found]) -> str:
             f"{_percent(top.accuracy)} of {runs} runs whose condition is left out, the most frequent outcome "
             f"{_percent(top.null)} (adjusted p = {number(top.p_adjusted, 2)})."
         )
-    (both, alone), (missed, neither) = first.runs
+    fires, having, others_fire, lacking = counts(first)
     told = (
-        f"The slope detector responds to {named(first)}: it fires in {both} of {both + missed} runs that have it and in "
-        f"{alone} of {alone + neither} that do not, which predicts {_percent(first.accuracy)} of {runs} runs whose condition "
+        f"The slope detector responds to {named(first)}: it fires in {fires} of {having} runs that have it and in "
+        f"{others_fire} of {lacking} that do not, which predicts {_percent(first.accuracy)} of {runs} runs whose condition "
         f"is left out ({_percent(first.null)} by the most frequent outcome; adjusted p = {number(first.p_adjusted, 2)})"
     )
     return told + (f"; not told apart from {' or '.join(named(one) for one in others)}." if others else ".")
@@ -164,11 +180,11 @@ def beside(held: list[Found]) -> str:
 
 
 def _one(one: Found) -> str:
-    (both, alone), (missed, neither) = one.runs
+    fires, having, others, lacking = counts(one)
     words = [
         f"predicts {_percent(one.accuracy)}",
-        f"{both}/{both + missed} fire with it" + ("" if missed else " (sufficient as far as seen)"),
-        f"{alone}/{alone + neither} without" + ("" if alone else " (necessary as far as seen)"),
+        f"{fires}/{having} fire with it" + (" (sufficient as far as seen)" if 0 < fires == having else ""),
+        f"{others}/{lacking} without" + (" (necessary as far as seen)" if 0 == others < lacking else ""),
         f"adjusted p = {number(one.p_adjusted, 2)}, {number(one.p_worst_seed, 2)} in the worst seed",
     ]
     return f"{_capital(named(one))}: {'; '.join(words)}; {'associated' if one.associated else 'not associated'}."
@@ -193,20 +209,24 @@ def before_switch(found: pd.DataFrame) -> str:
 
 
 def _switch(decay: str, epochs: int) -> int | None:
-    ends = [int(end) for span in decay.split(", ") if span for end in span.split("–")]
-    inner = [end for end in ends if 0 < end < epochs]
+    inner = [end for span in _ends(decay) for end in span if 0 < end < epochs]
     return inner[0] if inner else None
 
 
+def _ends(decay: str) -> list[tuple[int, int]]:
+    """(0, 100), (200, 400) of `0–100, 200–400`."""
+    return [(int(start), int(end)) for start, end in (span.split("–") for span in decay.split(", ") if span)]
+
+
 def conditions(found: pd.DataFrame) -> pd.DataFrame:
-    """A row per intervention, as the figure has them: by n, then by when decay is on.
+    """A row per intervention, as the figure has them: by n, then by for how long decay is on.
 
     Args:
         found: of `table`.
 
     Returns:
-        intervention, decay, epochs, n_share, runs, fires, share with its exact ends low and high, and medians over seeds of
-        fire_epoch (of those that fire), test_50_epoch (of those that reach it), test, loss_lowest.
+        intervention, decay, decay_epochs, epochs, n_share, runs, fires, share with its exact ends low and high, and medians
+        over seeds of fire_epoch (of those that fire), test_50_epoch (of those that reach it), test, loss_lowest.
     """
     rows = []
     for (intervention, decay), group in found.groupby(["intervention", "decay"], sort=False):
@@ -216,6 +236,7 @@ def conditions(found: pd.DataFrame) -> pd.DataFrame:
             {
                 "intervention": intervention,
                 "decay": decay,
+                "decay_epochs": sum(int(end) - int(start) for start, end in _ends(str(decay))),
                 "epochs": int(group["epochs"].max()),
                 "n_share": group["n_share"].iloc[0],
                 "runs": len(group),
@@ -226,24 +247,23 @@ def conditions(found: pd.DataFrame) -> pd.DataFrame:
             }
             | medians
         )
-    return pd.DataFrame(rows).sort_values(
-        ["n_share", "decay", "intervention"], ascending=[False, True, True], ignore_index=True
-    )
+    order = ["n_share", "decay_epochs", "intervention"]
+    return pd.DataFrame(rows).sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
 def factor_table(held: list[Found]) -> pd.DataFrame:
     """A row per factor: its words, level, what it predicts, its counts and tests."""
     rows = []
     for one in held:
-        (both, alone), (missed, neither) = one.runs
-        counts = {"fires_with": both, "with": both + missed, "fires_without": alone, "without": alone + neither}
-        (c_both, c_alone), (c_missed, c_neither) = one.conditions
-        counts |= {"conditions_fire_with": c_both, "conditions_with": c_both + c_missed}
-        counts |= {"conditions_fire_without": c_alone, "conditions_without": c_alone + c_neither}
+        names = ("fires_with", "with", "fires_without", "without")
+        found = dict(zip(names, counts(one), strict=True))
+        (both, alone), (missed, neither) = (one.conditions[:, ::-1] if one.inverse else one.conditions).tolist()
+        found |= {"conditions_fire_with": both, "conditions_with": both + missed}
+        found |= {"conditions_fire_without": alone, "conditions_without": alone + neither}
         tests = {"p": one.p, "p_adjusted": one.p_adjusted, "p_worst_seed": one.p_worst_seed, "p_null": one.p_null}
         rows.append(
             {"factor": one.factor, "words": named(one), "level": one.level, "accuracy": one.accuracy, "null": one.null}
-            | counts
+            | found
             | tests
             | {"associated": one.associated}
         )
@@ -290,8 +310,8 @@ PANELS = (
         "What the slope detector responds to",
         "Interventions on weight decay and on the amount of data, a row each, five seeds. Bar: epochs in which weight decay "
         "is on. Dots: epochs at which the detector fires, a seed each; it may from epoch 100 on. Line: median epoch of test "
-        "accuracy 0.5. On the right the share of seeds that fire, with its exact 95 % interval, and the median test accuracy "
-        "at the end.",
+        "accuracy 0.5. On the right the share of seeds that fire, with its exact 95 % interval, the median test accuracy at "
+        "the end and the lowest training loss, the median over seeds.",
         (STUDY,),
         _prepare,
         _draw,
