@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from analysis.sensitivity.settings import SensitivityConfig
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
@@ -37,7 +38,8 @@ def main(arguments: list[str]) -> int:
     from analysis.papers.xu.rebuttal_grid import of_grid
     from analysis.papers.xu.windows import of_runs
     from analysis.sensitivity import cells as runs
-    from analysis.sensitivity import study, tracked, words
+    from analysis.reading.files import RunFiles
+    from analysis.sensitivity import study, tracked
     from entry_points.progress import StageBar
     from grok.store.store import open_store, point_to
 
@@ -49,6 +51,7 @@ def main(arguments: list[str]) -> int:
     done = None if flags.force else tracked.finished(store, config, cells)
     if done is not None:
         point_to(store, done)
+        _say(RunFiles(store).json(done, "sensitivity.json"))
         print(f"run={done} study={config.study} state=complete reused=yes")
         return 0
     tasks = study.plan(cells, config, folder)
@@ -66,12 +69,19 @@ def main(arguments: list[str]) -> int:
     state = "interrupted" if results.stopped else "complete"
     parent.end(state)
     if not results.stopped:
-        for line in words.warnings(results.data):
-            print(f"warning: {line}", file=sys.stderr)
-        for line in results.data["answer"]:
-            print(line)
+        _say(results.data)
     print(_line(parent.run_id, config, results, state, time.perf_counter() - started))
     return INTERRUPTED if results.stopped else 0
+
+
+def _say(data: Mapping[str, Any]) -> None:
+    """The answer in sentences, and on standard error what stands in its way."""
+    from analysis.sensitivity import words
+
+    for line in words.warnings(data):
+        print(f"warning: {line}", file=sys.stderr)
+    for line in data["answer"]:
+        print(line)
 
 
 def _line(run_id: str, config: SensitivityConfig, results: Results, state: str, seconds: float) -> str:

@@ -76,7 +76,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
         yield f"Not in the store, so not decided: {'; '.join(data['data']['missing'])}."
 
 
-def warnings(data: dict[str, Any]) -> Iterator[str]:
+def warnings(data: Mapping[str, Any]) -> Iterator[str]:
     """What stands in the way of a verdict: fewer seeds than one can be given on."""
     few = [
         f"{n} of {activation} {AGAINST.get(condition, condition)}"

@@ -166,7 +166,7 @@ def test_bands_of_sixteen_lags_are_told_of_to_the_end(tmp_path: Path, cells: Cel
     assert any("window 10–16" in line and "cut: window to 10–16 of 10–40" in line and "runs fixed" in line for line in lines)
     assert lines[: len(results.data["answer"])] == results.data["answer"]
     assert lines[0].startswith("Yes, the detector's setting makes the result on square: ")
-    assert "6 trials: 2 searches of 3 each (the best setting, worst near the published against runs without" in lines[-2]
+    assert "6 trials: 2 searches of 3 each (the best setting, worst near the published against runs without" in lines[-1]
     tried = results.tables["neighbourhood"]["window"]
     assert (tried.min(), tried.max()) == (10, 16)
     assert {"surface", "slices"} <= set(tracked._figures(results))
@@ -397,7 +397,7 @@ def test_counts_are_those_of_the_runs(task: Callable[..., Task], cells: Cells) -
 
 
 def test_objectives_are_named_and_the_published_setting_is_the_first_trial(task: Callable[..., Task], cells: Cells) -> None:
-    """So that a dashboard has a name on its axis and the baseline in its plots; where the space does not hold it, it is not one."""
+    """So that a dashboard names its axis and has the baseline in its plots; where the space does not hold it, it is not one."""
     one = task(objective="multi", n_trials=4, window="12", first_epoch="40,100", slope_lag="15,25", slope_threshold="0.01..0.1")
     found = search.search(one, cells)
     assert open_study(one).metric_names == ["J of square on calibration seeds", "lead before test accuracy 0.5, epochs"]

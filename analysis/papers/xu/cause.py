@@ -86,7 +86,8 @@ def table(evidence: Evidence, runs: pd.DataFrame) -> pd.DataFrame:
         loss_at_first (at the detector's first epoch).
     """
     rows = []
-    for run in runs.to_dict("records"):
+    for record in runs.to_dict("records"):
+        run = {str(name): value for name, value in record.items()}
         history = evidence.history(run["run_id"])
         loss = np.asarray(history[LOSS], dtype=np.float64)
         held = spans(run)
