@@ -12,13 +12,16 @@ from analysis.reading.files import RunFiles
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, told_fields
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, to_text
 from grok.spec.plugins import NETWORKS
 from grok.spec.studies import OWN_FILE, Cell, load_study, registry
 from grok.store.store import Store
-from grok.store.tags import RESOLVED, StoredRun, tag
+from grok.store.tags import RESOLVED, ROUNDING_FACTS, StoredRun, tag
 
 OLDER = "an older run of the same config"
+MADE_BY = ("code_version", "protocol", "rounding_used", "rounding_facts")
+"""Columns that say what made a run's numbers: commit, version of the numbers, order of summation in a word and in full; empty
+where the code that trained it did not say."""
 LEFT_OUT = ["run_id", "name", "study", "condition", "reason"]
 
 
@@ -26,8 +29,8 @@ class Runs(NamedTuple):
     """Runs of a store.
 
     Attributes:
-        table: a row per config, its newest finished run: run_id, condition, state, config_hash, every config field, the summary
-            metrics, and `accuracy/test` and the like at the last epoch.
+        table: a row per config, its newest finished run: run_id, condition, state, config_hash, every config field, `MADE_BY`,
+            the summary metrics, and `accuracy/test` and the like at the last epoch.
         left_out: a row per other run: run_id, name, study, condition, reason.
     """
 
@@ -124,13 +127,14 @@ def select(
             continue
         seen.add(run.config_hash)
         config = configs[run.run_id]
-        known = {name: getattr(config, name) for name in told}
+        known = {name: _told(getattr(config, name), name) for name in told}
+        known |= dict(zip(MADE_BY, (run.code_version, run.protocol, run.rounding, run.get(ROUNDING_FACTS)), strict=True))
         rows.append(
             {"run_id": run.run_id, "condition": place, "state": run.state, "config_hash": run.config_hash}
             | known
             | dict(sorted(run.metrics.items()))
         )
-    columns = ["run_id", "condition", "state", "config_hash", *told]
+    columns = ["run_id", "condition", "state", "config_hash", *told, *MADE_BY]
     table = pd.DataFrame(rows, columns=None if rows else columns)
     return Runs(table, pd.DataFrame(left_out, columns=LEFT_OUT))
 
@@ -171,6 +175,11 @@ def tidy(
     if not parts:
         return pd.DataFrame(columns=[*keys, "epoch", *metrics])
     return pd.concat(parts, ignore_index=True)[[*keys, "epoch", *metrics]]
+
+
+def _told(value: object, name: str) -> object:
+    """A value in a table; an epoch at which nothing is switched as `auto`, since pandas leaves NaN out of every group."""
+    return to_text(value) if value is None and name in ("decay_off_at", "decay_on_at") else value
 
 
 def _tagged(run: StoredRun, study: str | None) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis import figures
 from analysis.reading.derived import by_setting
 from analysis.reading.evidence import Evidence
+from analysis.reading.runs import MADE_BY
 from analysis.studies import markdown, summary
 from analysis.words import watched
 from grok.runs.cells import Result
@@ -81,6 +82,8 @@ def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder:
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
     shown = by_setting(table, evidence.gap, study.windows) if study.windows else table
     conditions = summary.conditions(shown)
+    if not table["rounding_used"].any():  # of earlier versions alone: the table that they had
+        shown = shown.drop(columns=list(MADE_BY))
     shown.to_csv(folder / "runs.csv", index=False)
     shown.assign(**{c: shown[c].map(str) for c in ("checkpoint_epochs", "spectrum_methods")}).to_parquet(
         folder / "runs.parquet", index=False

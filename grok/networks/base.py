@@ -50,6 +50,11 @@ class Stack(ABC):
     def evaluate(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy of each seed, (S,) float64 both; gradients stay."""
 
+    @property
+    def block_rows(self) -> int:
+        """Samples of each seed at most over which a gradient is summed at once; 0 where that is not told."""
+        return 0
+
     def features(self, batch: Any) -> Tensor:
         """What the last layer reads, (S, n, K), where `Network.gives` has `features`."""
         raise NotImplementedError
@@ -126,11 +131,14 @@ class Network(About, ABC):
         layers: names, in order; the first is the one whose updates the detector watches.
         gives: names among the attributes of `View`.
         model_type: of the logged model.
+        takes_rounding: whether `build` follows the rows and the order of blocks of a named `rounding`, and every product of
+            matrices is `grok.numerics.linalg.product`.
     """
 
     layers: tuple[str, ...]
     gives: tuple[str, ...] = EVERY_NETWORK
     model_type: str
+    takes_rounding: bool = False
 
     @abstractmethod
     def shapes(self, config: RunConfig, sizes: Sizes) -> dict[str, tuple[int, ...]]:

@@ -22,6 +22,7 @@ from grok.networks._activations import Activation, activation
 from grok.networks.base import EVERY_NETWORK, Network, Predictor, Stack
 from grok.numerics.linalg import product
 from grok.spec.config import RunConfig
+from grok.spec.roundings import Rounding, named
 from grok.tasks.base import Sizes
 
 BLOCK_VALUES = 1 << 19
@@ -117,10 +118,11 @@ class TwoLayerNetwork(Stack):
         w: (S, P·V, K), taken as it is, not copied.
         v: (S, K, C), likewise.
         activation_name: name or `module:function` of σ.
+        rounding: whose rows and order the blocks have; by default rows that suit the cache, in their order.
     """
 
-    def __init__(self, w: Tensor, v: Tensor, activation_name: str) -> None:
-        self.w, self.v = w, v
+    def __init__(self, w: Tensor, v: Tensor, activation_name: str, rounding: Rounding | None = None) -> None:
+        self.w, self.v, self.rounding = w, v, rounding
         self.grad_w, self.grad_v = torch.zeros_like(w), torch.zeros_like(v)
         self.activation: Activation = activation(activation_name)
 
@@ -135,12 +137,13 @@ class TwoLayerNetwork(Stack):
         dtype: torch.dtype,
         places: int = 2,
         classes: int | None = None,
+        rounding: Rounding | None = None,
     ) -> TwoLayerNetwork:
         """Fresh networks, one per seed, drawn on the CPU whatever the device."""
         layers = [initial_weights(symbols, width, seed, places, classes) for seed in seeds]
         w = torch.stack([w for w, _ in layers]).to(device, dtype)
         v = torch.stack([v for _, v in layers]).to(device, dtype)
-        return cls(w, v, activation_name)
+        return cls(w, v, activation_name, rounding)
 
     @property
     def layers(self) -> dict[str, Tensor]:
@@ -170,14 +173,14 @@ class TwoLayerNetwork(Stack):
         """F = σ(X W): (S, n, K)."""
         seeds, _, width = self.w.shape
         out = self.w.new_empty(seeds, batch.size, width)
-        for block in batch.blocks(self._block_rows()):
+        for block in self._blocks(batch):
             out[:, block.rows] = self.activation.value(self.preactivations(block))
         return out
 
     def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy of each seed, (S,) float64 both; no activation is kept."""
         output = self.v.new_empty(*batch.hits.shape)
-        for block in batch.blocks(self._block_rows()):
+        for block in self._blocks(batch):
             output[:, block.rows] = product(self.activation.over(self.preactivations(block)), self.v.transpose(1, 2))
         return self._score(output, batch)
 
@@ -196,7 +199,7 @@ class TwoLayerNetwork(Stack):
         self.grad_w.zero_()
         grad_rows = self.grad_w.flatten(0, 1)
         grad_v = self.v.new_zeros(len(self.v), batch.classes, self.v.shape[1])
-        for block in batch.blocks(self._block_rows()):
+        for block in self._blocks(batch):
             h = self.preactivations(block)
             features = self.activation.value(h)
             output[:, block.rows] = raw = product(features, self.v.transpose(1, 2))
@@ -208,7 +211,15 @@ class TwoLayerNetwork(Stack):
         self.grad_v.copy_(grad_v.transpose(1, 2))
         return self._score(output, batch)
 
-    def _block_rows(self) -> int:
+    def _blocks(self, batch: Batch) -> list[Block]:
+        blocks = batch.blocks(self.block_rows)
+        return blocks[::-1] if self.rounding is not None and self.rounding.reversed else blocks
+
+    @property
+    def block_rows(self) -> int:
+        """Samples of each seed in a block at most."""
+        if self.rounding is not None:
+            return self.rounding.rows
         seeds, _, width = self.w.shape
         return 1 << 30 if self.w.is_cuda else torch.get_num_threads() * max(LEAST_ROWS, BLOCK_VALUES // (seeds * width))
 
@@ -236,7 +247,15 @@ class TwoLayer(Network):
     ) -> TwoLayerNetwork:
         """Each drawn as `initial_weights` says."""
         return TwoLayerNetwork.initialised(
-            sizes.symbols, config.width, seeds, config.activation, device, dtype, sizes.places, sizes.classes
+            sizes.symbols,
+            config.width,
+            seeds,
+            config.activation,
+            device,
+            dtype,
+            sizes.places,
+            sizes.classes,
+            named(config.rounding),
         )
 
     def check(self, config: RunConfig) -> None:
@@ -285,4 +304,5 @@ NETWORK = TwoLayer(
     layers=("w", "v"),
     gives=("features", "readout", *EVERY_NETWORK),
     model_type="two-layer network",
+    takes_rounding=True,
 )

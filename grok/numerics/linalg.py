@@ -1,10 +1,12 @@
 """Products and solves by the fastest routine at hand: oneDNN's products where torch has them, LAPACK's half-work routines
-through scipy on a CPU, torch on a GPU.
+through scipy on a CPU, torch on a GPU. `products_of` asks for one library's products, so that their bits can be named.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -26,6 +28,41 @@ ONEDNN = _has_onednn()
 this was not measured."""
 
 
+_library: ContextVar[str | None] = ContextVar("library", default=None)
+
+
+@contextlib.contextmanager
+def products_of(library: str | None) -> Iterator[None]:
+    """Within it `product` takes on a CPU the products of `onednn` or of `mkl`, seed by seed; of the fastest where None.
+
+    One matrix product at a time makes the bits of a seed those that it has alone.
+    """
+    before = _library.set(library)
+    try:
+        yield
+    finally:
+        _library.reset(before)
+
+
+def has_library(library: str) -> bool:
+    """Whether this torch multiplies with it.
+
+    Example:
+        >>> has_library("no such library")
+        False
+    """
+    return {"onednn": ONEDNN, "mkl": bool(torch.backends.mkl.is_available())}.get(library, False)  # type: ignore[no-untyped-call]
+
+
+def fastest_library(dtype: torch.dtype, device: torch.device) -> str:
+    """What `product` takes unless it is asked for another: `onednn`, `mkl`, `blas` (another one), or the type of a GPU."""
+    if device.type != "cpu":
+        return device.type
+    if dtype == torch.float32 and ONEDNN:
+        return "onednn"
+    return "mkl" if has_library("mkl") else "blas"
+
+
 def product(x: Tensor, y: Tensor) -> Tensor:
     """Products x yᵀ of each seed: (S, n, c) and (S, m, c) to (S, n, m).
 
@@ -33,10 +70,14 @@ def product(x: Tensor, y: Tensor) -> Tensor:
         >>> product(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])).tolist()
         [[[11.0, 2.0]]]
     """
-    if x.is_cuda or x.dtype != torch.float32 or not ONEDNN:
+    library = _library.get()
+    if library == "mkl":
+        out = [torch.mm(a, b.T) for a, b in zip(x, y, strict=True)]
+    elif x.is_cuda or x.dtype != torch.float32 or not ONEDNN:
         return torch.bmm(x, y.transpose(1, 2))
-    pairs = ((_dense(a), _dense(b)) for a, b in zip(x, y, strict=True))
-    out = [torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "") for a, b in pairs]
+    else:
+        pairs = ((_dense(a), _dense(b)) for a, b in zip(x, y, strict=True))
+        out = [torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "") for a, b in pairs]
     return out[0][None] if len(out) == 1 else torch.stack(out)
 
 

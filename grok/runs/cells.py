@@ -125,12 +125,12 @@ def _take(store: Store, cells: Sequence[Cell], payload: Payload) -> tuple[list[_
 def _lockstep(store: Store, held: Collection[_Held], threads: int) -> dict[tuple[tuple[str, ...], int], list[_Held]]:
     """Taken cells by what must be the same to go on together: the saved epochs of their runs, and their threads.
 
-    A run that was begun keeps its threads. `threads` is for the others.
+    A run that was begun keeps its threads, and so does one of a named rounding. `threads` is for the others.
     """
     groups: dict[tuple[tuple[str, ...], int], list[_Held]] = {}
     for cell, one in held:
         saved = () if one.made else tuple(TrackedRun(store.client, one.run).list_files("resume"))
-        own = with_threads_of(one.run, cell.config).threads or threads
+        own = cell.config.pinned_threads or with_threads_of(one.run, cell.config).threads or threads
         groups.setdefault((saved, own), []).append((cell, one))
     return groups
 

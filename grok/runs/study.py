@@ -49,14 +49,14 @@ LOST = f"the process that trained it died {ROUNDS} times; out of memory?"
 
 
 def check(study: Study, fanout: Fanout) -> None:
-    """Refuse, before any run is made, what cannot be trained: an activation, a device or a cluster that is not there.
+    """Refuse, before any run is made, what is not there: an activation, a device, a rounding's library, a cluster.
 
     Raises:
         ConfigError: if so.
     """
     for config in {_named(cell.config): cell.config for cell in study.cells}.values():
         check_parts(config)
-    for config in {cell.config.device: cell.config for cell in study.cells}.values():
+    for config in {(cell.config.device, cell.config.rounding): cell.config for cell in study.cells}.values():
         if fanout.backend != "dask":  # a cluster's workers know their devices
             check_device(config)
     fanout.check()

@@ -115,7 +115,7 @@ def train_tracked(
 
 def _log_start(config: ResolvedConfig, run: TrackedRun, training: Training, index: int) -> None:
     run.log_config(config)
-    run.set_tags(words.host_tags(training.device) | {NOTE: words.running(config)})
+    run.set_tags(words.host_tags(training) | {NOTE: words.running(config)})
     problem, (name, source) = training.problems[index], task_of(config).dataset(config)
     run.log_dataset(problem.train_inputs.numpy(), problem.train_labels.numpy(), f"{name}, train", source, "training")
     run.log_dataset(problem.test_inputs.numpy(), problem.test_labels.numpy(), f"{name}, test", source, "evaluation")
@@ -124,7 +124,7 @@ def _log_start(config: ResolvedConfig, run: TrackedRun, training: Training, inde
 
 def _note_resumed(config: ResolvedConfig, run: TrackedRun, before: StoredRun, training: Training) -> None:
     """Say what differs from the process that began the run: its code, its machine."""
-    now = {**code_tags(), **words.host_tags(training.device)}
+    now = {**code_tags(), **words.host_tags(training)}
     differs = [f"{name} {value}" for name, value in now.items() if before.get(name) != value]
     run.delete("failure.txt")
     run.set_tags({NOTE: words.running(config)} | ({RESUMED_WITH: ", ".join(differs)} if differs else {}))

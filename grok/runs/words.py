@@ -11,11 +11,15 @@ import torch
 
 from grok.detectors._chosen import chosen
 from grok.spec.config import ResolvedConfig
+from grok.store.tags import ROUNDING, ROUNDING_FACTS
+from grok.training.devices import rounding_facts
+from grok.training.loop import Training
 from grok.training.parts import network_of, task_of
 
 
-def host_tags(device: torch.device) -> dict[str, str]:
-    """Versions and hardware that the numbers were made with: tags without our prefix."""
+def host_tags(training: Training) -> dict[str, str]:
+    """Versions and hardware that the numbers are made with, and the order of summation: tags without our prefix."""
+    device, rounding = training.device, training.rounding
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return {
         "python": platform.python_version(),
@@ -24,6 +28,8 @@ def host_tags(device: torch.device) -> dict[str, str]:
         "blas": _blas(),
         "threads": str(torch.get_num_threads()),
         "device": gpu or _processor(),
+        ROUNDING: rounding.word,
+        ROUNDING_FACTS: rounding_facts(training.config, rounding, device),
     }
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from grok.spec import plugins
+from grok.spec import plugins, roundings
 from grok.spec.fields import Rule, field, finite, matching, one_of, whole
 
 ACTIVATIONS = ("square", "relu", "abs", "cube", "relu2", "gelu", "silu", "tanh", "sigmoid")
@@ -88,6 +88,14 @@ class NetworkBlock:
     width: int = field(2048, "hidden units K", "Xu §2", whole(2, "The papers use 2048"))
 
 
+SWITCH = (
+    whole(1, "At epoch 0 write weight_decay 0 or leave it on", lambda c: c.last_epoch - 1),
+    Rule(lambda _, c: c.weight_decay > 0, "be auto without weight decay", "Raise weight_decay: it is η while decay is on"),
+    Rule(lambda _, c: c.decay_off_at != c.decay_on_at, "not be the epoch of the other switch", "Drop one of the two"),
+)
+"""Rules of an epoch at which weight decay is switched."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptimisationBlock:
     """Optimisation: steps, their size, and where they begin."""
@@ -98,6 +106,17 @@ class OptimisationBlock:
     learning_rate: float = field(1e-3, "step size of the optimiser", "Xu §2", finite("The papers use 0.001", above=0))
     weight_decay: float = field(
         2e-4, "η of the papers; L2 in adam and sgd, decoupled in adamw and muon", "Xu §2", finite(OFF, low=0)
+    )
+    decay_off_at: int | None = field(
+        None, "epoch from which on weight decay is 0; auto = none", "ours", *SWITCH, example="100", later=True
+    )
+    decay_on_at: int | None = field(
+        None,
+        "epoch from which on weight decay is η: 0 before it, unless decay_off_at comes first; auto = none",
+        "ours",
+        *SWITCH,
+        example="100",
+        later=True,
     )
     epochs: int | None = field(
         None,
@@ -198,7 +217,7 @@ class DetectorBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionBlock:
-    """Execution: how a run is carried out, not what it is; left out of its identity."""
+    """Execution: how a run is carried out, not what it is; left out of its identity, but for a rounding that is named."""
 
     device: str = field(
         "auto",
@@ -215,4 +234,32 @@ class ExecutionBlock:
     )
     save_every: int = field(
         100, "epochs between saves of the resumable state and logs of metrics; 0 = never", "ours", whole(0, OFF)
+    )
+    rounding: str = field(
+        roundings.AUTO,
+        "order of summation on a CPU, LIBRARY-ROWS-THREADS: whose products, samples a block, threads; with -reversed, blocks "
+        "last to first; named, it is a part of the run's identity; auto = what is fastest",
+        "ours",
+        matching(
+            roundings.ROUNDING,
+            f"be auto or LIBRARY-ROWS-THREADS of {' or '.join(roundings.LIBRARIES)}, with -reversed or not",
+            "Write for example onednn-256-1 or mkl-256-1-reversed",
+        ),
+        Rule(
+            lambda _, c: None in (c.threads, c.pinned_threads) or c.threads == c.pinned_threads,
+            lambda c: f"be auto or name the {c.threads} threads that threads asks for",
+            "Drop threads: a named rounding pins them",
+        ),
+        Rule(
+            lambda value, c: value == roundings.AUTO or not c.device.startswith("cuda"),
+            "be auto on a GPU",
+            "Use device cpu, or auto",
+        ),
+        Rule(
+            lambda value, c: not value.startswith("onednn") or c.precision == "float32",
+            "be auto or of mkl at precision float64",
+            "oneDNN multiplies float32 only",
+        ),
+        choices=roundings.EXAMPLES,
+        later=True,
     )

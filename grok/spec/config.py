@@ -29,6 +29,7 @@ from grok.spec.blocks import (
 )
 from grok.spec.fields import Config, pairs, to_text
 from grok.spec.plugins import USUAL_RECORDERS, own_source
+from grok.spec.roundings import named
 
 __all__ = [
     "ACTIVATIONS",
@@ -53,17 +54,19 @@ CHECKPOINTS = (50, 100, 175, 250, 300, 400, 500, 800)
 """Epochs of the published sign-match table (Xu, Theorem 6 table) up to 300, and three later ones."""
 BLOCKS = (TaskBlock, NetworkBlock, OptimisationBlock, RecordingBlock, DetectorBlock, ExecutionBlock)
 """What a run is made of, in the order of its flags."""
-EXECUTION_FIELDS = tuple(field.name for field in dataclasses.fields(ExecutionBlock))
-"""Fields that say how a run is executed, not what it is: left out of the hash."""
+EXECUTION_FIELDS = tuple(field.name for field in dataclasses.fields(ExecutionBlock) if field.name != "rounding")
+"""Fields that say how a run is executed, not what it is: left out of the hash. A named rounding makes a run of its own."""
 ORDER = (
     *("activation", "weight_decay", "labels", "n_train", "modulus", "width", "learning_rate", "optimizer", "epochs", "seed"),
     *("window", "max_window", "slope_lag", "slope_threshold", "first_epoch", "top_pairs", "pair_ranking"),
     *("checkpoint_epochs", "observe_every", "repulsion_every", "delta_w", "spectrum_methods", "precision"),
     *("device", "threads", "save_every", "task", "network", "recorders", "signals", "detector", "options"),
+    *("rounding", "decay_off_at", "decay_on_at"),
 )
 """Of params, of columns in tables and of what a name tells: as stored runs have it, what came later at the end."""
 SHOWN = {"weight_decay": "η={}", "labels": "{} labels", "n_train": "n={}", "modulus": "M={}", "width": "K={}"}
-SHOWN |= {"learning_rate": "lr={}", "optimizer": "{}", "precision": "{}"}
+SHOWN |= {"learning_rate": "lr={}", "optimizer": "{}", "precision": "{}", "rounding": "{}"}
+SHOWN |= {"decay_off_at": "decay off at {}", "decay_on_at": "decay on at {}"}
 """How `display_name` tells a value that is not the default; `name=value` for the others."""
 
 
@@ -118,6 +121,12 @@ class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock
     def feature_pairs(self) -> int:
         """Pairs of hidden units."""
         return self.width * (self.width - 1) // 2
+
+    @property
+    def pinned_threads(self) -> int | None:
+        """CPU threads that `rounding` pins; None where it is `auto`."""
+        pinned = named(self.rounding)
+        return None if pinned is None else pinned.threads
 
     @property
     def option_values(self) -> dict[str, str]:

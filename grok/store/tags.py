@@ -19,6 +19,10 @@ ERROR: Final = "error"
 CODE_VERSION: Final = "code_version"
 CODE_DIRTY: Final = "code_dirty"
 THREADS: Final = "threads"
+ROUNDING: Final = "rounding"
+"""What a run's sums were rounded by, in one word as the field `rounding` has it, also under `auto`."""
+ROUNDING_FACTS: Final = "rounding_facts"
+"""The same and what else decides the bits: `library=onednn rows=256 order=forward threads=1 precision=float32 …`."""
 RESUMED_WITH: Final = "resumed_with"
 """What differs from the process that began the run."""
 ACTIVATION: Final = "activation"
@@ -143,6 +147,21 @@ class StoredRun:
         """CPU threads that it began with: the same bits need the same ones."""
         text = self.get(THREADS)
         return int(text) if text.isdigit() else None
+
+    @property
+    def rounding(self) -> str:
+        """What its sums were rounded by, in one word such as `onednn-256-1`; empty where an earlier version did not say."""
+        return self.get(ROUNDING)
+
+    @property
+    def rounding_facts(self) -> dict[str, str]:
+        """The same and what else decides the bits: library, rows, order, threads, precision, device, cpu, torch; by name."""
+        return dict(word.split("=", 1) for word in self.get(ROUNDING_FACTS).split())
+
+    @property
+    def code_version(self) -> str:
+        """Commit of the code that began it; empty if it has none."""
+        return self.get(CODE_VERSION)
 
     @property
     def studies(self) -> dict[str, str]:

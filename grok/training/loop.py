@@ -15,13 +15,15 @@ from torch import Tensor
 
 from grok.networks.base import View
 from grok.numerics.band import BandedGram
+from grok.numerics.linalg import products_of
 from grok.recorders.base import Run, Step, Updates, score_names
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError
+from grok.spec.roundings import Rounding, named
 from grok.tasks.base import Problem
-from grok.training.devices import resolve_device
+from grok.training.devices import resolve_device, rounding_used
 from grok.training.memory import keep_freed_memory
-from grok.training.optimizers import load_optimizer_state, make_optimizer, optimizer_state
+from grok.training.optimizers import load_optimizer_state, make_optimizer, optimizer_state, set_weight_decay
 from grok.training.parts import check_parts, network_facts, network_of, recorders_of, task_of
 
 Record = Step
@@ -62,9 +64,11 @@ class Training:
         check_parts(config)
         self.device = resolve_device(config.device)
         keep_freed_memory()
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-            threadpoolctl.threadpool_limits(config.threads)  # scipy's BLAS has a pool of its own
+        pinned, threads = named(config.rounding), config.pinned_threads or config.threads
+        self._library = None if pinned is None else pinned.library
+        if threads is not None:
+            torch.set_num_threads(threads)
+            threadpoolctl.threadpool_limits(threads)  # scipy's BLAS has a pool of its own
         dtype = getattr(torch, config.precision)
         task, architecture = task_of(config), network_of(config)
         self.problems = [problem(replace(config, seed=seed)) for seed in self.seeds]
@@ -87,6 +91,11 @@ class Training:
     def weights(self) -> dict[str, Tensor]:
         """The live weights by layer, (S, …)."""
         return self.network.layers
+
+    @property
+    def rounding(self) -> Rounding:
+        """What decides the order of summation."""
+        return rounding_used(self.config, self.network.block_rows, self.device)
 
     @property
     def block_complete(self) -> bool:
@@ -116,7 +125,7 @@ class Training:
 
     def _score(self) -> Step:
         start = time.perf_counter()
-        with torch.no_grad():
+        with torch.no_grad(), products_of(self._library):
             loss, accuracy = self.network.loss_and_gradient(self.train_batch)
             test_loss, test_accuracy = self.network.evaluate(self.test_batch)
             norms = [w.flatten(1).norm(dim=1).double() for w in self.weights.values()]
@@ -131,7 +140,7 @@ class Training:
         due = [[r for r in run.recordings.values() if r.due(step.epoch)] for run in self.runs]
         if any(due):
             finite, shared = torch.isfinite(step.scores[:, 0]).tolist(), dict[str, Tensor]()
-            with torch.no_grad():
+            with torch.no_grad(), products_of(self._library):
                 for s in (s for s in range(len(self.seeds)) if finite[s]):
                     view = View(self.network, self.train_batch, s, self.seeds[s], shared)
                     for recording in due[s]:
@@ -143,6 +152,7 @@ class Training:
         start = time.perf_counter()
         with torch.no_grad():
             before = {layer: weights.clone() for layer, weights in self.weights.items()}
+            set_weight_decay(self.optimizer, self.config, self.epoch)
             self.optimizer.step()
             self._clock("training", start)
             start = time.perf_counter()

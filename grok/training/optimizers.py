@@ -18,9 +18,10 @@ State = Mapping[str, Tensor]
 def make_optimizer(config: RunConfig, network: Stack) -> torch.optim.Optimizer:
     """The full-batch optimiser of a config, on the layers of each seed in turn.
 
-    Betas, eps, momentum and the like are torch's defaults (Xu §2 for Adam). Adam's and SGD's weight decay is L2, AdamW's
-    and Muon's decoupled. Muon's step is for matrices and depends on their orientation: the two-layer network's are (2M, K)
-    and (K, M), as in σ(XW)V.
+    Betas, eps, momentum and the like are torch's defaults (Xu §2 for Adam). Adam's and SGD's weight decay is L2: η w is added
+    to the gradient, and Adam divides the sum by √v̂, so that a weight shrinks by about lr · η / √v̂ of itself a step. AdamW's and
+    Muon's is decoupled: a weight shrinks by lr · η of itself a step, whatever its gradient. Muon's step is for matrices and
+    depends on their orientation: the two-layer network's are (2M, K) and (K, M), as in σ(XW)V.
     """
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     parameters = network.parameters()
@@ -33,6 +34,28 @@ def make_optimizer(config: RunConfig, network: Stack) -> torch.optim.Optimizer:
             return torch.optim.SGD(parameters, fused=True, **settings)
         case _:
             return torch.optim.Muon(parameters, **settings)
+
+
+def weight_decay_at(config: RunConfig, epoch: int) -> float:
+    """Weight decay of the step that is taken at an epoch: η, or 0 where `decay_on_at` and `decay_off_at` leave it off.
+
+    Example:
+        >>> [weight_decay_at(RunConfig(weight_decay=0.5, decay_off_at=10, decay_on_at=20), epoch) for epoch in (9, 10, 20)]
+        [0.5, 0.0, 0.5]
+    """
+    switches = {config.decay_on_at: True, config.decay_off_at: False}
+    epochs = sorted(at for at in switches if at is not None)
+    passed = [at for at in epochs if at <= epoch]
+    on = switches[passed[-1]] if passed else not epochs or not switches[epochs[0]]
+    return config.weight_decay if on else 0.0
+
+
+def set_weight_decay(optimizer: torch.optim.Optimizer, config: RunConfig, epoch: int) -> None:
+    """Give the optimiser the weight decay of the step that it takes next, where the config switches it."""
+    if config.decay_on_at is None and config.decay_off_at is None:
+        return
+    for group in optimizer.param_groups:
+        group["weight_decay"] = weight_decay_at(config, epoch)
 
 
 def _places(layers: Sequence[str], seeds: int) -> Iterator[tuple[int, int, str]]:

@@ -12,6 +12,7 @@ from grok.recorders.signals import signals_of
 from grok.spec.config import RunConfig
 from grok.spec.fields import refuse
 from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, USUAL_RECORDERS, About, own_source
+from grok.spec.roundings import AUTO
 from grok.tasks.base import Task
 
 DEFAULT_NETWORK = "two_layer"
@@ -61,6 +62,10 @@ def check_parts(config: RunConfig) -> None:
     """
     network = network_of(config)
     network.check(config)
+    if config.rounding != AUTO and not network.takes_rounding:
+        refuse(
+            "rounding", f"be auto with the network {config.network}", config.rounding, "It cannot name its order of summation"
+        )
     parts: list[About] = [task_of(config), network, *recorders_of(config).values(), *signals_of(config, network).values()]
     known = {name: None for part in parts for name in part.options} | dict.fromkeys(option_names(config))
     if unknown := [name for name in config.option_values if name not in known]:

@@ -75,6 +75,9 @@ NOT_DEFAULT = {
     "signals": "a:SIGNAL",
     "detector": "my_detector:DETECTOR",
     "options": "depth=2;name=x y",
+    "rounding": "mkl-64-2-reversed",
+    "decay_off_at": "9",
+    "decay_on_at": "21",
 }
 TINY = {
     "activation": "x2",

@@ -11,6 +11,8 @@ import pytest
 
 from analysis.reading.evidence import Evidence
 from analysis.reading.files import RunFiles
+from analysis.reading.runs import MADE_BY
+from analysis.studies.summary import conditions
 from grok.runs import train as runner
 from grok.spec.config import told_fields
 from grok.store.store import StoreError
@@ -56,12 +58,26 @@ def test_study_runs_are_the_finished_members_once_each(filled: Any) -> None:
     metrics = store.get(ids["two"]).data.metrics
     assert row["accuracy/test"] == metrics["accuracy/test"]
     assert row["fired"] == metrics["fired"]
+    run = store.get(ids["two"])
+    assert tuple(row[name] for name in MADE_BY) == (run.code_version, "1", run.rounding, run.tags["grok.rounding_facts"])
+    assert run.rounding
+    assert run.code_version
     reasons = dict(zip(left_out["run_id"], left_out["reason"], strict=True))
     assert reasons == {
         ids["older"]: "an older run of the same config",
         ids["old"]: "protocol 0, not 1",
         ids["failed"]: "state failed",
     }
+
+
+def test_runs_without_a_switch_of_weight_decay_are_grouped_with_those_that_have_one(session_store: Any) -> None:
+    """pandas leaves NaN out of every group: an epoch that is not there is `auto`, as in text."""
+    for seed, switches in ((61, {}), (61, {"decay_off_at": 9}), (62, {"decay_off_at": 9})):
+        config = replace(TINY, seed=seed, epochs=12, checkpoint_epochs=(), observe_every=0, **switches)
+        runner.train_tracked([config.resolved()], session_store, tags={"study.switched": "grok"})
+    table, _ = Evidence(session_store).select("switched")
+    assert sorted(table["decay_off_at"], key=str) == [9, 9, "auto"]
+    assert {row["decay_off_at"]: row["runs"] for row in conditions(table).to_dict("records")} == {"9": 2, "auto": 1}
 
 
 def test_study_that_nobody_ran_is_an_empty_table(filled: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,8 +49,11 @@ OTHER_VALUE = {
     "signals": ("my_signal:SIGNAL",),
     "detector": "my_detector:DETECTOR",
     "options": "depth=2",
+    "rounding": "mkl-128-2",
+    "decay_off_at": 100,
+    "decay_on_at": 50,
 }
-LATER = ("task", "network", "recorders", "signals", "detector", "options")
+LATER = ("task", "network", "recorders", "signals", "detector", "options", "rounding", "decay_off_at", "decay_on_at")
 """Fields that runs of earlier versions have not."""
 FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
 
@@ -240,6 +244,40 @@ def test_an_unknown_plugin_is_told_the_names_and_the_nearest(monkeypatch: pytest
         RunConfig(signals=("x", "y:Z"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"rounding": "mkl-256-1", "threads": 2},
+            "rounding must be auto or name the 2 threads that threads asks for, got mkl-256-1. "
+            "Drop threads: a named rounding pins them.",
+        ),
+        (
+            {"rounding": "mkl-256-1", "device": "cuda:0"},
+            "rounding must be auto on a GPU, got mkl-256-1. Use device cpu, or auto.",
+        ),
+        (
+            {"rounding": "onednn-256-1", "precision": "float64"},
+            "rounding must be auto or of mkl at precision float64, got onednn-256-1. oneDNN multiplies float32 only.",
+        ),
+        ({"decay_on_at": 9, "weight_decay": 0.0}, "decay_on_at must be auto without weight decay, got 9. "),
+        ({"decay_on_at": 9, "decay_off_at": 9}, "decay_off_at must not be the epoch of the other switch, got 9. "),
+    ],
+)
+def test_a_rounding_and_a_switch_that_cannot_be_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**changes)
+    assert str(caught.value).startswith(said)
+
+
+def test_a_named_rounding_goes_with_the_threads_that_it_pins() -> None:
+    one = RunConfig(rounding="onednn-512-2-reversed")
+    assert (one.pinned_threads, RunConfig().pinned_threads) == (2, None)
+    assert RunConfig(rounding="onednn-512-2-reversed", threads=2).hash == one.hash != RunConfig().hash
+    assert RunConfig(rounding="mkl-256-1", precision="float64").display_name() == "square, float64, mkl-256-1, seed 0"
+    assert RunConfig(decay_on_at=5, decay_off_at=9).display_name() == "square, decay off at 9, decay on at 5, seed 0"
+
+
 def test_execution_fields() -> None:
     assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every"}
 
@@ -369,6 +407,11 @@ BAD = [
     ("options", "depth=1;depth=2"),
     ("options", "=1"),
     ("options", "a=line\nbreak"),
+    ("rounding", "mkl"),
+    ("rounding", "mkl-064-1"),  # one run has one spelling
+    ("rounding", "blis-256-1"),
+    ("decay_off_at", 400),
+    ("decay_on_at", 0),
 ]
 ONE_LINE = re.compile(r"(?P<name>\w+) must (?P<rule>[^\n]+), got (?P<value>[^\n]+)\. (?P<step>[^\n]+)[.?]")
 

@@ -312,6 +312,9 @@ CHANGES: dict[str, Any] = {
     "repulsion_every": 6,
     "spectrum_methods": ("svd",),
     "precision": "float32",
+    "decay_off_at": 9,
+    "decay_on_at": 9,
+    "rounding": "mkl-4-1-reversed",
 }
 NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every"}
 """max_window decides what can be asked later, delta_w what is stored; the others say how a run is executed."""
