@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.sensitivity import cells as runs
-from analysis.sensitivity import grid, search, study
+from analysis.sensitivity import neighbourhood, search, study
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig
 from benchmarks import record

@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> int:
     stop = StopRequest()
     from analysis.papers.xu.rebuttal_grid import of_grid
     from analysis.papers.xu.windows import of_runs
-    from analysis.sensitivity import cells as runs
     from analysis.reading.files import RunFiles
+    from analysis.sensitivity import cells as runs
     from analysis.sensitivity import study, tracked
     from entry_points.progress import StageBar
     from grok.store.store import open_store, point_to
