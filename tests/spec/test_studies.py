@@ -83,6 +83,65 @@ def test_svd_has_every_method_and_windows_are_within_the_bands(registry: dict[st
     assert registry["windows"].windows == (5, 10, 20, 30)
 
 
+CHEAP = {"observe_every": 0, "checkpoint_epochs": (), "max_window": 30}
+
+
+def told(study: Study, names: tuple[str, ...]) -> set[tuple[object, ...]]:
+    return {(cell.condition, *(getattr(cell.config, name) for name in names)) for cell in study.cells}
+
+
+def test_roundings_are_crossed_with_the_headline_relu_and_the_controls(registry: dict[str, Study]) -> None:
+    cells = registry["rounding"].cells
+    orders = {f"{lib}-256-1{order}" for lib in ("onednn", "mkl") for order in ("", "-reversed")} | {"onednn-512-1"}
+    single = {"grok": ("square", "relu"), "eta0": ("square", "relu"), "random_labels": ("square",), "data_starved": ("square",)}
+    expected = {
+        (condition, activation, "float32", order, seed)
+        for condition, activations in single.items()
+        for activation, order, seed in itertools.product(activations, orders, range(15))
+    }
+    expected |= {
+        (f"{condition}, float64", activation, "float64", "mkl-256-1", seed)
+        for condition, activations in single.items()
+        for activation, seed in itertools.product(activations, range(15))
+    }
+    assert told(registry["rounding"], ("activation", "precision", "rounding", "seed")) == expected
+    headline = {cell.config.hash for name in ("headline", "relu", "controls") for cell in registry[name].cells}
+    assert not headline & {cell.config.hash for cell in cells}
+    for cell in cells:
+        assert {name: getattr(cell.config, name) for name in CHEAP} == CHEAP
+        assert cell.config.device == "cpu"
+        assert cell.config.epochs == (400 if cell.config.activation == "square" else 800)
+        assert cell.config.weight_decay == (0.0 if cell.condition.startswith("eta0") else 2e-4)
+        assert (cell.config.labels == "random") == cell.condition.startswith("random_labels")
+        assert cell.config.n_train == (504 if cell.condition.startswith("data_starved") else 2016)
+
+
+def test_fresh_seeds_are_in_no_other_study(registry: dict[str, Study]) -> None:
+    counts = {
+        ("grok", "square"): 100,
+        ("eta0", "square"): 100,
+        ("random_labels", "square"): 100,
+        ("data_starved", "square"): 100,
+        ("grok", "relu"): 30,
+        ("eta0", "relu"): 30,
+    }
+    cells = registry["fresh"].cells
+    seeds = {key: sorted(c.config.seed for c in cells if (c.condition, c.config.activation) == key) for key in counts}
+    assert seeds == {key: list(range(100, 100 + count)) for key, count in counts.items()}
+    assert {cell.config.epochs for cell in cells if cell.config.activation == "square"} == {400}
+    others = {cell.config.seed for name, study in registry.items() if name != "fresh" for cell in study.cells}
+    assert max(others) < 100
+
+
+def test_causes_are_switched_one_at_a_time(registry: dict[str, Study]) -> None:
+    switched = {(c.config.decay_off_at, c.config.decay_on_at) for c in registry["cause"].cells} - {(None, None)}
+    assert switched == {(50, None), (100, None), (150, None), (200, None), (None, 100), (None, 200)}
+    shares = {(c.config.n_train, c.config.weight_decay) for c in registry["cause"].cells if c.condition.startswith("share")}
+    assert shares == {(p * 71 * 71 // 100, decay) for p in (10, 16, 22, 28, 34, 40) for decay in (0.0, 2e-4)}
+    assert {c.config.epochs for c in registry["cause"].cells} == {800}
+    assert len(registry["cause"].cells) == 5 * (6 + 2 + 12)
+
+
 def test_every_study_is_whole(registry: dict[str, Study]) -> None:
     assert list(registry) == [
         "quick",
@@ -96,6 +155,9 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "theorem6",
         "activations",
         "optimizers",
+        "rounding",
+        "fresh",
+        "cause",
     ]
     for name, study in registry.items():
         assert study.name == name
@@ -176,7 +238,7 @@ def test_reading_studies_needs_no_torch() -> None:
         "import sys; from grok.spec.studies import registry; print(len(registry()), {'torch', 'mlflow'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "11 set()\n"
+    assert answer.stdout == "14 set()\n"
 
 
 @pytest.fixture
