@@ -2,7 +2,7 @@
 
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
-from analysis.papers.xu import errata, headline, meaning, panels, ranks, rebuttal, repulsion, sweeps, windows
+from analysis.papers.xu import cause, errata, headline, meaning, panels, ranks, rebuttal, repulsion, sweeps, windows
 
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
@@ -14,9 +14,9 @@ CLAIMS: tuple[Claim, ...] = (
     *rebuttal.CLAIMS,
 )
 """Every published statement, in the order of the report."""
-QUESTIONS: tuple[Question, ...] = (*meaning.QUESTIONS, *repulsion.QUESTIONS)
+QUESTIONS: tuple[Question, ...] = (*meaning.QUESTIONS, *cause.QUESTIONS, *repulsion.QUESTIONS)
 """What nobody has published an answer to, in the order of the report."""
 ERRATA: tuple[Chapter, ...] = errata.CHAPTERS
 """Every chapter of the errata, in the order of the report."""
-PANELS: tuple[Panel, ...] = panels.PANELS
+PANELS: tuple[Panel, ...] = (*panels.PANELS, *cause.PANELS)
 """Every figure, in the order of the report."""

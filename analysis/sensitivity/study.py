@@ -319,6 +319,7 @@ def trial_table(searches: list[Found]) -> pd.DataFrame:
             row: dict[str, Any] = {"study": found.task.part, "number": trial.number, "state": trial.state.name}
             row["value"] = trial.values[0]
             row |= {"value_2": trial.values[1] if len(trial.values) > 1 else None} | setting
+            row["published"] = bool(trial.user_attrs.get("published"))
             for side, suffix in (("calibration", ""), ("held_out", "_held")):
                 counts = trial.user_attrs[side]
                 tpr, fpr = counts["fires"] / max(counts["n"], 1), counts["false"] / max(counts["controls"], 1)
@@ -327,6 +328,7 @@ def trial_table(searches: list[Found]) -> pd.DataFrame:
     own = [name for found in searches for rule in found.task.space.rules.values() for name in rule.parameters]
     columns = ["study", "number", "state", "value", "value_2", *dict.fromkeys((*SPACE_FIELDS, *own))]
     columns += [f"{name}{suffix}" for suffix in ("", "_held") for name in ("j", "tpr", "fpr", "lead")]
+    columns.append("published")
     table = pd.DataFrame(rows).reindex(columns=columns)
     return table.astype({"value_2": float, "lead": float, "lead_held": float})
 

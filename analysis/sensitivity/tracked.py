@@ -120,7 +120,8 @@ def _figures(results: Results) -> dict[str, Any]:
         out["importance"] = figures.importance(data["importance"])
     searched: pd.DataFrame = tables["trials"][tables["trials"]["study"] == "search"] if "trials" in tables else pd.DataFrame()
     if len(searched):
-        parameters = [name for name in searched.columns[5:] if not str(name).startswith(("j", "tpr", "fpr", "lead"))]
+        values = ("j", "tpr", "fpr", "lead", "published")
+        parameters = [name for name in searched.columns[5:] if not str(name).startswith(values)]
         out["slices"] = figures.slices(searched, parameters)
         if searched["lead"].notna().any():
             out["pareto"] = figures.pareto(searched, data["search"]["front"])

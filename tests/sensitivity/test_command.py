@@ -145,7 +145,8 @@ def test_a_whole_study_and_what_it_leaves(own: Any, sensitivity_command: Callabl
     assert [one["target"] for one in data["nested"]["square"]] == ["eta0", "every"]
     assert all(one["separates"] is None for one in data["nested"]["square"])  # of two seeds
     assert answer.out.splitlines()[:-1] == data["answer"]
-    assert data["answer"][0].startswith("Whether the detector's setting makes the result on square cannot be decided: it takes 5")
+    first = "Whether the detector's setting makes the result on square cannot be decided: it takes 5 seeds"
+    assert data["answer"][0].startswith(first)
     assert "cannot be decided from so few seeds" in data["answer"][1]
     assert "warning: fewer than 5 seeds, so nothing is decided of 2 of square runs" in answer.err
     assert (answer.words["searches"], answer.words["each"]) == ("2", "6")

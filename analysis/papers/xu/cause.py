@@ -67,7 +67,7 @@ def label(run: Mapping[str, Any]) -> str:
         decay = "decay on " + ", ".join(
             f"from {start}" if end == last else f"to {end}" if start == 0 else f"{start}–{end}" for start, end in held
         )
-    kind = "" if run.get("optimizer", "adam") == "adam" else f", {run['optimizer']}"
+    kind = "" if run.get("optimizer", "adam") == "adam" else f", {run['optimizer']} of {run['weight_decay']:g}"
     return f"{decay}{kind}, n = {share(run):.2g} M²"
 
 
