@@ -29,7 +29,7 @@ from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
 from tests.helpers.fake_evidence import FakeEvidence
 
-STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations")
+STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations", "cause")
 
 
 def draw_one(panel: Panel, evidence: Any) -> Drawn:
