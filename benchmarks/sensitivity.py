@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.sensitivity import cells as runs
-from analysis.sensitivity import grid, search, study
+from analysis.sensitivity import neighbourhood, search, study
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig
 from benchmarks import record
@@ -50,7 +50,7 @@ def settings(cells: runs.Cells, config: SensitivityConfig) -> Iterator[Row]:
     """Settings a second on all grokking and η = 0 runs, windows repeating."""
     judges = [Judge(cells, activation, cells.controls(activation)[:1], config) for activation in cells.activations]
     count = sum(len(cells.cells[a, c].table) for a in cells.activations for c in ("grok", *cells.controls(a)[:1]))
-    tried = grid.neighbourhood_settings(SETTINGS, 0, cells.largest_window())
+    tried = neighbourhood.designed(neighbourhood.space(cells.largest_window()), "slope", SETTINGS, 0)
     for setting in tried:
         for judge in judges:
             judge.fires(setting)  # spectra first

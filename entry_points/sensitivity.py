@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from analysis.sensitivity.settings import SensitivityConfig
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
@@ -30,23 +31,27 @@ def parser() -> OneLineParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Parse, load, try settings, write, print one line."""
+    """Parse, load, try settings, write, print the answer and one line."""
     flags = parser().parse_args(arguments)
     config = config_from(flags, SensitivityConfig)
     stop = StopRequest()
     from analysis.papers.xu.rebuttal_grid import of_grid
+    from analysis.papers.xu.windows import of_runs
+    from analysis.reading.files import RunFiles
     from analysis.sensitivity import cells as runs
     from analysis.sensitivity import study, tracked
     from entry_points.progress import StageBar
     from grok.store.store import open_store, point_to
 
     started = time.perf_counter()
+    config = runs.as_stored(config)
     store = open_store()
     folder = store.folder / "sensitivity"
     cells = runs.load(store, config, folder / "gaps")
     done = None if flags.force else tracked.finished(store, config, cells)
     if done is not None:
         point_to(store, done)
+        _say(RunFiles(store).json(done, "sensitivity.json"))
         print(f"run={done} study={config.study} state=complete reused=yes")
         return 0
     tasks = study.plan(cells, config, folder)
@@ -55,7 +60,7 @@ def main(arguments: list[str]) -> int:
     parent = tracked.open_run(store, config, cells)
     try:
         with StageBar() as bar:
-            results = study.run(cells, config, tasks, rebuttal=of_grid, report=bar.update, should_stop=stop)
+            results = study.run(cells, config, tasks, rebuttal=of_grid, windows=of_runs, report=bar.update, should_stop=stop)
         if not results.stopped:
             tracked.write(store, parent, config, results)
     except BaseException as error:
@@ -63,14 +68,27 @@ def main(arguments: list[str]) -> int:
         raise
     state = "interrupted" if results.stopped else "complete"
     parent.end(state)
+    if not results.stopped:
+        _say(results.data)
     print(_line(parent.run_id, config, results, state, time.perf_counter() - started))
     return INTERRUPTED if results.stopped else 0
+
+
+def _say(data: Mapping[str, Any]) -> None:
+    """The answer in sentences, and on standard error what stands in its way."""
+    from analysis.sensitivity import words
+
+    for line in words.warnings(data):
+        print(f"warning: {line}", file=sys.stderr)
+    for line in data["answer"]:
+        print(line)
 
 
 def _line(run_id: str, config: SensitivityConfig, results: Results, state: str, seconds: float) -> str:
     trials = sum(len(found.trials) for found in results.searches)
     new = sum(found.times.trials for found in results.searches)
-    return f"run={run_id} study={config.study} state={state} trials={trials} new={new} seconds={seconds:.0f}"
+    searches = f"searches={len(results.searches)} each={config.n_trials}"
+    return f"run={run_id} study={config.study} state={state} {searches} trials={trials} new={new} seconds={seconds:.0f}"
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ class Answer:
     @property
     def words(self) -> dict[str, str]:
         """The result line's `name=value` words."""
-        return dict(word.split("=", 1) for word in self.out.split())
+        return dict(word.split("=", 1) for word in self.out.splitlines()[-1].split())
 
 
 @pytest.fixture

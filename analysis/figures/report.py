@@ -1,5 +1,6 @@
 """The figures of the report by name; they draw tables and compute nothing."""
 
+from analysis.figures.cause import cause
 from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
 from analysis.figures.grids import Column, activations, scaling
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
@@ -8,6 +9,7 @@ from analysis.figures.surface import surfaces
 __all__ = [
     "Column",
     "activations",
+    "cause",
     "detector_controls",
     "eigenvalues",
     "eta_scatter",

@@ -12,10 +12,17 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from analysis.figures.style import COLOURS, STYLE, legend, plain
-from analysis.words import CONDITIONS
+from analysis.figures.surface import CONTROLS, MARK, PUBLISHED_LABEL
 
 ROC_WINDOWS = (5, 10, 20, 30)
 MOST_SLICES = 16
+ORDERED = ("w", "v", "12", "23", "34", "slope", "level", "sustained", "cusum", "rising", "falling")
+"""Values of a list, as every figure has them; others follow by name."""
+LABELS = {"12": "λ₁/λ₂", "23": "λ₂/λ₃", "34": "λ₃/λ₄", "w": "ΔW", "v": "ΔV"}
+MOST_LEVEL = 3
+"""Values of a list whose names stand beside each other."""
+JITTER = 0.16
+"""Half of how far dots of one value stand apart."""
 
 
 def roc(table: pd.DataFrame) -> Figure:
@@ -33,7 +40,7 @@ def roc(table: pd.DataFrame) -> Figure:
                     line["fpr"], line["tpr"], marker="o", markersize=3, color=COLOURS[number % len(COLOURS)], label=f"{window}"
                 )
             ax.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
-            ax.set_title(f"{plain(activation)} against\n{plain(CONDITIONS.get(control, control))}", fontsize=8)
+            ax.set_title(f"{plain(activation)} against\n{plain(CONTROLS.get(control, control))}", fontsize=8)
             ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
         for ax in axes[-1]:
             ax.set_xlabel("false-positive rate")
@@ -69,25 +76,52 @@ def importance(entries: Sequence[dict[str, Any]]) -> Figure:
 
 
 def slices(trials: pd.DataFrame, parameters: Sequence[str], value: str = "j") -> Figure:
-    """The value of each trial against each parameter, one panel a parameter; darker is later."""
+    """The value of each trial against each parameter, one panel a parameter; darker is later, as the key says.
+
+    Values of a list stand in the order of `ORDERED`, jittered, so that trials do not lie on each other; the first trial is
+    marked where it is the published setting.
+    """
     shown = [name for name in parameters if name in trials and trials[name].nunique() > 1][:MOST_SLICES]
     columns = min(4, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     with rc_context(STYLE):
         figure = Figure(figsize=(2.1 * columns + 0.4, 1.9 * rows + 0.3))
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        rng = np.random.default_rng(0)
+        first, last = trials["number"].min(), trials["number"].max()
         for ax, name in zip(axes.flat, shown, strict=False):
             part = trials.dropna(subset=[name])
-            x = part[name].astype(str) if part[name].dtype == object or str(part[name].dtype) == "str" else part[name]
-            ax.scatter(x, part[value], c=part["number"], cmap="viridis_r", s=6, alpha=0.6, linewidths=0)
+            x, names = _places(part[name], rng)
+            y = part[value].to_numpy(dtype=np.float64) + rng.uniform(-JITTER, JITTER, len(part)) / 8
+            dots = ax.scatter(x, y, c=part["number"], cmap="viridis_r", vmin=first, vmax=last, s=7, alpha=0.7, linewidths=0)
+            marked = part["published"].to_numpy(dtype=bool) if "published" in part else np.zeros(len(part), dtype=bool)
+            for place in np.flatnonzero(marked):
+                ax.plot(x[place], y[place], label=PUBLISHED_LABEL.partition(":")[0], **MARK)
             ax.set_xlabel(name.replace("_", " "))
+            if names:
+                ax.set_xticks(range(len(names)), names, rotation=25 if len(names) > MOST_LEVEL else 0)
             if name == "level":
                 ax.set_xscale("log")
         for ax in axes.flat[len(shown) :]:
             ax.set_axis_off()
         for ax in axes[:, 0]:
             ax.set_ylabel("J, calibration seeds")
+        if shown:
+            figure.colorbar(dots, ax=list(axes.flat), label="trial", shrink=0.8)
+            handles, labels = axes[0, 0].get_legend_handles_labels()
+            if handles:
+                figure.legend(handles[:1], labels[:1], loc="outside lower left")
     return figure
+
+
+def _places(values: pd.Series, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+    """(n,) float64 places of a parameter's values, and what stands at 0, 1, … if they are of a list."""
+    if not (values.dtype == object or str(values.dtype) == "str"):
+        return values.to_numpy(dtype=np.float64), []
+    texts = values.astype(str)
+    names = sorted(set(texts), key=lambda text: (ORDERED.index(text) if text in ORDERED else len(ORDERED), text))
+    places = texts.map({name: place for place, name in enumerate(names)}).to_numpy(dtype=np.float64)
+    return places + rng.uniform(-JITTER, JITTER, len(texts)), [LABELS.get(name, name) for name in names]
 
 
 def pareto(trials: pd.DataFrame, front: Sequence[dict[str, Any]]) -> Figure:

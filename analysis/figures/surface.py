@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -14,6 +15,19 @@ from analysis.words import CONDITIONS
 
 PUBLISHED_SETTING = (20, 0.04)
 """Window and threshold of the published detector (Xu §2)."""
+PUBLISHED_LABEL = "published setting: window 20, threshold 0.04"
+MARK: dict[str, Any] = {
+    "marker": "*",
+    "markersize": 11,
+    "markerfacecolor": "#ffffff",
+    "markeredgecolor": "#000000",
+    "markeredgewidth": 0.9,
+    "linestyle": "none",
+}
+"""White with a black edge: seen on every colour of the map."""
+CONTROLS = CONDITIONS | {"eta0": "no weight decay"}
+"""Controls as they stand after "against"."""
+WINDOW_TICKS = (10, 20, 30, 40, 50, 60)
 
 
 def surfaces(table: pd.DataFrame) -> Figure:
@@ -22,7 +36,7 @@ def surfaces(table: pd.DataFrame) -> Figure:
     Args:
         table: activation, control, window, threshold, j in [−1, 1]; not empty. Any activation and control may be in it.
     """
-    rows, columns = _named(table["activation"], ACTIVATIONS), _named(table["control"], CONDITIONS)
+    rows, columns = _named(table["activation"], ACTIVATIONS), _named(table["control"], CONTROLS)
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH + 0.6, 0.9 + 1.75 * len(rows)))
         axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
@@ -36,10 +50,8 @@ def surfaces(table: pd.DataFrame) -> Figure:
             mesh = ax.pcolormesh(
                 grid.columns, grid.index, grid.to_numpy(), vmin=-1, vmax=1, cmap="PuOr", shading="nearest", rasterized=True
             )
-            for colour, width in (("#ffffff", 3.0), ("#000000", 1.2)):
-                ax.plot(
-                    *PUBLISHED_SETTING, marker="o", markersize=6, markerfacecolor="none", markeredgewidth=width, color=colour
-                )
+            ax.plot(*PUBLISHED_SETTING, label=PUBLISHED_LABEL, **MARK)
+            ax.set_xticks([tick for tick in WINDOW_TICKS if part["window"].min() <= tick <= part["window"].max()])
             ax.grid(False)
             ax.set_title(f"{rows[activation]} against\n{columns[control]}", fontsize=8)
         drawn = figure.axes
@@ -52,6 +64,7 @@ def surfaces(table: pd.DataFrame) -> Figure:
             first.set_ylabel("slope threshold")
             first.tick_params(labelleft=True)
         figure.colorbar(mesh, ax=drawn, label="J", shrink=0.8)
+        figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside lower left")
     return figure
 
 

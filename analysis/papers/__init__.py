@@ -3,6 +3,7 @@
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.papers.xu import (
+    cause,
     errata,
     headline,
     meaning,
@@ -30,6 +31,7 @@ CLAIMS: tuple[Claim, ...] = (
 """Every published statement, in the order of the report."""
 QUESTIONS: tuple[Question, ...] = (
     *meaning.QUESTIONS,
+    *cause.QUESTIONS,
     *ranks.QUESTIONS,
     *repulsion.QUESTIONS,
     *repulsion_nulls.QUESTIONS,
@@ -38,5 +40,5 @@ QUESTIONS: tuple[Question, ...] = (
 """What nobody has published an answer to, in the order of the report."""
 ERRATA: tuple[Chapter, ...] = errata.CHAPTERS
 """Every chapter of the errata, in the order of the report."""
-PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS)
+PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS)
 """Every figure, in the order of the report."""

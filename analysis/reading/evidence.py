@@ -10,7 +10,17 @@ import pandas as pd
 
 from analysis.reading.derived import with_rho
 from analysis.reading.files import RunFiles
-from analysis.reading.runs import LEFT_OUT, Runs, conditions, registered, select, study_names, training_runs
+from analysis.reading.runs import (
+    LEFT_OUT,
+    Runs,
+    conditions,
+    is_own,
+    registered,
+    select,
+    stored_name,
+    study_names,
+    training_runs,
+)
 from grok.numerics.gaps import gap_series
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, RANKS, ranks_of
@@ -71,8 +81,10 @@ class Evidence:
     def select(self, study: str) -> Runs:
         """The finished runs of a study as `runs` has them, and its other runs with a reason each.
 
-        The one reader of "the runs of a study": of the report, of the study's own summary and of the sensitivity.
+        The one reader of "the runs of a study": of the report, of the study's own summary and of the sensitivity. One of
+        your own is `file.yaml:name`, as for the command that trains it, or `file/name`, as the store has it.
         """
+        study = stored_name(study)
         if study not in self._studies:
             found = select(self._found, study, files=self.files, grid=conditions(study))
             table = found.table
@@ -197,5 +209,5 @@ class Evidence:
         """The command that makes a study's runs."""
         if study == SENSITIVITY_STUDY:
             return "mlflow run . -e sensitivity -P study=headline"
-        name = study if study in registered() else study.replace("/", ".yaml:", 1)
+        name = study if is_own(study) or study in registered() else study.replace("/", ".yaml:", 1)
         return f"mlflow run . -e study -P study={name}"

@@ -14,7 +14,7 @@ from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError, to_text
 from grok.spec.plugins import NETWORKS
-from grok.spec.studies import Cell, load_study, registry
+from grok.spec.studies import OWN_FILE, Cell, load_study, registry
 from grok.store.store import Store
 from grok.store.tags import RESOLVED, ROUNDING_FACTS, StoredRun, tag
 
@@ -44,10 +44,24 @@ def registered() -> tuple[str, ...]:
     return tuple(registry())
 
 
+def is_own(study: str) -> bool:
+    """Whether a study is spelled as one of your own, `file.yaml:name` or `file.yaml`."""
+    return OWN_FILE.fullmatch(study) is not None
+
+
+def stored_name(study: str) -> str:
+    """The name by which a store knows a study: `my/tiny` for `my.yaml:tiny`, any other as it is.
+
+    Raises:
+        ConfigError: if the file does not have the study.
+    """
+    return load_study(study).name if is_own(study) else study
+
+
 @functools.cache
 def grid(study: str) -> tuple[Cell, ...]:
-    """The cells of a study of the registry, in its order; empty for another."""
-    return load_study(study).cells if study in registered() else ()
+    """The cells of a study of the registry or of your own file, in its order; empty for another."""
+    return load_study(study).cells if is_own(study) or study in registered() else ()
 
 
 @functools.cache

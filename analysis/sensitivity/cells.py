@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.printed.xu import WINDOW_SEEDS
 from analysis.reading.evidence import Evidence
 from analysis.reading.files import in_parallel
+from analysis.reading.runs import grid, stored_name
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
 from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
@@ -31,6 +33,8 @@ from grok.store.store import Store
 CONDITIONS = ("grok", *CONTROLS)
 RATIOS = 3
 """λ₁/λ₂, λ₂/λ₃, λ₃/λ₄."""
+ROUNDING = "rounding"
+"""The study whose runs differ in rounding alone."""
 GAP_INDEX = {"12": 0, "23": 1, "34": 2}
 
 
@@ -139,6 +143,19 @@ class Group:
         own = {name: setting[name] for name in rule.parameters}
         return fire_epochs(rule, series, setting["first_epoch"], setting["smoothing"], **own)
 
+    def earliest(self, setting: dict[str, Any]) -> np.ndarray:
+        """(R,) float64: the first epoch at which a setting may fire on each run.
+
+        That is its first epoch; or, where that is later, the first at which its gap has been known for a slope's lag, or for as
+        many epochs as it must hold.
+        """
+        series = self.log_gaps(setting["matrix"], setting["method"], setting["window"])[GAP_INDEX[setting["gap"]]]
+        known = np.isfinite(series)
+        begins = np.where(known.any(axis=1), known.argmax(axis=1), np.inf)
+        begins = begins + setting.get("slope_lag", 0) + setting.get("hold", 1) - 1
+        out: np.ndarray = np.maximum(begins, setting["first_epoch"])
+        return out
+
 
 def _read(path: Path) -> np.ndarray:
     array: np.ndarray = np.load(path)
@@ -162,12 +179,14 @@ class Cells:
         raw: the same for runs that recorded other spectrum methods.
         missing: what is not there, a sentence each.
         left_out: runs of the studies that were not used, and why.
+        roundings: seeds 0–2 of the study `rounding`, square, by variant and condition.
     """
 
     cells: dict[tuple[str, str], Group]
     raw: dict[tuple[str, str], Group]
     missing: tuple[str, ...]
     left_out: pd.DataFrame
+    roundings: dict[tuple[str, str], Group] = field(default_factory=dict)
 
     @property
     def activations(self) -> list[str]:
@@ -177,7 +196,8 @@ class Cells:
     @property
     def fingerprint(self) -> str:
         """(16 hex digits) of every run."""
-        parts = [f"{key}{cell.fingerprint}" for cells in (self.cells, self.raw) for key, cell in sorted(cells.items())]
+        every = (self.cells, self.raw, self.roundings)
+        parts = [f"{key}{cell.fingerprint}" for cells in every for key, cell in sorted(cells.items())]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
     def cell(self, activation: str, condition: str, method: str = "gram") -> Group | None:
@@ -221,6 +241,18 @@ class Cells:
                 report()
 
 
+def as_stored(config: SensitivityConfig) -> SensitivityConfig:
+    """The same question with every study by the name that the store has for it: `my/tiny` for `my.yaml:tiny`.
+
+    Raises:
+        ConfigError: if a file does not have the study.
+    """
+    companions = config.companions
+    if companions != "none":
+        companions = ",".join(stored_name(name.strip()) for name in companions.split(","))
+    return replace(config, study=stored_name(config.study), companions=companions)
+
+
 def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> Cells:
     """The runs that a sensitivity study compares; one whose files are not whole is left out, with the reason.
 
@@ -260,12 +292,30 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
     if config.study in empty:
         raise ConfigError(
             f"study must have finished runs in {store.uri}, got {config.study} with none. "
-            f"Run it first: python -m entry_points.study --study {config.study}."
+            f"Run it first: python -m entry_points.study --study {config.study.replace('/', '.yaml:', 1)}."
         )
     _check(cells, config)
     _place(cells, raw, config, cache)
-    found = Cells(cells, raw, (), pd.concat(left_out, ignore_index=True))
+    variants = _roundings(evidence) if config.mode in ("all", "grid") else {}
+    found = Cells(cells, raw, (), pd.concat(left_out, ignore_index=True), variants)
     return replace(found, missing=tuple(_missing(found, empty, config)))
+
+
+def _roundings(evidence: Evidence) -> dict[tuple[str, str], Group]:
+    """Seeds 0–2 of the study `rounding`, square, by variant and condition: what the published window table is held against."""
+    table = evidence.select(ROUNDING).table
+    if "rounding" not in table:
+        return {}
+    table = table[
+        (table["activation"] == "square") & table["seed"].isin(WINDOW_SEEDS) & table["condition"].isin(CONDITIONS[:2])
+    ]
+    out = {}
+    for (variant, precision, condition), group in table.groupby(["rounding", "precision", "condition"]):
+        name = str(variant) if precision == "float32" else f"{variant}, {precision}"
+        key = ("square", str(condition))
+        _check_group(key, f"{ROUNDING} ({name})", group)
+        out[name, str(condition)] = _cell(evidence, key, ROUNDING, group, group["spectrum_methods"].map(len).min() > 1)
+    return out
 
 
 def _check_group(key: tuple[str, str], study: str, group: pd.DataFrame) -> None:
@@ -362,7 +412,9 @@ def _place(
 def _missing(cells: Cells, empty: list[str], config: SensitivityConfig) -> Iterable[str]:
     """What a full comparison would have and this one lacks."""
     for name in empty:
-        yield f"no finished runs of study {name}"
+        given = {(cell.config.activation, cell.condition, len(cell.config.spectrum_methods) > 1) for cell in grid(name)}
+        if not given or any((a, c) not in (cells.raw if raw else cells.cells) for a, c, raw in given if c in CONDITIONS):
+            yield f"no finished runs of study {name}"
     for activation in dict.fromkeys(("square", "relu", *(a for a, _ in cells.cells))):
         for condition in CONDITIONS:
             if (activation, condition) not in cells.cells:

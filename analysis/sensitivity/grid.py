@@ -1,39 +1,30 @@
-"""The exhaustive parts: the grid of windows and thresholds, J over window × threshold, the neighbourhood of the published
-setting, and the published window table. Nothing here is searched or random but the neighbourhood's seeded sample.
+"""The exhaustive parts: the grid of windows and thresholds, J over window × threshold, and the published window table. Nothing
+here is searched or random.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import qmc
 
 from analysis.printed.xu import THRESHOLD_READINGS, WINDOW_SEEDS, WINDOW_TABLE
-from analysis.sensitivity.cells import CONDITIONS, Cells
+from analysis.sensitivity.cells import CONDITIONS, Cells, Group
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, youden
+from analysis.sensitivity.objectives import Outcome, outcome, youden
 from analysis.sensitivity.settings import CONTROLS, METHODS, SensitivityConfig
-from analysis.sensitivity.space import COMMON, PUBLISHED, Space, Values, from_unit
-from analysis.statistics.estimates import Estimate
-from analysis.statistics.rates import wilson
-from grok.detectors.base import Range, find
+from analysis.sensitivity.space import PUBLISHED
+from grok.detectors.base import find
+from grok.numerics.methods import is_exact
 from grok.numerics.series import late_median
 
 WINDOWS = tuple(WINDOW_TABLE)
 """Of the published window table; the rebuttal speaks of the first three."""
 READINGS = ("signed", "mirrored", "offset")
 """Those of the rebuttal's thresholds that take each threshold once; the positive ones are among the signed."""
-NEIGHBOURHOOD = {
-    "window": Range(10, 40, whole=True),
-    "slope_threshold": Range(0.02, 0.06),
-    "slope_lag": Range(15, 40, whole=True),
-    "first_epoch": Range(50, 150, whole=True),
-}
-"""What counts as near the published setting."""
 SURFACE_WINDOWS = (3, 5, 8, 10, 12, 15, 18, 20, 22, 25, 28, 30, 35, 40, 45, 50, 57, 64)
 SURFACE_THRESHOLDS = np.round(np.arange(-0.05, 0.1501, 0.01), 3)
 
@@ -55,8 +46,9 @@ def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
     """Every cell of window × threshold × spectrum method × activation, all seeds: no setting is chosen here.
 
     Returns:
-        activation, method, window, reading, threshold; `<condition>_fires`, `_n`, `_median_epoch`; `j_<control set>`. Blank
-        where no run recorded what a cell needs.
+        activation, method, window, reading, threshold; `<condition>_fires`, `_n`, `_median_epoch`; `j_<control set>`, and
+        `j_worst`, the smallest of those of single conditions; `exact`: whether a randomised SVD is the full one by construction
+        at that window, so that the cell tests nothing about it. Blank where no run recorded what a cell needs.
     """
     rows: list[dict[str, Any]] = []
     for activation, method in itertools.product(cells.activations, METHODS):
@@ -70,10 +62,17 @@ def grid(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
             fires = judge.fires(setting)
             shown = -threshold if reading == "mirrored" else threshold
             row = {"activation": activation, "method": method, "window": window, "reading": reading, "threshold": shown}
-            rows.append(row | _counted(fires) | {f"j_{name}": pooled(fires, own).j for name, own in sets.items()})
+            js = {name: pooled(fires, own).j for name, own in sets.items()}
+            row |= _counted(fires) | {f"j_{name}": j for name, j in js.items()}
+            rows.append(row | {"j_worst": worst(js), "exact": is_exact(method, window)})
     columns = ["activation", "method", "window", "reading", "threshold"]
     columns += [f"{c}_{what}" for c in CONDITIONS for what in ("fires", "n", "median_epoch")]
-    return pd.DataFrame(rows).reindex(columns=[*columns, *(f"j_{name}" for name in (*CONTROLS, "all"))])
+    return pd.DataFrame(rows).reindex(columns=[*columns, *(f"j_{name}" for name in (*CONTROLS, "all", "worst")), "exact"])
+
+
+def worst(js: dict[str, float]) -> float:
+    """The smallest J against a control condition by itself; NaN where there is none."""
+    return min((j for name, j in js.items() if name != "all"), default=float("nan"))
 
 
 def _counted(fires: dict[str, np.ndarray]) -> dict[str, float]:
@@ -112,109 +111,122 @@ def surface(cells: Cells, config: SensitivityConfig, report: Callable[[], None] 
     return pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "tpr", "fpr", "j", "j_low", "j_high"])
 
 
-def near_space(max_window: int) -> Space:
-    """The published setting with only the neighbourhood's parameters free; `max_window` cuts the window's range off."""
-    free: dict[str, Values] = dict(NEIGHBOURHOOD)
-    low, high = (min(end, max_window) for end in (10, 40))
-    free["window"] = Range(low, high, whole=True) if low < high else (low,)
-    values: dict[str, Values] = {name: free.get(name, (value,)) for name, value in PUBLISHED.items()}
-    return Space({name: values[name] for name in COMMON}, {"slope": {name: values[name] for name in find("slope").parameters}})
+class Measured(NamedTuple):
+    """What the published setting at another window did on seeds 0–2 of a condition.
 
-
-def neighbourhood_settings(samples: int, seed: int, max_window: int) -> list[dict[str, Any]]:
-    """Settings spread evenly over the neighbourhood: a scrambled Sobol sequence, seeded.
-
-    Args:
-        samples: a power of two. seed: of the scramble. max_window: cuts the window's range off.
+    Attributes:
+        fires: (3,) epochs, NaN if never, in order of size; of fewer runs, where there are fewer. late: (3,) late gaps, by seed.
     """
-    space = near_space(max_window)
-    free = space.dimensions("slope")
-    points = qmc.Sobol(len(free), scramble=True, rng=np.random.default_rng(seed)).random(samples)
-    return [
-        space.setting("slope", {name: from_unit(values, share) for (name, values), share in zip(free, point, strict=True)})
-        for point in points
-    ]
+
+    fires: np.ndarray
+    late: np.ndarray
+
+    @property
+    def whole(self) -> bool:
+        """Whether all three seeds were measured."""
+        return len(self.fires) == len(WINDOW_SEEDS)
+
+    @property
+    def late_median(self) -> float:
+        """The median of the late gaps that are known; NaN where none is."""
+        known = self.late[np.isfinite(self.late)]
+        return float(np.median(known)) if len(known) else float("nan")
 
 
-def neighbourhood(cells: Cells, config: SensitivityConfig) -> pd.DataFrame:
-    """Where in the neighbourhood of the published setting its conclusion holds: TPR ≥ 14/15 and FPR ≤ 1/15; all seeds.
-
-    Returns:
-        window, slope_threshold, slope_lag, first_epoch; `<activation>_<condition>_fires` and `_n`; `holds_<control set>` of
-        square, or of the first activation where there is no square.
-    """
-    first = cells.activations[0]
-    judges = {a: Judge(cells, a, cells.controls(a), config) for a in cells.activations}
-    rows = []
-    for setting in neighbourhood_settings(config.samples, config.seed, cells.largest_window()):
-        row: dict[str, Any] = {name: setting[name] for name in NEIGHBOURHOOD}
-        for activation, judge in judges.items():
-            fires = judge.fires(setting)
-            for condition, epochs in fires.items():
-                row[f"{activation}_{condition}_fires"] = int(np.isfinite(epochs).sum())
-                row[f"{activation}_{condition}_n"] = len(epochs)
-            if activation == first:
-                row |= {f"holds_{name}": holds(pooled(fires, own)) for name, own in cells.control_sets(first).items()}
-        rows.append(row)
-    return pd.DataFrame(rows)
+WINDOW_CONDITIONS = ("grok", "eta0")
+NOTHING = Measured(np.empty(0), np.empty(0))
 
 
-def shares(table: pd.DataFrame, activation: str) -> dict[str, Estimate]:
-    """Shares of the neighbourhood: by control set where the conclusion holds, `tpr` where TPR ≥ 14/15, `relu_silent` where at
-    most 1/15 of ReLU's grokking runs fire. Intervals: Wilson, the Monte-Carlo error over settings with the runs fixed (of
-    independent settings, which is cautious for a Sobol sample); they say nothing of other seeds.
-    """
-    n = len(table)
-    names = [str(name) for name in table if str(name).startswith("holds_")]
-    out = {name.removeprefix("holds_"): wilson(int(table[name].sum()), n) for name in names}
-    fires = zip(table[f"{activation}_grok_fires"], table[f"{activation}_grok_n"], strict=True)
-    out["tpr"] = wilson(sum(enough(f, m) for f, m in fires), n)
-    if "relu_grok_fires" in table:
-        silent = zip(table["relu_grok_fires"], table["relu_grok_n"], strict=True)
-        out["relu_silent"] = wilson(sum(few(f, m) for f, m in silent), n)
-    return out
+def window_runs(cells: Cells) -> dict[int, dict[str, Measured]]:
+    """By window and condition: the runs of the published window table, by the float64 Gram of their bands."""
+    return {
+        window: {name: at_window(cells.cell("square", name), "gram", window) for name in WINDOW_CONDITIONS}
+        for window in WINDOW_TABLE
+    }
 
 
 def window_table(cells: Cells) -> pd.DataFrame:
-    """The published window table beside ours: square, seeds 0–2, from float64 bands, and by float32 Gram where recorded.
+    """The published window table beside ours: square, seeds 0–2, from float64 bands; and, of the runs that recorded a float32
+    Gram, that and the float64 Gram of the very same runs.
 
     Returns:
         window, condition, place (blank for the late gap), measure (`fire_epoch`, `late_gap`), published, ours, ours_gram32,
-        ours_measured, gram32_measured. An epoch that is blank although measured never came. The published epochs are sorted, as
-        printed, and so are ours: they are not matched by seed.
+        ours_measured, gram32_measured, same_gram (the float64 Gram of the runs of `ours_gram32`). An epoch that is blank
+        although
+        measured never came. The published epochs are sorted, as printed, and so are ours: they are not matched by seed.
     """
     rows: list[tuple[Any, ...]] = []
-    for window, (grok, control, late_grok, late_control) in WINDOW_TABLE.items():
-        for condition, fires, late in (("grok", grok, late_grok), ("eta0", control, late_control)):
-            ours, gap = _measured(cells, condition, "gram", window)
-            other, other_gap = _measured(cells, condition, "gram32", window)
-            known = (len(ours) == len(fires), len(other) == len(fires))
+    for window, by_condition in window_runs(cells).items():
+        row = WINDOW_TABLE[window]
+        for condition, fires, late in (("grok", row.grok, row.late_grok), ("eta0", row.control, row.late_control)):
+            ours, raw = by_condition[condition], cells.cell("square", condition, "gram32")
+            other, same = at_window(raw, "gram32", window), at_window(raw, "gram", window)
+            both = other.whole and same.whole
+            known = (ours.whole, both)
             for place, epoch in enumerate(fires):
-                both = (one[place] if there else np.nan for one, there in zip((ours, other), known, strict=True))
-                rows.append((window, condition, place, "fire_epoch", epoch, *both, *known))
-            rows.append((window, condition, np.nan, "late_gap", float(late), gap, other_gap, *known))
-    columns = [
-        "window",
-        "condition",
-        "place",
-        "measure",
-        "published",
-        "ours",
-        "ours_gram32",
-        "ours_measured",
-        "gram32_measured",
-    ]
+                three = (
+                    one.fires[place] if there else np.nan for one, there in ((ours, ours.whole), (other, both), (same, both))
+                )
+                first, second, third = three
+                rows.append((window, condition, place, "fire_epoch", epoch, first, second, *known, third))
+            gaps = (ours.late_median, other.late_median, *known, same.late_median)
+            rows.append((window, condition, np.nan, "late_gap", float(late), *gaps))
+    columns = ["window", "condition", "place", "measure", "published", "ours", "ours_gram32"]
+    columns += ["ours_measured", "gram32_measured", "same_gram"]
     return pd.DataFrame(rows, columns=columns).astype({"published": float})
 
 
-def _measured(cells: Cells, condition: str, method: str, window: int) -> tuple[np.ndarray, float]:
-    """Sorted fire epochs of those of seeds 0–2 that there are, NaN (never) last, and the median of their late gaps."""
-    cell = cells.cell("square", condition, method)
+def rounding_table(cells: Cells) -> pd.DataFrame:
+    """The published window table under each variant of rounding: square, seeds 0–2, by the float64 Gram, and by the float32
+    Gram of the same runs where they recorded one.
+
+    Returns:
+        rounding, window, condition, method, published, ours (epochs in order of size, `–` for never), equal, within_one; empty
+        where no run of the study `rounding` is there.
+    """
+    rows: list[dict[str, Any]] = []
+    for (variant, condition), cell in sorted(cells.roundings.items()):
+        for window, method in itertools.product(WINDOW_TABLE, ("gram", "gram32")):
+            found = at_window(cell, method, window) if method == "gram" or method in cell.methods() else NOTHING
+            if not found.whole:
+                continue
+            row = WINDOW_TABLE[window]
+            published = np.sort(np.array(row.grok if condition == "grok" else row.control, dtype=np.float64))
+            rows.append(
+                {
+                    "rounding": variant,
+                    "window": window,
+                    "condition": condition,
+                    "method": method,
+                    "published": _epochs(published),
+                    "ours": _epochs(found.fires),
+                    "equal": _within(found.fires, published, 0),
+                    "within_one": _within(found.fires, published, 1),
+                }
+            )
+    columns = ["rounding", "window", "condition", "method", "published", "ours", "equal", "within_one"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _within(found: np.ndarray, published: np.ndarray, epochs: int) -> bool:
+    both = np.isnan(found) & np.isnan(published)
+    return bool(np.all(both | (np.abs(found - published) <= epochs)))
+
+
+def _epochs(values: np.ndarray) -> str:
+    return ", ".join("–" if np.isnan(epoch) else f"{epoch:.0f}" for epoch in values)
+
+
+def at_window(cell: Group | None, method: str, window: int) -> Measured:
+    """The published setting at a window on those of seeds 0–2 that there are; nothing where the runs do not serve it.
+
+    Args:
+        cell: the runs; None for none. method: of their spectra.
+    """
     if cell is None or window > cell.largest_window(method):
-        return np.empty(0), np.nan
+        return NOTHING
     chosen = np.isin(cell.seeds, WINDOW_SEEDS)
     fires = np.sort(cell.fires({**PUBLISHED, "method": method, "window": window}, find("slope"))[chosen])
     gaps = np.exp(cell.log_gaps("w", method, window)[1][chosen])
     late = np.array([late_median(gap[: int(end) + 1]) for gap, end in zip(gaps, cell.epochs[chosen], strict=True)])
-    known = late[np.isfinite(late)]
-    return fires, float(np.median(known)) if len(known) else np.nan
+    return Measured(fires, late)

@@ -39,6 +39,14 @@ class Judge:
         rule = self.rule(setting["rule"])
         return {name: self._cell(name, setting["method"]).fires(setting, rule) for name in ("grok", *self.controls)}
 
+    def earliest(self, setting: dict[str, Any], condition: str = "grok") -> np.ndarray:
+        """(R,) float64 of the runs of a condition: the first epoch at which a setting may fire, as `Group.earliest` has it."""
+        return self._cell(condition, setting["method"]).earliest(setting)
+
+    def seeds(self, condition: str, method: str) -> np.ndarray:
+        """(R,) int64: seeds of the runs of a condition."""
+        return self._cell(condition, method).seeds
+
     def rule(self, name: str) -> Detector:
         """A rule by name, found once."""
         if name not in self._rules:

@@ -20,7 +20,7 @@ from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.objectives import Outcome
 from analysis.sensitivity.settings import SensitivityConfig
-from analysis.sensitivity.space import Space, Values, only, varies
+from analysis.sensitivity.space import PUBLISHED, Space, Values, has, only, varies
 from analysis.sensitivity.storage import Task, lock, open_study, quiet
 from grok.detectors.base import Range
 from grok.runs.fanout import Fanout
@@ -98,6 +98,14 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     return space.setting(rule, chosen)
 
 
+def parameters_of(space: Space, setting: dict[str, Any]) -> dict[str, Any]:
+    """The parameters by which `suggest` comes to a setting of the space."""
+    rule = setting["rule"]
+    own = space.own[rule]
+    chosen = {f"{rule}.{name}" if name in own else name: setting[name] for name, _ in space.dimensions(rule)}
+    return ({"rule": rule} if len(space.own) > 1 else {}) | chosen
+
+
 def _suggest_one(trial: optuna.Trial, name: str, values: Values) -> Any:
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
@@ -170,10 +178,13 @@ def _try_settings(
     shared = open_study(task)
     judge = Judge(cells, task.activation, task.controls, task.config)
     with quiet():
-        sampler = sampler_of(task.config, next_turn(task, shared))
+        turn = next_turn(task, shared)
+        sampler = sampler_of(task.config, turn)
         known = _finished(shared)
         memory = optuna.create_study(directions=task.directions, sampler=sampler)
         memory.add_trials(known)
+        if turn == 0 and not known and has(task.space, PUBLISHED):
+            memory.enqueue_trial(parameters_of(task.space, PUBLISHED), user_attrs={"published": True})
         seen, times = {trial.number for trial in known}, Times()
         for count in range(1, most + 1):
             if not _one(task, judge, shared, memory, seen, times) or should_stop():
@@ -199,7 +210,7 @@ def _one(task: Task, judge: Judge, shared: optuna.Study, memory: optuna.Study, s
         values=values,
         params=frozen.params,
         distributions=frozen.distributions,
-        user_attrs={"setting": setting, "calibration": _counts(calibration), "held_out": _counts(held)},
+        user_attrs=trial.user_attrs | {"setting": setting, "calibration": _counts(calibration), "held_out": _counts(held)},
     )
     with lock(task):
         there = shared.get_trials(deepcopy=False)

@@ -121,6 +121,18 @@ class Space:
         return {name: _text(values) for name, values in {**self.common, **named}.items()}
 
 
+def has(space: Space, setting: Mapping[str, Any]) -> bool:
+    """Whether a space holds a setting."""
+    rule = setting["rule"]
+    if rule not in space.own:
+        return False
+    every = {**{name: values for name, values in space.common.items() if name != "rule"}, **space.own[rule]}
+    return all(
+        setting[name] in values if isinstance(values, tuple) else values.low <= setting[name] <= values.high
+        for name, values in every.items()
+    )
+
+
 def varies(values: Values) -> bool:
     """Whether there is more than one value."""
     return isinstance(values, Range) or len(values) > 1

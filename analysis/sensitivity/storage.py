@@ -50,6 +50,13 @@ class Task:
     config: SensitivityConfig
 
     @property
+    def metric_names(self) -> list[str]:
+        """What the objectives are called where a study is shown."""
+        j = f"{'worst ' if self.minimise else ''}J of {self.activation} on calibration seeds"
+        lead = "lead before test accuracy 0.5, epochs"
+        return {"separation": [j], "lead": [lead], "multi": [j, lead]}[self.objective]
+
+    @property
     def directions(self) -> list[StudyDirection]:
         """Of the objectives."""
         return [StudyDirection.MINIMIZE if self.minimise else StudyDirection.MAXIMIZE] * (2 if self.objective == "multi" else 1)
@@ -150,6 +157,8 @@ def open_study(task: Task) -> optuna.Study:
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
+        if study.metric_names is None:  # of a study that an earlier version made, too
+            study.set_metric_names(task.metric_names)
         asked = {"runs": task.fingerprint, "question": _question(task)}
         there = study.user_attrs
         for name, value in asked.items():

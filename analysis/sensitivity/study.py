@@ -11,24 +11,30 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.sensitivity import grid, importance, verdict, words
+from analysis.sensitivity import grid, importance, nested, verdict, words
+from analysis.sensitivity import neighbourhood as nearby
 from analysis.sensitivity.cells import Cells, chosen_activation
 from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.neighbourhood import Neighbourhood
+from analysis.sensitivity.nested import Told
 from analysis.sensitivity.search import Found, check_method, search
 from analysis.sensitivity.settings import METHODS, SPACE_FIELDS, SensitivityConfig
 from analysis.sensitivity.space import Space, whole_numbers
 from analysis.sensitivity.storage import Task, open_study
+from analysis.sensitivity.tried import EVERY, try_all
 from analysis.words import CONDITIONS
 from grok.spec.fields import ConfigError
 
-SCHEMA = 2
+SCHEMA = 3
 LEAST_SAMPLES = 64
 """Rows of the designed sample of an importance; else an eighth of `samples`."""
 Report = Callable[[str, int, int], None]
 """Told of progress: what is done, how far, of how many."""
 Sentence = Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any] | None]]
 """Judges what a paper says of the grid, by the paper's own rule: its settings as a table, the verdict with its `sentences`."""
+Windows = Callable[[Mapping[int, Mapping[str, grid.Measured]]], dict[int, dict[str, Any]]]
+"""Judges a paper's window table, by the rule of its claims: by window, `verdict` and `text`."""
 
 
 @dataclass
@@ -37,12 +43,15 @@ class Results:
 
     Attributes:
         tables: by name, as they are stored. data: `sensitivity.json`. searches: the Optuna studies.
+        near: the neighbourhood that was tried, None if it was not. told: the nested cross-validations, by what they are of.
         stopped: whether a search was stopped before its last trial.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     searches: list[Found] = field(default_factory=list)
+    near: Neighbourhood | None = None
+    told: dict[str, list[Told]] = field(default_factory=dict)
     stopped: bool = False
 
 
@@ -66,7 +75,7 @@ def plan(cells: Cells, config: SensitivityConfig, folder: Path) -> list[Task]:
     if config.mode in ("all", "search"):
         tasks.append(_task(cells, config, folder, "search", activation, config.controls, whole(activation)))
     if config.mode in ("all", "adversarial"):
-        near = grid.near_space(cells.largest_window())
+        near = nearby.space(cells.largest_window())
         if cells.serves("relu", "grok", *config.methods):
             space = whole("relu")
             sets = cells.control_sets("relu", *config.methods)
@@ -142,7 +151,7 @@ def spectra_needed(cells: Cells, config: SensitivityConfig, tasks: list[Task]) -
     out: dict[tuple[str, tuple[str, str, int]], None] = {}
     most = cells.largest_window()
     if config.mode in ("all", "grid"):
-        windows = {*grid.WINDOWS, *grid.SURFACE_WINDOWS, *whole_numbers(grid.NEIGHBOURHOOD["window"])}
+        windows = {*grid.WINDOWS, *grid.SURFACE_WINDOWS, *whole_numbers(nearby.RANGES["window"])}
         for activation in cells.activations:
             out |= {(activation, ("w", "gram", window)): None for window in sorted(windows) if window <= most}
             for method in METHODS:
@@ -163,6 +172,7 @@ def run(
     tasks: list[Task],
     *,
     rebuttal: Sentence | None = None,
+    windows: Windows | None = None,
     report: Report = lambda what, done, of: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Results:
@@ -170,7 +180,8 @@ def run(
 
     Args:
         cells: the runs. config: what is asked. tasks: of `plan`.
-        rebuttal: judges the rebuttal's sentence on the grid; it belongs to the paper, so the caller brings it.
+        rebuttal: judges the rebuttal's sentence on the grid. windows: judges the published window table. Both rules belong
+            to the paper, so the caller brings them.
         report: told of progress. should_stop: True ends it soon; what was tried is kept by the Optuna studies.
     """
     results = Results()
@@ -195,11 +206,15 @@ def run(
         results.stopped |= found.stopped
         if found.stopped:
             return results
+    if not _nested(cells, config, results, tasks, report, should_stop):
+        results.stopped = True
+        return results
     found_importance = _importances(cells, config, results, report)
     said = None
     if rebuttal is not None and "grid" in results.tables:
         results.tables["rebuttal"], said = rebuttal(results.tables["grid"])
-    results.data = _data(cells, config, results, found_importance, spectra_s, said)
+    by_window = windows(grid.window_runs(cells)) if windows is not None and "window_table" in results.tables else {}
+    results.data = _data(cells, config, results, found_importance, spectra_s, said, by_window)
     return results
 
 
@@ -209,10 +224,48 @@ def _grids(cells: Cells, config: SensitivityConfig, results: Results, report: Re
     report("grids", 1, 4)
     results.tables["surface"] = grid.surface(cells, config)
     report("grids", 2, 4)
-    results.tables["neighbourhood"] = grid.neighbourhood(cells, config)
+    results.near = nearby.sample(cells, config)
+    results.tables["neighbourhood"] = results.near.table
     report("grids", 3, 4)
     results.tables["window_table"] = grid.window_table(cells)
+    if len(variants := grid.rounding_table(cells)):
+        results.tables["rounding"] = variants
     report("grids", 4, 4)
+
+
+def _nested(
+    cells: Cells,
+    config: SensitivityConfig,
+    results: Results,
+    tasks: list[Task],
+    report: Report,
+    should_stop: Callable[[], bool],
+) -> bool:
+    """The nested cross-validations of what the searches are of; False if it was stopped.
+
+    Of each activation that is searched, over its space and against each control set; and near the published setting, for the
+    setting that fails worst.
+    """
+    spaces: dict[str, tuple[Space, tuple[str, ...]]] = {}
+    for task in tasks:
+        if not task.part.startswith("square_worst"):
+            known = spaces.get(task.activation, (task.space, ()))[1]
+            spaces[task.activation] = task.space, tuple(dict.fromkeys((*known, *task.controls)))
+    for activation, (space, controls) in spaces.items():
+        method = "gram" if "gram" in config.methods else config.methods[0]  # those of one method are the same runs
+        settings = nested.candidates(space.narrowed(method=(method,)), config)
+
+        def told(count: int, what: str = f"held-out seeds of {activation}", of: int = len(settings)) -> None:
+            report(what, count, of)
+
+        tried = try_all(Judge(cells, activation, controls, config), settings, told)
+        results.told[activation] = [nested.cross_validate(tried, name, config) for name in (*tried.controls, EVERY)]
+        if should_stop():
+            return False
+    if results.near is not None and any(task.part.startswith("square_worst") for task in tasks):
+        near = results.near.tried["square"]
+        results.told["near"] = [nested.cross_validate(near, EVERY, config, worst_case=True)]
+    return True
 
 
 def _importances(cells: Cells, config: SensitivityConfig, results: Results, report: Report) -> list[Importance]:
@@ -229,7 +282,7 @@ def _importances(cells: Cells, config: SensitivityConfig, results: Results, repo
         rule = "slope" if "slope" in task.space.own else next(iter(task.space.own))
         places = (
             (f"over the search space, rule {rule}", task.space, rule),
-            ("near the published setting", grid.near_space(cells.largest_window()), "slope"),
+            ("near the published setting", nearby.space(cells.largest_window()), "slope"),
         )
         judge = Judge(cells, task.activation, task.controls, config)
         out = []
@@ -266,6 +319,7 @@ def trial_table(searches: list[Found]) -> pd.DataFrame:
             row: dict[str, Any] = {"study": found.task.part, "number": trial.number, "state": trial.state.name}
             row["value"] = trial.values[0]
             row |= {"value_2": trial.values[1] if len(trial.values) > 1 else None} | setting
+            row["published"] = bool(trial.user_attrs.get("published"))
             for side, suffix in (("calibration", ""), ("held_out", "_held")):
                 counts = trial.user_attrs[side]
                 tpr, fpr = counts["fires"] / max(counts["n"], 1), counts["false"] / max(counts["controls"], 1)
@@ -274,6 +328,7 @@ def trial_table(searches: list[Found]) -> pd.DataFrame:
     own = [name for found in searches for rule in found.task.space.rules.values() for name in rule.parameters]
     columns = ["study", "number", "state", "value", "value_2", *dict.fromkeys((*SPACE_FIELDS, *own))]
     columns += [f"{name}{suffix}" for suffix in ("", "_held") for name in ("j", "tpr", "fpr", "lead")]
+    columns.append("published")
     table = pd.DataFrame(rows).reindex(columns=columns)
     return table.astype({"value_2": float, "lead": float, "lead_held": float})
 
@@ -285,6 +340,7 @@ def _data(
     found: list[Importance],
     spectra_s: float,
     rebuttal: dict[str, Any] | None,
+    by_window: dict[int, dict[str, Any]],
 ) -> dict[str, Any]:
     """`sensitivity.json`."""
     tables, searches = results.tables, results.searches
@@ -294,27 +350,33 @@ def _data(
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "settings": config.to_strings(),
-        "data": describe(cells, config),
+        "data": describe(cells, config, searches),
         "published": verdict.published(cells, config),
         "neighbourhood": None,
         "rebuttal": rebuttal,
         "relu": verdict.counterexamples(searches, cells, "relu_best_"),
         "square_worst": verdict.counterexamples(searches, cells, "square_worst_"),
         "search": verdict.searched(main, cells) if main else None,
+        "nested": {name: [verdict.nested(one) for one in told] for name, told in results.told.items()} or None,
         "importance": verdict.importances(found) or None,
         "window_table": None,
         "speed": speed(searches, spectra_s, config),
     }
-    if "grid" in tables:
-        data["neighbourhood"] = verdict.neighbourhood(tables["neighbourhood"], cells.activations[0], cells.largest_window())
-        word = words.window_word(tables["window_table"])
-        data["window_table"] = {"rows": verdict.records(tables["window_table"]), "word": word}
-    data["verdict"] = list(words.sentences(data))
+    if results.told:
+        tables["nested"] = verdict.nested_table(results.told)
+    if results.near is not None:
+        data["neighbourhood"] = verdict.neighbourhood(results.near, config, cells.largest_window())
+        word = words.window_word(tables["window_table"], by_window)
+        rounding = words.rounding_word(tables["rounding"]) if "rounding" in tables else None
+        rows = verdict.records(tables["window_table"])
+        data["window_table"] = {"rows": rows, "verdicts": by_window, "word": word, "rounding": rounding}
+    data["answer"] = list(words.answer(data))
+    data["verdict"] = [*data["answer"], *words.sentences(data)]
     return data
 
 
-def describe(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
-    """Which runs were compared, which seeds chose, and what was not there."""
+def describe(cells: Cells, config: SensitivityConfig, searches: list[Found]) -> dict[str, Any]:
+    """Which runs were compared, which seeds chose, what was searched, and what was not there."""
     runs: dict[str, dict[str, int]] = {}
     studies: dict[str, dict[str, str]] = {}
     for (activation, condition), cell in cells.cells.items():
@@ -333,6 +395,7 @@ def describe(cells: Cells, config: SensitivityConfig) -> dict[str, Any]:
         "calibration_seeds": [s for s in seeds if not config.is_held_out(s)],
         "held_out_seeds": [s for s in seeds if config.is_held_out(s)],
         "max_window": cells.largest_window(),
+        "searches": {one.task.part: len(one.trials) for one in searches},
     }
 
 

@@ -86,6 +86,8 @@ def metrics(data: dict[str, Any]) -> dict[str, float]:
     for part in ("relu", "square_worst"):
         for name, found in (data[part] or {"by_control": {}})["by_control"].items():
             out[f"{part}/j_held_out/{name}"] = found["held_out"]["j"]["value"]
+    for of, told in (data["nested"] or {}).items():
+        out[f"nested/{of}/worst_j"] = told[-1]["j"][told[-1]["worst"]]["value"]
     if data["search"]:
         first = data["search"]["best"][0]
         out |= {
@@ -100,8 +102,10 @@ def description(data: dict[str, Any]) -> str:
     seeds = data["data"]
     return (
         "**Does the detector's setting make the result?**\n\n"
-        + "\n".join(f"- {line}" for line in data["verdict"])
-        + f"\n\nSettings are chosen on seeds {_listed(seeds['calibration_seeds'])} and reported on seeds "
+        + "\n\n".join(data["answer"])
+        + "\n\n**In detail**\n\n"
+        + "\n".join(f"- {line}" for line in data["verdict"][len(data["answer"]) :])
+        + f"\n\nSearches choose on seeds {_listed(seeds['calibration_seeds'])} and show seeds "
         f"{_listed(seeds['held_out_seeds'])}; grids and shares choose nothing and use all. Intervals: 95 %, Newcombe for J, "
         "Wilson for shares and rates, order statistics for the median lead. λ are eigenvalues of the window's Gram ΔᵀΔ."
     )
@@ -120,7 +124,8 @@ def _figures(results: Results) -> dict[str, Any]:
         out["importance"] = figures.importance(data["importance"])
     searched: pd.DataFrame = tables["trials"][tables["trials"]["study"] == "search"] if "trials" in tables else pd.DataFrame()
     if len(searched):
-        parameters = [name for name in searched.columns[5:] if not str(name).startswith(("j", "tpr", "fpr", "lead"))]
+        values = ("j", "tpr", "fpr", "lead", "published")
+        parameters = [name for name in searched.columns[5:] if not str(name).startswith(values)]
         out["slices"] = figures.slices(searched, parameters)
         if searched["lead"].notna().any():
             out["pareto"] = figures.pareto(searched, data["search"]["front"])

@@ -11,18 +11,24 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from analysis.sensitivity import grid
+from analysis.sensitivity import neighbourhood as nearby
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.neighbourhood import Neighbourhood
+from analysis.sensitivity.nested import Told
 from analysis.sensitivity.objectives import Outcome, enough, few, youden
 from analysis.sensitivity.search import Found, best
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import PUBLISHED, Values
-from analysis.statistics.estimates import LEVEL, Estimate, median_interval
+from analysis.statistics.estimates import Estimate, median_interval
 from analysis.statistics.rates import wilson
 from grok.detectors.base import Range
 
-RULE = "TPR ≥ 14/15 and FPR ≤ 1/15"
+RULE = (
+    "at least 14/15 of the runs that grok are detected, later than the first epoch at which the detector may fire, and at most "
+    "1/15 of the controls set it off"
+)
 
 
 def estimate(found: Estimate) -> dict[str, float | int | None]:
@@ -78,16 +84,16 @@ def published(cells: Cells, config: SensitivityConfig) -> dict[str, Any] | None:
     return {"setting": PUBLISHED, "outcomes": outcomes, "j": js} if outcomes else None
 
 
-def neighbourhood(table: pd.DataFrame, activation: str, max_window: int) -> dict[str, Any]:
+def neighbourhood(found: Neighbourhood, config: SensitivityConfig, max_window: int) -> dict[str, Any]:
     """The shares of the neighbourhood that was tried, which the runs' bands may have cut.
 
     Args:
-        table, activation: as `grid.shares` takes them. max_window: that every run's band serves.
+        found: what was tried. config: the seed of the resamples. max_window: that every run's band serves.
     """
-    shares = {name: estimate(found) for name, found in grid.shares(table, activation).items()}
-    space = grid.near_space(max_window)
-    ranges = {name: _ends({**space.common, **space.own["slope"]}[name]) for name in grid.NEIGHBOURHOOD}
-    asked = {name: _ends(values) for name, values in grid.NEIGHBOURHOOD.items()}
+    shares = {name: estimate(one) for name, one in nearby.shares(found.table, found.first).items()}
+    space = nearby.space(max_window)
+    ranges = {name: _ends({**space.common, **space.own["slope"]}[name]) for name in nearby.RANGES}
+    asked = {name: _ends(values) for name, values in nearby.RANGES.items()}
     cut = [
         f"{name} to {_range(ranges[name])} of {_range(asked[name])}, as bands hold {max_window} lags"
         for name in asked
@@ -97,14 +103,55 @@ def neighbourhood(table: pd.DataFrame, activation: str, max_window: int) -> dict
         "ranges": ranges,
         "asked": asked,
         "cut": cut,
-        "settings": len(table),
+        "settings": len(found.table),
         "rule": RULE,
-        "activation": activation,
+        "activation": found.first,
         "interval": "Wilson, 95 %: the Monte-Carlo error over settings, with the runs fixed",
         "share_tpr": shares.pop("tpr"),
         "relu_silent_share": shares.pop("relu_silent", None),
         "share": shares,
+        "over_seeds": {name: estimate(one) for name, one in nearby.over_seeds(found, config).items()},
+        "least_seeds": found.tried[found.first].least_seeds(),
     }
+
+
+def nested(told: Told) -> dict[str, Any]:
+    """A nested cross-validation as JSON has it."""
+    return {
+        "target": told.target,
+        "worst_case": told.worst_case,
+        "candidates": told.candidates,
+        "folds": told.folds,
+        "chosen": told.chosen,
+        "j": {name: estimate(one) for name, one in told.by_set.items()},
+        "worst": told.worst,
+        "p": {name: plain(p) for name, p in told.p.items()},
+        "separates": told.separates,
+    }
+
+
+def nested_table(told: dict[str, list[Told]]) -> pd.DataFrame:
+    """A row per nested cross-validation and control set: J on held-out seeds with its interval, and the word."""
+    rows = [
+        {
+            "of": of,
+            "chosen_against": one.target,
+            "chosen_for": "smallest J" if one.worst_case else "largest J",
+            "control": name,
+            "j": j.value,
+            "j_low": j.low,
+            "j_high": j.high,
+            "runs": j.n,
+            "p": one.p.get(name),
+            "folds": len(one.folds),
+            "candidates": one.candidates,
+            "separates": "" if one.worst_case else {None: "cannot be decided", True: "yes", False: "no"}[one.separates],
+        }
+        for of, every in told.items()
+        for one in every
+        for name, j in one.by_set.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _ends(values: Values) -> list[float]:
@@ -120,17 +167,11 @@ def setting_of(trial: FrozenTrial) -> dict[str, Any]:
     return dict(trial.user_attrs["setting"])
 
 
-def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None, comparisons: int = 1) -> dict[str, Any]:
-    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs.
-
-    `separates`: whether the held-out J's interval lies above 0, at level 1 − 0.05 / `comparisons` (Bonferroni) where it is one
-    of several searches of which the best is told; None where held-out runs of either kind are missing.
-    """
+def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None) -> dict[str, Any]:
+    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs."""
     trial = trial or best(found, 1)[0]
     task = found.task
     calibration, held = Judge(cells, task.activation, task.controls, task.config).both(setting_of(trial))
-    level = 1 - (1 - LEVEL) / comparisons
-    adjusted = youden(held, level)
     return {
         "number": trial.number,
         "setting": setting_of(trial),
@@ -138,23 +179,15 @@ def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None, compari
         "controls": list(task.controls),
         "calibration": scores(calibration),
         "held_out": scores(held),
-        "level": level,
-        "comparisons": comparisons,
-        "j_at_level": estimate(adjusted),
-        "separates": bool(adjusted.low > 0) if adjusted.n else None,
     }
 
 
 def counterexamples(found: Sequence[Found], cells: Cells, prefix: str) -> dict[str, Any] | None:
-    """The chosen trial of each search of a kind, by control set, at a level for all of them together."""
+    """The chosen trial of each search of a kind, by control set."""
     own = [one for one in found if one.task.part.startswith(prefix)]
     if not own:
         return None
-    parts = {one.task.part.removeprefix(prefix): chosen(one, cells, comparisons=len(own)) for one in own}
-    if prefix != "relu_best_":
-        return {"by_control": parts}
-    answers = [part["separates"] for part in parts.values()]
-    return {"by_control": parts, "separates": True if True in answers else None if None in answers else False}
+    return {"by_control": {one.task.part.removeprefix(prefix): chosen(one, cells) for one in own}}
 
 
 def searched(found: Found, cells: Cells) -> dict[str, Any]:

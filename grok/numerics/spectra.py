@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grok.numerics.methods import factor_kind
+from grok.numerics.methods import VALUES, factor_kind
 
-EIGENVALUES = 5
+EIGENVALUES = VALUES
 QR_BLOCK = 8192
 """Rows of Δ per block of its QR factorisation."""
 RESOLUTION = 4 * np.finfo(np.float64).eps

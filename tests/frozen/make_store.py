@@ -76,7 +76,7 @@ def command(main: Callable[[list[str]], int], *arguments: str) -> dict[str, str]
     argv = mock.patch.object(sys, "argv", ["command", *arguments])
     with argv, contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         cli.run_main(main)
-    return dict(word.split("=", 1) for word in out.getvalue().split())
+    return dict(word.split("=", 1) for word in out.getvalue().splitlines()[-1].split())
 
 
 def die(store: tracking.Store, run_id: str) -> None:

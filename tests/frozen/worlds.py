@@ -13,7 +13,7 @@ from analysis.exhibits.evaluate import ask, evaluate, write
 from analysis.papers import CLAIMS, ERRATA, PANELS, QUESTIONS
 from analysis.papers.xu import rebuttal_grid
 from analysis.report.compare import kind
-from analysis.sensitivity import grid
+from analysis.sensitivity import grid, neighbourhood
 from analysis.sensitivity.settings import SensitivityConfig
 from grok.networks.two_layer import initial_weights
 from grok.spec.config import RunConfig
@@ -138,7 +138,7 @@ def sensitivity_document() -> dict[str, Any]:
         "grid": whole,
         "rebuttal": rebuttal_grid.table(whole),
         "window_table": grid.window_table(cells),
-        "neighbourhood": grid.neighbourhood(cells, config),
+        "neighbourhood": neighbourhood.neighbourhood(cells, config),
         "surface": grid.surface(cells, config),
     }
     return {

@@ -60,6 +60,7 @@ class FakeEvidence(Evidence):
         rng, t = np.random.default_rng(int(run_id[:8], 16)), np.arange(run["epochs"] + 1)
         grown = 0.5 + 0.5 * np.tanh((t - np.nan_to_num(run["test_50_epoch"], nan=1e5)) / 24)
         table = pd.DataFrame({"epoch": t, "accuracy/test": np.clip(grown + 0.01 * rng.random(len(t)), 0, 1)})
+        table["loss/train"] = np.geomspace(1.0, 0.1 if run["weight_decay"] > 0 else 1e-4, len(t))
         for k in range(1, 6):
             table[f"delta_w/lambda_{k}"] = 10.0 ** (1 - k - t / 150) * rng.lognormal(0, 0.2, len(t))
         table["delta_w/gap_23"] = self.gap(run_id)

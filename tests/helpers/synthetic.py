@@ -110,6 +110,7 @@ class SyntheticEvidence:
                 if condition == cell.condition:
                     lambdas[epoch, :3] = [float(text) * (3 if self.broken else 1) for text in printed]
         columns: dict[str, Any] = {"epoch": epochs, "accuracy/train": np.where(epochs >= 25, 1.0, 0.5), "accuracy/test": 0.5}
+        columns |= {"loss/train": np.geomspace(1.0, 0.1 if cell.config.weight_decay > 0 else 1e-4, len(epochs))}
         columns |= {f"delta_w/lambda_{k + 1}": lambdas[:, k] for k in range(5)}
         gap_12 = np.where(epochs >= 2, 26.0, np.nan)
         if grok:

@@ -12,7 +12,7 @@ from analysis.sensitivity.cells import Cells, Group
 EPOCHS, LAGS, OPENS, DIMENSIONS = 160, 16, 80, 8
 
 
-def band(rng: np.random.Generator, opens: int | None) -> np.ndarray:
+def band(rng: np.random.Generator, opens: int | None, lags: int = LAGS) -> np.ndarray:
     """(T, L) float64 of Gaussian updates; from epoch `opens` on all but two directions fade by e^{−0.1 t}, their λ by twice
     that, so that log λ₂/λ₃ grows by 0.2 an epoch once the old updates have left the window.
     """
@@ -20,13 +20,13 @@ def band(rng: np.random.Generator, opens: int | None) -> np.ndarray:
     if opens is not None:
         updates[:, 2:] *= np.exp(-0.1 * np.maximum(np.arange(1, EPOCHS + 1) - opens, 0))[:, None]
     gram = updates @ updates.T
-    return np.array([[gram[t, t - lag] if lag <= t else np.nan for lag in range(LAGS)] for t in range(EPOCHS)])
+    return np.array([[gram[t, t - lag] if lag <= t else np.nan for lag in range(lags)] for t in range(EPOCHS)])
 
 
-def cell(activation: str, condition: str, opens: int | None, seeds: int, seed: int) -> Group:
+def cell(activation: str, condition: str, opens: int | None, seeds: int, seed: int, lags: int = LAGS) -> Group:
     """Runs of one condition; the test accuracy passes 0.5 twenty epochs after the gap opens."""
     rng = np.random.default_rng([seed, *f"{activation} {condition}".encode()])
-    bands = [{"w": band(rng, opens), "v": band(rng, None)} for _ in range(seeds)]
+    bands = [{"w": band(rng, opens, lags), "v": band(rng, None, lags)} for _ in range(seeds)]
     table = pd.DataFrame(
         {
             "run_id": [f"{activation}-{condition}-{n}-{seed}" for n in range(seeds)],
@@ -45,13 +45,14 @@ def made_cells(
     seeds: int = 10,
     activations: tuple[str, ...] = ("square",),
     conditions: tuple[str, ...] = ("grok", "eta0"),
+    lags: int = LAGS,
 ) -> Cells:
     """Grokking runs with the planted gap (or, without signal, none) and controls without one, of each activation."""
     cells = {}
     for activation in activations:
         for condition in conditions:
             opens = OPENS if signal and (activation, condition) == ("square", "grok") else None
-            cells[activation, condition] = cell(activation, condition, opens, seeds, seed)
+            cells[activation, condition] = cell(activation, condition, opens, seeds, seed, lags)
     return Cells(cells, {}, (), pd.DataFrame())
 
 

@@ -29,7 +29,7 @@ from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
 from tests.helpers.fake_evidence import FakeEvidence
 
-STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations")
+STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations", "cause")
 
 
 def draw_one(panel: Panel, evidence: Any) -> Drawn:
@@ -183,9 +183,9 @@ def test_surfaces_of_unknown_activations_and_controls_are_drawn_by_their_name() 
     table = pd.DataFrame(rows, columns=["activation", "control", "window", "threshold", "j"])
     figure = draw_one(panel_of("sensitivity"), OddSurface(table)).figure
     assert {ax.get_title(loc="left") for ax in figure.axes} - {""} == {
-        "abs against\nwithout weight decay",
+        "abs against\nno weight decay",
         "abs against\nshuffled_\\$x",
-        "cube against\nwithout weight decay",
+        "cube against\nno weight decay",
     }
     figure.draw_without_rendering()
 

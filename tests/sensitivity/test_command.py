@@ -130,7 +130,7 @@ def test_a_whole_study_and_what_it_leaves(own: Any, sensitivity_command: Callabl
         ).to_strings()
     )
     root = artifacts(own, run.info.run_id)
-    tables = {"grid", "surface", "neighbourhood", "trials"}
+    tables = {"grid", "surface", "neighbourhood", "trials", "nested"}
     assert {path.name for path in root.iterdir() if path.is_file()} == (
         {f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")}
         | {"rebuttal.csv", "window_table.csv", "importance.csv", "sensitivity.json"}
@@ -141,6 +141,15 @@ def test_a_whole_study_and_what_it_leaves(own: Any, sensitivity_command: Callabl
     assert (data["data"]["calibration_seeds"], data["data"]["held_out_seeds"]) == ([0], [1])
     assert data["relu"] is None
     assert data["square_worst"]["by_control"].keys() == {"eta0"}
+    assert data["nested"].keys() == {"square", "near"}
+    assert [one["target"] for one in data["nested"]["square"]] == ["eta0", "every"]
+    assert all(one["separates"] is None for one in data["nested"]["square"])  # of two seeds
+    assert answer.out.splitlines()[:-1] == data["answer"]
+    first = "Whether the detector's setting makes the result on square cannot be decided: it takes 5 seeds"
+    assert data["answer"][0].startswith(first)
+    assert "cannot be decided from so few seeds" in data["answer"][1]
+    assert "warning: fewer than 5 seeds, so nothing is decided of 2 of square runs" in answer.err
+    assert (answer.words["searches"], answer.words["each"]) == ("2", "6")
     assert len(data["verdict"]) >= 6
     assert all(line in run.data.tags["mlflow.note.content"] for line in data["verdict"])
     trials = pd.read_parquet(root / "trials.parquet")

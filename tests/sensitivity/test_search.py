@@ -20,7 +20,7 @@ import optuna
 import pytest
 
 from analysis.figures import sensitivity as figures
-from analysis.sensitivity import importance, search, storage, study, tracked, verdict, words
+from analysis.sensitivity import importance, search, space, storage, study, tracked, verdict, words
 from analysis.sensitivity.cells import Cells, _missing
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
@@ -153,29 +153,6 @@ def test_a_task_that_one_side_of_the_seeds_cannot_serve_is_refused(tmp_path: Pat
                 study.plan(made, replace(CONFIG, mode=mode), tmp_path)
 
 
-def test_separation_is_told_at_a_level_for_all_searches_and_not_without_held_out_runs(tmp_path: Path) -> None:
-    """Ten runs on five held-out seeds, all right: J = 1, [0.41, 1] at 95 %, and wider at 98.3 %."""
-    made = made_cells(activations=("square", "relu"), conditions=("grok", "eta0", "random_labels"))
-    planted = {key: replace(made.cells["square", key[1]], activation="relu") for key in made.cells if key[0] == "relu"}
-    made = replace(made, cells=made.cells | planted)
-    tasks = [one for one in study.plan(made, replace(CONFIG, mode="adversarial", n_trials=25), tmp_path) if "relu" in one.part]
-    found = [search.search(one, made) for one in tasks]
-    told_of = verdict.counterexamples(found, made, "relu_best_")
-    assert told_of is not None
-    assert told_of["separates"] is True
-    assert set(told_of["by_control"]) == {"eta0", "random_labels", "all"}
-    for part in told_of["by_control"].values():
-        assert part["level"] == pytest.approx(1 - 0.05 / 3)
-        assert part["separates"] == (part["j_at_level"]["low"] > 0)
-        assert part["j_at_level"]["low"] < part["held_out"]["j"]["low"]
-    none = [replace(one, task=replace(one.task, config=replace(CONFIG, held_out="100..200"))) for one in found]
-    undecided = verdict.counterexamples(none, made, "relu_best_")
-    assert undecided is not None
-    assert undecided["separates"] is None
-    assert all(part["separates"] is None for part in undecided["by_control"].values())
-    assert all("cannot be decided" in line for line in words._relu(undecided))
-
-
 def test_bands_of_sixteen_lags_are_told_of_to_the_end(tmp_path: Path, cells: Cells) -> None:
     """Too short for the published window of 20, and for most of the neighbourhood."""
     config = replace(CONFIG, mode="all", n_trials=3, samples=64)
@@ -187,6 +164,9 @@ def test_bands_of_sixteen_lags_are_told_of_to_the_end(tmp_path: Path, cells: Cel
     assert (near["ranges"]["window"], near["asked"]["window"]) == ([10, 16], [10, 40])
     assert near["ranges"]["slope_lag"] == near["asked"]["slope_lag"] == [15, 40]
     assert any("window 10–16" in line and "cut: window to 10–16 of 10–40" in line and "runs fixed" in line for line in lines)
+    assert lines[: len(results.data["answer"])] == results.data["answer"]
+    assert lines[0].startswith("Yes, the detector's setting makes the result on square: ")
+    assert "6 trials: 2 searches of 3 each (the best setting, worst near the published against runs without" in lines[-1]
     tried = results.tables["neighbourhood"]["window"]
     assert (tried.min(), tried.max()) == (10, 16)
     assert {"surface", "slices"} <= set(tracked._figures(results))
@@ -414,3 +394,27 @@ def test_counts_are_those_of_the_runs(task: Callable[..., Task], cells: Cells) -
         assert row["j_held"] == pytest.approx(held["fires"] / 5 - held["false"] / 5)
         assert row["rule"] in ("slope", "level", "sustained", "cusum")
         assert np.isnan(row["slope_threshold"]) == (row["rule"] != "slope")
+
+
+def test_objectives_are_named_and_the_published_setting_is_the_first_trial(task: Callable[..., Task], cells: Cells) -> None:
+    """So that a dashboard names its axis and has the baseline in its plots; where the space does not hold it, it is not one."""
+    one = task(objective="multi", n_trials=4, window="12", first_epoch="40,100", slope_lag="15,25", slope_threshold="0.01..0.1")
+    found = search.search(one, cells)
+    assert open_study(one).metric_names == ["J of square on calibration seeds", "lead before test accuracy 0.5, epochs"]
+    assert not any(trial.user_attrs.get("published") for trial in found.trials)
+    near = replace(one, name="near", space=one.space.narrowed(window=(12, 20)))
+    assert space.has(near.space, space.PUBLISHED)
+    setting = search.suggest(optuna.trial.FixedTrial(search.parameters_of(near.space, space.PUBLISHED)), near.space)  # type: ignore[arg-type]
+    assert setting == space.PUBLISHED
+
+
+def test_the_published_setting_is_tried_once(tmp_path: Path) -> None:
+    """On bands long enough for it: a search that goes on, and its worker, do not try it again."""
+    made = made_cells(lags=24)
+    config = replace(CONFIG, mode="search", n_trials=3, window="12..24", first_epoch="0..120", slope_lag="5..30")
+    for trials in (3, 6):
+        (one,) = study.plan(made, replace(config, n_trials=trials), tmp_path)
+        found = search.search(one, made)
+        settings = [trial.user_attrs["setting"] for trial in found.trials]
+        assert settings[0] == space.PUBLISHED
+        assert [bool(trial.user_attrs.get("published")) for trial in found.trials] == [True, *[False] * (trials - 1)]

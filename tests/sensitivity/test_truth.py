@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.sensitivity import grid, importance
+from analysis.exhibits.sources import Sources, fire_epochs
+from analysis.papers.xu import windows
+from analysis.printed.xu import WINDOW_SEEDS, WINDOW_TABLE
+from analysis.sensitivity import grid, importance, neighbourhood
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import CALIBRATION, HELD_OUT, Judge
 from analysis.sensitivity.objectives import Outcome, enough, few, holds, outcome, youden
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED, Space, from_unit
-from analysis.sensitivity.words import window_word
+from analysis.sensitivity.words import rounding_word, window_word
 from analysis.statistics.rates import wilson
+from grok.detectors.base import Range, find
+from grok.numerics.series import late_median
+from tests.helpers.synthetic import SyntheticEvidence
 from tests.helpers.synthetic_cells import EPOCHS, OPENS, made_cells
 
 CONFIG = SensitivityConfig(
@@ -113,7 +120,7 @@ def test_importance_of_what_never_varies_says_so(without_signal: list[Cells]) ->
 
 def test_sobol_indices_of_a_function_whose_indices_are_known() -> None:
     """f = x + 2 y + 0 z, uniform: Var = (1 + 4)/12, total indices 1/5, 4/5, 0, and no interaction."""
-    dimensions = [(name, grid.Range(0.0, 1.0)) for name in "xyz"]
+    dimensions = [(name, Range(0.0, 1.0)) for name in "xyz"]
     found = importance.sobol_total(lambda s: s["x"] + 2 * s["y"], dimensions, 1024, 3, "f").values
     assert list(found) == ["y", "x", "z"]
     for name, value in (("x", 0.2), ("y", 0.8), ("z", 0.0)):
@@ -127,7 +134,7 @@ def test_total_indices_are_the_named_estimator_on_the_same_sample() -> None:
 
     scipy takes the mean off first: 512 differences of values near 3, each rounded to ε, leave a relative 1e-13.
     """
-    dimensions = [(name, grid.Range(-1.0, 1.0)) for name in "xy"]
+    dimensions = [(name, Range(-1.0, 1.0)) for name in "xy"]
 
     def f(setting: dict[str, Any]) -> float:
         return 3 + setting["x"] * setting["y"] + setting["x"] ** 2
@@ -145,14 +152,14 @@ def test_total_indices_are_the_named_estimator_on_the_same_sample() -> None:
 
 def test_one_parameter_alone_has_all_of_the_variance() -> None:
     """S_T = 1 in expectation; its interval over 512 rows is narrow about it."""
-    found = importance.sobol_total(lambda s: s["x"], [("x", grid.Range(0.0, 1.0))], 512, 0, "f").values["x"]
+    found = importance.sobol_total(lambda s: s["x"], [("x", Range(0.0, 1.0))], 512, 0, "f").values["x"]
     assert found.low < 1.0 < found.high
     assert found.value == pytest.approx(1.0, abs=0.02)
 
 
 def test_resamples_on_which_nothing_varies_do_not_count() -> None:
     """A step that one value is beyond: a third of the resamples are flat, and scipy calls their index 0."""
-    found = importance.sobol_total(lambda s: float(s["x"] > 0.99), [(n, grid.Range(0.0, 1.0)) for n in "xy"], 64, 0, "f")
+    found = importance.sobol_total(lambda s: float(s["x"] > 0.99), [(n, Range(0.0, 1.0)) for n in "xy"], 64, 0, "f")
     assert found.informative
     assert found.values["x"].low > 0.9
     assert (found.values["y"].value, found.values["y"].high) == (0.0, 0.0)
@@ -172,13 +179,13 @@ def test_surface_neighbourhood_and_grid_agree_with_each_other(with_signal: list[
         assert np.isnan(signed.loc[threshold, "j_all"])
     surface = grid.surface(cells, config).set_index(["window", "threshold"])
     assert surface.loc[(10, 0.02), "j"] == pytest.approx(signed.loc[0.02, "j_eta0"])
-    near = grid.neighbourhood(cells, config)
+    near = neighbourhood.neighbourhood(cells, config)
     assert len(near) == 64
     assert near["window"].between(10, 16).all()
     assert near["slope_threshold"].between(0.02, 0.06).all()
-    shares = grid.shares(near, "square")
-    assert shares["eta0"].value == near["holds_eta0"].mean()
-    again = grid.neighbourhood(cells, config)
+    shares = neighbourhood.shares(near, "square")
+    assert shares["eta0"].value == shares["every"].value == near["holds_eta0"].mean()
+    again = neighbourhood.neighbourhood(cells, config)
     assert again.equals(near)
 
 
@@ -189,38 +196,70 @@ def test_readings_of_the_rebuttals_thresholds() -> None:
     assert {direction for reading, _, direction in named if reading == "mirrored"} == {"falling"}
 
 
-def table_rows(
-    window: int, published: list[float], ours: list[float], other: list[float], measured: bool = True, beside: bool = True
-) -> pd.DataFrame:
-    places = range(len(published))
+def table_rows(window: int, published: list[float], same: list[float], other: list[float], beside: bool = True) -> pd.DataFrame:
+    """Rows of the window table of runs that kept both Grams; the headline's own runs are not what is compared."""
     return pd.DataFrame(
         {
             "window": window,
             "condition": "grok",
-            "place": places,
+            "place": range(len(published)),
             "measure": "fire_epoch",
             "published": published,
-            "ours": ours,
+            "ours": 1.0,
             "ours_gram32": other,
-            "ours_measured": measured,
+            "ours_measured": window != 30,
             "gram32_measured": beside,
+            "same_gram": same,
         }
     )
 
 
-def test_the_window_table_tells_never_from_not_measured_and_says_whether_float32_is_why() -> None:
+def test_the_window_table_has_the_reports_verdicts_and_compares_precision_on_the_same_runs() -> None:
     nan = float("nan")
     same, never = table_rows(20, [173, 174], [173, 174], [173, 174]), table_rows(10, [nan, 347], [200, 201], [nan, 347])
-    gone = table_rows(30, [nan, nan], [nan, nan], [nan, nan], measured=False, beside=False)
-    text = window_word(pd.concat([same, never, gone]))
-    assert "windows 20 come back to within an epoch, windows 10 do not" in text  # blank at window 30 is no agreement
-    assert "not measured, so in neither: window 30 of grok" in text
-    assert "gives 2 of the 2 published epochs that float64 does not, so rounding to float32 explains the difference" in text
-    assert "so float32 does not explain it" in window_word(table_rows(5, [144, 149], [180, 181], [180, 181]))
-    assert "does not explain all of it" in window_word(table_rows(5, [144, 149], [180, 181], [144, 181]))
-    assert "is not known" in window_word(table_rows(5, [144, 149], [180, 181], [nan, nan], beside=False))
-    quiet = window_word(table_rows(20, [nan, nan], [nan, nan], [nan, nan]))
-    assert "windows 20 come back" in quiet  # measured, and never fires: as published
+    gone = table_rows(30, [nan, nan], [nan, nan], [nan, nan], beside=False)
+    text = window_word(pd.concat([same, never, gone]), {20: {"verdict": "reproduced"}, 10: {"verdict": "contradicted"}})
+    assert "window 10 contradicted, window 20 reproduced, window 30 not decided (not measured: runs that grok)" in text
+    assert "window 20: of the same runs a float64 Gram gives 2 and a float32 Gram 2 of 2 published epochs, 2 alike." in text
+    assert "gives 0 and a float32 Gram 2 of 2 published epochs, 0 alike, so the precision of the Gram explains the" in text
+    assert "window 30:" not in text
+    for other, says in (([180, 181], "does not explain it"), ([144, 181], "does not explain all of it")):
+        assert says in window_word(table_rows(5, [144, 149], [180, 181], other), {})
+
+
+def test_one_rule_for_the_window_table_in_claims_and_in_a_sensitivity_study() -> None:
+    """The made-up runs of the published table, once as the claims take them and once as a sensitivity study measures them."""
+    evidence = SyntheticEvidence()
+    for window in WINDOW_TABLE:
+        sources = Sources(evidence)  # type: ignore[arg-type]
+        (claim,) = [claim for claim in windows.CLAIMS if claim.id == f"window-{window}"]
+        found = {}
+        for condition in ("grok", "eta0"):
+            runs = sources.take("headline", condition=condition, seed=WINDOW_SEEDS)
+            gaps = [sources.evidence.gap(run_id, window=window) for run_id in runs["run_id"]]
+            found[condition] = grid.Measured(np.sort(fire_epochs(gaps)), np.array([late_median(gap) for gap in gaps]))
+        told = claim.measure(sources)
+        assert windows.of_runs({window: found})[window] == {"verdict": told.verdict, "text": told.text}
+        found["grok"] = found["grok"]._replace(fires=found["grok"].fires[:2])
+        assert windows.of_runs({window: found}) == {}
+
+
+def test_a_rounding_that_gives_the_published_epochs_back_is_named() -> None:
+    """Groups whose bands are made up: what the table says of a variant is what the detector does on its runs."""
+    made = made_cells(seeds=4)
+    cells = replace(made, roundings={(name, key[1]): one for key, one in made.cells.items() for name in ("a-1-1", "b-1-1")})
+    table = grid.rounding_table(cells)
+    assert set(table["window"]) == {5, 10}
+    assert set(table["method"]) == {"gram"}
+    own = table[(table["window"] == 10) & (table["condition"] == "grok")]
+    fires = made.cells["square", "grok"].fires(PUBLISHED | {"window": 10}, find("slope"))[:3]
+    assert own["ours"].tolist() == [", ".join("–" if np.isnan(e) else f"{e:.0f}" for e in np.sort(fires))] * 2
+    assert not own["equal"].any()
+    table.loc[own.index[1:], "equal"] = True
+    text = rounding_word(table)
+    assert "window 10 of runs that grok exactly in 1 of 2 (b-1-1)" in text
+    assert grid._within(np.array([1.0, np.nan]), np.array([2.0, np.nan]), 1)
+    assert not grid._within(np.array([1.0, np.nan]), np.array([1.0, 2.0]), 1)
 
 
 def test_a_short_band_is_not_measured_in_the_window_table(with_signal: list[Cells]) -> None:

@@ -9,12 +9,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits.model import CAVEAT, NOT_TESTABLE, REPRODUCED
+from analysis.exhibits.sources import ENOUGH
 from analysis.papers.xu.rebuttal import FULL, METHODS, READINGS, RULE, Setting, favourable, verdict
 from analysis.printed.xu import REBUTTAL_SENTENCE, REBUTTAL_WINDOWS
+from grok.numerics.methods import is_exact
 
 KEYS = ["method", "window", "reading", "threshold"]
 VERDICTS = {"holding": "holds", "ok_fires": "ok_fires", "ok_epoch": "ok_epoch", "ok_relu": "ok_relu"}
 """What is counted, and the column that has it."""
+RUNS = 15
+"""Square runs with weight decay that the sentence is of."""
 LISTED = 12
 """Failing settings named in the data."""
 
@@ -31,7 +35,8 @@ def table(grid: pd.DataFrame) -> pd.DataFrame:
     Returns:
         method, window, reading, threshold, square_fires, square_n, square_median_epoch, relu_fires, relu_n, relu_eta0_fires and
         whether `Setting` says so: `ok_fires`, `ok_epoch`, `ok_relu`, and `holds`, all three. The last two are blank where only
-        ReLU's missing runs could tell. A threshold that several readings mean is counted in each.
+        ReLU's missing runs could tell. A threshold that several readings mean is counted in each. `exact`: whether a randomised
+        SVD is the full one by construction at that window.
     """
     chosen = grid[grid["window"].isin(REBUTTAL_WINDOWS)]
     positive = chosen[(chosen["reading"] == "signed") & (chosen["threshold"] > 0)].assign(reading="positive")
@@ -47,6 +52,7 @@ def table(grid: pd.DataFrame) -> pd.DataFrame:
     out["ok_epoch"] = [setting.on_time for setting in settings]
     out["ok_relu"] = pd.array([setting.silent for setting in settings], dtype="boolean")
     out["holds"] = pd.array([setting.holds for setting in settings], dtype="boolean")
+    out["exact"] = [is_exact(method, window) for method, window in zip(out["method"], out["window"], strict=True)]
     return out
 
 
@@ -76,6 +82,11 @@ def judged(found: pd.DataFrame) -> dict[str, Any] | None:
         "sentence": REBUTTAL_SENTENCE,
         "methods": sorted(counted["method"].unique()),
         "exact_full_spectrum": "gram",
+        "runs": int(counted["square_n"].min()) if len(counted) else 0,
+        "randomised": {
+            "cells": int(counted["method"].str.startswith("randomized").sum()),
+            "exact": int(counted["exact"].sum()),
+        },
         "rule": RULE,
         "by_reading": by_reading,
         "decides": decides,
@@ -96,7 +107,9 @@ def _counts(group: pd.DataFrame) -> dict[str, int]:
 
 
 def _word(group: pd.DataFrame) -> str:
-    """The verdict on a reading, as far as it was tried."""
+    """The verdict on a reading, as far as it was tried; `not testable yet` on fewer square runs than a claim needs."""
+    if group["square_n"].min() < ENOUGH * RUNS:
+        return NOT_TESTABLE
     word = verdict([None if one is pd.NA else bool(one) for one in group["holds"]])
     kinds = (group["method"].isin(FULL), group["method"].str.startswith("randomized"))
     tried = all(set(REBUTTAL_WINDOWS) <= set(group[kind]["window"]) for kind in kinds)
@@ -117,8 +130,15 @@ def _sentences(data: dict[str, Any]) -> Iterator[str]:
         f"The rebuttal's sentence ({data['sentence']}) is {data['overall']}, judged as {READINGS[data['decides']]}. "
         "By reading: "
         + "; ".join(f"{one['title']}: {one['word']}, {_share(one)}" for one in data["by_reading"].values())
-        + f" (by {', '.join(data['methods'])}; gram, the float64 Gram, counts as the exact full spectrum)."
+        + f" (by {', '.join(data['methods'])})."
     )
+    if data["runs"] < ENOUGH * RUNS:
+        yield f"It is of {RUNS} runs and cannot be decided from {data['runs']}."
+    if cells := data["randomised"]["cells"]:
+        yield (
+            f"Of its {cells} cells by randomised SVD {data['randomised']['exact']} are the full SVD by construction "
+            "(oversampling + 5 ≥ window), so that they test nothing about a randomised one."
+        )
     for method, readings in data["beside"].items():
         parts = [f"{READINGS[reading]} {_share(one)}" for reading, one in readings.items()]
         yield f"Beside it, not counted, by {method}: {'; '.join(parts)}."
