@@ -19,7 +19,7 @@ from grok.runs.member import Member
 from grok.runs.train import train_tracked
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
-from grok.spec.roundings import EXAMPLES, Rounding, named
+from grok.spec.roundings import EXAMPLES, named
 from grok.spec.studies import Cell
 from grok.store.tags import StoredRun
 from grok.training import devices
