@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from analysis.exhibits import verdicts
+from analysis.exhibits.margins import RATIO
 from analysis.exhibits.model import TABLE, Claim, Measured
 from analysis.exhibits.sources import Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK
@@ -22,7 +23,7 @@ def _window(window: int) -> Callable[[Sources], Measured]:
             runs = sources.take("headline", condition=condition, seed=WINDOW_SEEDS)
             gaps = [sources.evidence.gap(run_id, window=window) for run_id in runs["run_id"]]
             parts.append(verdicts.epochs(f"{condition} fires", fire_epochs(gaps), epochs))
-            parts.append(verdicts.median(f"{condition} late gap", [late_median(gap) for gap in gaps], late))
+            parts.append(verdicts.median(f"{condition} late gap", [late_median(gap) for gap in gaps], late, margin=RATIO))
         return verdicts.judge(parts)
 
     return measure
