@@ -4,15 +4,20 @@ from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.papers.xu import (
     cause,
+    designs,
     errata,
+    fresh,
     headline,
+    horizon,
     meaning,
     panels,
+    phase,
     rank_panels,
     ranks,
     rebuttal,
     repulsion,
     repulsion_nulls,
+    rounding,
     starved,
     sweeps,
     windows,
@@ -20,25 +25,29 @@ from analysis.papers.xu import (
 
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
+    *phase.CLAIMS,
     *meaning.CLAIMS,
     *ranks.CLAIMS,
     *windows.CLAIMS,
     *repulsion.CLAIMS,
     *repulsion_nulls.CLAIMS,
     *sweeps.CLAIMS,
+    *fresh.CLAIMS,
     *rebuttal.CLAIMS,
 )
 """Every published statement, in the order of the report."""
 QUESTIONS: tuple[Question, ...] = (
     *meaning.QUESTIONS,
     *cause.QUESTIONS,
+    *horizon.QUESTIONS,
     *ranks.QUESTIONS,
     *repulsion.QUESTIONS,
     *repulsion_nulls.QUESTIONS,
     *starved.QUESTIONS,
+    *fresh.QUESTIONS,
 )
 """What nobody has published an answer to, in the order of the report."""
-ERRATA: tuple[Chapter, ...] = errata.CHAPTERS
-"""Every chapter of the errata, in the order of the report."""
+ERRATA: tuple[Chapter, ...] = (*fresh.CHAPTERS, *rounding.CHAPTERS, *designs.CHAPTERS, *errata.CHAPTERS)
+"""Every chapter, in the order of the report, those of a section together."""
 PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS)
 """Every figure, in the order of the report."""

@@ -1,4 +1,4 @@
-"""Differences within seeds: their median with an exact interval, the exact sign-flip test, and which way they go."""
+"""Differences within seeds: their median with an exact interval, and which way they go."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from analysis.statistics.estimates import Estimate, median_interval
+from analysis.statistics.exact import quantile_sides
 
-MOST = 20
-"""Differences whose signs are all enumerated: 2²⁰ sums take half a second."""
 RISES, FALLS, ALIKE, UNCLEAR = "rises", "falls", "alike", "not precise enough to tell"
 
 
@@ -37,38 +36,16 @@ def median_difference(after: np.ndarray, before: np.ndarray) -> Estimate:
     return median_interval(differences(after, before))
 
 
-def sign_flip(changes: np.ndarray) -> float:
-    """Exact two-sided p-value of differences that are symmetric about 0: all 2ⁿ choices of their signs.
+def beyond(values: np.ndarray, bound: float, *, above: bool = True) -> float:
+    """Two-sided p-value of the exact sign test that the median lies on one side of a bound; small means that it does.
 
-        p = share of choices whose |sum| is at least that of the differences as they are
-
-    It cannot be smaller than 2^(1−n): 0.06 at five seeds, 6e-5 at fifteen.
+    It is below 0.05 where the exact interval of the median is clear of the bound on that side.
 
     Args:
-        changes: (n,) float64, n ≤ 20, no NaN.
-
-    Returns:
-        p in (0, 1]; NaN without any.
-
-    Raises:
-        ValueError: if there are more than 20.
-
-    Source: Fisher, The Design of Experiments (1935), §21.
-
-    Example: of three positive differences two of eight choices are as extreme.
-        >>> sign_flip(np.array([1.0, 2.0, 3.0]))
-        0.25
+        values: one per run; NaN is left out. bound: in their unit. above: on which side.
     """
-    x = np.asarray(changes, dtype=np.float64)
-    if len(x) > MOST:
-        raise ValueError(f"differences must be at most {MOST} to try all signs, got {len(x)}. Take a resampled test.")
-    if not len(x):
-        return math.nan
-    sums = np.zeros(1)
-    for value in x:
-        sums = np.concatenate((sums + value, sums - value))
-    observed = abs(x.sum())
-    return float((np.abs(sums) >= observed - 1e-12 * max(observed, np.abs(x).sum())).mean())
+    sides = quantile_sides(values, -math.inf, bound) if above else quantile_sides(values, bound, math.inf)
+    return min(1.0, 2 * sides.outside)
 
 
 def direction(estimate: Estimate, margin: float) -> str:

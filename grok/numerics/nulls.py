@@ -101,31 +101,31 @@ def rotated(centred_features: Tensor, generator: np.random.Generator) -> Tensor:
     n K log K in place of the K³ of a Haar matrix. Column means stay 0.
 
     Args:
-        centred_features: F̃, (n, K) float64, on the CPU. generator: of signs and orders.
+        centred_features: F̃, (n, K) float64. generator: of signs and orders.
 
     Returns:
-        (n, K) float64.
+        (n, K) float64, where F̃ is.
 
     Source: ours. Randomised orthogonal transforms: Ailon and Chazelle, SIAM J. Comput. 39 (2009).
     """
-    out = centred_features.numpy().copy()
+    out = centred_features.cpu().numpy().copy()
     width = out.shape[1]
     for _ in range(ROUNDS):
         out = out[:, generator.permutation(width)] * generator.choice((-1.0, 1.0), width)
         out = fft.dct(out, type=2, norm="ortho", axis=1)
-    return torch.from_numpy(np.ascontiguousarray(out))
+    return torch.from_numpy(np.ascontiguousarray(out)).to(centred_features.device)
 
 
 def permuted(centred_features: Tensor, generator: np.random.Generator) -> Tensor:
     """The samples of each column in a random order of its own: values, means and norms stay, dependence goes.
 
     Args:
-        centred_features: F̃, (n, K) float64, on the CPU. generator: of the orders.
+        centred_features: F̃, (n, K) float64. generator: of the orders.
 
     Returns:
-        (n, K) float64.
+        (n, K) float64, where F̃ is.
     """
-    return torch.from_numpy(generator.permuted(centred_features.numpy(), axis=0))
+    return torch.from_numpy(generator.permuted(centred_features.cpu().numpy(), axis=0)).to(centred_features.device)
 
 
 def disjoint_pairs(living: Tensor, count: int, generator: np.random.Generator) -> Tensor:
@@ -147,23 +147,29 @@ def disjoint_pairs(living: Tensor, count: int, generator: np.random.Generator) -
     return living[drawn].sort(dim=1).values
 
 
-def upper_inverse(gram_matrix: Tensor, ridge: float) -> np.ndarray:
-    """B = (G + ridge·I)⁻¹ by one Cholesky factor, K³ flops: (K, K) float64, what is below the diagonal not to be read.
+def upper_inverse(gram_matrix: Tensor, ridge: float) -> Tensor:
+    """B = (G + ridge·I)⁻¹ by one Cholesky factor: (K, K) float64, what is below the diagonal not to be read.
 
     Args:
-        gram_matrix: G, (K, K) float64, on the CPU, of which the upper triangle is read; it is kept. ridge: > 0.
+        gram_matrix: G, (K, K) float64, of which the upper triangle is read; it is kept. ridge: > 0.
 
     Raises:
         LinAlgError: if G + ridge·I is not positive definite to rounding.
     """
-    work = gram_matrix.numpy().copy()
-    work[np.diag_indices_from(work)] += ridge
-    factor, failed = lapack.dpotrf(work.T, lower=1, clean=0, overwrite_a=1)  # upper in our order is lower in LAPACK's
-    if not failed:
-        inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    work = gram_matrix.clone(memory_format=torch.contiguous_format)
+    work.diagonal().add_(ridge)
+    if work.is_cuda:
+        cuda_factor, info = torch.linalg.cholesky_ex(work, upper=True)
+        failed = int(info)
+        inverse = torch.cholesky_inverse(cuda_factor, upper=True)
+    else:  # upper in our order is lower in LAPACK's, which then does half the work of torch's
+        factor, failed = lapack.dpotrf(work.numpy().T, lower=1, clean=0, overwrite_a=1)
+        if not failed:
+            factor, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        inverse = torch.from_numpy(factor).T
     if failed:
         raise np.linalg.LinAlgError(f"matrix must be positive definite, got a pivot ≤ 0 at {failed}. Raise the ridge.")
-    return np.asarray(inverse.T)
+    return inverse
 
 
 def count_pairs(
@@ -172,7 +178,7 @@ def count_pairs(
     """How many pairs of one set of features repel, at each ridge, by kind of pair and sign of their cosine.
 
     Args:
-        centred_features: F̃, (n, K) float64, on the CPU.
+        centred_features: F̃, (n, K) float64.
         at: ridges by name, each > 0.
         top_pairs: pairs of `top` and `positive`, ≥ 1.
         fixed: (p, 2) int64, j < l, chosen elsewhere; those of a dead feature are left out.
@@ -186,44 +192,45 @@ def count_pairs(
     g = upper_gram(centred_features)
     if not bool(torch.isfinite(g.sum())):
         raise PairError("features must have finite products, got an overflow. The network is about to diverge.")
-    living = (g.diagonal() > 0).numpy()
+    living = g.diagonal() > 0
     kinds = _kinds(g, living, top_pairs, fixed)
-    norms = np.sqrt(np.where(living, g.diagonal().numpy(), np.inf))
-    binned = _binned(g.numpy(), norms, living) if bins else None
+    norms = torch.where(living, g.diagonal(), math.inf).sqrt()
+    binned = _binned(g, norms, living) if bins else None
     resolved = max(centred_features.shape) * float(np.finfo(np.float64).eps) * float(g.diagonal().sum())
     out = []
     for name, asked in at.items():
         value = max(asked, resolved)
         b = upper_inverse(g, value)
         for kind, (j, l) in kinds.items():
-            raw = g.numpy()[j, l]
-            out += _signs(name, value, kind, np.sign(b[j, l]) * np.sign(raw), raw / norms[j] / norms[l])
+            raw = g[j, l]
+            cos, product = raw / norms[j] / norms[l], b[j, l].sign() * raw.sign()
+            out += _signs(name, value, kind, product.cpu().numpy(), cos.cpu().numpy())
         if binned is not None:
-            out += _bins(name, value, np.sign(b[binned.mask]) * binned.sign, binned)
+            out += _bins(name, value, b[binned.mask].sign() * binned.sign, binned)
     return out
 
 
 class _Binned(NamedTuple):
     """Every pair of living features, in the order of a mask: its bin of |cos| and the sign of cos."""
 
-    mask: np.ndarray
-    place: np.ndarray
-    sign: np.ndarray
+    mask: Tensor
+    place: Tensor
+    sign: Tensor
 
 
-def _kinds(g: Tensor, living: np.ndarray, top_pairs: int, fixed: Tensor | None) -> dict[str, np.ndarray]:
+def _kinds(g: Tensor, living: Tensor, top_pairs: int, fixed: Tensor | None) -> dict[str, Tensor]:
     """(2, p) index of the pairs of each kind."""
     kinds = {"top": rank_pairs(g, top_pairs)[0], "positive": rank_pairs(g, top_pairs, signed=True)[0]}
     if fixed is not None:
-        kinds["fixed"] = fixed[torch.from_numpy(living)[fixed].all(dim=1)]
-    return {kind: pairs.numpy().T for kind, pairs in kinds.items()}
+        kinds["fixed"] = fixed[living.cpu()[fixed].all(dim=1)]
+    return {kind: pairs.to(g.device).T for kind, pairs in kinds.items()}
 
 
-def _binned(g: np.ndarray, norms: np.ndarray, living: np.ndarray) -> _Binned:
-    mask = np.triu(np.ones(g.shape, dtype=bool), 1) & living & living[:, None]
+def _binned(g: Tensor, norms: Tensor, living: Tensor) -> _Binned:
+    mask = (living & living[:, None]).triu_(1)
     cos = (g / norms / norms[:, None])[mask]
-    place = np.searchsorted(EDGES, np.abs(cos), side="right") - 1
-    return _Binned(mask, np.minimum(place, len(EDGES) - 2), np.sign(cos))  # a cosine of 1 is in the last bin
+    place = torch.bucketize(cos.abs(), torch.tensor(EDGES, dtype=torch.float64, device=g.device), right=True) - 1
+    return _Binned(mask, place.clamp_max_(len(EDGES) - 2), cos.sign())  # a cosine of 1 is in the last bin
 
 
 def _signs(ridge: str, value: float, kind: str, product: np.ndarray, cos: np.ndarray) -> list[Count]:
@@ -239,17 +246,16 @@ def _signs(ridge: str, value: float, kind: str, product: np.ndarray, cos: np.nda
     return out
 
 
-def _bins(ridge: str, value: float, product: np.ndarray, binned: _Binned) -> list[Count]:
+def _bins(ridge: str, value: float, product: Tensor, binned: _Binned) -> list[Count]:
     """Every pair by bin and sign; bins without a pair are left out."""
     out, size = [], len(EDGES) - 1
     group = binned.place + size * (binned.sign < 0)
-    group = np.where(binned.sign == 0, 2 * size, group)
-    counts, repel, tie = (
-        np.bincount(group[chosen], minlength=2 * size + 1) for chosen in (slice(None), product < 0, product == 0)
-    )
-    for place in np.flatnonzero(counts):
-        sign = 0 if place == 2 * size else -1 if place >= size else 1
-        low, high = EDGES[place % size], EDGES[place % size + 1]
-        numbers = int(counts[place]), int(repel[place]), int(tie[place])
-        out.append(Count(ridge, value, "all", low, high, sign, *numbers, math.nan))
+    group[binned.sign == 0] = 2 * size
+    weights = (torch.ones_like(product), (product < 0).double(), (product == 0).double())
+    counts, repel, tie = (torch.bincount(group, weight, 2 * size + 1).long().tolist() for weight in weights)
+    for place, pairs in enumerate(counts):
+        if pairs:
+            sign = 0 if place == 2 * size else -1 if place >= size else 1
+            low, high = EDGES[place % size], EDGES[place % size + 1]
+            out.append(Count(ridge, value, "all", low, high, sign, pairs, repel[place], tie[place], math.nan))
     return out

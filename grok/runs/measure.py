@@ -35,6 +35,7 @@ from grok.store.prior import run_config, with_threads_of
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import StoredRun
+from grok.training.devices import resolve_device
 from grok.training.loop import Training
 from grok.training.parts import network_of, task_of
 
@@ -96,10 +97,11 @@ def put_weights(stack: Stack, weights: Mapping[str, Tensor]) -> Stack:
 
 
 def training_features(config: ResolvedConfig, stack: Stack) -> Tensor:
-    """F̃ on the training samples: (n, K) float64, without column means."""
+    """F̃ on the training samples: (n, K) float64, without column means; on a GPU where there is one."""
     problem = task_of(config).problem(config)
     with torch.no_grad():
-        return centred(stack.features(stack.batch(problem.train_inputs[None], problem.train_labels[None]))[0])
+        features = stack.features(stack.batch(problem.train_inputs[None], problem.train_labels[None]))[0]
+        return centred(features.to(resolve_device("auto")))
 
 
 def repulsion_table(run: Finished, *, replay: bool = True) -> pd.DataFrame:

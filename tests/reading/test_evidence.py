@@ -144,7 +144,9 @@ def test_claims_and_errata_are_made_of_it(odd: Any) -> None:
     results = evaluate(evidence, CLAIMS)
     assert [result.claim for result in results] == list(CLAIMS)
     assert {result.verdict for result in results} == {"not testable yet"}
-    assert all("Not shown yet" in erratum.text and erratum.table.empty for erratum in write(evidence, ERRATA))
+    of_runs = [chapter for chapter in ERRATA if chapter.studies]
+    assert len(of_runs) > 8
+    assert all("Not shown yet" in erratum.text and erratum.table.empty for erratum in write(evidence, of_runs))
 
 
 def test_a_second_evidence_has_the_same_content_in_the_same_order(odd: Any) -> None:

@@ -43,6 +43,7 @@ KINDS = {
     "ReLU, starved": ("controls", "data_starved", "relu"),
 }
 """By name: study, condition, activation."""
+RATIO_NAMES = ("λ₁/λ₂", "λ₂/λ₃", "λ₃/λ₄", "λ₄/λ₅")
 LAYERS = {"w": "W", "v": "V"}
 
 
@@ -113,8 +114,8 @@ def _ranks(sources: Sources) -> Measured:
         setting = {"activation": activation, "layer": "W", "epochs": f"{LATE[0]} … {LATE[1]}"}
         entries.append(Entry(activation, setting, f"rank {published}", counted(ranks), own))
         found[f"{activation} of rank {published}"] = share
-        ratios = np.array([one["raw"] for one in runs])
-        found |= {f"{activation} log λ_{k}/λ_{k + 1}": median_interval(ratios[:, k - 1]) for k in range(1, 5)}
+        ratios = np.exp(np.array([one["raw"] for one in runs]))
+        found |= {f"{activation} {name}": median_interval(ratios[:, k]) for k, name in enumerate(RATIO_NAMES)}
         shares, others = [*shares, share.value], [*others, other]
         notes.append(f"{activation}: {_strength(told)}" + (", so no rank can be told of most" if none >= 0.5 else ""))
     verdict = CONTRADICTED if any(other >= 0.8 for other in others) else _verdict(shares)

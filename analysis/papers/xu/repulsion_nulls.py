@@ -5,6 +5,7 @@ The rules were fixed before the runs: analysis/claims/PREREGISTRATION-repulsion.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, XU
 from analysis.statistics.estimates import Estimate, median_interval
-from analysis.statistics.paired import RISES, direction, sign_flip
+from analysis.statistics.exact import sign_flip
+from analysis.statistics.paired import RISES, beyond, direction
 from analysis.words import number, spread
 from grok.numerics.nulls import MEAN_LOSS, PUBLISHED
 from grok.spec.studies import load_study
@@ -103,8 +105,8 @@ def _told(estimate: Estimate) -> str:
 
 
 def _flips(values: np.ndarray) -> str:
-    known = values[np.isfinite(values)]
-    return f"exact sign-flip test over {len(known)} seeds, p = {sign_flip(known):.2g}"
+    found = sign_flip(values)
+    return f"exact sign-flip test over {found.n} seeds, p = {found.p:.2g}"
 
 
 def _rises(sources: Sources) -> Measured:
@@ -127,7 +129,10 @@ def _rises(sources: Sources) -> Measured:
         f"{number(found[f'untrained at ridge {name}'].value)} untrained to {number(found[f'epoch 300 at ridge {name}'].value)}"
         for ridge, name in RIDGES.items()
     )
-    return Measured(f"rate(300) − rate(0): {text}", verdict, found, f"{'; '.join(flips)}. {UNIT}")
+    own, other = (rates.change(300, "top", ridge) for ridge in RIDGES)
+    rises, stays = beyond(own, 0.0), beyond(own, MARGIN, above=False)
+    p = {REPRODUCED: max(rises, beyond(other, 0.0)), CAVEAT: rises, CONTRADICTED: stays}.get(verdict, min(rises, stays))
+    return Measured(f"rate(300) − rate(0): {text}", verdict, found, f"{'; '.join(flips)}. {UNIT}", p=p)
 
 
 def _relu_saturates(sources: Sources) -> Measured:
@@ -141,11 +146,17 @@ def _relu_saturates(sources: Sources) -> Measured:
     else:
         verdict = CONTRADICTED if level.high < BELOW_ONE or rise.high < MARGIN else NOT_REPRODUCED
     text = f"{_told(level)} at epoch 500, untrained {_told(untrained)}; change {_told(rise)} ({way})"
-    return Measured(text, verdict, {"epoch 500": level, "untrained": untrained, "change": rise}, f"{_flips(change)}. {UNIT}")
+    fails = 2 * min(beyond(rates.at(500, "top", PUBLISHED), BELOW_ONE, above=False), beyond(change, MARGIN, above=False))
+    p = {REPRODUCED: beyond(change, 0.0), CONTRADICTED: min(1.0, fails)}.get(verdict, math.nan)
+    estimates = {"epoch 500": level, "untrained": untrained, "change": rise}
+    return Measured(text, verdict, estimates, f"{_flips(change)}. {UNIT}", p=p)
 
 
-def _kept(sources: Sources, kind: str, *, also_ridge: bool) -> tuple[Measured, bool]:
-    """Level and change of one kind of pairs at the late checkpoints, both ridges; whether the level fails at one of them."""
+def _kept(sources: Sources, kind: str, *, also_ridge: bool) -> Measured:
+    """Level and change of one kind of pairs at the late checkpoints and both ridges.
+
+    With `also_ridge` they must rise at both ridges, and a level that fails at one epoch contradicts; without, at all of them.
+    """
     rates = Rates.of(sources, sources.take("headline", condition=GROK))
     levels, changes, entries = dict[tuple[str, int], Estimate](), dict[tuple[str, int], Estimate](), list[Entry]()
     for ridge, name in RIDGES.items():
@@ -172,23 +183,30 @@ def _kept(sources: Sources, kind: str, *, also_ridge: bool) -> tuple[Measured, b
         f"ridge {name}: {_told(levels[ridge, last])} at {last}, change from epoch 0 {_told(changes[ridge, last])}"
         for ridge, name in RIDGES.items()
     )
-    fails = [levels[PUBLISHED, epoch].high < LEVEL for epoch in LATE]
-    measured = Measured(text, verdict, estimates, UNIT, entries=tuple(entries))
-    return measured, any(fails) if also_ridge else all(fails)
+    if (any if also_ridge else all)(levels[PUBLISHED, epoch].high < LEVEL for epoch in LATE):
+        verdict = CONTRADICTED
+    p = _p_of_kept(rates, kind, verdict, also_ridge)
+    return Measured(text, verdict, estimates, UNIT, entries=tuple(entries), p=p)
+
+
+def _p_of_kept(rates: Rates, kind: str, verdict: str, also_ridge: bool) -> float:
+    """Of a level and a rise at several epochs: the largest where all must hold, three times the smallest where one may fail."""
+    high = {ridge: max(beyond(rates.at(epoch, kind, ridge), LEVEL) for epoch in LATE) for ridge in RIDGES}
+    grown = {ridge: max(beyond(rates.change(epoch, kind, ridge), 0.0) for epoch in LATE) for ridge in RIDGES}
+    below = [beyond(rates.at(epoch, kind, PUBLISHED), LEVEL, above=False) for epoch in LATE]
+    return {
+        REPRODUCED: max(*high.values(), *(grown.values() if also_ridge else (grown[PUBLISHED],))),
+        CAVEAT: high[PUBLISHED] if also_ridge else max(high.values()),
+        CONTRADICTED: min(1.0, len(below) * min(below)) if also_ridge else max(below),
+    }.get(verdict, math.nan)
 
 
 def _positive(sources: Sources) -> Measured:
-    found, fails = _kept(sources, "positive", also_ridge=False)
-    return _contradicted(found) if fails else found
+    return _kept(sources, "positive", also_ridge=False)
 
 
 def _fixed(sources: Sources) -> Measured:
-    found, fails = _kept(sources, "fixed", also_ridge=True)
-    return _contradicted(found) if fails else found
-
-
-def _contradicted(found: Measured) -> Measured:
-    return Measured(found.text, CONTRADICTED, found.estimates, found.note, entries=found.entries)
+    return _kept(sources, "fixed", also_ridge=True)
 
 
 # questions
@@ -198,7 +216,7 @@ def _ways(name: str, changes: dict[str, np.ndarray], note: str = UNIT) -> Answer
     """Each difference by its direction."""
     found = {place: _known(place, values) for place, values in changes.items()}
     text = "; ".join(f"{place}: {direction(of, MARGIN)}, {_told(of)}" for place, of in found.items())
-    tests = "; ".join(f"{place} p = {sign_flip(v[np.isfinite(v)]):.2g}" for place, v in changes.items())
+    tests = "; ".join(f"{place} p = {sign_flip(v).p:.2g}" for place, v in changes.items())
     return Answer(f"{name}: {text}", found, f"Exact sign-flip tests: {tests}. {note}")
 
 
