@@ -25,8 +25,8 @@ class Rounding(NamedTuple):
 
     Attributes:
         library: of the matrix products: one of `LIBRARIES`, or what else multiplies.
-        rows: samples of each seed at most that pass through the network together; gradients are summed over such blocks. 0 for
-            a network that has no blocks.
+        rows: samples of each seed at most that pass through the network together; gradients are summed over such blocks. 0
+            where there are none: on a GPU, and in a network that does not tell.
         threads: of torch and of BLAS. reversed: whether the blocks come last to first.
     """
 
@@ -37,12 +37,14 @@ class Rounding(NamedTuple):
 
     @property
     def word(self) -> str:
-        """In one word, as the field has it.
+        """In one word, as the field has it; the library alone where there are no blocks.
 
         Example:
-            >>> Rounding("mkl", 256, 1, reversed=True).word
-            'mkl-256-1-reversed'
+            >>> Rounding("mkl", 256, 1, reversed=True).word, Rounding("cuda", 0, 1).word
+            ('mkl-256-1-reversed', 'cuda')
         """
+        if not self.rows:
+            return self.library
         return "-".join([self.library, str(self.rows), str(self.threads), *[REVERSED] * self.reversed])
 
 

@@ -44,7 +44,7 @@ def rounding_used(config: RunConfig, rows: int, device: torch.device) -> Roundin
         config: of the run. rows: a block, as the network has them. device: where it trains.
     """
     library = fastest_library(getattr(torch, config.precision), device)
-    return named(config.rounding) or Rounding(library, rows, torch.get_num_threads())
+    return named(config.rounding) or Rounding(library, rows if device.type == "cpu" else 0, torch.get_num_threads())
 
 
 def rounding_facts(config: RunConfig, used: Rounding, device: torch.device) -> str:
