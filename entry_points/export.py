@@ -61,6 +61,7 @@ def main(arguments: list[str]) -> int:
             raise ConfigError(f"{name} must be {', '.join(SHARES)}, got {getattr(flags, name)}. Pick one.")
     from analysis.bundle.noting import nothing, read_by_report
     from analysis.bundle.pack import BANDS, Wanted, pack
+    from entry_points.progress import counted
     from grok.store.store import adopt, open_store
 
     store = open_store(existing=FIRST)
@@ -68,7 +69,8 @@ def main(arguments: list[str]) -> int:
     also = reading.only(lambda path: getattr(flags, "bands" if BANDS.fullmatch(path) else "files") == "read")
     drop = words(flags.drop)
     wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", drop, also)
-    facts = pack(store, wanted, Path(flags.out), reading.gaps if flags.bands == "read" else {})
+    gaps = reading.gaps if flags.bands == "read" else {}
+    facts = pack(store, wanted, Path(flags.out), gaps, lambda runs: counted(runs, "export"))
     adopt(store, f"export to {flags.out}", "export")
     counts = " ".join(f"{kind}={number}" for kind, number in facts["runs"].items())
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")

@@ -22,11 +22,12 @@ def main(arguments: list[str]) -> int:
     """Parse, look at every file of the bundle, make the runs, print one line."""
     flags = parser().parse_args(arguments)
     from analysis.bundle.unpack import read, unpack
+    from entry_points.progress import counted
     from grok.store.store import adopt, open_store
 
     runs = read(Path(flags.bundle))
     store = open_store()
-    outcome = unpack(store, runs)
+    outcome = unpack(store, runs, lambda todo: counted(todo, "import"))
     adopt(store, f"import of {flags.bundle}", "import")
     print(
         f"bundle={flags.bundle} imported={len(outcome.made)} completed={len(outcome.completed)} "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from grok.runs.cells import Result
 from grok.spec.config import ResolvedConfig
+
+T = TypeVar("T")
 
 
 class EpochBar:
@@ -36,6 +39,13 @@ class EpochBar:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.close()
+
+
+def counted(items: Sequence[T], name: str) -> Iterable[T]:
+    """The same items, with a tqdm bar over them."""
+    silent = not sys.stderr.isatty()
+    bar: Iterable[T] = tqdm(items, desc=name, unit="run", file=sys.stderr, disable=silent, dynamic_ncols=True)
+    return bar
 
 
 class CellBar:

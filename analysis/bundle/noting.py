@@ -17,7 +17,7 @@ from analysis.reading.files import RunFiles
 from grok.recorders.weights import WEIGHTS
 from grok.store.store import Store
 
-ASKED: Final = ("arrays", "file", "json", "csv")
+ASKED: Final = ("arrays", "file", "json", "csv", "table")
 """Methods of `RunFiles` that read a file by its path."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -99,12 +99,19 @@ def _serves(run: StoredRun, studies: Sequence[str]) -> bool:
     return any(study in run.studies or run.config_hash in conditions(study) for study in studies)
 
 
-def pack(store: Store, wanted: Wanted, out: Path, derived: Mapping[str, pd.DataFrame] | None = None) -> dict[str, Any]:
+def pack(
+    store: Store,
+    wanted: Wanted,
+    out: Path,
+    derived: Mapping[str, pd.DataFrame] | None = None,
+    progress: Callable[[Sequence[StoredRun]], Iterable[StoredRun]] = iter,
+) -> dict[str, Any]:
     """Write a bundle; the same store gives the same bytes.
 
     Args:
         store: of the runs. wanted: which, and what of them. out: a new folder, or one that holds a bundle alone.
         derived: by run id, a table of series that go in for bands that do not; it travels as `DERIVED`.
+        progress: shows how far it is: gives the runs that it is given, one by one.
 
     Returns:
         What `manifest.json` says.
@@ -113,7 +120,7 @@ def pack(store: Store, wanted: Wanted, out: Path, derived: Mapping[str, pd.DataF
     names = {e.experiment_id: e.name for e in store.client.search_experiments()}
     with layout.building(out) as folder:
         packing = _Packing(folder)
-        for run in runs:
+        for run in progress(runs):
             packing.add(store, run, record(run, names[run.experiment_id]), wanted, (derived or {}).get(run.run_id))
         facts = packing.finish(wanted)
         layout.write_json(folder / layout.CRATE, crate(facts, layout.entries(folder)))

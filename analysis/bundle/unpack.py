@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -156,11 +156,12 @@ def _metrics(path: Path) -> dict[str, tuple[Point, ...]]:
     return {run_id: tuple(points) for run_id, points in out.items()}
 
 
-def unpack(store: Store, runs: Sequence[Packed]) -> Outcome:
+def unpack(store: Store, runs: Sequence[Packed], progress: Callable[[Sequence[Packed]], Iterable[Packed]] = iter) -> Outcome:
     """Make the runs of a bundle in a store. Stopped anywhere, the same call goes on.
 
     Args:
         store: a database. runs: as `read` gives them.
+        progress: shows how far it is: gives the runs that it is given, one by one.
 
     Raises:
         StoreError: if the store gives runs ids of its own.
@@ -172,7 +173,7 @@ def unpack(store: Store, runs: Sequence[Packed]) -> Outcome:
         _refuse_others(store, runs, found)
         todo = [run for run in runs if found[run.record.run_id] is None]
         experiments = {name: store.experiment(name) for name in dict.fromkeys(run.record.experiment for run in todo)}
-        for run in todo:
+        for run in progress(todo):
             _put(store, database, run, experiments[run.record.experiment])
         there = [(run, known) for run in runs if (known := found[run.record.run_id]) is not None]
         completed = [known.run_id for run, known in there if _complete(store, run, known)]

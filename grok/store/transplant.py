@@ -25,7 +25,8 @@ from grok.store.tags import FILES_LEFT_OUT, HOST, PROCESS, StoredRun, tag
 
 DATABASES: Final = ("sqlite:", "postgresql", "mysql", "mssql")
 """How the address of a store begins whose tables can be written."""
-STAY_BEHIND: Final = ("mlflow.user", "mlflow.source.name", "mlflow.project.uri", tag(HOST), tag(PROCESS))
+ADDRESSES: Final = ("mlflow.project.uri", "mlflow.source.git.repoURL", "mlflow.gitRepoURL")
+STAY_BEHIND: Final = ("mlflow.user", "mlflow.source.name", *ADDRESSES, tag(HOST), tag(PROCESS))
 """Tags that name a person, a machine or a folder: they do not travel."""
 CAME: Final = (tag(FILES_LEFT_OUT),)
 """Tags that say how a run came here, and nothing of the run."""

@@ -95,7 +95,7 @@ def _accepted(command: str, entry: Any, flags: Any) -> None:
     else:
         assert command == "analyze", f"{command} must be a command that this test knows"
         assert entry._own(flags.claims)
-        entry._studies(flags.study)
+        entry.studies(flags.study)
 
 
 def follow(kind: str, text: str, folder: Path, patch: pytest.MonkeyPatch, store: Callable[[], Any]) -> HowTo:
