@@ -174,10 +174,11 @@ class SyntheticEvidence:
 
 
 def _published(study: str, cell: Cell) -> dict[str, float]:
-    seed, grok = cell.config.seed % 15, cell.condition == "grok"
+    condition = cell.condition.removesuffix(", float64")
+    seed, grok = cell.config.seed % 15, condition == "grok"
     if study in ("fresh", "rounding"):
         study = "relu" if cell.config.activation == "relu" else "headline"
-        if cell.condition not in ("grok", "eta0"):
+        if condition not in ("grok", "eta0"):
             return {}
     if study == "headline":
         if not grok:
