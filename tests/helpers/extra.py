@@ -53,7 +53,8 @@ def rounding_cells() -> tuple[Cell, ...]:
                 own: Any = Rounded(cell.config, "auto" if variant == "float64" else variant)
                 own.precision = precision
                 own.hash = f"{cell.config.hash}-{variant}"
-                cells.append(Cell(cell.condition, own))
+                plain = cell.condition
+                cells.append(Cell(plain if precision == "float32" else f"{plain}, {precision}", own))
     return tuple(cells)
 
 

@@ -44,6 +44,8 @@ class SyntheticEvidence:
     """
 
     command = staticmethod(Evidence.command)
+    without: tuple[str, ...] = ("rounding",)
+    """Studies that are there only if asked for: each claim would be judged seven times."""
 
     def __init__(
         self,
@@ -64,16 +66,17 @@ class SyntheticEvidence:
     def _runs(self, study: str) -> pd.DataFrame:
         """The study's grid with its results."""
         rows = []
-        for cell in grid(study) if self.studies is None or study in self.studies else ():
-            if (study, cell.condition, cell.config.seed) in self.missing:
+        there = study not in self.without if self.studies is None else study in self.studies
+        for named in grid(study) if there else ():
+            if (study, named.condition, named.config.seed) in self.missing:
                 continue
-            run_id = f"{study}-{cell.config.hash}"
-            self.cells[run_id] = study, cell
+            run_id, cell = f"{study}-{named.config.hash}", Cell(named.condition.removesuffix(", float64"), named.config)
+            self.cells[run_id] = _repeated(study, cell), cell
             fields = {name: getattr(cell.config, name) for name in cell.config.to_strings()}
             metrics = self._metrics(study, cell)
             state = "diverged" if metrics.pop("diverged", 0.0) or self._cut(study, cell) else "complete"
             rows.append(
-                {"run_id": run_id, "condition": cell.condition, "state": state, "config_hash": cell.config.hash}
+                {"run_id": run_id, "condition": named.condition, "state": state, "config_hash": cell.config.hash}
                 | fields
                 | metrics
             )
@@ -227,12 +230,18 @@ def measured_answers(cell: Cell, broken: bool) -> pd.DataFrame:
     return pd.DataFrame([row | {"additive_right": 0, "interaction_right": 70 + cell.config.seed}])
 
 
+def _repeated(study: str, cell: Cell) -> str:
+    """The study that a run of fresh seeds or of another rounding repeats."""
+    if study not in ("fresh", "rounding"):
+        return study
+    if cell.condition not in ("grok", "eta0"):
+        return "controls"
+    return "relu" if cell.config.activation == "relu" else "headline"
+
+
 def _published(study: str, cell: Cell) -> dict[str, float]:
     seed, grok = cell.config.seed % 15, cell.condition == "grok"
-    if study in ("fresh", "rounding"):
-        study = "relu" if cell.config.activation == "relu" else "headline"
-        if cell.condition not in ("grok", "eta0"):
-            return {}
+    study = _repeated(study, cell)
     if study == "headline":
         if not grok:
             return {"late_gap_23": CONTROL_LATE[seed], "accuracy/test": 0.03}

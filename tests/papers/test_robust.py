@@ -39,6 +39,7 @@ class Repeated(SyntheticEvidence):
     """Two seeds of the control fire by one rounding and by no other; its runs say what made them."""
 
     loud = "mkl-256-1"
+    without: tuple[str, ...] = ()
 
     def _metrics(self, study: str, cell: Any) -> dict[str, float]:
         out = super()._metrics(study, cell)

@@ -199,6 +199,8 @@ def _sentence(sources: Sources) -> Measured:
         sources.take(study, condition=condition)
         for study, condition in (("headline", GROK), ("relu", GROK), ("headline", CONTROL))
     )
+    if sources.rounding is not None:
+        raise Absent("no run by another rounding has full or randomised spectra")
     found = list(settings(sources, square, relu, control, REBUTTAL_WINDOWS, ("gram",)))
     try:
         by_svd, same = _by_svd(sources)

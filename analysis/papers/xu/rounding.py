@@ -23,10 +23,11 @@ LOGARITHMS = ("late_gap_23",)
 
 
 def _groups(sources: Sources) -> list[tuple[str, str, pd.DataFrame]]:
-    """The runs of the study by activation and condition, with the name of their rounding."""
+    """The runs of the study by activation and condition, in whatever precision, with the name of their rounding."""
     runs = sources.take(ROUNDINGS)
     names = {cell.config.hash: rounding_of(cell) for cell in grid(ROUNDINGS)}
-    runs = runs.assign(variant=runs["config_hash"].map(names))
+    plain = [str(run["condition"]).removesuffix(f", {run['precision']}") for run in runs.to_dict("records")]
+    runs = runs.assign(variant=runs["config_hash"].map(names), condition=plain)
     keys = ["activation", "condition"]
     return [(str(a), str(c), group) for (a, c), group in runs.groupby(keys, sort=False)]
 
