@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
 from analysis.exhibits.model import (
     CAVEAT,
+    FAILED,
+    HELD,
+    IMPRECISE,
     NOT_TESTABLE,
     REPRODUCED,
     Answered,
     Chapter,
     Claim,
     Erratum,
+    Measured,
     Question,
+    Replicate,
     Result,
 )
 from analysis.exhibits.panels import Drawn, Panel, Prepared
-from analysis.exhibits.sources import Absent, Sources
+from analysis.exhibits.robust import DEFAULT, control, over_roundings, provenance
+from analysis.exhibits.sources import ENOUGH, Absent, Sources, replicates
 from analysis.reading.evidence import SENSITIVITY_STUDY, Evidence
 from analysis.reading.runs import grid
 from grok.store.errors import StoreError
@@ -37,7 +44,7 @@ class Attempt(Generic[T]):
         made: None if that was not possible. problem: why, a sentence; empty otherwise.
         broken: whether an error that nothing foresaw stopped it, and not runs that are absent or cannot be read.
         run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline` for each incomplete take.
-        commands: that make the runs, by study.
+        commands: that make the runs, by study. made_by: what made each run taken, as `Sources.made_by`.
     """
 
     made: T | None
@@ -46,6 +53,7 @@ class Attempt(Generic[T]):
     run_ids: tuple[str, ...]
     shortfalls: tuple[str, ...]
     commands: tuple[str, ...]
+    made_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def short(self) -> str:
@@ -53,13 +61,16 @@ class Attempt(Generic[T]):
         return f"Not all runs are there: {', '.join(self.shortfalls)}." if self.shortfalls else ""
 
 
-def attempt(evidence: Evidence, studies: Sequence[str], make: Callable[[Sources], T]) -> Attempt[T]:
+def attempt(
+    evidence: Evidence, studies: Sequence[str], make: Callable[[Sources], T], rounding: str | None = None
+) -> Attempt[T]:
     """Make something of the evidence, or say why not; the fault of one must not cost the reader the others.
 
     Args:
         evidence: of the store. studies: that are read. make: takes its runs from `Sources`; `Absent` if they are not there.
+        rounding: whose runs are taken in their place.
     """
-    sources, made, problem, broken = Sources(evidence), None, "", False
+    sources, made, problem, broken = Sources(evidence, rounding), None, "", False
     try:
         made = make(sources)
     except (Absent, StoreError) as reason:
@@ -67,7 +78,9 @@ def attempt(evidence: Evidence, studies: Sequence[str], make: Callable[[Sources]
     except Exception as error:
         problem, broken = fault(error), True
     commands = tuple(evidence.command(study) for study in studies)
-    return Attempt(made, problem, broken, tuple(sources.run_ids), tuple(dict.fromkeys(sources.shortfalls)), commands)
+    return Attempt(
+        made, problem, broken, tuple(sources.run_ids), tuple(dict.fromkeys(sources.shortfalls)), commands, sources.made_by
+    )
 
 
 def fault(error: Exception) -> str:
@@ -76,7 +89,7 @@ def fault(error: Exception) -> str:
 
 
 def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:
-    """Hold claims against the runs of a store, in order.
+    """Hold claims against the runs of a store, in order, over roundings, with the false-discovery rate controlled over all.
 
     A claim whose runs are absent, too few or unreadable is `not testable yet`, and so is one whose evaluation ends in an error:
     its note says which. One that is `reproduced` on fewer runs than its study has is so `with a caveat`.
@@ -84,7 +97,18 @@ def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:
     Args:
         evidence: of the store. claims: to hold, as `analysis.papers.CLAIMS` has them.
     """
-    return [_judge(claim, evidence) for claim in claims]
+    return control([_judge(claim, evidence) for claim in claims])
+
+
+def repeat(claim: Claim, evidence: Evidence, runs: int) -> list[tuple[str, Measured]]:
+    """A claim on the runs of each rounding that repeats what it takes.
+
+    Args:
+        claim: to hold. evidence: of the store. runs: that the claim takes by default; a rounding with less than `ENOUGH` of as
+            many repeats a part of the claim only, and does not count.
+    """
+    tried = ((name, attempt(evidence, claim.studies, claim.measure, name)) for name in replicates())
+    return [(name, one.made) for name, one in tried if one.made is not None and len(one.run_ids) >= ENOUGH * runs]
 
 
 def _judge(claim: Claim, evidence: Evidence) -> Result:
@@ -94,9 +118,27 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
         return Result(claim, "", {}, NOT_TESTABLE, tried.problem, 0, (), command)
     found = tried.made
     run_ids = tuple(dict.fromkeys((*tried.run_ids, *found.run_ids)))
-    verdict = CAVEAT if tried.shortfalls and found.verdict == REPRODUCED else found.verdict
-    note = " ".join(text for text in (found.note, tried.short) if text)
-    return Result(claim, found.text, found.estimates, verdict, note, len(run_ids), run_ids, command, found.entries)
+    own = CAVEAT if tried.shortfalls and found.verdict == REPRODUCED else found.verdict
+    others = repeat(claim, evidence, len(run_ids))
+    verdict, told = over_roundings(own, [other.verdict for _, other in others])
+    made_by, mixed = provenance(tried.made_by)
+    repeated = (Replicate(DEFAULT, own, found.text), *(Replicate(name, one.verdict, one.text) for name, one in others))
+    p = max((one.p for one in (found, *(other for _, other in others))), default=math.nan, key=lambda p: (not math.isnan(p), p))
+    return Result(
+        claim,
+        found.text,
+        found.estimates,
+        verdict,
+        " ".join(text for text in (found.note, tried.short, mixed) if text),
+        len(run_ids),
+        run_ids,
+        command,
+        found.entries,
+        repeated if others else (),
+        told,
+        made_by,
+        p if verdict in (*HELD, *FAILED, IMPRECISE) else math.nan,
+    )
 
 
 def ask(evidence: Evidence, questions: Iterable[Question]) -> list[Answered]:
@@ -136,7 +178,7 @@ def _chapter(chapter: Chapter, evidence: Evidence) -> Erratum:
         measured, table = tried.made
     text = f"{chapter.why}\n\n{f'{measured} {tried.short}'.strip()}"
     command = " && ".join(tried.commands)
-    return Erratum(chapter.id, chapter.title, text, table, chapter.figure, tried.run_ids, command, chapter.id)
+    return Erratum(chapter.id, chapter.title, text, table, chapter.figure, tried.run_ids, command, chapter.id, chapter.section)
 
 
 def draw(evidence: Evidence, panels: Iterable[Panel]) -> list[Drawn]:

@@ -1,6 +1,6 @@
 """Margins of equivalence: how far from a published number a quantity may lie and still be the same, by kind of quantity.
 
-Fixed before the runs that they judge were looked at; `analysis/claims/PREREGISTRATION.md` has this table and every later change.
+Fixed before the runs that they judge; `analysis/claims/PREREGISTRATION.md` has this table and every later change.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ RATIO = Margin(
 SIZE = Margin(
     "eigenvalue, or level of ρ",
     "a factor of 1.1",
-    "An eigenvalue of the Gram is a squared length: 10 % of it is 5 % of the length; the levels of ρ in the table are 7 to 20 % "
-    "apart.",
+    "An eigenvalue of the Gram is a squared length: 10 % of it is 5 % of the length; the levels of ρ in the table are 7 to 20 "
+    "% apart.",
     _factor(lambda _: 1.1),
 )
 ACCURACY = Margin(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, UNDECIDABLE, IMPRECISE, NOT_TE
     "not precise enough to tell",
     "not testable yet",
 )
+ERRATA = "Errata"
+"""The section of a chapter that is of no other."""
+HELD, FAILED = (REPRODUCED, CAVEAT), (NOT_REPRODUCED, CONTRADICTED)
+"""Sides that verdicts fall on; a third is open."""
 ABSTRACT, TABLE, TEXT, NOTES, FRESH, REVIEW = KINDS = (
     "paper abstract",
     "paper table",
@@ -31,6 +36,12 @@ ABSTRACT, TABLE, TEXT, NOTES, FRESH, REVIEW = KINDS = (
     "machine-written review with a simulated rebuttal",
 )
 """Whose word a claim is, the paper's own first; verdicts are counted for each kind apart."""
+
+
+def weakest(verdicts: Sequence[str]) -> str:
+    """The weakest of verdicts on one side: with a caveat before reproduced, not reproduced before contradicted."""
+    order = (CAVEAT, REPRODUCED, NOT_REPRODUCED, CONTRADICTED)
+    return min(verdicts, key=lambda one: order.index(one) if one in order else len(order))
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,8 @@ class Measured:
         estimates: the numbers in `text`, by name.
         note: what a reader must know besides; may be empty.
         run_ids: runs that were used, in order; those that the claim took from `Sources` are added by `evaluate`.
-        entries: what it is made of, if it is made of several.
+        entries: what it is made of.
+        p: of the decision, for the false-discovery control; NaN where facts about named runs decide, or a rule without a test.
     """
 
     text: str
@@ -69,6 +81,7 @@ class Measured:
     note: str = ""
     run_ids: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
+    p: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,7 @@ class Claim:
         studies: that it reads, the one to run first at the front.
         rule: how the verdict follows, in words; better fixed before the runs are looked at.
         measure: the same in code.
+        replaces: ids of earlier reports' claims that are entries of this one now.
     """
 
     id: str
@@ -94,6 +108,7 @@ class Claim:
     rule: str
     measure: Callable[[Sources], Measured]
     kind: str = field(kw_only=True)
+    replaces: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,15 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Replicate:
+    """A claim on the runs of one rounding: its name, the verdict, and what was measured, in words."""
+
+    rounding: str
+    verdict: str
+    measured: str
+
+
+@dataclass(frozen=True)
 class Result:
     """A claim held against a store: a row of the report.
 
@@ -151,6 +175,9 @@ class Result:
         claim: the statement. measured: in words and numbers, empty if not testable.
         estimates: by name. verdict: one of `VERDICTS`. note: what a reader must know besides.
         n: runs used. run_ids: of them. command: that makes the data. entries: as in `Measured`.
+        replicates: the same by other roundings, the default first; empty if it was judged on one. rounding: that in words.
+        made_by: runs by code version, protocol and rounding, where recorded.
+        p: of the decision, the largest over roundings; NaN without a test. adjusted: after the false-discovery control.
     """
 
     claim: Claim
@@ -162,6 +189,11 @@ class Result:
     run_ids: tuple[str, ...]
     command: str
     entries: tuple[Entry, ...] = ()
+    replicates: tuple[Replicate, ...] = ()
+    rounding: str = ""
+    made_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    p: float = math.nan
+    adjusted: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -172,7 +204,7 @@ class Erratum:
         id: short, stable. title: a sentence. text: paragraphs, plain.
         table: the demonstration; empty where its runs are absent.
         figure: id of the report's figure that shows it, if any.
-        run_ids: of the runs used. command: that makes them. data_name: of the table's file.
+        run_ids: of the runs used. command: that makes them. data_name: of the table's file. section: of the report.
     """
 
     id: str
@@ -183,11 +215,15 @@ class Erratum:
     run_ids: tuple[str, ...]
     command: str
     data_name: str
+    section: str = ERRATA
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """How an erratum is made: `build` gives what was measured, in words, and the table; `why` stands before it."""
+    """How a chapter is made: `build` gives what was measured, in words, and the table; `why` stands before it.
+
+    `section` is the heading that it stands under; errata by default.
+    """
 
     id: str
     title: str
@@ -195,3 +231,4 @@ class Chapter:
     figure: str | None
     why: str
     build: Callable[[Sources], tuple[str, pd.DataFrame]]
+    section: str = ERRATA

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,23 @@ import pandas as pd
 from analysis.reading.evidence import Evidence
 from analysis.reading.runs import grid
 from grok.numerics.series import first_crossing, slope
+from grok.spec.blocks import NetworkBlock, OptimisationBlock, TaskBlock
 from grok.spec.studies import Cell
 
 ENOUGH = 0.8
 """Share of the asked-for runs that must be there (12 of 15, 4 of 5); with less, a claim is not testable yet."""
 SLOPE_LAG, FIRST_EPOCH = 25, 100
 """Of the published detector (Xu, eq. 3), whatever the runs' own config says."""
+
+
+ROUNDINGS = "rounding"
+"""The study whose runs repeat others by other orders of summation."""
+MADE_BY = ("code_version", "protocol", "rounding")
+"""What made a run's numbers, beside its config; the last in a word, as the run recorded it."""
+TRAJECTORY = tuple(
+    one.name for block in (TaskBlock, NetworkBlock, OptimisationBlock) for one in fields(block) if one.name != "precision"
+)
+"""Fields of a config that two runs share which differ in rounding, and in what is recorded, alone."""
 
 
 class Absent(Exception):
@@ -28,13 +41,15 @@ class Sources:
 
     Attributes:
         evidence: of the store. run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline (diverged: 1a2b)` for each
-            incomplete take.
+            incomplete take. made_by: `MADE_BY` of each run taken, in its order; empty where it is not known.
+        rounding: one of `replicates`, whose runs are taken in place of those asked for; None for these themselves.
     """
 
-    def __init__(self, evidence: Evidence) -> None:
-        self.evidence = evidence
+    def __init__(self, evidence: Evidence, rounding: str | None = None) -> None:
+        self.evidence, self.rounding = evidence, rounding
         self.run_ids: dict[str, None] = {}
         self.shortfalls: list[str] = []
+        self.made_by: dict[str, tuple[str, ...]] = {}
 
     def take(self, study: str, *, diverged: bool = False, **where: Any) -> pd.DataFrame:
         """The finished runs of a study's grid with these settings, in the grid's order.
@@ -45,11 +60,15 @@ class Sources:
             where: `condition` or config fields; a value, or a tuple of which any will do.
 
         Raises:
-            Absent: if less than `ENOUGH` of them are there.
+            Absent: if less than `ENOUGH` of them are there, or if not each has a replicate of the rounding asked for.
         """
+        if not grid(study):
+            raise Absent(f"the project has no study {study}. Run {self.evidence.command(study)}")
         wanted = [cell for cell in grid(study) if all(_fits(cell, k, v) for k, v in where.items())]
         if not wanted:
             raise ValueError(f"settings must be in the grid of {study}, got {where}. See grok/spec/studies.")
+        if self.rounding is not None:
+            wanted, study = _replaced(wanted, self.rounding), ROUNDINGS
         hashes = {cell.config.hash: number for number, cell in enumerate(wanted)}
         runs = self.evidence.runs(study)
         runs = runs[runs["config_hash"].isin(hashes)]
@@ -63,7 +82,48 @@ class Sources:
         if len(runs) < len(wanted):
             self.shortfalls.append(f"{len(runs)} of {len(wanted)} runs of {study}{fell}")
         self.run_ids |= dict.fromkeys(runs["run_id"])
+        self.made_by |= {str(run["run_id"]): _made_by(run) for run in runs.to_dict("records")}
         return runs
+
+
+def replicates() -> tuple[str, ...]:
+    """The roundings that the registry's study of them has, in its order; none without it."""
+    return tuple(dict.fromkeys(rounding_of(cell) for cell in grid(ROUNDINGS)))
+
+
+def rounding_of(cell: Cell) -> str:
+    """The name of a cell's rounding: as its config spells it, and `float64` where it trains in that."""
+    named = str(getattr(cell.config, "rounding", "auto"))
+    if cell.config.precision == "float32":
+        return named
+    return cell.config.precision + ("" if named == "auto" else f" {named}")
+
+
+def _trajectory(cell: Cell) -> tuple[Any, ...]:
+    return tuple(getattr(cell.config, name) for name in TRAJECTORY)
+
+
+@functools.cache
+def _repeated(cells: tuple[Cell, ...]) -> dict[tuple[str, tuple[Any, ...]], Cell]:
+    return {(rounding_of(cell), _trajectory(cell)): cell for cell in cells}
+
+
+def _replaced(wanted: Iterable[Cell], rounding: str) -> list[Cell]:
+    """The cells of the study of roundings that repeat some by one of them.
+
+    Raises:
+        Absent: if one has none.
+    """
+    there = _repeated(grid(ROUNDINGS))
+    found = [there.get((rounding, _trajectory(cell))) for cell in wanted]
+    if None in found:
+        raise Absent(f"{found.count(None)} of {len(found)} runs have no replicate by {rounding}")
+    return [cell for cell in found if cell is not None]
+
+
+def _made_by(run: dict[Any, Any]) -> tuple[str, ...]:
+    used = run.get("rounding_used") or run.get("rounding") or ""
+    return tuple("" if pd.isna(one) else str(one) for one in (run.get("code_version", ""), run.get("protocol", ""), used))
 
 
 def _fits(cell: Cell, name: str, value: Any) -> bool:

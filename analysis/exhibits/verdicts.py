@@ -1,120 +1,220 @@
 """The verdict rules: each judges one published number, and `judge` the claim that its numbers make.
 
-Written before the runs were looked at, and changed since. After a first look: train accuracy is judged as a median against
-"1.0"; a value inside an interval but off by more than a factor of 2 is only a caveat; `sign-match-saturates` compares
-shares with room for rounding. After a review, with results known: the rebuttal's range is judged by its most favourable
-reading, `marks-grokking` counts ReLU runs too, ratios are paired by seed, and what was not measured is not testable yet.
+A number of named runs is a fact, compared as it is; one that stands for seeds at large is an estimate, tested against the
+margin of its kind. `analysis/claims/PREREGISTRATION.md` has the rules, the margins, and every later change.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
-from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Entry, Measured
+from analysis.exhibits import margins
+from analysis.exhibits.margins import EPOCH, FAR, RUNS_PER_MISS, SHARE, SHARE_OF_RUNS, SIZE, Margin, half_unit, rounds_to
+from analysis.exhibits.model import (
+    CAVEAT,
+    CONTRADICTED,
+    FAILED,
+    HELD,
+    IMPRECISE,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Entry,
+    Measured,
+    weakest,
+)
+from analysis.exhibits.rules import (
+    AT_MOST,
+    BETWEEN,
+    COUNT,
+    DIGITS,
+    EPOCHS,
+    EVERY,
+    LINE,
+    MEDIAN,
+    PARTS,
+    QUARTILES,
+    RATIO,
+    SEED,
+)
 from analysis.exhibits.sources import ENOUGH, Absent
 from analysis.statistics import estimates as statistics
+from analysis.statistics.clusters import Fit
 from analysis.statistics.estimates import Estimate
+from analysis.statistics.exact import NO_TEST, Sides, one_sided_share, quantile_sides, student_sides
 from analysis.words import number, spread
 
-NEAR = 0.1
-"""A number off by at most this share of the published one is near it."""
-FAR = 2.0
-"""A number off by more than this factor contradicts."""
-SAME_EPOCH = 1
-"""Epochs by which a single run's event may be off."""
-MOST_PARTS = 0.75
+__all__ = [
+    "AT_MOST",
+    "BETWEEN",
+    "COUNT",
+    "DIGITS",
+    "EPOCHS",
+    "EVERY",
+    "LINE",
+    "MEDIAN",
+    "PARTS",
+    "QUARTILES",
+    "RATIO",
+    "SEED",
+    "Part",
+    "at_most",
+    "between",
+    "count",
+    "digits",
+    "epochs",
+    "every",
+    "interval",
+    "judge",
+    "measured",
+    "median",
+    "quartiles",
+    "ratio",
+    "rounds_to",
+    "share_of_seed",
+]
 
-COUNT = (
-    "A count: reproduced if equal; one run off, with a caveat; further off, not reproduced, and contradicted if Fisher's "
-    "exact test tells it from the published count at 5 %."
-)
-MEDIAN = (
-    "A median over seeds: reproduced if it rounds to the printed digits, or if its 95 % interval (order statistics; the range "
-    "below six seeds) holds the published value and it is within a factor of 2; with a caveat if within 10 %, or in the "
-    "interval only; within a factor of 2, not reproduced; beyond, or where an event never came, contradicted. A quantity that "
-    "fewer than four fifths of the runs have measured is not testable yet."
-)
-QUARTILES = (
-    "Quartiles: reproduced if the 95 % interval of each (order statistics) holds the published one; otherwise with a caveat."
-)
-RATIO = "A ratio of medians: as a median, with a bootstrap interval that draws seeds, both conditions of one at a time."
-DIGITS = (
-    "A number of one run: reproduced if it rounds to the printed digits; within 10 %, with a caveat; within a factor of 2, "
-    "not reproduced; beyond, or where an event never came, contradicted; a quantity that was not measured, not testable yet."
-)
-EPOCHS = (
-    "Epochs of single runs: reproduced if as many came and each is within one epoch; as many and each within 10 %, with a "
-    "caveat; as many, not reproduced; otherwise contradicted."
-)
-SEED = (
-    "A share measured on one run: reproduced if it rounds to the printed digits; otherwise not reproduced, and contradicted if "
-    "the published share lies outside the range of all seeds that were run; not testable yet if that run did not measure it."
-)
-BETWEEN = (
-    "A median over seeds of an event seen at a cadence: at best with a caveat where the cadence is above one epoch; so if the "
-    "published value lies between the medians of the last observation before and the first at or after; otherwise by the "
-    "latter, as a median."
-)
-PARTS = (
-    "Several numbers: contradicted if one is; reproduced if all are; with a caveat if three quarters are at least that; "
-    "otherwise not reproduced."
-)
+ALPHA = 1 - statistics.LEVEL
 
 
 class Part(NamedTuple):
-    """One published number beside the measured one."""
+    """One published number beside the measured one.
+
+    Attributes:
+        name, published, text, estimate, verdict: of the number.
+        sides: its p-values against the margin; `NO_TEST` of a fact. far: p-value of lying outside a factor of 2.
+        margin: around the published value, in words.
+    """
 
     name: str
     published: str
     text: str
     estimate: Estimate
     verdict: str
+    sides: Sides = NO_TEST
+    far: float = math.nan
+    margin: str = ""
+
+    @property
+    def tested(self) -> bool:
+        """Whether it is an estimate that a test decides, and not a fact."""
+        return not math.isnan(self.sides.inside)
 
 
 def judge(parts: Sequence[Part], note: str = "") -> Measured:
     """The claim that some numbers make together, by `PARTS`."""
-    verdicts = [part.verdict for part in parts]
-    good = sum(verdict in (REPRODUCED, CAVEAT) for verdict in verdicts)
-    if CONTRADICTED in verdicts:
-        verdict = CONTRADICTED
-    elif all(verdict == REPRODUCED for verdict in verdicts):
-        verdict = REPRODUCED
-    else:
-        verdict = CAVEAT if good >= MOST_PARTS * len(parts) else NOT_REPRODUCED
+    shown = _over_parts(parts)
+    verdict = _together([part.verdict for part in shown])
     text = "; ".join(f"{part.name} {part.text}" if len(parts) > 1 else part.text for part in parts)
     off = [
-        f"{part.name} {part.text}, published {part.published} ({part.verdict})" for part in parts if part.verdict != REPRODUCED
+        f"{part.name} {part.text}, published {part.published} ({part.verdict})" for part in shown if part.verdict != REPRODUCED
     ]
     notes = ["Off: " + "; ".join(off) + "."] if off and len(parts) > 1 else []
-    entries = tuple(Entry(part.name, {"quantity": part.name}, part.published, part.text, part.verdict) for part in parts)
+    entries = tuple(
+        Entry(part.name, {"quantity": part.name, "margin": part.margin}, part.published, part.text, part.verdict)
+        for part in shown
+    )
     estimates = {part.name: part.estimate for part in parts}
-    text_of_notes = " ".join([*notes, *([note] if note else [])])
-    return Measured(text, verdict, estimates, text_of_notes, entries=entries if len(parts) > 1 else ())
+    said = " ".join([*notes, *([note] if note else [])])
+    return Measured(text, verdict, estimates, said, entries=entries, p=_p(shown, verdict))
+
+
+def _over_parts(parts: Sequence[Part]) -> list[Part]:
+    """The same, with what lies outside adjusted for the number of estimates, by Benjamini and Hochberg."""
+    tested = [part for part in parts if part.tested]
+    if not tested:
+        return list(parts)
+    outside = stats.false_discovery_control([part.sides.outside for part in tested])
+    far = stats.false_discovery_control([part.far for part in tested])
+    adjusted = iter(zip(outside.tolist(), far.tolist(), strict=True))
+
+    def again(part: Part) -> Part:
+        own, beyond = next(adjusted)
+        return part._replace(verdict=_decide(part.sides._replace(outside=own), beyond))
+
+    return [again(part) if part.tested else part for part in parts]
+
+
+def _together(verdicts: Sequence[str]) -> str:
+    for one in (CONTRADICTED, NOT_REPRODUCED, IMPRECISE):
+        if one in verdicts:
+            return one
+    return weakest(verdicts)
+
+
+def _p(parts: Sequence[Part], verdict: str) -> float:
+    """The p-value of a claim's decision, of "outside" by Simes; NaN where facts alone decide it."""
+    tested = [part for part in parts if part.tested]
+    facts = {part.verdict for part in parts if not part.tested}
+    if not tested or (verdict in FAILED and facts & set(FAILED)):
+        return math.nan
+    inside = max(part.sides.inside for part in tested) if facts <= set(HELD) else 1.0
+    outside = float(min(stats.false_discovery_control([part.sides.outside for part in tested])))  # Simes
+    return inside if verdict in HELD else outside if verdict in FAILED else min(inside, outside)
+
+
+def _decide(sides: Sides, far: float) -> str:
+    """The verdict on an estimate."""
+    if sides.inside <= ALPHA:
+        return REPRODUCED
+    if far <= ALPHA:
+        return CONTRADICTED
+    return NOT_REPRODUCED if sides.outside <= ALPHA else IMPRECISE
+
+
+def _estimated(name: str, published: str, text: str, estimate: Estimate, margin: Margin, sides: Sides, far: Sides) -> Part:
+    """An estimate against its margin; a fact where it has the printed digits and no interval too wide for that."""
+    said, (low, high) = _words(margin, published), far_ends(float(published))
+    if math.isnan(estimate.value):
+        return Part(name, published, text, estimate, CONTRADICTED, margin=said)
+    narrow = low <= estimate.low and estimate.high <= high
+    if sides.inside > ALPHA and rounds_to(estimate.value, published) and narrow:
+        return Part(name, published, text, estimate, REPRODUCED, margin=said)
+    return Part(name, published, text, estimate, _decide(sides, far.outside), sides, far.outside, said)
+
+
+def far_ends(published: float) -> tuple[float, float]:
+    """A factor of 2 either way."""
+    ends = published / FAR, published * FAR
+    return min(ends), max(ends)
+
+
+def _words(margin: Margin, published: str) -> str:
+    low, high = margin.around(published)
+    return f"{number(low)} … {number(high)}"
 
 
 def count(name: str, found: int, n: int, published: int, of: int) -> Part:
-    """`found` of n runs against `published` of `of`, by `COUNT`."""
-    expected = published * n / of
-    if math.isclose(found, expected):
-        verdict = REPRODUCED
-    elif abs(found - expected) <= 1:
-        verdict = CAVEAT
-    else:
-        verdict = CONTRADICTED if statistics.counts_differ(found, n, published, of) < 1 - statistics.LEVEL else NOT_REPRODUCED
-    return Part(name, f"{published}/{of}", f"{found}/{n}", statistics.clopper_pearson(found, n), verdict)
+    """`found` of n runs against `published` of `of`, by `COUNT`; what missing runs could do is counted in."""
+    wanted = published * max(n, of) / of
+    possible = {_count(found + more, max(n, of), wanted) for more in range(max(0, of - n) + 1)}
+    held = possible <= set(HELD) or possible <= set(FAILED)
+    verdict = weakest(tuple(possible)) if held else IMPRECISE
+    room = max(n, of) // RUNS_PER_MISS
+    estimate = statistics.clopper_pearson(found, n)
+    return Part(name, f"{published}/{of}", f"{found}/{n}", estimate, verdict, margin=f"{room} run{'' if room == 1 else 's'}")
 
 
-def median(name: str, values: Iterable[float], published: str, *, event: bool = False) -> Part:
+def _count(found: int, n: int, wanted: float) -> str:
+    if math.isclose(found, wanted):
+        return REPRODUCED
+    if abs(found - wanted) <= n // RUNS_PER_MISS:
+        return CAVEAT
+    opposite = (wanted == n and 2 * found < n) or (wanted == 0 and 2 * found > n)
+    return CONTRADICTED if opposite else NOT_REPRODUCED
+
+
+def median(name: str, values: Iterable[float], published: str, *, event: bool = False, margin: Margin | None = None) -> Part:
     """The median of a value per run, by `MEDIAN`.
 
     Args:
         values: NaN where an event never came, or a quantity was not measured.
         event: whether they are epochs of an event, which may never come.
+        margin: of the kind of quantity; by default that of epochs for an event, of shares of pairs otherwise.
 
     Raises:
         Absent: if too few runs have measured a quantity.
@@ -122,8 +222,10 @@ def median(name: str, values: Iterable[float], published: str, *, event: bool = 
     x = np.array(list(values), dtype=np.float64)
     if not event:
         measured(name, x)
+    margin = margin or (EPOCH if event else SHARE)
     estimate = statistics.median_interval(x)
-    return Part(name, published, spread(*estimate[:3]), estimate, _near(estimate, published))
+    sides, far = (quantile_sides(x, *ends) for ends in (margin.around(published), far_ends(float(published))))
+    return _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
 
 
 def measured(name: str, values: np.ndarray) -> np.ndarray:
@@ -138,17 +240,30 @@ def measured(name: str, values: np.ndarray) -> np.ndarray:
     return known
 
 
-def quartiles(name: str, values: Iterable[float], published: tuple[float, float]) -> Part:
+def quartiles(name: str, values: Iterable[float], published: tuple[float, float], margin: Margin = SHARE) -> Part:
     """The quartiles of a value per run, by `QUARTILES`; beside a median, which has seen to it that there are values."""
     x = np.array(list(values), dtype=np.float64)
     estimate = statistics.quartiles(x)
-    ends = (statistics.quantile_interval(x, p) for p in (0.25, 0.75))
-    inside = all(end.low <= value <= end.high for end, value in zip(ends, published, strict=True))
+    parts = []
+    for p, value in zip((0.25, 0.75), published, strict=True):
+        own, printed = statistics.quantile_interval(x, p), f"{value:g}"
+        sides, far = (quantile_sides(x, *ends, p) for ends in (margin.around(printed), far_ends(value)))
+        parts.append(_estimated(name, printed, "", own, margin, sides, far))
+    tested = [part for part in parts if part.tested]
+    both = Sides(max(t.sides.inside for t in tested), _either(t.sides.outside for t in tested)) if tested else NO_TEST
     text = f"[{number(estimate.low)}, {number(estimate.high)}]"
-    return Part(name, f"[{published[0]:g}, {published[1]:g}]", text, estimate, REPRODUCED if inside else CAVEAT)
+    room = "; ".join(part.margin for part in parts)
+    far_of = _either(part.far for part in tested) if tested else math.nan
+    verdict = _decide(both, far_of) if tested else _together([part.verdict for part in parts])
+    return Part(name, f"[{published[0]:g}, {published[1]:g}]", text, estimate, verdict, both, far_of, room)
 
 
-def ratio(name: str, above: Iterable[float], below: Iterable[float], published: str) -> Part:
+def _either(ps: Iterable[float]) -> float:
+    """The p-value that one of several is so, by Simes."""
+    return float(min(stats.false_discovery_control(list(ps))))
+
+
+def ratio(name: str, above: Iterable[float], below: Iterable[float], published: str, margin: Margin = margins.RATIO) -> Part:
     """The ratio of two conditions' medians, entry i of both of one seed, by `RATIO`.
 
     Raises:
@@ -156,20 +271,24 @@ def ratio(name: str, above: Iterable[float], below: Iterable[float], published: 
     """
     a, b = (np.array(list(values), dtype=np.float64) for values in (above, below))
     measured(name, a + b)
-    return interval(name, statistics.ratio_of_medians(a, b, paired=True), published)
+    estimate = statistics.ratio_of_medians(a, b, paired=True)
+    sides, far = (quantile_sides(a / b, *ends) for ends in (margin.around(published), far_ends(float(published))))
+    return _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
 
 
-def interval(name: str, estimate: Estimate, published: str) -> Part:
-    """An estimate whose interval is known, by `MEDIAN`.
+def interval(name: str, fit: Fit, published: str, margin: Margin) -> Part:
+    """A number of a fitted line, by `LINE`.
 
     Raises:
         Absent: if nothing is known.
     """
-    measured(name, np.array([estimate.value]))
-    return Part(name, published, spread(*estimate[:3]), estimate, _near(estimate, published))
+    measured(name, np.array([fit.estimate.value]))
+    ends = (margin.around(published), far_ends(float(published)))
+    sides, far = (student_sides(fit.estimate.value, fit.error, fit.degrees, *each) for each in ends)
+    return _estimated(name, published, spread(*fit.estimate[:3]), fit.estimate, margin, sides, far)
 
 
-def digits(name: str, value: float, published: str, *, event: bool = False) -> Part:
+def digits(name: str, value: float, published: str, *, event: bool = False, margin: Margin | None = None) -> Part:
     """A number of one run, by `DIGITS`; NaN where an event never came, or a quantity was not measured.
 
     Raises:
@@ -177,22 +296,46 @@ def digits(name: str, value: float, published: str, *, event: bool = False) -> P
     """
     if not event:
         measured(name, np.array([value]))
+    margin = margin or (EPOCH if event else SIZE)
     estimate = Estimate(float(value), math.nan, math.nan, int(not math.isnan(value)))
-    return Part(name, published, number(value), estimate, _near(estimate, published))
+    return Part(name, published, number(value), estimate, _fact(value, published, margin), margin=_words(margin, published))
+
+
+def _fact(value: float, published: str, margin: Margin) -> str:
+    (low, high), (least, most) = margin.around(published), far_ends(float(published))
+    if math.isnan(value) or not least <= value <= most:
+        return CONTRADICTED
+    if rounds_to(value, published):
+        return REPRODUCED
+    return CAVEAT if low <= value <= high else NOT_REPRODUCED
+
+
+def at_most(name: str, value: float, published: str, margin: Margin = SIZE) -> Part:
+    """A bound that no run may pass, by `AT_MOST`.
+
+    Raises:
+        Absent: if nothing was measured.
+    """
+    part = digits(name, value, published, margin=margin)
+    kept = value <= float(published) + half_unit(published)
+    return part._replace(
+        published=f"≤ {published}",
+        verdict=REPRODUCED if kept else part.verdict,
+        margin=part.margin.replace(" …", ", at most", 1),
+    )
 
 
 def epochs(name: str, values: Iterable[float], published: Sequence[float]) -> Part:
-    """Epochs of single runs in any order, NaN where they never came, by `EPOCHS`."""
+    """Epochs of named runs in any order, NaN where they never came, by `EPOCHS`."""
     found = np.sort(np.array(list(values), dtype=np.float64))
     wanted = np.sort(np.array(published, dtype=np.float64))
     came, expected = statistics.known(found), statistics.known(wanted)
     if len(came) != len(expected):
         verdict = CONTRADICTED
-    elif np.all(np.abs(came - expected) <= SAME_EPOCH):
-        verdict = REPRODUCED
     else:
-        verdict = CAVEAT if np.all(np.abs(came - expected) <= NEAR * expected) else NOT_REPRODUCED
-    return Part(name, _list(wanted), _list(found), statistics.median_interval(found), verdict)
+        each = [_fact(one, f"{other:.0f}", EPOCH) for one, other in zip(came, expected, strict=True)]
+        verdict = _together(each) if each else REPRODUCED
+    return Part(name, _list(wanted), _list(found), statistics.median_interval(found), verdict, margin=EPOCH.width)
 
 
 def between(name: str, crossings: Sequence[tuple[float, float]], published: str) -> Part:
@@ -201,12 +344,18 @@ def between(name: str, crossings: Sequence[tuple[float, float]], published: str)
     part = median(name, after, published, event=True)
     if not crossings or np.all(after - before <= 1):
         return part
-    low, high = float(np.median(before)), float(np.median(after))
-    inside = low < float(published) <= high
-    verdict = CAVEAT if inside or part.verdict == REPRODUCED else part.verdict
-    return part._replace(
-        text=f"in ({number(low)}, {number(high)}]", estimate=Estimate(high, low, high, len(after), "between"), verdict=verdict
-    )
+    first = before + 1
+    low, high = float(np.median(first)), float(np.median(after))
+
+    def sides(ends: tuple[float, float]) -> Sides:
+        one, two = quantile_sides(first, *ends), quantile_sides(after, *ends)
+        outside = two.outside if high < ends[0] else one.outside if low > ends[1] else 1.0
+        return Sides(max(one.inside, two.inside), outside)
+
+    found, far = sides(EPOCH.around(published)), sides(far_ends(float(published))).outside
+    text = f"in ({number(float(np.median(before)))}, {number(high)}]"
+    estimate = Estimate(high, float(np.median(before)), high, len(after), "between")
+    return Part(name, published, text, estimate, _decide(found, far), found, far, part.margin)
 
 
 def share_of_seed(name: str, value: float, all_seeds: np.ndarray, published: str) -> Part:
@@ -218,30 +367,25 @@ def share_of_seed(name: str, value: float, all_seeds: np.ndarray, published: str
     measured(name, np.array([value]))
     x = statistics.known(all_seeds)
     low, high = float(x.min()), float(x.max())
-    verdict = NOT_REPRODUCED if low <= float(published) <= high else CONTRADICTED
+    near, far = SHARE.around(published)
     if rounds_to(value, published):
         verdict = REPRODUCED
+    elif near <= value <= far:
+        verdict = CAVEAT
+    else:
+        verdict = NOT_REPRODUCED if low <= float(published) <= high else CONTRADICTED
     text = f"{number(value)} (all {len(x)} seeds {number(low)} to {number(high)})"
-    return Part(name, published, text, Estimate(float(value), low, high, len(x), "range"), verdict)
+    said = _words(SHARE, published)
+    return Part(name, published, text, Estimate(float(value), low, high, len(x), "range"), verdict, margin=said)
 
 
-def rounds_to(value: float, printed: str) -> bool:
-    """Whether a value, rounded to the digits that were printed, is the printed number."""
-    unit = Decimal(1).scaleb(int(Decimal(printed).as_tuple().exponent))
-    return math.isfinite(value) and abs(Decimal(value) - Decimal(printed)) <= unit / 2
-
-
-def _near(estimate: Estimate, published: str) -> str:
-    target = float(published)
-    if math.isnan(estimate.value):
-        return CONTRADICTED
-    inside = estimate.low <= target <= estimate.high
-    within = estimate.value * target > 0 and 1 / FAR <= estimate.value / target <= FAR
-    if rounds_to(estimate.value, published) or (inside and within):
-        return REPRODUCED
-    if inside or abs(estimate.value - target) <= NEAR * abs(target):
-        return CAVEAT
-    return NOT_REPRODUCED if within else CONTRADICTED
+def every(name: str, found: int, n: int) -> Part:
+    """`found` of n runs do what every run is said to do, judged for all seeds, by `EVERY`."""
+    sides = Sides(float(stats.binom.sf(found - 1, n, SHARE_OF_RUNS)), float(stats.binom.cdf(found, n, SHARE_OF_RUNS)))
+    far, (low, high) = float(stats.binom.cdf(found, n, 0.5)), one_sided_share(found, n)
+    text = f"{found}/{n}, one-sided 95 % bounds {number(low)} and {number(high)}"
+    room = f"at least {SHARE_OF_RUNS} of all seeds"
+    return Part(name, "every run", text, statistics.clopper_pearson(found, n), _decide(sides, far), sides, far, room)
 
 
 def _list(values: np.ndarray) -> str:

@@ -2,21 +2,45 @@
 
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
-from analysis.papers.xu import cause, errata, headline, meaning, panels, ranks, rebuttal, repulsion, sweeps, windows
+from analysis.papers.xu import (
+    cause,
+    designs,
+    errata,
+    fresh,
+    headline,
+    horizon,
+    meaning,
+    panels,
+    phase,
+    ranks,
+    rebuttal,
+    repulsion,
+    rounding,
+    sweeps,
+    windows,
+)
 
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
+    *phase.CLAIMS,
     *meaning.CLAIMS,
     *ranks.CLAIMS,
     *windows.CLAIMS,
     *repulsion.CLAIMS,
     *sweeps.CLAIMS,
+    *fresh.CLAIMS,
     *rebuttal.CLAIMS,
 )
 """Every published statement, in the order of the report."""
-QUESTIONS: tuple[Question, ...] = (*meaning.QUESTIONS, *cause.QUESTIONS, *repulsion.QUESTIONS)
+QUESTIONS: tuple[Question, ...] = (
+    *meaning.QUESTIONS,
+    *horizon.QUESTIONS,
+    *cause.QUESTIONS,
+    *repulsion.QUESTIONS,
+    *fresh.QUESTIONS,
+)
 """What nobody has published an answer to, in the order of the report."""
-ERRATA: tuple[Chapter, ...] = errata.CHAPTERS
-"""Every chapter of the errata, in the order of the report."""
+ERRATA: tuple[Chapter, ...] = (*fresh.CHAPTERS, *rounding.CHAPTERS, *designs.CHAPTERS, *errata.CHAPTERS)
+"""Every chapter, in the order of the report, those of a section together."""
 PANELS: tuple[Panel, ...] = (*panels.PANELS, *cause.PANELS)
 """Every figure, in the order of the report."""

@@ -1,4 +1,8 @@
-"""The numbers of Xu (arXiv 2605.08119) and of the rebuttal to its reviews, as printed. A text keeps the printed digits."""
+"""The numbers of Xu (arXiv 2605.08119), of its author's notes and of a review with a simulated rebuttal, as printed.
+
+A text keeps the printed digits. The technical note has the headline, ReLU, the window table, the sign match over seeds and the
+fitted line; the findings beside the author's code have the eigenvalues, the levels of λ₁/λ₂ and ρ, the η and the M × p table.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import math
 from typing import NamedTuple
 
 XU = "Xu (arXiv 2605.08119)"
-REBUTTAL = f"rebuttal to the reviews of {XU}"
+FINDINGS = f"findings beside the author's code, {XU}"
+REBUTTAL = f"simulated rebuttal in a machine-written review of {XU}"
 NEVER = math.nan
 
 EIGENVALUES: tuple[tuple[str, int, tuple[str, str, str]], ...] = (
@@ -91,8 +96,12 @@ ETA_ROWS = (
 )
 ETA_LINE = ("0.80", "-75", "0.87")
 """Slope and intercept of t_ρ on t_test, and R²."""
-ETA_LONG = {"test_50_epoch": "1527", "rho_epoch": "527"}
-"""Of the one seed of 2000 epochs at η = 1e-5."""
+ETA_LONG = {"test_99_epoch": "1527", "rho_epoch": "527", "lead": "567"}
+"""Of the one seed of 2000 epochs at η = 1e-5. "Groks at 1527" is test ≥ 0.99: a lead of 567 puts test ≥ 0.5 at 1094."""
+ETA_LEADS = 20
+"""Runs of the η table that grok, in each of which ρ ≥ 0.075 comes before test ≥ 0.5."""
+LAGS = {"test_50_epoch": ("72", None), "test_99_epoch": ("35", (34.0, 36.0))}
+"""Epochs by which the slope detector fires after test ≥ 0.5 and ≥ 0.99; quartiles where printed (of six seeds)."""
 
 
 class ScalingSetting(NamedTuple):

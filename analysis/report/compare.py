@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.exhibits.model import KINDS, VERDICTS, Answered, Entry, Result
+from analysis.exhibits.model import IMPRECISE, KINDS, UNDECIDABLE, VERDICTS, Answered, Entry, Result
+from analysis.exhibits.robust import discoveries
 from analysis.statistics.estimates import Estimate
 from grok.spec.fields import ConfigError
 from grok.store.errors import StoreError
@@ -28,6 +29,7 @@ class Change:
         id: of the claim. statement: as the newer side has it.
         kind: `verdict changed`, `measured value changed` under the same verdict, `new` or `absent` in this report.
         before, after: verdicts; empty where the side lacks the claim. measured_before, measured_after: in words.
+        reason: why a verdict changed, or where an absent claim went, as far as the two sides tell.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Change:
     after: str
     measured_before: str
     measured_after: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ def claims_json(
             "run_ids": list(r.run_ids),
             "command": r.command,
             "entries": _entries(r.entries),
+            "rounding": r.rounding,
+            "replicates": [asdict(replicate) for replicate in r.replicates],
+            "made_by": {name: dict(counts) for name, counts in r.made_by.items()},
+            "p": _finite(r.p),
+            "p_adjusted": _finite(r.adjusted),
         }
         for r in results
     ]
@@ -114,7 +122,10 @@ def claims_json(
         }
         for a in answers
     ]
-    counted = {"verdicts": counts, "verdicts_by_kind": tally(results), "runs": dict(runs), "left_out": left_out}
+    counted: dict[str, Any] = {"verdicts": counts, "verdicts_by_kind": tally(results), "runs": dict(runs), "left_out": left_out}
+    counted["false_discovery_control"] = dict(
+        zip(("tested", "decided", "under_any_dependence"), discoveries(results), strict=True)
+    )
     return {"format": FORMAT} | counted | {"claims": claims, "questions": questions}
 
 
@@ -184,12 +195,19 @@ def _parse(path: Path, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def compare(baseline: Mapping[str, Any], results: Sequence[Result], name: str, studies: Iterable[str] = ()) -> Comparison:
+def compare(
+    baseline: Mapping[str, Any],
+    results: Sequence[Result],
+    name: str,
+    studies: Iterable[str] = (),
+    answers: Sequence[Answered] = (),
+) -> Comparison:
     """What changed from a baseline to these results.
 
     Args:
         baseline: as `read_baseline` gives it. results: of this report. name: of the baseline, for people.
         studies: if this report is of some studies only: claims of the baseline that read others are not missed.
+        answers: of this report: an absent claim may be a question now.
     """
     before = {claim["id"]: claim for claim in baseline["claims"]}
     after = {result.claim.id: result for result in results}
@@ -199,12 +217,34 @@ def compare(baseline: Mapping[str, Any], results: Sequence[Result], name: str, s
         old = before.get(key)
         texts = ("" if old is None else old["verdict"], result.verdict, "" if old is None else old["measured"], result.measured)
         kind = NEW if old is None else CHANGED if texts[0] != texts[1] else MOVED if texts[2] != texts[3] else ""
+        reason = _why(old, result) if old is not None and kind == CHANGED else ""
         if kind:
-            changes.append(Change(key, result.claim.statement, kind, *texts))
+            changes.append(Change(key, result.claim.statement, kind, *texts, reason))
+    went = {id: f"one sentence: an entry of {r.claim.id} now" for r in results for id in r.claim.replaces}
+    went |= {answer.question.id: "nobody published it: a question of ours now" for answer in answers}
     for key, old in before.items():
         if key not in after and (not only or only & set(old.get("studies", ()))):
-            changes.append(Change(key, old["statement"], ABSENT, old["verdict"], "", old["measured"], ""))
+            changes.append(Change(key, old["statement"], ABSENT, old["verdict"], "", old["measured"], "", went.get(key, "")))
     order = (CHANGED, NEW, ABSENT, MOVED)
     changes.sort(key=lambda change: order.index(change.kind))  # stable: the registry's order within a kind
     known = sum(change.kind in (CHANGED, MOVED, NEW) for change in changes)
     return Comparison(name, tuple(changes), len(results) - known)
+
+
+def _why(old: Mapping[str, Any], result: Result) -> str:
+    """Why a verdict changed: roundings, many claims, the rule, the runs, or the measured value, whichever differ."""
+    reasons = []
+    if result.verdict == UNDECIDABLE:
+        reasons.append(f"roundings disagree: {result.rounding.rstrip('.')}")
+    elif "Alone it would be" in result.note:
+        reasons.append("it does not survive among so many claims")
+    elif result.verdict == IMPRECISE:
+        reasons.append("the interval is too wide for the margin")
+    if old.get("rule", result.claim.rule) != result.claim.rule:
+        reasons.append("another rule")
+    if set(old.get("run_ids", result.run_ids)) != set(result.run_ids):
+        both = len(set(old["run_ids"]) & set(result.run_ids))
+        reasons.append(f"other runs ({both} of {result.n} are the same)")
+    elif old["measured"] != result.measured:
+        reasons.append("other numbers from the same runs")
+    return "; ".join(reasons)

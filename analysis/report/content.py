@@ -125,6 +125,6 @@ def gather(
             if known
             else StudyRow(name, "", len(runs), 0, out, "")
         )
-    comparison = None if baseline is None else compare(baseline, results, baseline_name, only)
+    comparison = None if baseline is None else compare(baseline, results, baseline_name, only, answers)
     stopped = pd.concat(diverged, ignore_index=True) if diverged else pd.DataFrame(columns=DIVERGED)
     return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison, stopped, answers)

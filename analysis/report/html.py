@@ -67,6 +67,9 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, object]:
         "verdicts": content.verdicts,
         "tally": words.tally_rows(content),
         "answers": content.answers,
+        "sections": words.sections(content),
+        "discovery_line": words.discovery_line(content),
+        "rounding_line": words.rounding_line(content),
         "comparison": content.comparison,
         "change_line": words.change_line(content.comparison),
         "results": content.results,
@@ -102,6 +105,7 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "estimate": words.estimate,
         "paragraphs": words.paragraphs,
         "slug": words.slug,
+        "make": words.make,
         "order": order.__getitem__,
     }
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js"))

@@ -71,7 +71,14 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    own = {"estimate": words.estimate, "paragraphs": words.paragraphs, "code": code, "ids": ids, "table": table}
+    own = {
+        "make": words.make,
+        "estimate": words.estimate,
+        "paragraphs": words.paragraphs,
+        "code": code,
+        "ids": ids,
+        "table": table,
+    }
     environment.filters |= own
     return environment.get_template("report.md.j2").render(context(content, figures))
 

@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
+from analysis.exhibits.model import (
+    CAVEAT,
+    CONTRADICTED,
+    IMPRECISE,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    UNDECIDABLE,
+    Erratum,
+)
+from analysis.exhibits.robust import discoveries
 from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison, kind
 from analysis.report.content import Content
 from analysis.statistics.estimates import Estimate
@@ -26,6 +36,10 @@ METHOD = (
     "of features are reported over seeds, since pairs of one network are not independent.",
     "“Not testable yet” says that the store lacks the runs; the command beside the claim makes them. A run counts "
     "once, the newest finished one of its config; others are left out, with the reason.",
+    "A number of named runs is compared as it is; one that stands for seeds at large is tested against a margin that was "
+    "fixed for its kind: inside, it is reproduced; outside, not; where the runs cannot tell, “not precise enough to tell”. "
+    "Where runs of other orders of summation disagree it is “undecidable to rounding”. analysis/claims/PREREGISTRATION.md has "
+    "every rule.",
     "The same store gives the same report, byte for byte.",
 )
 
@@ -51,6 +65,16 @@ def lead(content: Content) -> str:
 
 
 SAID = {REPRODUCED: "reproduced", CAVEAT: "with a caveat", NOT_REPRODUCED: "not reproduced", CONTRADICTED: "contradicted"}
+FOUR = tuple(SAID)
+"""Told whatever their number."""
+SAID |= {UNDECIDABLE: "undecidable to rounding", IMPRECISE: "not precise enough to tell"}
+SECTIONS = {
+    "Fresh seeds": "Seeds that no one had looked at when the rules were fixed.",
+    "Rounding": "The same runs by other orders of summation.",
+    "Power": "What the designs can tell, by arithmetic.",
+    "Errata": "What differs from the published text for a reason that can be shown, each demonstrated on tracked runs.",
+}
+"""What stands below the heading of a section of chapters."""
 
 
 def summary(content: Content) -> str:
@@ -60,7 +84,7 @@ def summary(content: Content) -> str:
     tested = len(content.results) - open_
     if not tested:
         return "None of them can be tested yet; the command beside each makes its runs."
-    told = ", ".join(f"{counts[verdict]} {label}" for verdict, label in SAID.items())
+    told = ", ".join(f"{counts[verdict]} {label}" for verdict, label in SAID.items() if counts[verdict] or verdict in FOUR)
     rest = f" {open_} cannot be tested yet; the command beside each makes its runs." if open_ else ""
     return f"Of the {tested} that could be tested: {told}.{rest}"
 
@@ -68,6 +92,43 @@ def summary(content: Content) -> str:
 def tally_rows(content: Content) -> list[list[str]]:
     """A row per kind of source, the paper's own first: the kind, its claims, and how many have each verdict."""
     return [[kind, *(str(n) for n in (sum(counts.values()), *counts.values()))] for kind, counts in content.tally.items()]
+
+
+def sections(content: Content) -> list[tuple[str, str, list[Erratum]]]:
+    """Chapters by section, in the order of their first: heading, what stands below it, and the chapters."""
+    names = dict.fromkeys(erratum.section for erratum in content.errata)
+    return [(name, SECTIONS.get(name, ""), [one for one in content.errata if one.section == name]) for name in names]
+
+
+def discovery_line(content: Content) -> str:
+    """How many decisions a test made, and how many of them stand among all; empty where none did."""
+    tested, decided, by_any = discoveries(content.results)
+    if not tested:
+        return ""
+    return (
+        f"A test decides {decided} of the {count(tested, 'claim')} that one could; of these at most 5 % are expected to be "
+        f"wrong (Benjamini–Hochberg, under positive dependence); {by_any} would stand under any dependence "
+        "(Benjamini–Yekutieli). Claims on named runs are facts and have no test."
+    )
+
+
+def rounding_line(content: Content) -> str:
+    """On how many roundings claims were judged; empty where none was."""
+    judged = [result for result in content.results if result.verdict != NOT_TESTABLE]
+    over = sum(bool(result.replicates) for result in judged)
+    if not judged:
+        return ""
+    rest = len(judged) - over
+    return f"{count(over, 'claim')} judged over several roundings, {rest} on one."
+
+
+def make(made_by: Any) -> str:
+    """What made a claim's runs, in words; empty where it is not recorded."""
+    told = (
+        f"{name.replace('_', ' ')} " + ", ".join(f"{value} ({n})" for value, n in counts.items())
+        for name, counts in made_by.items()
+    )
+    return "; ".join(told)
 
 
 def contradicted_line(content: Content) -> str:

@@ -72,6 +72,9 @@ def _claims_table(content: Content) -> pd.DataFrame:
             "published": r.claim.published,
             "measured": r.measured,
             "verdict": r.verdict,
+            "rounding": r.rounding,
+            "p": r.p,
+            "p_adjusted": r.adjusted,
             "n": r.n,
             "note": r.note,
             "estimates": "; ".join(f"{name}: {words.estimate(e)}" for name, e in r.estimates.items()),
@@ -80,7 +83,7 @@ def _claims_table(content: Content) -> pd.DataFrame:
         }
         for r in content.results
     ]
-    said = ["id", "statement", "source", "kind", "published", "measured", "verdict"]
+    said = ["id", "statement", "source", "kind", "published", "measured", "verdict", "rounding", "p", "p_adjusted"]
     columns = [*said, "n", "note", "estimates", "rule", "command"]
     return pd.DataFrame(rows, columns=columns)
 

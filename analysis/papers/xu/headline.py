@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import ABSTRACT, NOTES, TABLE, Claim, Measured
+from analysis.exhibits.margins import ACCURACY, EPOCH, RATIO
+from analysis.exhibits.model import ABSTRACT, NOTES, TEXT, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, at, by_seed, column, fired, series, watched
-from analysis.printed.xu import EIGENVALUES, LEVELS, RHO_LEVELS, XU
+from analysis.printed.xu import EIGENVALUES, FINDINGS, LEVELS, RHO_LEVELS, XU
 from analysis.statistics import estimates as statistics
+from analysis.statistics.exact import sign_flip
 from grok.numerics.series import fire_epoch, first_crossing
 
 GROK, CONTROL = "grok", "eta0"
@@ -33,9 +35,11 @@ def _fires(condition: str, published: int) -> Callable[[Sources], Measured]:
 def _median(condition: str, name: str, printed: str, spread: tuple[float, float] | None) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         values = column(sources.take("headline", condition=condition), name)
-        parts = [verdicts.median("median", values, printed, event=name.endswith("_epoch"))]
+        event = name.endswith("_epoch")
+        margin = EPOCH if event else ACCURACY if name == ENDED else RATIO
+        parts = [verdicts.median("median", values, printed, event=event, margin=margin)]
         came = len(statistics.known(values)) > 0
-        return verdicts.judge(parts + ([verdicts.quartiles("quartiles", values, spread)] if spread and came else []))
+        return verdicts.judge(parts + ([verdicts.quartiles("quartiles", values, spread, margin)] if spread and came else []))
 
     return measure
 
@@ -53,17 +57,16 @@ def late_gaps(sources: Sources, study: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def paired_p(above: np.ndarray, below: np.ndarray) -> str:
-    """The permutation test that two conditions are alike, in words: of the logarithms, within seeds."""
-    both = np.isfinite(above) & np.isfinite(below)
-    p = statistics.permutation_test(np.log(above[both]), np.log(below[both]), paired=True)
-    return f"Paired permutation test of the logarithms over {both.sum()} seeds: p = {p:.2g}."
+    """The exact test that two conditions are alike, in words: every sign of the differences of logarithms, seed by seed."""
+    found = sign_flip(np.log(above) - np.log(below))
+    return f"Exact sign-flip test of the logarithms over {found.n} seeds: p = {found.p:.2g}, of {found.smallest:.2g} at least."
 
 
 def _train_accuracy(sources: Sources) -> Measured:
     parts, exact, runs = [], 0, 0
     for condition in (GROK, CONTROL):
         values = verdicts.measured(condition, at(sources, sources.take("headline", condition=condition), "accuracy/train", 25))
-        parts.append(verdicts.median(condition, values, "1.0"))
+        parts.append(verdicts.median(condition, values, "1.0", margin=ACCURACY))
         exact, runs = exact + int((values == 1.0).sum()), runs + len(values)
     return verdicts.judge(parts, f"Exactly 1 in {exact} of {runs} runs.")
 
@@ -142,7 +145,7 @@ def _rho_control(sources: Sources) -> Measured:
     runs = sources.take("headline", condition=CONTROL)
     watched(sources, runs, "features/rho")
     highest = np.nanmax([np.nanmax(series(sources, run_id, "features/rho")) for run_id in runs["run_id"]])
-    return verdicts.judge([verdicts.digits("largest ρ", highest, "0.065")], CADENCE.format(int(runs["observe_every"].max())))
+    return verdicts.judge([verdicts.at_most("largest ρ", highest, "0.065")], CADENCE.format(int(runs["observe_every"].max())))
 
 
 def _relu_rho(sources: Sources) -> Measured:
@@ -154,18 +157,22 @@ def _relu_rho(sources: Sources) -> Measured:
     return verdicts.judge([verdicts.count("above at epoch 0", int(above.sum()), len(runs), 30, 30)])
 
 
-HEADLINE = f"{XU}, headline table"
+HEADLINE = f"{XU}, headline"
 MEDIANS = verdicts.MEDIAN + " " + verdicts.QUARTILES + " " + verdicts.PARTS
 
 
-IN_THE_ABSTRACT = ("headline-grok-fires", "headline-control-fires", "headline-fire-epoch", "headline-separation")
+KINDS = dict.fromkeys(("grok-fires", "control-fires", "fire-epoch", "separation"), ABSTRACT)
+KINDS |= dict.fromkeys(("late-gap-grok", "late-gap-control"), TEXT)
+KINDS |= dict.fromkeys(("test-epoch", "control-accuracy", "train-accuracy", "seed-0"), NOTES)
+"""Whose word the numbers of the headline are, by the end of the claim's id."""
 
 
 def _claim(
     id: str, statement: str, published: str, recomputed: str, rule: str, measure: Callable[[Sources], Measured]
 ) -> Claim:
-    kind = ABSTRACT if id in IN_THE_ABSTRACT else NOTES if id == "headline-seed-0" else TABLE
-    return Claim(id, statement, HEADLINE, published, recomputed, ("headline",), rule, measure, kind=kind)
+    kind = KINDS[id.removeprefix("headline-")]
+    source = FINDINGS if kind == NOTES else HEADLINE
+    return Claim(id, statement, source, published, recomputed, ("headline",), rule, measure, kind=kind)
 
 
 CLAIMS = (
@@ -254,13 +261,13 @@ CLAIMS = (
             f"eigenvalues-{condition}-{epoch}",
             f"The three top eigenvalues of seed 0 at epoch {epoch}, {'with' if condition == GROK else 'without'} weight decay "
             "(printed as σ).",
-            f"{XU}, eigenvalue table",
+            f"{FINDINGS}, eigenvalues",
             ", ".join(printed),
             "λ₁, λ₂, λ₃ of ΔᵀΔ over the last 20 updates",
             ("headline",),
             verdicts.DIGITS + " " + verdicts.PARTS,
             _eigenvalues(condition, epoch, printed),
-            kind=TABLE,
+            kind=NOTES,
         )
         for condition, epoch, printed in EIGENVALUES
     ),
@@ -268,51 +275,51 @@ CLAIMS = (
         Claim(
             f"gap12-level-{level:g}",
             f"λ₁/λ₂ ≥ {level:g} fires at median epoch {epoch}.",
-            f"{XU}, λ₁/λ₂ detectors",
+            f"{FINDINGS}, λ₁/λ₂ detectors",
             f"{grok}/15 with weight decay{'' if control is None else f', {control}/15 without'}; epoch {epoch}",
             "first epoch with λ₁/λ₂ at the level or above",
             ("headline",),
             " ".join((verdicts.COUNT, verdicts.MEDIAN, verdicts.PARTS)),
             _level(level, epoch, grok or 0, control),
-            kind=TABLE,
+            kind=NOTES,
         )
         for level, epoch, grok, control in LEVELS
     ),
     Claim(
         "gap12-slope",
         "The slope detector on λ₁/λ₂ fires at median epoch 139.",
-        f"{XU}, λ₁/λ₂ detectors",
+        f"{FINDINGS}, λ₁/λ₂ detectors",
         "15/15 at 139, 0/15",
         "first epoch from 100 on with a log-slope of λ₁/λ₂ above 0.04 over 25 epochs",
         ("headline",),
         " ".join((verdicts.COUNT, verdicts.MEDIAN, verdicts.PARTS)),
         _gap_12(lambda gap: fire_epoch(gap, 25, 0.04, 100), "139", 15, 0),
-        kind=TABLE,
+        kind=NOTES,
     ),
     *(
         Claim(
             f"rho-{level}",
             f"ρ ≥ {level} fires in every run with weight decay, at median epoch {epoch}.",
-            f"{XU}, ρ thresholds",
+            f"{FINDINGS}, ρ thresholds",
             f"15/15 at {epoch}" + ("" if control is None else f", {control}/15 without"),
             "first observed epoch with ρ at the level",
             ("headline",),
             " ".join((verdicts.COUNT, verdicts.BETWEEN, verdicts.PARTS)),
             _rho(level, epoch, control),
-            kind=TABLE,
+            kind=NOTES,
         )
         for level, epoch, control in RHO_LEVELS
     ),
     Claim(
         "rho-control-max",
         "Without weight decay ρ stays at or below 0.065.",
-        f"{XU}, ρ thresholds",
+        f"{FINDINGS}, ρ thresholds",
         "0.065",
         "largest ρ observed in any run without weight decay",
         ("headline",),
-        verdicts.DIGITS,
+        verdicts.AT_MOST,
         _rho_control,
-        kind=TABLE,
+        kind=NOTES,
     ),
     Claim(
         "rho-relu-start",
@@ -323,6 +330,6 @@ CLAIMS = (
         ("relu",),
         verdicts.COUNT,
         _relu_rho,
-        kind=TABLE,
+        kind=TEXT,
     ),
 )

@@ -15,7 +15,7 @@ from analysis.exhibits.model import (
     CONTRADICTED,
     NOT_REPRODUCED,
     REPRODUCED,
-    TABLE,
+    TEXT,
     Answer,
     Claim,
     Measured,
@@ -175,7 +175,7 @@ CLAIMS = (
     Claim(
         "relu-grok-fires",
         "With ReLU the detector never fires on the runs that grok.",
-        f"{XU}, ReLU table",
+        f"{XU}, ReLU",
         "0/15",
         "runs whose λ₂/λ₃ slope passes 0.04 from epoch 100 on, of 800",
         ("relu",),
@@ -186,25 +186,25 @@ CLAIMS = (
     Claim(
         "relu-separation",
         "With ReLU the late gaps of the two conditions are 1.4 times apart.",
-        f"{XU}, ReLU table",
+        f"{XU}, ReLU",
         "1.4×",
         "ratio of the two medians over seeds of the late λ₂/λ₃",
         ("relu",),
         verdicts.RATIO + " " + verdicts.MEDIAN,
         _relu_separation,
-        kind=TABLE,
+        kind=ABSTRACT,
     ),
     Claim(
         "relu-spectrum",
         "With ReLU one eigenvalue dominates and the next four are alike.",
-        f"{XU}, ReLU table",
+        f"{XU}, ReLU",
         "λ₁ ≫ λ₂ ≈ λ₃ ≈ λ₄ ≈ λ₅",
         "ratios of neighbours, per run the median over epochs 200 … 400",
         ("relu",),
         "≫ is a factor of 10 or more, ≈ of 2 or less, medians over seeds. Reproduced if all four relations hold; with a "
         "caveat if the first and some of the others do; contradicted if λ₁ ≈ λ₂; otherwise not reproduced.",
         _relu_spectrum,
-        kind=TABLE,
+        kind=TEXT,
     ),
 )
 QUESTIONS = (

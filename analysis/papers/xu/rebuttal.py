@@ -246,5 +246,9 @@ CLAIMS = (
         RULE,
         _sentence,
         kind=REVIEW,
+        replaces=(
+            *(f"robust-window-{window}" for window in REBUTTAL_WINDOWS),
+            *(f"robust-{method.replace('_', '-')}" for method in METHODS if method != "gram"),
+        ),
     ),
 )

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import TABLE, Claim, Measured
+from analysis.exhibits.margins import EPOCH, R_SQUARED, RATIO
+from analysis.exhibits.model import NOTES, TEXT, Claim, Measured
 from analysis.exhibits.sources import Sources, column, watched
-from analysis.printed.xu import ETA_LINE, ETA_LONG, ETA_ROWS, SCALING, XU, EtaRow, ScalingSetting
+from analysis.printed.xu import ETA_LEADS, ETA_LINE, ETA_LONG, ETA_ROWS, FINDINGS, SCALING, XU, EtaRow, ScalingSetting
 from analysis.statistics import estimates as statistics
+from analysis.statistics.clusters import clustered_line
 from analysis.words import number
 
 LONG = "η 1e-5, 2000 epochs"
@@ -39,21 +41,44 @@ def _eta(row: EtaRow) -> Callable[[Sources], Measured]:
 
 def _regression(sources: Sources) -> Measured:
     runs = sources.take("eta", condition=tuple(row.condition for row in ETA_ROWS))
-    fit = statistics.regression(column(runs, "test_50_epoch"), column(runs, "rho_epoch"))
+    fit = clustered_line(column(runs, "test_50_epoch"), column(runs, "rho_epoch"), runs["seed"].to_numpy())
+    margins = (RATIO, EPOCH, R_SQUARED)
     parts = [
-        verdicts.interval(name, value, printed)
-        for name, value, printed in zip(("slope", "intercept", "R²"), fit, ETA_LINE, strict=True)
+        verdicts.interval(name, value, printed, margin)
+        for name, value, printed, margin in zip(("slope", "intercept", "R²"), fit, ETA_LINE, margins, strict=True)
     ]
-    return verdicts.judge(parts, f"Over the {fit.slope.n} runs that reach both; the intervals take them as independent.")
+    seeds = runs["seed"].nunique()
+    return verdicts.judge(
+        parts, f"Over the {fit.slope.estimate.n} runs that reach both; intervals leave out one of {seeds} seeds at a time."
+    )
 
 
 def _long(sources: Sources) -> Measured:
     runs = sources.take("eta", condition=LONG)
     watched(sources, runs, "features/rho")
-    names = {"test_50_epoch": "test ≥ 0.5", "rho_epoch": "ρ ≥ 0.075"}
+    names = {"test_99_epoch": "test ≥ 0.99", "rho_epoch": "ρ ≥ 0.075", "lead": "lead to test ≥ 0.5"}
     parts = [verdicts.digits(names[key], column(runs, key)[0], epoch, event=True) for key, epoch in ETA_LONG.items()]
-    high = column(runs, "test_99_epoch")[0]
-    return verdicts.judge(parts, f"Test ≥ 0.99 comes at {high:.0f}." if math.isfinite(high) else "")
+    half = column(runs, "test_50_epoch")[0]
+    return verdicts.judge(parts, f"Test ≥ 0.5 comes at {half:.0f}." if math.isfinite(half) else "")
+
+
+def _leads(sources: Sources) -> Measured:
+    """Runs of the four η at which the network groks in which ρ comes before test ≥ 0.5."""
+    runs = sources.take("eta", condition=tuple(row.condition for row in ETA_ROWS if row.grok))
+    watched(sources, runs, "features/rho")
+    lead = column(runs, "lead")
+    return verdicts.judge([verdicts.count("positive lead", int((lead > 0).sum()), len(runs), ETA_LEADS, ETA_LEADS)])
+
+
+def _everywhere(sources: Sources) -> Measured:
+    """Runs of the whole M × p table in which ρ reaches its level."""
+    runs = sources.take("scaling", diverged=True)
+    watched(sources, runs[runs["state"] != "diverged"], "features/rho")
+    parts, cells = [], len(SCALING) * 5
+    fired = np.isfinite(column(runs, "rho_epoch"))
+    parts.append(verdicts.count("ρ ≥ 0.075", int(fired.sum()), len(runs), cells, cells))
+    stopped = int((runs["state"] == "diverged").sum())
+    return verdicts.judge(parts, f"{stopped} of them diverged." if stopped else "")
 
 
 def _scaling(entry: ScalingSetting) -> Callable[[Sources], Measured]:
@@ -97,53 +122,72 @@ CLAIMS = (
         Claim(
             f"eta-{row.condition.removeprefix('η ')}",
             f"The sweep of weight decay at {row.condition}, 600 epochs.",
-            f"{XU}, η table",
+            f"{FINDINGS}, η table",
             _eta_text(row),
             "runs that reach test accuracy 0.5; median epochs of ρ ≥ 0.075, test ≥ 0.5, their difference, and the "
             "slope detector",
             ("eta",),
             RULE,
             _eta(row),
-            kind=TABLE,
+            kind=NOTES,
         )
         for row in ETA_ROWS
     ),
     Claim(
         "eta-regression",
         "ρ's epoch follows from that of test ≥ 0.5 by a line.",
-        f"{XU}, η table",
+        f"{XU}, figure of the η sweep",
         "t_ρ = 0.80 t_test − 75, R² = 0.87",
         "least squares over the runs of 600 epochs that reach both",
         ("eta",),
-        "Slope, intercept and R²: as a median, with t intervals and, for R², a bootstrap interval. "
-        + verdicts.MEDIAN
-        + " "
-        + verdicts.PARTS,
+        verdicts.LINE + " " + verdicts.MEDIAN + " " + verdicts.PARTS,
         _regression,
-        kind=TABLE,
+        kind=TEXT,
+    ),
+    Claim(
+        "eta-leads",
+        "ρ ≥ 0.075 comes before test ≥ 0.5 in every run of the η sweep that groks.",
+        f"{XU}, η sweep",
+        "20/20",
+        "runs at the four η at which all grok, with the epoch of test ≥ 0.5 later than that of ρ ≥ 0.075",
+        ("eta",),
+        verdicts.COUNT,
+        _leads,
+        kind=TEXT,
     ),
     Claim(
         "eta-long",
-        "One seed at η = 1e-5 groks at 1527, with ρ ≥ 0.075 at 527.",
-        f"{XU}, η table",
-        "1527; 527",
-        "the run of 2000 epochs, seed 0",
+        "One seed at η = 1e-5 groks at 1527, with ρ ≥ 0.075 at 527, 567 epochs before test ≥ 0.5.",
+        f"{XU}, η sweep",
+        "1527; 527; 567",
+        "the run of 2000 epochs, seed 0; it groks where test accuracy reaches 0.99, as its lead shows",
         ("eta",),
         verdicts.DIGITS + " " + verdicts.PARTS,
         _long,
-        kind=TABLE,
+        kind=TEXT,
+    ),
+    Claim(
+        "scaling-rho",
+        "ρ ≥ 0.075 fires in every run of the M × p table, whether it groks or not.",
+        f"{XU}, M × p sweep",
+        "60/60",
+        "runs of the table in which ρ reaches 0.075, those that diverge among them",
+        ("scaling",),
+        verdicts.COUNT,
+        _everywhere,
+        kind=TEXT,
     ),
     *(
         Claim(
             f"scaling-{entry.modulus}-{entry.share}",
             f"M = {entry.modulus}, p = {entry.share}: who groks, and when.",
-            f"{XU}, M × p table",
+            f"{FINDINGS}, M × p table",
             _scaling_text(entry),
             "runs that reach test accuracy 0.99; median epochs of that, of ρ ≥ 0.075 and of the lead",
             ("scaling",),
             RULE,
             _scaling(entry),
-            kind=TABLE,
+            kind=NOTES,
         )
         for entry in SCALING
     ),

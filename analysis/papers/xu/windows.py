@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.exhibits import verdicts
+from analysis.exhibits.margins import RATIO
 from analysis.exhibits.model import NOT_TESTABLE, TABLE, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK
@@ -29,7 +30,7 @@ def judged(window: int, found: Mapping[str, Found]) -> Measured:
     for condition, epochs, late in ((GROK, row.grok, row.late_grok), (CONTROL, row.control, row.late_control)):
         fires, gaps = found[condition]
         parts.append(verdicts.epochs(f"{condition} fires", fires, epochs))
-        parts.append(verdicts.median(f"{condition} late gap", gaps, late))
+        parts.append(verdicts.median(f"{condition} late gap", gaps, late, margin=RATIO))
     return verdicts.judge(parts)
 
 
