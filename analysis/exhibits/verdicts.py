@@ -74,6 +74,7 @@ __all__ = [
     "median",
     "quartiles",
     "ratio",
+    "relation",
     "rounds_to",
     "share_of_seed",
 ]
@@ -226,6 +227,18 @@ def median(name: str, values: Iterable[float], published: str, *, event: bool = 
     estimate = statistics.median_interval(x)
     sides, far = (quantile_sides(x, *ends) for ends in (margin.around(published), far_ends(float(published))))
     return _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
+
+
+def relation(name: str, values: np.ndarray, published: str, near: tuple[float, float], far: tuple[float, float]) -> Part:
+    """A relation that holds where the median of a value per run lies between two ends; contradicted outside of two others.
+
+    Raises:
+        Absent: if too few runs have measured the quantity.
+    """
+    estimate = statistics.median_interval(measured(name, values))
+    sides, beyond = quantile_sides(values, *near), quantile_sides(values, *far).outside
+    said = " … ".join(number(end) for end in near)
+    return Part(name, published, spread(*estimate[:3]), estimate, _decide(sides, beyond), sides, beyond, said)
 
 
 def measured(name: str, values: np.ndarray) -> np.ndarray:

@@ -11,12 +11,16 @@ import pandas as pd
 from analysis.exhibits.model import (
     CAVEAT,
     CONTRADICTED,
+    FRESH,
+    HELD,
     IMPRECISE,
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,
     UNDECIDABLE,
+    VERDICTS,
     Erratum,
+    Result,
 )
 from analysis.exhibits.robust import discoveries
 from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison, kind
@@ -58,10 +62,18 @@ def count(number: int, noun: str) -> str:
 
 def lead(content: Content) -> str:
     """The report's first sentence."""
-    claims, runs = count(len(content.results), "published statement"), count(content.runs, "finished run")
-    text = f"{claims}, held against {runs} of this store."
+    claims, fresh = _published(content), [result for result in content.results if result.claim.kind == FRESH]
+    also = f", {len(fresh)} of their numbers on fresh seeds too" if fresh else ""
+    text = (
+        f"{count(len(claims), 'published statement')}{also}, held against {count(content.runs, 'finished run')} of this store."
+    )
     out = content.left_out["run_id"].nunique()
     return text + (f" {count(out, 'run')} {'is' if out == 1 else 'are'} left out, each with a reason below." if out else "")
+
+
+def _published(content: Content) -> list[Result]:
+    """Claims on what was published, those on fresh seeds not counted again."""
+    return [result for result in content.results if result.claim.kind != FRESH]
 
 
 SAID = {REPRODUCED: "reproduced", CAVEAT: "with a caveat", NOT_REPRODUCED: "not reproduced", CONTRADICTED: "contradicted"}
@@ -78,15 +90,19 @@ SECTIONS = {
 
 
 def summary(content: Content) -> str:
-    """What became of the statements: how many could be tested, how many have each verdict."""
-    counts = content.verdicts
+    """What became of the statements: how many could be tested, how many have each verdict; the same of fresh seeds."""
+    claims = _published(content)
+    counts = {verdict: sum(result.verdict == verdict for result in claims) for verdict in VERDICTS}
     open_ = counts[NOT_TESTABLE]
-    tested = len(content.results) - open_
+    tested = len(claims) - open_
     if not tested:
         return "None of them can be tested yet; the command beside each makes its runs."
     told = ", ".join(f"{counts[verdict]} {label}" for verdict, label in SAID.items() if counts[verdict] or verdict in FOUR)
     rest = f" {open_} cannot be tested yet; the command beside each makes its runs." if open_ else ""
-    return f"Of the {tested} that could be tested: {told}.{rest}"
+    fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
+    held = sum(verdict in HELD for verdict in fresh)
+    also = f" On fresh seeds {held} of {len(fresh)} hold." if fresh else ""
+    return f"Of the {tested} that could be tested: {told}.{rest}{also}"
 
 
 def tally_rows(content: Content) -> list[list[str]]:

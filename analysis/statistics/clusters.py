@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from analysis.statistics.estimates import LEVEL, UNKNOWN, Estimate, Regression
+from analysis.statistics.estimates import LEVEL, UNKNOWN, Estimate
 
 
 class Fit(NamedTuple):
@@ -28,11 +28,6 @@ class Line(NamedTuple):
     slope: Fit
     intercept: Fit
     r_squared: Fit
-
-    @property
-    def regression(self) -> Regression:
-        """Without the errors."""
-        return Regression(*(fit.estimate for fit in self))
 
 
 NO_FIT = Fit(UNKNOWN, np.nan, 0)
@@ -74,6 +69,28 @@ def clustered_line(x: np.ndarray, y: np.ndarray, cluster: np.ndarray, level: flo
         for value, error in zip(whole, errors, strict=True)
     ]
     return Line(*fits)
+
+
+def clustered_band(
+    x: np.ndarray, y: np.ndarray, cluster: np.ndarray, at: np.ndarray, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The fitted line at some places and its pointwise interval, by the same jackknife.
+
+    Args:
+        x, y, cluster: as `clustered_line` has them, without NaN. at: (m,) places.
+
+    Returns:
+        Line, lower and upper ends, (m,) each.
+    """
+    groups = np.unique(cluster)
+    lines = [_line(x[cluster != one], y[cluster != one]) for one in groups]
+    without = np.array([intercept + slope * at for slope, intercept, _ in lines])
+    degrees = len(groups) - 1
+    error = np.sqrt(degrees / len(groups) * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    slope, intercept, _ = _line(x, y)
+    reach = float(stats.t.ppf((1 + level) / 2, degrees)) * error
+    line = intercept + slope * at
+    return line, line - reach, line + reach
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

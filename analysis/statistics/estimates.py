@@ -38,14 +38,6 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
 """No data."""
 
 
-class Regression(NamedTuple):
-    """y = intercept + slope · x by least squares, each with its interval, and R²."""
-
-    slope: Estimate
-    intercept: Estimate
-    r_squared: Estimate
-
-
 def known(values: np.ndarray) -> np.ndarray:
     """The values that are not NaN, float64."""
     flat = np.asarray(values, dtype=np.float64).ravel()
@@ -178,40 +170,6 @@ def counts_differ(successes: int, n: int, others: int, m: int) -> float:
     """p-value of Fisher's exact test that `successes` of n and `others` of m have one rate."""
     table = [[successes, n - successes], [others, m - others]]
     return float(stats.fisher_exact(table).pvalue)
-
-
-def regression(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Regression:
-    """Least squares with t intervals of slope and intercept, and R² with a bootstrap interval over points.
-
-    Args:
-        x, y: (n,); pairs with a NaN are left out; at least three that differ in x.
-
-    Returns:
-        All unknown with fewer.
-    """
-    x, y = _pairs(x, y)
-    if len(x) < 3 or np.ptp(x) == 0:
-        return Regression(UNKNOWN, UNKNOWN, UNKNOWN)
-    fit = stats.linregress(x, y)
-    reach = float(stats.t.ppf((1 + level) / 2, len(x) - 2))
-
-    index = np.random.default_rng(SEED).integers(0, len(x), (RESAMPLES, len(x)))
-    u, v = (values[index] - values[index].mean(axis=1, keepdims=True) for values in (x, y))
-    with np.errstate(invalid="ignore"):  # a draw of one point alone has no R²
-        draws = (u * v).sum(axis=1) ** 2 / ((u**2).sum(axis=1) * (v**2).sum(axis=1))
-    tail = 50 * (1 - level)
-    low, high = np.nanpercentile(draws, [tail, 100 - tail])
-    n = len(x)
-    return Regression(
-        Estimate(float(fit.slope), float(fit.slope - reach * fit.stderr), float(fit.slope + reach * fit.stderr), n),
-        Estimate(
-            float(fit.intercept),
-            float(fit.intercept - reach * fit.intercept_stderr),
-            float(fit.intercept + reach * fit.intercept_stderr),
-            n,
-        ),
-        Estimate(float(fit.rvalue**2), float(low), float(high), n),
-    )
 
 
 def _percent(level: float) -> str:

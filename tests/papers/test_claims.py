@@ -80,7 +80,7 @@ def test_ids_are_unique_and_every_field_is_said() -> None:
     assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
     registered = {*registry(), "fresh"}
     for claim in CLAIMS:
-        assert all(getattr(claim, field.name) for field in dataclasses.fields(claim)), claim.id
+        assert all(getattr(claim, field.name) for field in dataclasses.fields(claim) if field.name != "replaces"), claim.id
         assert set(claim.studies) <= registered
         assert "eproduced" in claim.rule, claim.id
         assert claim.kind in KINDS

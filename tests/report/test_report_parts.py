@@ -17,7 +17,20 @@ from hypothesis import strategies as st
 
 from analysis import papers
 from analysis.exhibits.evaluate import draw
-from analysis.exhibits.model import TABLE, Claim, Result
+from analysis.exhibits.model import (
+    ABSTRACT,
+    FRESH,
+    IMPRECISE,
+    REVIEW,
+    TABLE,
+    UNDECIDABLE,
+    Answer,
+    Answered,
+    Claim,
+    Question,
+    Replicate,
+    Result,
+)
 from analysis.exhibits.panels import Drawn, Panel
 from analysis.figures.save import inline_svg, save
 from analysis.papers import PANELS
@@ -354,6 +367,74 @@ def test_each_kind_of_change_is_told_once_and_in_order() -> None:
     assert words.change_line(found) == (
         "Against before: 1 verdict changed, 1 claim is new, 1 claim is absent now, 1 measured value changed; 1 claim as before."
     )
+
+
+def test_a_change_says_why_as_far_as_both_sides_tell() -> None:
+    before = compare.claims_json(
+        [result(n, "reproduced") for n in ("rule", "runs", "rounds", "wide", "many", "part", "asked")], {}, 0
+    )
+    for claim in before["claims"]:
+        claim["rule"] = "an older rule" if claim["id"] == "rule" else claim["rule"]
+        claim["run_ids"] = ["r", "s"] if claim["id"] == "runs" else claim["run_ids"]
+    whole = result("whole", "contradicted")
+    after = [
+        result("rule", "not reproduced"),
+        result("runs", "not reproduced"),
+        replace(result("rounds", UNDECIDABLE), rounding="Over 2 roundings: reproduced in 1, not reproduced in 1."),
+        result("wide", IMPRECISE),
+        replace(result("many", IMPRECISE, "2"), note="Alone it would be reproduced (p = 0.04), but not among 9 claims (0.2)."),
+        replace(whole, claim=replace(whole.claim, replaces=("part",))),
+    ]
+    asked = Answered(Question("asked", "Is it?", ("headline",), "so", lambda _: Answer("")), "", {}, "", 0, (), "")  # type: ignore[arg-type]
+    found = compare.compare(before, after, "before", answers=[asked])
+    assert {change.id: change.reason for change in found.changes} == {
+        "rule": "another rule",
+        "runs": "other runs (1 of 1 are the same)",
+        "rounds": "roundings disagree: Over 2 roundings: reproduced in 1, not reproduced in 1",
+        "wide": "the interval is too wide for the margin",
+        "many": "it does not survive among so many claims; other numbers from the same runs",
+        "whole": "",
+        "part": "one sentence: an entry of whole now",
+        "asked": "nobody published it: a question of ours now",
+    }
+
+
+def test_verdicts_are_counted_by_whose_word_they_are_the_papers_first() -> None:
+    kinds = (REVIEW, ABSTRACT, TABLE, FRESH, TABLE)
+    verdicts = ("contradicted", "reproduced", "reproduced", "reproduced", "not reproduced")
+    results = [result(str(i), verdict) for i, verdict in enumerate(verdicts)]
+    found = content_of(*(replace(r, claim=replace(r.claim, kind=k)) for r, k in zip(results, kinds, strict=True)))
+    assert list(found.tally) == [ABSTRACT, TABLE, FRESH, REVIEW]
+    assert found.tally[TABLE]["reproduced"] == found.tally[TABLE]["not reproduced"] == 1
+    assert words.tally_rows(found)[1][:4] == [TABLE, "2", "1", "0"]
+    assert words.lead(found).startswith("4 published statements, 1 of their numbers on fresh seeds too, held against")
+    assert words.summary(found) == (
+        "Of the 4 that could be tested: 2 reproduced, 0 with a caveat, 1 not reproduced, 1 contradicted. On fresh seeds 1 of "
+        "1 hold."
+    )
+    document = compare.claims_json(found.results, {}, 0)
+    assert document["verdicts_by_kind"] == found.tally
+    assert [claim["kind"] for claim in document["claims"]] == list(kinds)
+
+
+def test_rounding_provenance_and_the_false_discovery_control_are_told(tmp_path: Any) -> None:
+    repeats = (Replicate("default", "reproduced", "0/15"), Replicate("mkl-256-1", "not reproduced", "2/15"))
+    one = replace(
+        result("a", UNDECIDABLE), replicates=repeats, rounding="Over 2 roundings.", made_by={"code_version": {"c1": 2}}
+    )
+    found = content_of(one, replace(result("b", "reproduced"), p=0.01, adjusted=0.02, rounding="Judged on one rounding."))
+    write.build(found, tmp_path)
+    page, text = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    for told in (page, text):
+        assert "A test decides 1 of the 1 claim that one could" in told
+        assert "1 claim judged over several roundings, 1 on one." in told
+        assert "Over 2 roundings." in told
+        assert "code version c1 (2)" in told
+    assert "mkl-256-1: <span" in page
+    first, second = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))["claims"]
+    assert first["replicates"][1] == {"rounding": "mkl-256-1", "verdict": "not reproduced", "measured": "2/15"}
+    assert (first["made_by"], first["p"]) == ({"code_version": {"c1": 2}}, None)
+    assert (second["p"], second["p_adjusted"]) == (0.01, 0.02)
 
 
 # the top of the report, and diverged runs

@@ -185,25 +185,3 @@ def test_permutation_test_refuses_nan_and_knows_nothing_of_one_run() -> None:
     with pytest.raises(ValueError, match="values must be known"):
         statistics.permutation_test(np.array([1.0, np.nan]), np.array([1.0, 2.0]))
     assert math.isnan(statistics.permutation_test(np.array([1.0]), np.array([1.0, 2.0])))
-
-
-# regression
-
-
-def test_regression_intervals_cover() -> None:
-    rng, trials, x = np.random.default_rng(7), 200, np.linspace(0, 10, 12)
-    slope, intercept = 0, 0
-    for _ in range(trials):
-        fit = statistics.regression(x, 0.8 * x - 75 + rng.normal(0, 1, 12))
-        slope += fit.slope.low <= 0.8 <= fit.slope.high
-        intercept += fit.intercept.low <= -75 <= fit.intercept.high
-    assert within(slope, trials, 0.95)
-    assert within(intercept, trials, 0.95)
-
-
-def test_regression_of_a_line_and_of_too_little() -> None:
-    fit = statistics.regression(np.array([1.0, 2.0, 3.0, np.nan]), np.array([3.0, 5.0, 7.0, 1.0]))
-    assert (fit.slope.value, fit.intercept.value, fit.r_squared.value) == pytest.approx((2.0, 1.0, 1.0))
-    assert fit.slope.n == 3
-    for x in ([1.0, 2.0], [1.0, 1.0, 1.0]):
-        assert statistics.regression(np.array(x), np.arange(len(x))).slope.n == 0

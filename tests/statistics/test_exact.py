@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.clusters import clustered_line, seeds_and_roundings
+from analysis.statistics.clusters import clustered_band, clustered_line, seeds_and_roundings
 from analysis.statistics.exact import (
     mcnemar,
     one_sided_share,
@@ -120,7 +120,7 @@ def test_a_clustered_line_leaves_one_seed_out_at_a_time() -> None:
     assert found.slope.error == pytest.approx(error)
     assert found.slope.estimate.value == pytest.approx(np.polyfit(x, y, 1)[0])
     reach = stats.t.ppf(0.975, 4) * error
-    assert found.regression.slope.high - found.regression.slope.value == pytest.approx(reach)
+    assert found.slope.estimate.high - found.slope.estimate.value == pytest.approx(reach)
     assert found.r_squared.estimate.value == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
     assert math.isnan(clustered_line(x[:8], y[:8], seed[:8]).slope.estimate.value)  # two seeds
 
@@ -138,6 +138,14 @@ def test_a_clustered_interval_covers_where_points_of_a_seed_hang_together_and_a_
         plain += abs(fit.slope - 1.0) <= stats.t.ppf(0.975, 30) * fit.stderr
     assert held / 400 > 0.95 - 3 * 0.011
     assert plain < held
+
+
+def test_a_band_at_zero_is_the_interval_of_the_intercept() -> None:
+    rng = np.random.default_rng(7)
+    x, seed = np.tile(np.arange(4.0), 5), np.repeat(np.arange(5), 4)
+    y = 2 * x - 1 + rng.normal(0, 0.5, 20)
+    intercept = clustered_line(x, y, seed).intercept.estimate
+    assert [end[0] for end in clustered_band(x, y, seed, np.zeros(1))] == pytest.approx(intercept[:3])
 
 
 def test_variance_components_come_back() -> None:

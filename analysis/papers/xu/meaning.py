@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +12,6 @@ import pandas as pd
 from analysis.exhibits import verdicts
 from analysis.exhibits.model import (
     ABSTRACT,
-    CAVEAT,
-    CONTRADICTED,
-    NOT_REPRODUCED,
-    REPRODUCED,
     TEXT,
     Answer,
     Claim,
@@ -26,11 +23,13 @@ from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
 from analysis.printed.xu import XU
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
+from analysis.statistics.exact import mcnemar
 from analysis.words import number, spread
 from grok.numerics.series import late_median
 
 MUCH, ALIKE = 10.0, 2.0
 """What `≫` and `≈` are taken to mean: at least a factor of 10, at most a factor of 2."""
+NEIGHBOURS = ("λ₁/λ₂", "λ₂/λ₃", "λ₃/λ₄", "λ₄/λ₅")
 GROKKED = 0.9
 """Test accuracy at the end from which a run is taken to have grokked."""
 
@@ -63,21 +62,14 @@ def late_ratios(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
 
 def ratio_estimates(ratios: np.ndarray) -> dict[str, Estimate]:
     """The medians over runs of the four ratios of neighbouring eigenvalues, (runs, 4), by name."""
-    names = ("λ₁/λ₂", "λ₂/λ₃", "λ₃/λ₄", "λ₄/λ₅")
-    return {name: statistics.median_interval(ratios[:, k]) for k, name in enumerate(names)}
+    return {name: statistics.median_interval(ratios[:, k]) for k, name in enumerate(NEIGHBOURS)}
 
 
 def _relu_spectrum(sources: Sources) -> Measured:
-    found = ratio_estimates(late_ratios(sources, sources.take("relu", condition=GROK)))
-    first, *rest = (estimate.value for estimate in found.values())
-    alike = sum(value <= ALIKE for value in rest)
-    if first >= MUCH and alike == len(rest):
-        verdict = REPRODUCED
-    elif first >= MUCH and alike:
-        verdict = CAVEAT
-    else:
-        verdict = CONTRADICTED if first < ALIKE else NOT_REPRODUCED
-    return Measured("; ".join(f"{name} {spread(*e[:3])}" for name, e in found.items()), verdict, found)
+    ratios = late_ratios(sources, sources.take("relu", condition=GROK))
+    parts = [verdicts.relation(name, ratios[:, k], "≈", (0.0, ALIKE), (0.0, MUCH)) for k, name in enumerate(NEIGHBOURS) if k]
+    first = verdicts.relation(NEIGHBOURS[0], ratios[:, 0], "≫", (MUCH, math.inf), (ALIKE, math.inf))
+    return verdicts.judge([first, *parts])
 
 
 class Fires(NamedTuple):
@@ -85,13 +77,14 @@ class Fires(NamedTuple):
 
     Attributes:
         share: with Clopper–Pearson interval. epoch: quartiles of the fire epochs. test: quartiles of the final test accuracy.
-        grokked: runs with a final test accuracy of at least `GROKKED`.
+        grokked: runs with a final test accuracy of at least `GROKKED`. by_seed: whether each run fires.
     """
 
     share: Estimate
     epoch: Estimate
     test: Estimate
     grokked: int
+    by_seed: dict[int, bool]
 
     @property
     def fired(self) -> int:
@@ -118,6 +111,7 @@ def fires_of(runs: pd.DataFrame) -> Fires:
         statistics.quartiles(column(runs, "fire_epoch")),
         statistics.quartiles(test),
         int((test >= GROKKED).sum()),
+        dict(zip(runs["seed"].tolist(), (column(runs, "fired") == 1).tolist(), strict=True)),
     )
 
 
@@ -160,13 +154,13 @@ def _marks_grokking(sources: Sources) -> Answer:
     text = "; ".join(f"{name} fires in {kind.text()}" for name, kind in kinds.items())
     dull = [f"{name} {kind.grokked}/{kind.share.n}" for name, kind in positives.items() if name not in groks]
     note = "Weight decay is on in all. " + (f"Left out, since not every run groks: {', '.join(dull)}. " if dull else "")
-    if first := next(iter(groks.values()), None):
-        tests = ", ".join(
-            f"{name} p = {statistics.counts_differ(first.fired, first.share.n, kind.fired, kind.share.n):.2g}"
-            for name, kind in kinds.items()
-            if kind is not first
-        )
-        note += f"Fisher's exact test against {next(iter(groks))}: {tests}."
+    first, *others = kinds
+    tests = []
+    for name in others:
+        shared = sorted(kinds[first].by_seed.keys() & kinds[name].by_seed.keys())
+        test = mcnemar(*(np.array([kinds[kind].by_seed[seed] for seed in shared], dtype=bool) for kind in (first, name)))
+        tests.append(f"{name} p = {test.p:.2g} ({test.n} of {len(shared)} differ)")
+    note += f"McNemar's exact test on the seeds shared with {first}: {', '.join(tests)}."
     answer = "Yes" if not loud and not silent else "No"
     return Answer(f"{answer}: {text}", {name: kind.share for name, kind in kinds.items()}, note.strip())
 
@@ -201,8 +195,9 @@ CLAIMS = (
         "λ₁ ≫ λ₂ ≈ λ₃ ≈ λ₄ ≈ λ₅",
         "ratios of neighbours, per run the median over epochs 200 … 400",
         ("relu",),
-        "≫ is a factor of 10 or more, ≈ of 2 or less, medians over seeds. Reproduced if all four relations hold; with a "
-        "caveat if the first and some of the others do; contradicted if λ₁ ≈ λ₂; otherwise not reproduced.",
+        f"≫ is a factor of {number(MUCH)} or more, ≈ of {number(ALIKE)} or less, medians over seeds. Each relation is "
+        "reproduced where exact tests put the median there, contradicted where they put it where the other would be; "
+        f"otherwise not reproduced or not precise enough to tell. {verdicts.PARTS}",
         _relu_spectrum,
         kind=TEXT,
     ),

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.printed.xu import ETA_LINE, RELU_0, SEED_0, WINDOW_TABLE
 from analysis.reading.derived import detected
 from analysis.reading.evidence import Evidence
-from analysis.statistics.estimates import clopper_pearson, quartile_columns, ratio_of_medians, regression
+from analysis.statistics.clusters import clustered_band, clustered_line
+from analysis.statistics.estimates import clopper_pearson, quartile_columns, ratio_of_medians
 from analysis.words import spread
 
 WINDOWS = (3, 5, 7, 10, 15, 20, 25, 30, 40, 64)
@@ -183,8 +183,8 @@ def eta(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     Returns:
         `runs`: run_id, weight_decay, epochs, seed, test_50_epoch, rho_epoch, fitted (has both, and is not the one long run);
-        `fit`: slope and intercept with intervals, R², n; empty with fewer than three runs;
-        `line`: x, fit, low, high (95 % band of the mean, Student's t), published.
+        `fit`: slope, intercept and R² with intervals that leave out one seed at a time, n; empty with fewer than three seeds;
+        `line`: x, fit, low, high (95 % band of the mean, likewise), published.
     """
     table = runs[["run_id", "weight_decay", "epochs", "seed"]].assign(
         test_50_epoch=metric(runs, "test_50_epoch"), rho_epoch=metric(runs, "rho_epoch")
@@ -192,20 +192,17 @@ def eta(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     table = table.sort_values(["weight_decay", "epochs", "seed"], ignore_index=True)
     both = table[["test_50_epoch", "rho_epoch"]].notna().all(axis=1)
     table["fitted"] = both & (table["epochs"] == table["epochs"].min())
-    x, y = (table.loc[table["fitted"], name].to_numpy() for name in ("test_50_epoch", "rho_epoch"))
-    found = regression(x, y)
-    if np.isnan(found.slope.value):
+    x, y, seed = (table.loc[table["fitted"], name].to_numpy() for name in ("test_50_epoch", "rho_epoch", "seed"))
+    found = clustered_line(x, y, seed)
+    if np.isnan(found.slope.estimate.value):
         return {"runs": table, "fit": pd.DataFrame(), "line": pd.DataFrame()}
     fit: dict[str, float] = {"n": len(x)}
-    for name, estimate in zip(("slope", "intercept", "r_squared"), found, strict=True):
+    for name, (estimate, _, _) in zip(("slope", "intercept", "r_squared"), found, strict=True):
         fit |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     at = np.linspace(x.min(), x.max(), 60)
-    line = found.intercept.value + found.slope.value * at
-    residual = y - found.intercept.value - found.slope.value * x
-    spread = np.sqrt((residual**2).sum() / (len(x) - 2) * (1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()))
-    reach = stats.t.ppf(0.975, len(x) - 2) * spread
+    line, low, high = clustered_band(x, y, seed, at)
     slope, intercept = (float(text) for text in ETA_LINE[:2])
-    lines = {"x": at, "fit": line, "low": line - reach, "high": line + reach, "published": intercept + slope * at}
+    lines = {"x": at, "fit": line, "low": low, "high": high, "published": intercept + slope * at}
     return {"runs": table, "fit": pd.DataFrame([fit]), "line": pd.DataFrame(lines)}
 
 
