@@ -86,6 +86,27 @@ def grid_rows(fails: Callable[[str, str], bool], methods: tuple[str, ...], relu:
     return pd.DataFrame(rows)
 
 
+def test_a_randomised_svd_with_as_many_columns_as_the_window_is_marked_exact() -> None:
+    """5 + 5 columns are all of windows 5 and 10; at 20 oversampling 5 and 10 alone leave some out."""
+    table, said = rebuttal_grid.of_grid(grid_rows(lambda *_: False, (*NAMED, "randomized_10", "randomized_20")))
+    own = table[table["method"].str.startswith("randomized")]
+    assert own.groupby(["method", "window"])["exact"].all().to_dict() == {
+        (f"randomized_{extra}", window): not (window == 20 and extra < 20) for extra in (5, 10, 20) for window in (5, 10, 20)
+    }
+    assert not table.loc[~table["method"].str.startswith("randomized"), "exact"].any()
+    assert said is not None
+    assert said["randomised"] == {"cells": 9 * 30, "exact": 7 * 30}
+    assert any("Of its 270 cells by randomised SVD 210 are the full SVD by construction" in line for line in said["sentences"])
+
+
+def test_a_sentence_of_fifteen_runs_is_not_decided_from_two() -> None:
+    few = grid_rows(lambda *_: True, NAMED).assign(grok_n=2, grok_fires=0)
+    _, said = rebuttal_grid.of_grid(few)
+    assert said is not None
+    assert said["overall"] == NOT_TESTABLE
+    assert "It is of 15 runs and cannot be decided from 2." in said["sentences"]
+
+
 def test_a_grids_setting_holds_only_where_all_three_parts_do() -> None:
     whole = grid_rows(lambda *_: False, ("svd",))
     first = whole[(whole["window"] == 20) & (whole["reading"] == "offset")].iloc[:2]

@@ -471,3 +471,46 @@ def test_what_is_asked_has_an_identity_and_how_it_is_done_has_not() -> None:
         {"sampler": "qmc"},
     ):
         assert replace(one, **asked).hash != one.hash
+
+
+OWN_STUDY = """
+tiny:
+  sentence: Does a spelling work everywhere?
+  source: ours
+  runs:
+    - {condition: grok, activation: square, seed: 0..1}
+"""
+
+
+@pytest.mark.parametrize("spelling", ["mine.yaml:tiny", "mine.yaml", "mine/tiny"])
+def test_a_study_of_ones_own_is_named_as_for_the_command_that_trains_it(
+    own: Any, sensitivity_command: Callable[..., Answer], spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's spelling, the file alone where it has one study, and the store's name are one study with one Optuna search."""
+    (tmp_path / "mine.yaml").write_text(OWN_STUDY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for run in own.find({"kind": "train", "study.mine": "grok"}) + own.find({"kind": "train", "study.mine": "eta0"}):
+        own.client.set_tag(run.info.run_id, "grok.study.mine/tiny", run.data.tags["grok.study.mine"])
+    answer = sensitivity_command("--study", spelling, *QUICK, "--mode", "search", "--n-trials", "2")
+    assert answer.status == 0, answer.err
+    assert answer.words["study"] == "mine/tiny"
+    assert own.get(answer.words["run"]).data.params["study"] == "mine/tiny"
+    assert len(Evidence(own).runs(spelling)) == 4
+    assert [path.name for path in (tmp_path / "sensitivity").glob("*.journal")] == [
+        f"mine.tiny-{replace(_asked(), study='mine/tiny').hash}-search.journal"
+    ]
+
+
+def _asked() -> SensitivityConfig:
+    return SensitivityConfig(companions="none", window="4,6", slope_lag="2..10", first_epoch="0..40", seed=3)
+
+
+def test_a_study_of_ones_own_without_runs_is_told_the_command_that_works(
+    own: Any, sensitivity_command: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bare.yaml").write_text(OWN_STUDY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    answer = sensitivity_command("--study", "bare.yaml:tiny", *QUICK)
+    assert answer.status == 2
+    assert "Run it first: python -m entry_points.study --study bare.yaml:tiny." in answer.err
+    assert sensitivity_command("--study", "gone.yaml:tiny").err.startswith("error: study file must be readable, got gone.yaml")

@@ -25,6 +25,7 @@ from analysis.exhibits.sources import Absent, Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import REBUTTAL, REBUTTAL_EPOCH, REBUTTAL_WINDOWS, THRESHOLD_READINGS
 from analysis.statistics import estimates as statistics
+from grok.numerics.methods import is_exact
 
 READINGS = {
     "positive": "positive thresholds 0.01 … 0.05",
@@ -37,6 +38,8 @@ FALLING = ("mirrored",)
 FULL, RANDOMISED = ("gram", "svd"), ("randomized_5", "randomized_10", "randomized_20")
 """Methods of the sentence: the exact full spectrum, which the float64 Gram gives too, and the randomised SVD."""
 METHODS = (*FULL, *RANDOMISED)
+EXACT = "the full SVD by construction, oversampling + 5 ≥ window"
+"""What a randomised SVD is whose sketch has as many columns as the window."""
 HOLDS = "all three"
 EPOCHS = 1
 """By which the median fire epoch may be off 174."""
@@ -187,7 +190,8 @@ def _entries(found: Sequence[Setting]) -> Iterator[Entry]:
             cells = [setting for setting in own if (setting.method, setting.window) == (method, window)]
             judged = judge(cells)
             place = {"reading": title, "method": method, "window": str(window)}
-            yield Entry(f"{reading}-{method}-{window}", place, PUBLISHED, judged.text, judged.verdict)
+            told = f"{judged.text} ({EXACT})" if is_exact(method, window) else judged.text
+            yield Entry(f"{reading}-{method}-{window}", place, PUBLISHED, told, judged.verdict)
 
 
 PUBLISHED = "≥ 14/15 at 174, ReLU silent, every threshold"
@@ -210,8 +214,12 @@ def _sentence(sources: Sources) -> Measured:
             raise
         sources.shortfalls.append(f"no spectrum by SVD, since {reason}".rstrip("."))
         return judged
+    randomised = [setting for setting in by_svd if setting.method in RANDOMISED]
+    exact = sum(is_exact(setting.method, setting.window) for setting in randomised)
     return judge_readings(
-        found + by_svd, f"Of {len(by_svd)} settings by SVD, {same} have the counts and epochs of the float64 Gram."
+        found + by_svd,
+        f"Of {len(by_svd)} settings by SVD, {same} have the counts and epochs of the float64 Gram. Of {len(randomised)} by "
+        f"randomised SVD, {exact} are {EXACT}.",
     )
 
 
