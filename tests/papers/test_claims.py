@@ -353,6 +353,7 @@ def test_runs_that_measured_nothing_contradict_nothing(broken: bool) -> None:
     told = {name for name, r in judged.items() if r.verdict != NOT_TESTABLE}
     from_gaps = {name for name in judged if name.startswith(("window-", "robust"))}
     from_epochs = {"headline-fire-epoch", "headline-test-epoch", "headline-seed-0", "scaling-127-0.5", "eta-regression", "lags"}
+    from_epochs |= {"fresh-fire-epoch", "fresh-test-epoch", "fresh-lags"}
     assert told <= from_gaps | from_epochs
 
 
