@@ -49,16 +49,16 @@ class CountSketch:
         (Sx)_b = Σ_{i: h(i) = b} σ(i) x_i,  E⟨Sx, Sy⟩ = ⟨x, y⟩
 
     h and σ are drawn for runs of consecutive parameters at a time: a run has its shift k and its place o in a table of signs,
-    h(i) = (i + k) mod m, σ(i) = table[i + o]. Parameters of one run never meet, those of two runs meet with probability 1/m, and
-    nothing of the size of P is kept.
+    h(i) = (i + k) mod m, σ(i) = table[i + o]. Parameters of one run never meet, those of two runs meet with probability
+    1/m, and nothing of the size of P is kept.
 
     Args:
         sizes: of the tensors that make up a vector, in order.
         width: m. seed: of the shifts and signs.
         dtype: float32, or float64 for weights in float64. device: of the tensors.
 
-    Source: Charikar, Chen and Farach-Colton (ICALP 2002); Clarkson and Woodruff (arXiv 1207.6365) for subspaces. The runs are ours,
-    because a scatter of each parameter takes several times as long and an index as large as the weights.
+    Source: Charikar, Chen and Farach-Colton (ICALP 2002); Clarkson and Woodruff (arXiv 1207.6365) for subspaces. The runs are
+    ours: a scatter of each parameter takes several times as long, and an index as large as the weights.
 
     Example: a sketch is linear.
         >>> sketch = CountSketch([3], width=8, seed=0)
@@ -168,5 +168,5 @@ def _hadamard(size: int) -> Tensor:
     return matrix / math.sqrt(size)
 
 
-SKETCHES = {"count": CountSketch, "srht": SRHT}
+SKETCHES: dict[str, type[CountSketch] | type[SRHT]] = {"count": CountSketch, "srht": SRHT}
 """By name."""

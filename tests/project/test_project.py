@@ -38,7 +38,7 @@ OWNERS = {
     "loky": {"grok/runs/fanout.py"},
     "dask": {"grok/runs/fanout.py"},
     "distributed": {"grok/runs/fanout.py"},
-    "matplotlib": {"analysis/figures"},
+    "matplotlib": {"analysis/figures", "grok/monitor/plot.py"},
     "optuna": {"analysis/sensitivity"},
 }
 """The files, or the packages, that may import a dependency; `grok/store/served.py` is read by MLflow itself."""
@@ -182,7 +182,8 @@ def pins() -> dict[str, str]:
 
 
 def test_every_runtime_dependency_is_pinned_to_the_version_that_is_tested() -> None:
-    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["registry"]]
     assert set(pins()) == {re.split(r"[<>=!~\[ ]", dependency)[0] for dependency in declared}
     assert pins() == {name: version(name).partition("+")[0] for name in pins()}
 
