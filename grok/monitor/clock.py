@@ -20,6 +20,10 @@ from grok.monitor.series import Series
 from grok.signals.base import Signal
 
 
+class ShardsError(RuntimeError):
+    """Some process that holds shards has failed; it is raised in all of them at the same batch."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a clock is made of.
@@ -212,7 +216,7 @@ class Clock:
         """(G, width): what each piece gives, summed by block, over processes too; a failure in any of them is one in all.
 
         Raises:
-            RuntimeError: if this process, or another that holds shards, failed.
+            ShardsError: if this process, or another that holds shards, failed.
         """
         out = np.zeros((len(self.tracks), width))
         blocks = [b for b, track in enumerate(self.tracks.values()) for _ in track.pieces]
@@ -225,7 +229,7 @@ class Clock:
                 flat[i] = summed[place * width : (place + 1) * width]
             failed = max(failed, float(summed[-1]))
         if failed:
-            raise RuntimeError("a process that holds shards has failed") from self.failed
+            raise ShardsError("a process that holds shards has failed") from self.failed
         for b, values in zip(blocks, flat, strict=True):
             out[b] += values
         return out

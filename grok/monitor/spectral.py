@@ -17,7 +17,7 @@ import torch
 from torch.optim import Optimizer
 
 from grok.monitor import budget
-from grok.monitor.clock import Clock, Row, Settings
+from grok.monitor.clock import Clock, Row, Settings, ShardsError
 from grok.monitor.copies import mark, unmark, unwrapped
 from grok.monitor.keeping import EVENTS, Keeping
 from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, follow
@@ -251,8 +251,12 @@ class SpectralMonitor(Keeping):
                 self._see(row)
 
     def _see(self, row: Row) -> None:
-        """Rules and sinks of one row."""
+        """Sinks and rules of one row."""
         track = self._tracks()[row.block]
+        if self.sinks and _writes():
+            whole = {"block": row.block, "update": row.update, "step": row.step} | row.values
+            for sink in list(self.sinks):
+                self._to_sink(sink, sink.row, whole)
         for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
             watch = rule.watch
             known = self.calibrations.get((watch.words, row.block))
@@ -260,10 +264,6 @@ class SpectralMonitor(Keeping):
         finite = track.series.columns["finite"].values
         if not finite[-1] and (len(finite) < 2 or finite[-2] or row.update == 1):
             self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))
-        if self.sinks and _writes():
-            whole = {"block": row.block, "update": row.update, "step": row.step} | row.values
-            for sink in list(self.sinks):
-                self._to_sink(sink, sink.row, whole)
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -291,11 +291,12 @@ class SpectralMonitor(Keeping):
             warnings.warn(f"{type(sink).__name__} is off: {_told(error)}", MonitorWarning, stacklevel=2)
 
     def _fail(self, error: BaseException) -> None:
-        sharded = [clock for clock in self._clocks.values() if clock.sharded and clock.failed is None]
-        for clock in sharded:  # the other processes are told at the next batch, where they wait for this one
-            clock.failed = error
-        if not sharded:
-            self.off = _told(error)
+        waited = [clock for clock in self._clocks.values() if clock.sharded]
+        if waited and not isinstance(error, ShardsError):
+            for clock in waited:  # the other processes are told at the next batch, where they wait for this one
+                clock.failed = clock.failed or error
+            return
+        self.off = _told(error)
         warnings.warn(f"SpectralMonitor is off, training goes on: {_told(error)}", MonitorWarning, stacklevel=2)
 
 
