@@ -109,6 +109,7 @@ class Series:
         self.band = Tail(history + lags, (lags,))
         self.eigenvalues = Tail(history, (EIGENVALUES,))
         self.columns = {name: Tail(history) for name in ("step", "norm", "finite", *signals)}
+        self._gram = np.zeros((window, window))  # of the last updates, newest first
         self._whole = any(signal.name not in SIGNALS for signal, _ in signals.values())
 
     @property
@@ -135,12 +136,22 @@ class Series:
         Returns:
             The row's columns by name.
         """
-        recent = np.vstack((self.band.values[-self.window + 1 :], row))
-        recent = recent[-min(self.updates + 1, self.window) :]
-        values = rolling_eigenvalues(recent, self.window, start=len(recent))[0]
+        values = self._solved(row)
         self._add(row, values, step, norm)
         lambdas = {f"lambda_{k}": float(value) for k, value in enumerate(values, 1)}
         return lambdas | {name: float(self.columns[name].values[-1]) for name in self.signals}
+
+    def _solved(self, row: np.ndarray) -> np.ndarray:
+        """(5,) float64: `rolling_eigenvalues` at the new update, to the bit, from the Gram of the update before."""
+        size, filled = self.window, min(self.updates + 1, self.window)
+        gram, newest = self._gram, np.where(np.arange(self.window) <= self.updates, row[: self.window], 0.0)
+        gram[1:, 1:] = gram[:-1, :-1].copy()
+        gram[0] = gram[:, 0] = newest
+        out = np.full(EIGENVALUES, np.nan)
+        if filled >= 2 and np.isfinite(gram).all():
+            kept = min(EIGENVALUES, size, filled)
+            out[:kept] = np.linalg.eigvalsh(gram)[::-1][:kept]
+        return out
 
     def _add(self, row: np.ndarray, eigenvalues: np.ndarray, step: int, norm: float) -> None:
         self.band.append(row)
@@ -183,11 +194,13 @@ class Series:
             "band": self.band.state(),
             "eigenvalues": self.eigenvalues.state(),
             "columns": {name: tail.state() for name, tail in self.columns.items()},
+            "gram": torch.from_numpy(self._gram.copy()),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state` of the same settings."""
         self.band.load(state["band"])
         self.eigenvalues.load(state["eigenvalues"])
+        self._gram = state["gram"].numpy().copy()
         for name, tail in self.columns.items():
             tail.load(state["columns"][name])
