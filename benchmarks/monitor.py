@@ -243,11 +243,13 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         if row["what"] == "overhead":
             kind = "exact" if row["sketch"] == "never" else "sketched"
+            about = (
+                f"{row['model']} ({row['parameters'] / 1e6:.1f} M), {kind}, threads {row['threads']}, tokens {row['tokens']}"
+            )
             out.append(
-                f"{row['model']} ({row['parameters'] / 1e6:.1f} M), {kind}, threads {row['threads']}, tokens {row['tokens']}: "
-                f"monitor {row['monitor_cpu_s'] * 1e3:.1f} ms of the processor = {row['share_cpu']:.1%} "
-                f"[{row['share_cpu_low']:.1%}, {row['share_cpu_high']:.1%}] of a step of {row['step_cpu_s']:.3f} s; on the wall "
-                f"{row['share']:.1%}, ratio {row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]; "
+                f"{about}: {row['monitor_cpu_s'] * 1e3:.1f} ms of the processor = {row['share_cpu']:.1%} "
+                f"[{row['share_cpu_low']:.1%}, {row['share_cpu_high']:.1%}] of a step of {row['step_cpu_s']:.3f} s; on the "
+                f"wall {row['share']:.1%}, ratio {row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]; "
                 f"keeps {row['kept_mb']:.0f} MB"
             )
         elif row["what"] == "error":
