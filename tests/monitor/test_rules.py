@@ -25,7 +25,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "sustained": [{"level": 2.0, "hold": 6}],
     "cusum": [{"cusum_drift": 0.02, "cusum_threshold": 1.5, "direction": d} for d in DIRECTIONS],
 }
-"""Of every detector of the project; a new one must be here, and needs its memory in grok/monitor/rules.py."""
+"""Settings that hold on some walks and not on others; a detector that is not here takes the middle of its ranges."""
 
 
 def walk(seed: int, length: int = 160, unknown: int = 3) -> np.ndarray:
@@ -37,17 +37,13 @@ def walk(seed: int, length: int = 160, unknown: int = 3) -> np.ndarray:
     return out
 
 
-def test_every_detector_of_the_project_is_here() -> None:
-    assert set(SETTINGS) == set(DETECTORS.names)
-
-
-@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize("name", DETECTORS.names)
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), first=st.sampled_from([0, 3, 20, 100]), smoothing=st.sampled_from([1, 4]))
 def test_a_rule_holds_first_where_its_detector_does(name: str, seed: int, first: int, smoothing: int) -> None:
     """On the whole series, of which a rule keeps a few numbers."""
     gap = walk(seed)
-    for parameters in SETTINGS[name]:
+    for parameters in SETTINGS.get(name, [Watch(name).full]):
         rule = Live(Watch(name, first=first, smoothing=smoothing, parameters=parameters))
         told = [t for t, value in enumerate(gap) if rule.append(float(value))]
         whole = fire_epochs(find(name), np.log(gap)[None, :], first, smoothing, **parameters)[0]

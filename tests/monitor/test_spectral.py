@@ -20,9 +20,15 @@ from torch.optim.lr_scheduler import StepLR
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 
-from grok import RollingSpectrum, RunConfig, SpectralMonitor, train
+from grok import RollingSpectrum, RunConfig, SpectralMonitor
+from grok.monitor.series import GIVEN, SIGNALS
 from grok.monitor.spectral import MonitorWarning
+from grok.runs.member import Member
+from grok.signals.base import find as find_signal
+from grok.signals.base import series
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import SIGNALS as ROOM
+from grok.training.loop import Training
 from tests.helpers.references import one_thread  # noqa: F401
 from tests.monitor.loops import Weights, batches, close, loss, network
 from tests.monitor.loops import train as steps
@@ -47,36 +53,24 @@ def test_it_says_what_the_rolling_spectrum_says_to_the_bit() -> None:
 def test_our_own_trainer_records_the_same(tiny: Any) -> None:
     """One implementation: a run's history has the eigenvalues that a monitor of its weights has."""
     config: RunConfig = tiny(precision="float64", spectrum_methods=("gram",))
-    weights: dict[str, torch.Tensor] = {}
-    monitor = None
-    last = None
-    from grok.runs.member import Member
-    from grok.training.loop import Training
-
     training = Training(config)
     member = Member(training, 0)
+    monitor: SpectralMonitor | None = None
     for record in training:
         member.add(record, record.scores[0].numpy())
         if monitor is None:
-            weights = dict(record.weights)
-            monitor = SpectralMonitor(weights, config.window, blocks={"w": "^w$", "v": "^v$"}, strict=True)
-        for name, w in record.weights.items():
-            assert w is weights[name] or w.data_ptr() == weights[name].data_ptr()
+            monitor = SpectralMonitor(record.weights, config.window, blocks={"w": "^w$", "v": "^v$"}, strict=True)
         monitor.update(record.epoch)
-        last = record.epoch
     member.extend()
     history = member.run.frame()
     assert monitor is not None
-    assert last == config.epochs
     for layer in ("w", "v"):
         ours = np.stack([history[f"delta_{layer}/lambda_{k}"] for k in range(1, 6)], axis=1)
         found = monitor.eigenvalues(layer)
-        assert found.shape == ours.shape
-        # products are summed in another order: a few ε of λ₁
-        scale = np.nanmax(ours, axis=1, keepdims=True, initial=1e-300)
-        assert np.nanmax(np.abs(found - ours) / scale) < 1e-13
+        assert found.shape == ours.shape == (config.epochs + 1, 5)
         np.testing.assert_array_equal(np.isnan(found), np.isnan(ours))
-    assert train is not None
+        scale = np.nanmax(ours, axis=1, keepdims=True, initial=1e-300)
+        assert np.nanmax(np.abs(found - ours) / scale) < 1e-13  # products in blocks are summed in another order: a few ε of λ₁
 
 
 def test_blocks_are_their_own_parameters() -> None:
@@ -139,6 +133,31 @@ def test_signals_are_those_of_the_project() -> None:
     np.testing.assert_array_equal(found["clock"], np.arange(10))
     with pytest.raises(ConfigError, match=r"^signals must need no more than the weights .* got loss \(train_loss\)\."):
         SpectralMonitor(model, signals=("loss",))
+
+
+WEIGHTS_ONLY = [name for name in ROOM.names if set(find_signal(name).needs) <= set(GIVEN)]
+
+
+@pytest.mark.parametrize("name", WEIGHTS_ONLY)
+def test_every_signal_of_weights_alone_is_the_same_live_and_after(name: str) -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters())
+    monitor = SpectralMonitor(model, 4, signals=(name,), watches=(), strict=True).attach(optimizer)
+    plain = SpectralMonitor(model, 4, watches=(), strict=True).attach(optimizer)
+    steps(model, optimizer, 14)
+    kept = plain._clocks[""].tracks["all"].series
+    given = {
+        "band": kept.band.values,
+        "eigenvalues": kept.eigenvalues.values,
+        "norms": kept.columns["norm"].values[:, None],
+        "epoch": np.arange(15),
+        "window": 4,
+    }
+    signal = find_signal(name)
+    assert set(SIGNALS) <= set(WEIGHTS_ONLY)
+    for variant in signal.variants:
+        column = f"{name}_{variant}" if variant else name
+        np.testing.assert_allclose(monitor.columns()[column], series(signal, given, variant), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.complex64])
