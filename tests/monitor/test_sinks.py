@@ -93,6 +93,24 @@ def test_a_sink_that_fails_is_left_out_with_one_warning(tmp_path: Path) -> None:
         grow([JsonLines(tmp_path)], strict=True)
 
 
+def test_the_picture_shows_the_columns_and_the_events(tmp_path: Path) -> None:
+    monitor = grow([], strict=True)
+    figure = monitor.plot()
+    above, below = figure.axes
+    table = monitor.columns()
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), table["lambda_1"])
+    np.testing.assert_array_equal(below.lines[1].get_ydata(), table["gap_23"])
+    np.testing.assert_array_equal(below.lines[1].get_xdata(), table["step"])
+    (event,) = monitor.events
+    assert list(above.lines[5].get_xdata()) == [event.step, event.step]
+    assert [text.get_text() for text in below.texts] == ["onset (uncalibrated)"]
+    figure.savefig(tmp_path / "x.png")
+    SpectralMonitor(torch.zeros(3)).plot().savefig(tmp_path / "empty.png")
+    frame = monitor.frame()
+    assert list(frame.columns[:3]) == ["update", "step", "lambda_1"]
+    assert len(frame) == 61
+
+
 # MLflow
 
 
