@@ -165,7 +165,7 @@ def error(name: str, steps: int) -> list[dict[str, Any]]:
 
     from grok import SpectralMonitor
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     model, loss = build(name, SHORT)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     clock = Between(optimizer)
@@ -271,7 +271,7 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Print a line for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS), help="whose overhead")
+    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS), help="whose overhead")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--error", nargs="*", default=["mlp", "transformer-10M"], choices=list(MODELS), help="whose error")
     parser.add_argument("--steps", type=int, default=200, help="in which the error is measured")
