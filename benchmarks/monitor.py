@@ -170,7 +170,7 @@ def error(name: str, steps: int) -> list[dict[str, Any]]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     clock = Between(optimizer)
     monitors = {}
-    for kind in ("never", "count", *(["srht"] if name == "mlp" else [])):  # ten times as slow, and it need not be shown twice
+    for kind in ("never", "count", *(["srht"] if name == "mlp" else [])):  # slower, and it need not be shown twice
         monitors[kind] = SpectralMonitor(model, WINDOW, sketch=kind, memory_gb=16, strict=True).attach(optimizer)
         clock.mark(kind)
     for _ in range(steps):
