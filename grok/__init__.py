@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from grok.detectors.base import Range as Range
     from grok.detectors.base import Rule as Rule
     from grok.monitor.core import RollingSpectrum as RollingSpectrum
+    from grok.monitor.rules import Event as Event
+    from grok.monitor.rules import Watch as Watch
+    from grok.monitor.spectral import SpectralMonitor as SpectralMonitor
     from grok.networks.base import Network as Network
     from grok.numerics.band import BandedGram as BandedGram
     from grok.numerics.repulsion import Repulsion as Repulsion
@@ -47,6 +50,9 @@ _HOMES = {
     "Repulsion": "numerics.repulsion",
     "measure_repulsion": "numerics.repulsion",
     "RollingSpectrum": "monitor.core",
+    "SpectralMonitor": "monitor.spectral",
+    "Watch": "monitor.rules",
+    "Event": "monitor.rules",
     "gap": "numerics.spectra",
     "rolling_eigenvalues": "numerics.spectra",
     "Step": "recorders.base",

@@ -33,6 +33,8 @@ class BandedGram:
         block: updates per pass, ≥ 1; 1 gives each column at once.
         dtype: of the raw updates; products are taken and summed in float64 whatever it is.
         device: where the raw updates live.
+        chunk: parameters in a row of the ring. Default: `CHUNK` on a CPU, all of them on a GPU.
+        keep_rows: whether the band is kept; without, a block's rows are those that `advance` gives, once.
 
     Attributes:
         ring: (S, C, slots, chunk), the raw updates kept; the last chunk is filled up with zeros. Chunks come before slots
@@ -57,15 +59,17 @@ class BandedGram:
         block: int = BLOCK,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        chunk: int | None = None,
+        keep_rows: bool = True,
     ) -> None:
         if lags < 1 or parameters < 1 or block < 1:
             raise ValueError(f"lags, parameters and block must be ≥ 1, got {lags}, {parameters}, {block}. Raise them.")
         self.lags, self.block = lags, block
         self.slots = -(-(lags + block) // block) * block  # a whole number of blocks, so that no block wraps around
         self.parameters = parameters
-        chunk = parameters if torch.device(device).type == "cuda" else min(CHUNK, parameters)
+        chunk = min(parameters, chunk or (parameters if torch.device(device).type == "cuda" else CHUNK))
         self.ring = torch.zeros(seeds, -(-parameters // chunk), self.slots, chunk, dtype=dtype, device=device)
-        self.count = 0  # T
+        self.count, self.keep_rows = 0, keep_rows  # T
         self._rows: list[np.ndarray] = []  # (S, block, L) each: the band as far as whole blocks go
 
     @property
@@ -83,9 +87,21 @@ class BandedGram:
         torch.sub(new[:, :end].view(shape), old[:, :end].view(shape), out=slot[:, :whole])
         if whole < chunks:
             torch.sub(new[:, end:], old[:, end:], out=slot[:, whole, : self.parameters - end])
+        self.advance()
+
+    def advance(self) -> np.ndarray | None:
+        """Count the update that stands in the next slot of `ring`, where `append` or its owner has written it.
+
+        Returns:
+            (S, block, L) float64, the band rows of the block that it completes; None if it completes none.
+        """
         self.count += 1
-        if self.count % self.block == 0:
-            self._rows.append(self._columns(self.block))
+        if self.count % self.block:
+            return None
+        rows = self._columns(self.block)
+        if self.keep_rows:
+            self._rows.append(rows)
+        return rows
 
     def band(self) -> np.ndarray:
         """The band so far: (S, T, L) float64, NaN where l ≥ t."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from entry_points import mlproject as writer
@@ -38,7 +39,7 @@ OWNERS = {
     "loky": {"grok/runs/fanout.py"},
     "dask": {"grok/runs/fanout.py"},
     "distributed": {"grok/runs/fanout.py"},
-    "matplotlib": {"analysis/figures"},
+    "matplotlib": {"analysis/figures", "grok/monitor/plot.py"},
     "optuna": {"analysis/sensitivity"},
 }
 """The files, or the packages, that may import a dependency; `grok/store/served.py` is read by MLflow itself."""
@@ -185,7 +186,8 @@ def pins() -> dict[str, str]:
 
 
 def test_every_runtime_dependency_is_pinned_to_the_version_that_is_tested() -> None:
-    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["registry"]]
     assert set(pins()) == {re.split(r"[<>=!~\[ ]", dependency)[0] for dependency in declared}
     assert pins() == {name: version(name).partition("+")[0] for name in pins()}
 
@@ -345,12 +347,22 @@ def test_readme_commands_name_entry_points_and_parameters_that_exist() -> None:
     assert seen == {"mlflow", "python"}
 
 
-def test_readme_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = blocks("python")
+def test_readme_library_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
+    (example, three_lines) = blocks("python")
     assert example.count("epochs=250") == 1
     exec(example.replace("epochs=250", "epochs=25"), {"__name__": "example"})
     (line,) = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"epoch 25: test accuracy \d\.\d\d, λ₁ \d\.\d\de-\d\d, λ₂/λ₃ \d+\.\d", line)
+    names: dict[str, Any] = {"model": torch.nn.Linear(3, 2)}
+    names["optimizer"] = torch.optim.Adam(names["model"].parameters())
+
+    def train(steps: int = 12) -> None:
+        for _ in range(steps):
+            names["model"](torch.ones(4, 3)).square().sum().backward()
+            names["optimizer"].step()
+
+    exec(three_lines, names | {"train": train})
+    assert re.fullmatch(r"\[\S+ +\S+ +\S+\] \d\S*", capsys.readouterr().out.strip())
 
 
 # mlflow run

@@ -1,0 +1,160 @@
+"""What a rule's alarms are worth: the rule on stored runs in which there was nothing to find.
+
+Shapes: T updates, L lags.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grok.monitor.clock import Settings
+from grok.monitor.rules import Calibration, Watch, alarms
+from grok.numerics.spectra import rolling_eigenvalues
+from grok.signals.base import from_history, series
+from grok.spec.fields import ConfigError, refuse
+
+Tables = dict[str, dict[str, np.ndarray]]
+"""By block, (T + 1,) float64 by column."""
+
+
+def calibrations(
+    watches: tuple[Watch, ...], blocks: Sequence[str], negatives: list[Any], label: str, settings: Settings
+) -> dict[tuple[str, str], Calibration]:
+    """Each rule's false alarms, by its words and block.
+
+    A negative with one block stands for each block. A rule that comes after another event is judged on those negatives alone
+    in which that event was told; where there are none it stays uncalibrated.
+
+    Raises:
+        ConfigError: if there are no negatives, or one lacks the block or the signal that a rule reads.
+    """
+    if not negatives:
+        refuse("negatives", "be at least one run", "none", "Pass runs in which there was nothing to find")
+    tables = [tables_of(one, settings) for one in negatives]
+    found: dict[tuple[str, str], Calibration] = {}
+    for block in blocks:
+        mine = tuple(watch for watch in watches if watch.block in (None, block))
+        if not mine:
+            continue
+        runs = [_one(table, block, mine, i) for i, table in enumerate(tables)]
+        fired = [alarms(mine, run) for run in runs]
+        for watch in mine:
+            judged = [i for i, one in enumerate(fired) if watch.words in one]
+            if judged:
+                lengths = [len(runs[i][watch.signal]) - 1 for i in judged]
+                count = sum(fired[i][watch.words] is not None for i in judged)
+                found[watch.words, block] = Calibration(label, len(judged), count, int(np.median(lengths)))
+    return found
+
+
+def tables_of(negative: Any, settings: Settings) -> Tables:
+    """A negative as columns by block.
+
+    Args:
+        negative: a monitor; columns by name, with a column `block` if there are several; (T, L) float64, a band; or the path
+            of a file.
+        settings: for what has to be computed: window and signals.
+
+    Raises:
+        ConfigError: if it is none of these.
+    """
+    if isinstance(negative, str | Path):
+        return _file(Path(negative), settings)
+    if isinstance(negative, np.ndarray) and negative.ndim == 2:
+        return {"all": _from_band(negative, settings)}
+    if hasattr(negative, "blocks") and hasattr(negative, "columns") and callable(negative.columns):
+        return {block: negative.columns(block) for block in negative.blocks}
+    if isinstance(negative, Mapping) or hasattr(negative, "columns"):
+        return _split({str(name): np.asarray(negative[name]) for name in negative}, settings)
+    refuse("negatives", "be monitors, columns, bands or paths", type(negative).__name__, "Pass one of these")
+
+
+def _file(path: Path, settings: Settings) -> Tables:
+    if not path.is_file():
+        refuse("negatives", "be files that are there", path, "Correct the path")
+    if path.suffix == ".npz":
+        with np.load(path) as bands:
+            return {name: _from_band(bands[name], settings) for name in bands.files}
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        return _split({name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}, settings)
+    if path.suffix == ".jsonl":
+        lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
+        rows = [line for line in lines if "event" not in line]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        blank = float("nan")
+        return _split({n: np.array([blank if row.get(n) is None else row[n] for row in rows]) for n in names}, settings)
+    refuse("negatives", "end in .jsonl, .parquet or .npz", path.name, "Pass a file that a sink or a run has written")
+
+
+def _split(columns: dict[str, np.ndarray], settings: Settings) -> Tables:
+    """Rows by block; of a run's history the layers are its blocks."""
+    if "block" in columns:
+        blocks = columns.pop("block")
+        return {str(b): _from_zero({n: column[blocks == b] for n, column in columns.items()}) for b in dict.fromkeys(blocks)}
+    layers = [
+        n.removeprefix("delta_").removesuffix("/lambda_1") for n in columns if n.endswith("/lambda_1") and n.count("_") == 2
+    ]
+    if layers:
+        return {layer: _signals(from_history(columns, layer), settings) for layer in layers}
+    return {"all": _from_zero(columns)}
+
+
+def _from_zero(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows of a sink begin at update 1: entry t is made update t."""
+    updates = columns.get("update")
+    numbers = {n: c for n, c in columns.items() if np.issubdtype(np.asarray(c).dtype, np.number)}
+    if updates is None or not len(updates) or int(updates[0]) == 0:
+        return numbers
+    lead = int(updates[0])
+    return {n: np.concatenate((np.full(lead, np.nan), np.asarray(c, dtype=np.float64))) for n, c in numbers.items()}
+
+
+def _from_band(band: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
+    """Signals of a stored band, (T, L) float64."""
+    if settings.window > band.shape[1]:
+        refuse(
+            "window", f"be at most {band.shape[1]} (a negative's band)", settings.window, "Lower it, or pass other negatives"
+        )
+    given = {
+        "band": np.vstack((np.full((1, band.shape[1]), np.nan), band)),
+        "eigenvalues": rolling_eigenvalues(band, settings.window),
+        "epoch": np.arange(len(band) + 1),
+    }
+    return _signals(given, settings)
+
+
+def _signals(given: Mapping[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
+    whole = dict(given) | {"window": settings.window}
+    out = {}
+    for name, (signal, variant) in settings.signals.items():
+        if all(need in whole for need in signal.needs):
+            out[name] = series(signal, whole, variant)
+    return out
+
+
+def _one(tables: Tables, block: str, watches: tuple[Watch, ...], index: int) -> dict[str, np.ndarray]:
+    """The columns of a negative that stand for a block.
+
+    Raises:
+        ConfigError: if it lacks the block or a signal.
+    """
+    columns = next(iter(tables.values())) if len(tables) == 1 else tables.get(block)
+    if columns is None:
+        raise ConfigError(
+            f"negatives must have block {block}, got {', '.join(tables)} in number {index + 1}. Pass runs with the same blocks."
+        )
+    lacking = [watch.signal for watch in watches if watch.signal not in columns]
+    if lacking:
+        raise ConfigError(
+            f"negatives must have the signal {lacking[0]}, got {', '.join(list(columns)[:6])} in number {index + 1}. "
+            "Record it there."
+        )
+    return columns

@@ -1,0 +1,282 @@
+"""One optimiser's own count of updates: its blocks, their pieces and series, read together after each step.
+
+Shapes: L lags, B updates in a batch, G blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grok.monitor.pieces import Piece, pieces
+from grok.monitor.rules import Live, Watch
+from grok.monitor.selection import Selection
+from grok.monitor.series import Series
+from grok.signals.base import Signal
+
+
+class ShardsError(RuntimeError):
+    """Some process that holds shards has failed; it is raised in all of them at the same batch."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a clock is made of.
+
+    Attributes:
+        window, lags: w and L. every: steps in an update. batch: B. history: rows kept.
+        signals, watches: as the monitor has them.
+        sketched: blocks of which a sketch is kept. sketch: its name. width: m. seed: of the sketch.
+    """
+
+    window: int
+    lags: int
+    every: int
+    batch: int
+    history: int
+    signals: Mapping[str, tuple[Signal, str]]
+    watches: tuple[Watch, ...]
+    sketched: frozenset[str]
+    sketch: str
+    width: int
+    seed: int
+
+    @property
+    def norms(self) -> bool:
+        """Whether the weights' norm is needed."""
+        return any("norms" in signal.needs for signal, _ in self.signals.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One update of one block.
+
+    Attributes:
+        block: by name. update, step: the monitor's count and the user's. values: columns by name. fired: rules that now hold.
+    """
+
+    block: str
+    update: int
+    step: int
+    values: dict[str, float]
+
+
+class Track:
+    """One block of a clock."""
+
+    def __init__(self, block: str, parameters: dict[str, Tensor], settings: Settings) -> None:
+        s = settings
+        sketch = s.sketch if block in s.sketched else None
+        self.pieces = pieces(parameters, s.lags, s.batch, sketch, s.width, s.seed)
+        self.series = Series(s.window, s.lags, s.history, s.signals)
+        self.rules = [Live(watch, s.history) for watch in s.watches if watch.block in (None, block)]
+
+
+class Clock:
+    """The updates of one optimiser, or of a loop that says itself when it has stepped.
+
+    Args:
+        name: put before its blocks' names; empty for the only one.
+        selection: what it reads. settings: of the monitor.
+
+    Attributes:
+        steps: real steps so far. skipped: steps that changed nothing and did not count.
+    """
+
+    def __init__(self, name: str, selection: Selection, settings: Settings) -> None:
+        self.name, self.selection, self.settings = name, selection, settings
+        self.tracks = {
+            f"{name}/{block}" if name else block: Track(block, {n: selection.parameters[n] for n in names}, settings)
+            for block, names in selection.blocks.items()
+        }
+        self.steps = self.skipped = 0
+        self.started = False
+        self.failed: BaseException | None = None
+        self._pending: list[int] = []  # the user's step of each update of the batch that is not complete
+        self._norms: list[list[Tensor | None]] = []  # its weights' squared norms, by piece
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """Those of all blocks, in order."""
+        return [piece for track in self.tracks.values() for piece in track.pieces]
+
+    @property
+    def sharded(self) -> bool:
+        """Whether other processes hold shards, and must be met at each batch."""
+        return any(piece.sharding is not None and piece.sharding[1] for piece in self.pieces)
+
+    def start(self) -> None:
+        """Read the weights before the first step."""
+        for piece in self.pieces:
+            piece.start()
+        norms = self._add([self._square(piece) for piece in self.pieces], width=1)
+        for track, norm in zip(self.tracks.values(), norms, strict=True):
+            if not track.series.eigenvalues.count:
+                track.series.start(float(np.sqrt(norm[0])) if self.settings.norms else float("nan"))
+                for rule in track.rules:
+                    rule.append(float("nan"))
+        self.started = True
+
+    def step(self, step: int | None = None, *, look: bool = False) -> Iterator[list[Row]]:
+        """Read the weights after a real step.
+
+        Args:
+            step: the user's count; None: the clock's. look: whether to look if the weights have changed at all.
+
+        Yields:
+            For each update of a batch that is complete, a row of each block.
+        """
+        self.steps += 1
+        if self.steps % self.settings.every:
+            return
+        try:
+            for piece in self.pieces:
+                piece.push()
+        except Exception as error:
+            if not self.sharded:
+                raise
+            self.failed = self.failed or error
+        if look and self._unchanged():
+            for piece in self.pieces:
+                piece.take_back()
+            self.skipped += 1
+            self.steps -= 1
+            return
+        self._pending.append(self.steps if step is None else step)
+        rows = self._advance()
+        if len(self._pending) < self.settings.batch:
+            return
+        grams, norms = self._sum(rows)
+        steps, self._pending, self._norms = self._pending, [], []
+        for i, at in enumerate(steps):
+            yield [self._row(block, grams[b, i], at, norms[b, i]) for b, block in enumerate(self.tracks)]
+
+    def _advance(self) -> list[np.ndarray | None]:
+        """Count the update in every piece; the rows of each that completes its batch."""
+        if self.failed is not None:
+            return [None for _ in self.pieces]
+        try:
+            rows = [piece.advance() for piece in self.pieces]
+            self._norms.append([self._square(piece) for piece in self.pieces])
+        except Exception as error:
+            if not self.sharded:
+                raise
+            self.failed = error
+            return [None for _ in self.pieces]
+        return rows
+
+    def _square(self, piece: Piece) -> Tensor | None:
+        return piece.weight_square() if self.settings.norms else None
+
+    def _row(self, block: str, gram: np.ndarray, step: int, square: float) -> Row:
+        series = self.tracks[block].series
+        values = series.append(gram, step, float(np.sqrt(square)) if self.settings.norms else float("nan"))
+        return Row(block, series.updates, step, values)
+
+    def _unchanged(self) -> bool:
+        """Whether no parameter has changed, in any process."""
+        largest = [float("nan")] if self.failed else [float(piece.largest()) for piece in self.pieces]
+        for mesh, dims in self._meshes():
+            largest = [float(reduced(np.array([max(largest)]), mesh, dims, largest=True)[0])]
+        return all(value == 0 for value in largest)
+
+    def _meshes(self) -> list[tuple[Any, tuple[int, ...]]]:
+        """Each way in which parameters are sharded, once, in the same order in every process."""
+        found: dict[Any, tuple[Any, tuple[int, ...]]] = {}
+        for piece in self.pieces:
+            if piece.sharding is not None and piece.sharding[1]:
+                mesh, dims = piece.sharding
+                found.setdefault((id(mesh), dims), (mesh, dims))
+        return list(found.values())
+
+    def _sum(self, rows: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and squared norms of the batch by block, over its pieces and the processes that hold their shards.
+
+        Returns:
+            (G, B, L) and (G, B) float64.
+        """
+        batch, lags = self.settings.batch, self.settings.lags
+        parts: list[Any] = []
+        for i, _ in enumerate(self.pieces):
+            row = rows[i]
+            if row is None or self.failed is not None:
+                parts.append(np.zeros((batch, lags + 1)))
+                continue
+            norms = [0.0 if (square := one[i]) is None else float(square) for one in self._norms]
+            parts.append(np.concatenate((row, np.array(norms)[:, None]), axis=1))
+        whole = self._add(parts, width=batch * (lags + 1)).reshape(len(self.tracks), batch, lags + 1)
+        return whole[..., :lags], whole[..., lags]
+
+    def _add(self, parts: list[Any], width: int) -> np.ndarray:
+        """(G, width): what each piece gives, summed by block, over processes too; a failure in any of them is one in all.
+
+        Raises:
+            ShardsError: if this process, or another that holds shards, failed.
+        """
+        out = np.zeros((len(self.tracks), width))
+        blocks = [b for b, track in enumerate(self.tracks.values()) for _ in track.pieces]
+        flat = [np.zeros(width) if part is None else np.asarray(part, dtype=np.float64).reshape(width) for part in parts]
+        failed = float(self.failed is not None)
+        for mesh, dims in self._meshes():
+            mine = [i for i, piece in enumerate(self.pieces) if piece.sharding is not None and piece.sharding == (mesh, dims)]
+            summed = reduced(np.concatenate((*(flat[i] for i in mine), [failed])), mesh, dims)
+            for place, i in enumerate(mine):
+                flat[i] = summed[place * width : (place + 1) * width]
+            failed = max(failed, float(summed[-1]))
+        if failed:
+            raise ShardsError("a process that holds shards has failed") from self.failed
+        for b, values in zip(blocks, flat, strict=True):
+            out[b] += values
+        return out
+
+    def state(self) -> dict[str, Any]:
+        """What `load` goes on from, bit for bit."""
+        return {
+            "steps": self.steps,
+            "skipped": self.skipped,
+            "started": self.started,
+            "pending": list(self._pending),
+            "norms": [[None if square is None else float(square) for square in one] for one in self._norms],
+            "tracks": {
+                block: {
+                    "names": [list(piece.shapes) for piece in track.pieces],
+                    "pieces": [piece.state() for piece in track.pieces],
+                    "series": track.series.state(),
+                    "rules": {rule.watch.words + f" [{rule.watch.kind}]": rule.state() for rule in track.rules},
+                }
+                for block, track in self.tracks.items()
+            },
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state` of the same blocks and settings."""
+        self.steps, self.skipped, self.started = int(state["steps"]), int(state["skipped"]), bool(state["started"])
+        self._pending = [int(step) for step in state["pending"]]
+        self._norms = [
+            [None if square is None else torch.tensor(square, dtype=torch.float64) for square in one] for one in state["norms"]
+        ]
+        for block, track in self.tracks.items():
+            saved = state["tracks"][block]
+            for piece, kept in zip(track.pieces, saved["pieces"], strict=True):
+                piece.load(kept)
+            track.series.load(saved["series"])
+            for rule in track.rules:
+                name = rule.watch.words + f" [{rule.watch.kind}]"
+                if name in saved["rules"]:
+                    rule.load(saved["rules"][name])
+
+
+def reduced(values: np.ndarray, mesh: Any, dims: tuple[int, ...], *, largest: bool = False) -> np.ndarray:
+    """The sum of some numbers, or the largest of each, over the processes along some dimensions of a mesh."""
+    import torch.distributed as dist
+
+    device = mesh.device_type if mesh.device_type == "cpu" else f"{mesh.device_type}:{torch.cuda.current_device()}"
+    tensor = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(device)
+    for dim in dims:
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM, group=mesh.get_group(dim))
+    return tensor.cpu().numpy()

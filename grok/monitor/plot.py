@@ -1,0 +1,49 @@
+"""A monitor's columns as a figure: spectrum, gap, events. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from grok.monitor.rules import Event
+from grok.numerics.spectra import EIGENVALUES
+
+COLOURS = {"onset": "#1b7837", "late collapse": "#b35806", "divergence": "#c51b7d"}
+"""Of the project's kinds of events; others are grey."""
+
+
+def figure(columns: Mapping[str, np.ndarray], events: Sequence[Event], title: str = "") -> Any:
+    """Eigenvalues λ₁ … λ₅ above, gaps below, a line at each event with its kind and what it is worth.
+
+    Args:
+        columns: as `SpectralMonitor.columns` gives them. events: of the same block. title: over the figure.
+
+    Returns:
+        A matplotlib figure, of no backend: `savefig` works anywhere.
+    """
+    from matplotlib.figure import Figure
+
+    out = Figure(figsize=(7, 5), layout="constrained")
+    above, below = out.subplots(2, 1, sharex=True)
+    x = columns.get("step", np.empty(0))
+    for k in range(1, EIGENVALUES + 1):
+        values = columns.get(f"lambda_{k}", np.empty(0))
+        above.plot(x, np.where(values > 0, values, np.nan), lw=1, color="#08306b", alpha=1.15 - 0.18 * k, label=f"λ{k}")
+    for name, colour in (("gap_12", "#969696"), ("gap_23", "#08519c")):
+        if name in columns:
+            below.plot(x, columns[name], lw=1, color=colour, label=f"λ{name[4]}/λ{name[5]}")
+    for ax, label in ((above, "eigenvalues of the window"), (below, "gap")):
+        ax.set(yscale="log", ylabel=label)
+        for event in events:
+            ax.axvline(event.step, color=COLOURS.get(event.kind, "#525252"), lw=1, ls="--")
+    for event in events:
+        told = f"{event.kind} ({'uncalibrated' if event.calibration is None else 'calibrated'})"
+        below.text(event.step, 0.98, told, rotation=90, va="top", ha="right", fontsize=7, transform=below.get_xaxis_transform())
+    for ax in (above, below):
+        if ax.lines and ax.get_legend_handles_labels()[0]:
+            ax.legend(fontsize=7, ncols=5, frameon=False)
+    below.set_xlabel("step")
+    above.set_title(title)
+    return out

@@ -1,0 +1,206 @@
+"""The last updates of a block as columns: the band of their products, eigenvalues, signals; of bounded length.
+
+Shapes: T updates so far, H rows kept, L lags, k eigenvalues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from grok.numerics.spectra import EIGENVALUES, rolling_eigenvalues
+from grok.signals.base import Signal, find
+from grok.spec.fields import refuse
+
+SIGNALS = ("gap", "cosine", "weight_norm", "clock")
+"""Signals of the project that need no more than the weights."""
+GIVEN = ("band", "eigenvalues", "norms", "epoch", "window")
+"""What a signal may need here."""
+REACH = 3
+"""Rows that the project's own signals of `SIGNALS` reach back over, at most."""
+
+
+class Tail:
+    """The last rows of a growing table, in memory that is bounded and contiguous.
+
+    Args:
+        kept: H, rows. shape: of a row. dtype: numpy's.
+
+    Example:
+        >>> tail = Tail(2)
+        >>> for value in (1.0, 2.0, 3.0):
+        ...     tail.append(value)
+        >>> tail.values.tolist(), tail.first
+        ([2.0, 3.0], 1)
+    """
+
+    def __init__(self, kept: int, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> None:
+        self.kept, self.count = kept, 0
+        self._rows = np.empty((min(64, 2 * kept), *shape), dtype=dtype)
+        self._size = 0
+
+    @property
+    def values(self) -> np.ndarray:
+        """(≤ H, …): the rows that are kept, a view."""
+        return self._rows[max(0, self._size - self.kept) : self._size]
+
+    @property
+    def first(self) -> int:
+        """Index of the first row that is kept."""
+        return self.count - len(self.values)
+
+    def append(self, row: Any) -> None:
+        """Add a row, in constant time on average."""
+        if self._size == len(self._rows):
+            if self._size < 2 * self.kept:
+                self._rows = np.concatenate((self._rows, np.empty_like(self._rows)))[: 2 * self.kept]
+            else:
+                self._rows[: self.kept] = self._rows[self._size - self.kept : self._size].copy()
+                self._size = self.kept
+        self._rows[self._size] = row
+        self._size += 1
+        self.count += 1
+
+    def state(self) -> dict[str, Any]:
+        """What `load` goes on from."""
+        return {"rows": torch.from_numpy(self.values.copy()), "count": self.count}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        rows = state["rows"].numpy()
+        self._size, self.count = 0, 0
+        for row in rows:
+            self.append(row)
+        self.count = int(state["count"])
+
+
+def weight_signals(names: Sequence[str]) -> dict[str, tuple[Signal, str]]:
+    """Signals with their variants by column: `gap_12` for the variant 12 of `gap`, the name alone where there is one variant.
+
+    Raises:
+        ConfigError: if there is no such signal, or it needs more than the weights.
+    """
+    found = {}
+    for name in names:
+        signal = find(name)
+        lacking = [need for need in signal.needs if need not in GIVEN]
+        if lacking:
+            refuse(
+                "signals", f"need no more than the weights ({', '.join(GIVEN)})", f"{name} ({', '.join(lacking)})", "Drop it"
+            )
+        for variant in signal.variants:
+            found[f"{name.replace(':', '.')}_{variant}" if variant else name.replace(":", ".")] = (signal, variant)
+    return found
+
+
+class Series:
+    """One block's history. Row 0 is the weights before the first update, where spectra are not known.
+
+    Args:
+        window: w. lags: L ≥ w. history: H, rows kept.
+        signals: as `weight_signals` gives them.
+    """
+
+    def __init__(self, window: int, lags: int, history: int, signals: Mapping[str, tuple[Signal, str]]) -> None:
+        self.window, self.lags, self.history, self.signals = window, lags, history, signals
+        self.band = Tail(history + lags, (lags,))
+        self.eigenvalues = Tail(history, (EIGENVALUES,))
+        self.columns = {name: Tail(history) for name in ("step", "norm", "finite", *signals)}
+        self._gram = np.zeros((window, window))  # of the last updates, newest first
+        self._whole = any(signal.name not in SIGNALS for signal, _ in signals.values())
+
+    @property
+    def updates(self) -> int:
+        """T."""
+        return max(0, self.eigenvalues.count - 1)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(≤ H,) int64: of the update that each row is at, 0 for the weights before the first."""
+        return np.arange(self.eigenvalues.first, self.eigenvalues.count)
+
+    def start(self, norm: float) -> None:
+        """Take the weights before the first update."""
+        self._add(np.full(self.lags, np.nan), np.full(EIGENVALUES, np.nan), 0, norm)
+
+    def append(self, row: np.ndarray, step: int, norm: float) -> dict[str, float]:
+        """Take an update.
+
+        Args:
+            row: (L,) float64, its products with itself and with those before, NaN beyond the first.
+            step: the user's. norm: ‖θ‖ after it; NaN if it was not looked at.
+
+        Returns:
+            The row's columns by name.
+        """
+        values = self._solved(row)
+        self._add(row, values, step, norm)
+        lambdas = {f"lambda_{k}": float(value) for k, value in enumerate(values, 1)}
+        return lambdas | {name: float(self.columns[name].values[-1]) for name in self.signals}
+
+    def _solved(self, row: np.ndarray) -> np.ndarray:
+        """(5,) float64: `rolling_eigenvalues` at the new update, to the bit, from the Gram of the update before."""
+        size, filled = self.window, min(self.updates + 1, self.window)
+        gram, newest = self._gram, np.where(np.arange(self.window) <= self.updates, row[: self.window], 0.0)
+        gram[1:, 1:] = gram[:-1, :-1].copy()
+        gram[0] = gram[:, 0] = newest
+        out = np.full(EIGENVALUES, np.nan)
+        if filled >= 2 and np.isfinite(gram).all():
+            kept = min(EIGENVALUES, size, filled)
+            out[:kept] = np.linalg.eigvalsh(gram)[::-1][:kept]
+        return out
+
+    def _add(self, row: np.ndarray, eigenvalues: np.ndarray, step: int, norm: float) -> None:
+        self.band.append(row)
+        self.eigenvalues.append(eigenvalues)
+        for name, value in (("step", step), ("norm", norm), ("finite", float(np.isfinite(row[0])))):
+            self.columns[name].append(value)
+        given = self._given(REACH)
+        whole = self._given(self.history) if self._whole else given
+        for name, (signal, variant) in self.signals.items():
+            history = given if signal.name in SIGNALS else whole
+            self.columns[name].append(np.asarray(signal.at(history, variant), dtype=np.float64)[-1])
+
+    def _given(self, rows: int) -> dict[str, Any]:
+        """The needs of a signal, over the last rows."""
+        return {
+            "band": self.band.values[-rows:][-len(self.eigenvalues.values) :],
+            "eigenvalues": self.eigenvalues.values[-rows:],
+            "norms": self.columns["norm"].values[-rows:, None],
+            "epoch": self.numbers[-rows:],
+            "window": self.window,
+        }
+
+    def rolling(self, window: int, count: int) -> np.ndarray:
+        """(rows, count) float64: `rolling_eigenvalues` over the rows that are kept, for any window up to L."""
+        if not self.eigenvalues.count:
+            return np.full((1, count), np.nan)
+        rows = self.band.values[1:] if self.band.first == 0 else self.band.values
+        first = len(rows) + 1 - len(self.eigenvalues.values)
+        return rolling_eigenvalues(rows, window, count, start=first)
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns by name, a row per update that is kept."""
+        columns = {name: tail.values.copy() for name, tail in self.columns.items() if name not in ("finite", "norm")}
+        lambdas = {f"lambda_{k + 1}": self.eigenvalues.values[:, k].copy() for k in range(EIGENVALUES)}
+        return {"update": self.numbers, "step": columns.pop("step").astype(np.int64)} | lambdas | columns
+
+    def state(self) -> dict[str, Any]:
+        """What `load` goes on from, bit for bit."""
+        return {
+            "band": self.band.state(),
+            "eigenvalues": self.eigenvalues.state(),
+            "columns": {name: tail.state() for name, tail in self.columns.items()},
+            "gram": torch.from_numpy(self._gram.copy()),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state` of the same settings."""
+        self.band.load(state["band"])
+        self.eigenvalues.load(state["eigenvalues"])
+        self._gram = state["gram"].numpy().copy()
+        for name, tail in self.columns.items():
+            tail.load(state["columns"][name])

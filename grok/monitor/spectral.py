@@ -1,0 +1,346 @@
+"""SpectralMonitor: the spectrum of anyone's weight updates, with alarms, in anyone's training loop.
+
+Weights are read after the real step. So gradient accumulation, clipping, loss scaling, schedulers and closures need nothing,
+and no module has a hook: what compiles, pickles or copies a model sees no monitor.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import torch
+from torch.optim import Optimizer
+
+from grok.monitor import budget
+from grok.monitor.clock import Clock, Row, Settings, ShardsError
+from grok.monitor.copies import mark, unmark, unwrapped
+from grok.monitor.keeping import EVENTS, Keeping
+from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, follow
+from grok.monitor.selection import Blocks, Parameters, select
+from grok.monitor.series import SIGNALS, weight_signals
+from grok.monitor.sinks import Sink
+from grok.numerics.sketch import sketch_error
+from grok.spec.fields import refuse
+
+LOG = logging.getLogger("grok.monitor")
+
+
+class MonitorWarning(UserWarning):
+    """The monitor turned something off, itself or a sink, or cannot see a step; training goes on."""
+
+
+class SpectralMonitor(Keeping):
+    """The rolling spectrum of a model's updates, its gaps and signals, and alarms from them.
+
+        monitor = SpectralMonitor(model)
+        monitor.attach(optimizer)
+        ...  # your training
+        print(monitor.events, monitor.eigenvalues()[-1])
+
+    Args:
+        model: that is trained, or its parameters: tensors, by name or not.
+        window: w ≥ 2, updates in the rolling window.
+        max_window: lags kept, ≥ window; `eigenvalues` may ask for any window up to it. Default: window.
+        blocks: `all`, `layer`, or regular expressions by the block's name, searched for in parameter names.
+        every: steps in an update: the weights are read at every so many real steps.
+        batch: updates whose products are taken together; more cost less, and rows and alarms come up to batch − 1 updates late.
+        history: updates of which rows are kept.
+        signals: names of signals that need no more than the weights; `module:NAME` for your own.
+        watches: rules that give alarms.
+        memory_gb: what may be kept, GiB. Above it the largest blocks are sketched, or all is refused.
+        sketch: `auto` for a count sketch where memory_gb asks for it, `count` or `srht` for each block, `never`.
+        sketch_width: m, numbers of a sketch. seed: of the sketch.
+        sinks: where rows and events go. on_event: called with each event.
+        strict: whether an internal error is raised; otherwise it turns the monitor off with one warning.
+
+    Attributes:
+        events: what happened, the last 1000.
+        left_out: the reason, by the name of each parameter that is not read.
+        off: why the monitor is off; None while it is on.
+        sketched: the relative error of the eigenvalues, by the name of each block of which a sketch is kept.
+
+    Raises:
+        ConfigError: if an argument breaks its rule, nothing is left to read, or it would take more memory than it may.
+
+    Source: Xu (arXiv 2605.08119) for the window's spectrum and the slope rule.
+    """
+
+    def __init__(
+        self,
+        model: Parameters,
+        window: int = 20,
+        *,
+        max_window: int | None = None,
+        blocks: Blocks = "all",
+        every: int = 1,
+        batch: int = 1,
+        history: int = 4096,
+        signals: Iterable[str] = SIGNALS,
+        watches: Iterable[Watch] = DEFAULT,
+        memory_gb: float = 2.0,
+        sketch: str = "auto",
+        sketch_width: int = 1 << 17,
+        seed: int = 0,
+        sinks: Iterable[Sink] = (),
+        on_event: Callable[[Event], Any] | None = None,
+        strict: bool = False,
+    ) -> None:
+        lags = window if max_window is None else max_window
+        if not 2 <= window <= lags:
+            refuse("window", f"be in [2, {lags}] (max_window)", window, "Raise max_window")
+        for name, value in (("every", every), ("batch", batch), ("history", history)):
+            if value < 1:
+                refuse(name, "be ≥ 1", value, "Raise it")
+        self.selection = select(model, blocks)
+        self.left_out = dict(self.selection.left_out)
+        columns = weight_signals(tuple(signals))
+        self.watches = tuple(watches)
+        for watch in self.watches:
+            if watch.signal not in columns:
+                refuse("signal of a watch", f"be one of {', '.join(columns)}", watch.signal, "Name it in signals")
+            if watch.block is not None and watch.block not in self.selection.blocks:
+                refuse("block of a watch", f"be one of {', '.join(self.selection.blocks)}", watch.block, "Name it in blocks")
+        plan = budget.plan(self.selection, lags, batch, history, memory_gb, sketch, sketch_width)
+        self.memory = plan.bytes
+        self.sketched = {block: sketch_error(window, sketch_width) for block in sorted(plan.sketched)}
+        kind = "count" if sketch in ("auto", "never") else sketch
+        self.settings = Settings(
+            window, lags, every, batch, history, columns, self.watches, plan.sketched, kind, sketch_width, seed
+        )
+        self.sinks, self.on_event, self.strict = list(sinks), on_event, strict
+        self.events: deque[Event] = deque(maxlen=EVENTS)
+        self.calibrations: dict[tuple[str, str], Calibration] = {}
+        self.off: str | None = None
+        self._clocks: dict[str, Clock] = {}
+        self._attached: dict[str, tuple[Optimizer, Callable[[], int] | None, list[Any]]] = {}
+        self._loaded: dict[str, Any] = {}
+        self._named = False
+        LOG.info("%s", self)
+        told = [f"{name} ({why})" for name, why in self.left_out.items() if not why.startswith("tied")]
+        if told:
+            LOG.warning(
+                "SpectralMonitor reads %d parameters and leaves out %s", len(self.selection.parameters), ", ".join(told)
+            )
+
+    # attaching
+
+    def attach(self, optimizer: Optimizer, name: str = "", step: Callable[[], int] | None = None) -> Self:
+        """Read the weights after each real step of an optimiser.
+
+        Args:
+            optimizer: of torch, or one that wraps it. Several may be attached, each with its own count of updates.
+            name: put before the names of its blocks; must differ between optimisers.
+            step: gives the user's step for a row; without, the optimiser's real steps are counted.
+
+        Raises:
+            ConfigError: if it is none of torch's, has none of the parameters, steps in backward, or the name is taken.
+        """
+        inner = unwrapped(optimizer)
+        if any(inner is attached for attached, _, _ in self._attached.values()):
+            refuse("optimizer", "be attached once", f"{type(inner).__name__} again", "Detach first")
+        if name in self._attached:
+            refuse("name", "differ between optimizers", repr(name), "Give another, such as name='generator'")
+        wanted = [p for group in inner.param_groups for p in group["params"]]
+        for label, parameter in self.selection.parameters.items():
+            if hasattr(parameter, "_in_backward_optimizers"):
+                refuse(
+                    "optimizer",
+                    "step all its parameters at once to be attached",
+                    f"one that steps in backward ({label})",
+                    "Call monitor.update() after backward",
+                )
+        selection = self.selection.of(wanted)
+        if not selection.blocks:
+            refuse(
+                "optimizer", "have parameters of the model", "none", "Pass the optimizer that trains the model of this monitor"
+            )
+        for other, clock in self._clocks.items():
+            shared = [n for n in clock.selection.parameters if n in selection.parameters]
+            if other != name and shared:
+                refuse("optimizers", "share no parameter", f"{shared[0]} of {other or 'the first'}", "Attach one of them")
+        if name in self._clocks and self._clocks[name].selection.blocks != selection.blocks:
+            refuse("optimizer", "have the parameters that it had", f"others for {name or 'the only one'}", "Make a new monitor")
+        self._clock(name, selection)
+        pre = inner.register_step_pre_hook(_hook(self, name, "_before"))
+        post = inner.register_step_post_hook(_hook(self, name, "_after"))
+        self._attached[name] = (inner, step, [pre, post])
+        mark(inner)
+        return self
+
+    def detach(self) -> None:
+        """Take the hooks away and close the sinks; what was seen stays, and `attach` goes on."""
+        for optimizer, _, handles in self._attached.values():
+            for handle in handles:
+                handle.remove()
+            unmark(optimizer)
+        self._attached.clear()
+        for sink in list(self.sinks):
+            self._to_sink(sink, sink.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.detach()
+
+    def update(self, step: int | None = None) -> None:
+        """Read the weights in a loop that attaches no optimiser: once before the first step, then after each.
+
+        A call that finds every weight as it was counts as a skipped step and does not enter the window.
+
+        Args:
+            step: the user's count, for the row; without, updates are counted.
+        """
+        if self.off is not None:
+            return
+        if self._attached:
+            refuse("update", "be called where no optimizer is attached", f"{len(self._attached)} attached", "Leave it out")
+        with _Guard(self):
+            clock = self._clock("", self.selection)
+            if clock.started:
+                self._take(clock.step(step, look=True))
+            else:
+                clock.start()
+
+    # internals
+
+    def _clock(self, name: str, selection: Any) -> Clock:
+        if name not in self._clocks:
+            self._clocks[name] = Clock(name, selection, self.settings)
+            self._restore(name)
+        return self._clocks[name]
+
+    def _before(self, name: str, optimizer: Optimizer) -> None:
+        """The step pre-hook: the weights before the first step."""
+        with _Guard(self):
+            clock = self._clocks[name]
+            if not clock.started:
+                clock.start()
+                self._name_unattached()
+
+    def _after(self, name: str, optimizer: Optimizer) -> None:
+        """The step post-hook."""
+        clock = self._clocks[name]
+        with _Guard(self):
+            found = getattr(optimizer, "found_inf", None)  # GradScaler sets it for the step of a fused optimiser
+            if found is not None and float(found) > 0:
+                clock.skipped += 1
+                return
+            count = self._attached[name][1]
+            self._take(clock.step(None if count is None else count()))
+
+    def _name_unattached(self) -> None:
+        """Name, once, what no attached optimiser trains."""
+        if self._named:
+            return
+        self._named = True
+        read = {n for clock in self._clocks.values() for n in clock.selection.parameters}
+        other = [n for n in self.selection.parameters if n not in read]
+        if other:
+            self.left_out |= dict.fromkeys(other, "in no attached optimizer")
+            LOG.warning("SpectralMonitor leaves out %s: in no attached optimizer", ", ".join(other))
+
+    def _take(self, batches: Iterable[list[Row]]) -> None:
+        for rows in batches:
+            for row in rows:
+                self._see(row)
+
+    def _see(self, row: Row) -> None:
+        """Sinks and rules of one row."""
+        track = self._tracks()[row.block]
+        if self.sinks and _writes():
+            whole = {"block": row.block, "update": row.update, "step": row.step} | row.values
+            for sink in list(self.sinks):
+                self._to_sink(sink, sink.row, whole)
+        for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
+            watch = rule.watch
+            known = self.calibrations.get((watch.words, row.block))
+            self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], known))
+        finite = track.series.columns["finite"].values
+        if not finite[-1] and (len(finite) < 2 or finite[-2] or row.update == 1):
+            self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        LOG.info("%s", event)
+        if _writes():
+            for sink in list(self.sinks):
+                self._to_sink(sink, sink.event, event)
+        if self.on_event is not None:
+            try:
+                self.on_event(event)
+            except Exception as error:
+                if self.strict:
+                    raise
+                self.on_event = None
+                warnings.warn(f"on_event is off: {_told(error)}", MonitorWarning, stacklevel=2)
+
+    def _to_sink(self, sink: Sink, call: Callable[..., None], *args: Any) -> None:
+        """Hand something to a sink; one that fails is left out from then on."""
+        try:
+            call(*args)
+        except Exception as error:
+            if self.strict:
+                raise
+            self.sinks.remove(sink)
+            warnings.warn(f"{type(sink).__name__} is off: {_told(error)}", MonitorWarning, stacklevel=2)
+
+    def _fail(self, error: BaseException) -> None:
+        waited = [clock for clock in self._clocks.values() if clock.sharded]
+        if waited and not isinstance(error, ShardsError):
+            for clock in waited:  # the other processes are told at the next batch, where they wait for this one
+                clock.failed = clock.failed or error
+            return
+        self.off = _told(error)
+        warnings.warn(f"SpectralMonitor is off, training goes on: {_told(error)}", MonitorWarning, stacklevel=2)
+
+
+class _Guard:
+    """Keeps an internal error from the user's loop: it turns the monitor off, or is raised where it is strict."""
+
+    def __init__(self, monitor: SpectralMonitor) -> None:
+        self.monitor = monitor
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if not isinstance(error, Exception) or self.monitor.strict:
+            return False
+        self.monitor._fail(error)
+        return True
+
+
+def _hook(monitor: SpectralMonitor, name: str, method: str) -> Callable[..., None]:
+    """A hook of an optimiser that torch.compile does not look into: neither at it nor at what it calls."""
+    eager: list[Callable[..., None]] = []
+
+    def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if monitor.off is None:
+            if eager or "torch._dynamo" in sys.modules:  # its import takes a second, and nothing compiles without it
+                eager[:] = eager or [torch.compiler.disable(getattr(monitor, method))]  # type: ignore[no-untyped-call]
+            with torch.no_grad():
+                (eager[0] if eager else getattr(monitor, method))(name, optimizer)
+
+    hook._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return hook
+
+
+def _told(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}"
+
+
+def _writes() -> bool:
+    """Whether this process is the one that writes: the first of them, where there are several."""
+    import torch.distributed as dist
+
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+__all__ = ["Event", "MonitorWarning", "SpectralMonitor", "Watch"]

@@ -1,0 +1,142 @@
+"""A monitor's rows and events in an MLflow run: in batches, off the thread that trains."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow
+from mlflow.entities import Metric, RunTag
+
+from grok.spec.fields import refuse
+
+MOST = 1000
+"""Metrics in one call, at most, as MLflow has it."""
+
+
+class MlflowSink:
+    """Logs each row's columns as metrics `monitor/BLOCK/COLUMN`, and each event as a tag `monitor.event.N`.
+
+    A thread of its own talks to the store. Where the store is slower than training, rows are left out and counted, and training
+    does not wait.
+
+    Args:
+        run_id: of a run that exists; None for the active run of mlflow.
+        every: updates between the rows that are logged; a chart of a million points helps nobody.
+        names: columns that are logged; None: all.
+        client: of the store; None for the one that mlflow's tracking URI names.
+        waiting: rows that may wait for the store.
+
+    Attributes:
+        dropped: rows left out so far.
+
+    Raises:
+        ConfigError: if there is neither a run id nor an active run, or every is below 1.
+    """
+
+    def __init__(
+        self,
+        run_id: str | None = None,
+        *,
+        every: int = 1,
+        names: tuple[str, ...] | None = None,
+        client: mlflow.MlflowClient | None = None,
+        waiting: int = 10_000,
+    ) -> None:
+        active = mlflow.active_run()
+        if run_id is None and active is None:
+            refuse("run_id", "be given where no MLflow run is active", "none", "Start one, or name it")
+        if every < 1:
+            refuse("every", "be ≥ 1", every, "Raise it")
+        self.run_id: str = active.info.run_id if run_id is None else run_id
+        self.every, self.names = every, names
+        self.client = client or mlflow.MlflowClient()
+        self.dropped = 0
+        self._queue: queue.Queue[list[Metric] | RunTag | None] = queue.Queue(waiting)
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+        self._events = 0
+
+    def row(self, values: Mapping[str, Any]) -> None:
+        """Take an update of a block; what is not finite is left out.
+
+        Raises:
+            Exception: what the store raised for earlier rows.
+        """
+        if values["update"] % self.every:
+            return
+        now = int(time.time() * 1000)
+        wanted = [n for n in values if n not in ("block", "update", "step") and (self.names is None or n in self.names)]
+        metrics = [
+            Metric(f"monitor/{values['block']}/{name}", float(values[name]), now, int(values["step"]))
+            for name in wanted
+            if math.isfinite(values[name])
+        ]
+        if metrics:
+            self._put(metrics)
+
+    def event(self, event: Any) -> None:
+        """Take an event."""
+        self._events += 1
+        self._put(RunTag(f"monitor.event.{self._events}", str(event)))
+
+    def close(self) -> None:
+        """Wait until everything is in the store.
+
+        Raises:
+            Exception: what the store raised.
+        """
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+        self._told()
+
+    def _told(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _put(self, item: list[Metric] | RunTag) -> None:
+        self._told()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="monitor-mlflow", daemon=True)
+            self._thread.start()
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            self.dropped += 1
+
+    def _write(self) -> None:
+        """The thread: what waits is put together into calls of up to `MOST` metrics."""
+        last = False
+        while not last:
+            items = [self._queue.get()]
+            metrics: list[Metric] = list(items[0]) if isinstance(items[0], list) else []
+            while len(metrics) < MOST // 2:
+                try:
+                    items.append(self._queue.get(timeout=0.5))
+                except queue.Empty:
+                    break
+                if isinstance(items[-1], list):
+                    metrics += items[-1]
+                elif items[-1] is None:
+                    break
+            last = items[-1] is None
+            tags = [item for item in items if isinstance(item, RunTag)]
+            if self._error is not None:
+                continue  # what comes after a failure is left out; the next row tells of it
+            try:
+                for start in range(0, len(metrics), MOST):
+                    self.client.log_batch(self.run_id, metrics=metrics[start : start + MOST])
+                if tags:
+                    self.client.log_batch(self.run_id, tags=tags)
+            except Exception as error:
+                self._error = error

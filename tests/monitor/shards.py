@@ -1,0 +1,106 @@
+"""Run by test_distributed in two processes: python -m tests.monitor.shards KIND PORT RANK FOLDER."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from grok import SpectralMonitor
+from grok.monitor.sinks import JsonLines
+from tests.monitor.loops import batches, loss
+
+STEPS, WORLD = 12, 2
+
+
+def model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+def shard(network: nn.Module, kind: str) -> nn.Module:
+    """The model as each kind of parallelism has it."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    if kind == "ddp":
+        return nn.parallel.DistributedDataParallel(network)
+    if kind.startswith(("fsdp", "sketch", "fail", "hand")):
+        from torch.distributed.fsdp import fully_shard
+
+        fully_shard(network, mesh=init_device_mesh("cpu", (WORLD,)))
+    if kind == "tensor":
+        from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+
+        mesh = init_device_mesh("cpu", (WORLD,))
+        for i, module in enumerate(m for m in network if isinstance(m, nn.Linear)):
+            for name, parameter in list(module.named_parameters()):
+                placement = Shard(0) if i == 0 else Replicate()
+                module.register_parameter(name, nn.Parameter(distribute_tensor(parameter.detach(), mesh, [placement])))
+    return network
+
+
+def run(kind: str, rank: int, folder: Path) -> dict[str, Any]:
+    network = shard(model(), kind)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, foreach=False)
+    settings: dict[str, Any] = {"sketch": "count", "sketch_width": 32} if kind == "sketch" else {}
+    by_layer = SpectralMonitor(network, 4, blocks="layer", strict=kind != "fail", **settings)
+    monitor = SpectralMonitor(network, 4, batch=3 if kind == "fsdp-batch" else 1, strict=kind != "fail", **settings)
+    monitor.sinks.append(JsonLines(folder / f"{rank}.jsonl"))
+    told: list[str] = []
+    if kind == "hand":
+        monitor.update()
+    elif kind != "fail":
+        by_layer.attach(optimizer)
+    if kind != "hand":
+        monitor.attach(optimizer)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for i, batch in enumerate(batches(STEPS)):
+            if kind == "fail" and rank == 1 and i == 6:
+                monitor._clocks[""].pieces[0].push = lambda: 1 / 0  # type: ignore[method-assign,assignment]
+            optimizer.zero_grad()
+            if kind == "tensor":
+                for parameter in network.parameters():
+                    parameter.grad = parameter.detach() * 0.1 * (i + 1)
+            else:
+                loss(network, batch).backward()
+            optimizer.step()
+            if kind == "hand":
+                monitor.update()
+                monitor.update()  # changes nothing
+        told = [str(one.message) for one in caught if "SpectralMonitor" in str(one.message)]
+    monitor.detach()
+    return {
+        "eigenvalues": monitor.eigenvalues().tolist(),
+        "norm": monitor.columns()["weight_norm"].tolist(),
+        "layers": {block: by_layer.eigenvalues(block).tolist() for block in by_layer.blocks},
+        "updates": monitor.updates["all"],
+        "skipped": monitor.skipped,
+        "off": monitor.off,
+        "told": told,
+        "local": sum(p.to_local().numel() if hasattr(p, "to_local") else p.numel() for p in network.parameters()),
+    }
+
+
+def main() -> None:
+    kind, port, rank, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank), "WORLD_SIZE": str(WORLD)}
+    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+    try:
+        (folder / f"{rank}.json").write_text(json.dumps(run(kind, rank, folder)), encoding="utf-8")
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise")
+    main()

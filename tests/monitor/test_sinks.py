@@ -1,0 +1,168 @@
+"""Where rows and events go."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from grok import SpectralMonitor, Watch
+from grok.monitor.sinks import Call, JsonLines, Parquet
+from grok.monitor.spectral import MonitorWarning
+from grok.spec.fields import ConfigError
+
+RULE = Watch(first=20, parameters={"slope_lag": 8, "slope_threshold": 0.1})
+
+
+def grow(sinks: Any, updates: int = 60, **settings: Any) -> SpectralMonitor:
+    """An onset is told at some update after 30."""
+    rng = np.random.default_rng(0)
+    weights = torch.zeros(12, dtype=torch.float64)
+    monitor = SpectralMonitor(weights, 4, watches=[RULE], sinks=sinks, **settings)
+    for t in range(updates + 1):
+        monitor.update(step=10 * t)
+        weights += torch.from_numpy(rng.standard_normal(12))
+        if t >= 30:
+            weights[:2] += 1.5 ** (t - 30) * torch.tensor([1.0, (-1.0) ** t], dtype=torch.float64)
+    monitor.detach()
+    return monitor
+
+
+def test_json_lines_have_every_row_and_event(tmp_path: Path) -> None:
+    monitor = grow([JsonLines(tmp_path / "run.jsonl")], strict=True)
+    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [line for line in lines if "event" not in line]
+    (event,) = [line for line in lines if "event" in line]
+    table = monitor.columns()
+    assert [row["update"] for row in rows] == list(range(1, 61))
+    assert [row["step"] for row in rows] == list(range(10, 601, 10))
+    assert rows[0]["lambda_1"] is None
+    for name in ("lambda_1", "gap_23", "cosine", "weight_norm"):
+        found = np.array([np.nan if row[name] is None else row[name] for row in rows])
+        np.testing.assert_array_equal(found, table[name][1:])
+    (told,) = monitor.events
+    assert event == {
+        "event": "onset",
+        "block": "all",
+        "update": told.update,
+        "step": told.step,
+        "rule": RULE.words,
+        "worth": "uncalibrated",
+    }
+    assert lines[told.update] == event  # written when it happened
+
+
+def test_a_resumed_run_goes_on_in_the_same_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        grow([JsonLines(tmp_path / "run.jsonl")], updates=5, strict=True)
+    assert len((tmp_path / "run.jsonl").read_text(encoding="utf-8").splitlines()) == 10
+
+
+def test_parquet_holds_the_same_rows(tmp_path: Path) -> None:
+    monitor = grow([Parquet(tmp_path / "run")], strict=True)
+    table = pq.read_table(tmp_path / "run" / "rows-00000.parquet")
+    np.testing.assert_array_equal(table["gap_23"].to_numpy(), monitor.gap()[1:])
+    assert set(table["block"].to_pylist()) == {"all"}
+    assert len((tmp_path / "run" / "events.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_function_is_called_with_each_row_and_another_with_each_event() -> None:
+    rows: list[dict[str, Any]] = []
+    events: list[Any] = []
+    monitor = grow([Call(rows.append)], strict=True, on_event=events.append)
+    assert [row["update"] for row in rows] == list(range(1, 61))
+    assert events == list(monitor.events)
+    assert len(events) == 1
+
+
+def test_a_sink_that_fails_is_left_out_with_one_warning(tmp_path: Path) -> None:
+    rows: list[Any] = []
+    with pytest.warns(MonitorWarning, match="JsonLines is off: IsADirectoryError") as told:
+        monitor = grow([JsonLines(tmp_path), Call(rows.append)])
+    assert len(told) == 1
+    assert len(rows) == 60
+    assert monitor.off is None
+    assert len(monitor.sinks) == 1
+    with pytest.raises(IsADirectoryError):
+        grow([JsonLines(tmp_path)], strict=True)
+
+
+def test_the_picture_shows_the_columns_and_the_events(tmp_path: Path) -> None:
+    monitor = grow([], strict=True)
+    figure = monitor.plot()
+    above, below = figure.axes
+    table = monitor.columns()
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), table["lambda_1"])
+    np.testing.assert_array_equal(below.lines[1].get_ydata(), table["gap_23"])
+    np.testing.assert_array_equal(below.lines[1].get_xdata(), table["step"])
+    (event,) = monitor.events
+    assert list(above.lines[5].get_xdata()) == [event.step, event.step]
+    assert [text.get_text() for text in below.texts] == ["onset (uncalibrated)"]
+    figure.savefig(tmp_path / "x.png")
+    SpectralMonitor(torch.zeros(3)).plot().savefig(tmp_path / "empty.png")
+    frame = monitor.frame()
+    assert list(frame.columns[:3]) == ["update", "step", "lambda_1"]
+    assert len(frame) == 61
+
+
+# MLflow
+
+
+def test_mlflow_gets_rows_in_batches_from_another_thread(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from grok.store.sink import MlflowSink
+
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    calls: list[tuple[str, int]] = []
+    real = store.client.log_batch
+
+    def log_batch(run: str, metrics: Any = (), **more: Any) -> Any:
+        calls.append((threading.current_thread().name, len(metrics)))
+        return real(run, metrics=metrics, **more)
+
+    monkeypatch.setattr(store.client, "log_batch", log_batch)
+    sink = MlflowSink(run_id, client=store.client, every=2)
+    monitor = grow([sink], strict=True)
+    history = store.client.get_metric_history(run_id, "monitor/all/gap_23")
+    table = monitor.columns()
+    known = [t for t in range(2, 61, 2) if np.isfinite(table["gap_23"][t])]
+    assert [metric.step for metric in history] == [10 * t for t in known]
+    np.testing.assert_array_equal([metric.value for metric in history], table["gap_23"][known])
+    assert store.client.get_run(run_id).data.tags["monitor.event.1"] == str(monitor.events[0])
+    assert {name for name, _ in calls} == {"monitor-mlflow"}
+    assert len(calls) < 10
+    assert max(count for _, count in calls) <= 1000
+    assert sink.dropped == 0
+
+
+def test_a_store_that_fails_or_is_slow_does_not_hold_training_up(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from grok.store.sink import MlflowSink
+
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(store.client, "log_batch", away)
+    with pytest.warns(MonitorWarning, match="MlflowSink is off: ConnectionError: away"):
+        monitor = grow([MlflowSink("some", client=store.client)])
+    assert monitor.updates == {"all": 60}
+    gate = threading.Event()
+    monkeypatch.setattr(store.client, "log_batch", lambda *_, **__: gate.wait(30))
+    slow = MlflowSink("some", client=store.client, waiting=20)
+    slow.row({"block": "all", "update": 1, "step": 1, "gap_23": 1.0})
+    for update in range(200):
+        slow.row({"block": "all", "update": update, "step": update, "gap_23": 1.0})
+    gate.set()
+    slow.close()
+    assert slow.dropped > 0
+
+
+def test_an_mlflow_sink_needs_a_run() -> None:
+    from grok.store.sink import MlflowSink
+
+    with pytest.raises(ConfigError, match=r"^run_id must be given where no MLflow run is active, got none\."):
+        MlflowSink()

@@ -1,0 +1,75 @@
+"""Large models: sketches in place of updates, above a memory budget or where they are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from grok import SpectralMonitor
+from grok.numerics.sketch import sketch_error
+from grok.spec.fields import ConfigError
+from tests.helpers.references import one_thread  # noqa: F401
+from tests.monitor.loops import batches, loss
+
+
+def model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(50, 400), nn.Tanh(), nn.Linear(400, 300), nn.Tanh(), nn.Linear(300, 2))
+
+
+@pytest.mark.parametrize("kind", ["count", "srht"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_sketched_spectra_are_as_near_as_is_said(kind: str, dtype: torch.dtype) -> None:
+    network = model().to(dtype)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    exact = SpectralMonitor(network, 8, strict=True).attach(optimizer)
+    sketched = SpectralMonitor(network, 8, sketch=kind, sketch_width=8192, seed=1, strict=True).attach(optimizer)
+    for x, y in batches(30, inputs=50):
+        optimizer.zero_grad()
+        loss(network, (x.to(dtype), y.to(dtype))).backward()
+        optimizer.step()
+    error = sketched.sketched["all"]
+    assert error == sketch_error(8, 8192)
+    found, true = sketched.eigenvalues()[8:], exact.eigenvalues()[8:]
+    assert np.abs(found / true - 1).max() < 1.2 * error
+    assert np.abs(found / true - 1).max() > 1e-4
+    gaps = np.abs(sketched.gap()[8:] / exact.gap()[8:] - 1)
+    assert gaps.max() < 2 * error / (1 - error)
+    np.testing.assert_allclose(sketched.columns()["weight_norm"], exact.columns()["weight_norm"], rtol=3 * (2 / 8192) ** 0.5)
+    assert "sketches of 8,192 numbers (λ to about ±6." in repr(sketched)
+
+
+def test_a_sketch_keeps_no_copy_of_the_weights() -> None:
+    network = model()
+    monitor = SpectralMonitor(network, 8, sketch="count", sketch_width=1024, strict=True)
+    monitor.update()
+    (piece,) = monitor._clocks[""].pieces
+    kept = piece.grams.ring.numel() * piece.grams.ring.element_size() + piece.previous.numel() * 8  # type: ignore[union-attr]
+    assert kept < 60_000 < sum(p.numel() for p in network.parameters())
+    assert monitor.memory > kept
+
+
+def test_the_largest_blocks_are_sketched_first_to_keep_the_budget() -> None:
+    network = model()
+    whole = SpectralMonitor(network, 8, blocks="layer", history=16, sketch_width=1024)
+    assert whole.sketched == {}
+    some = SpectralMonitor(network, 8, blocks="layer", history=16, sketch_width=1024, memory_gb=0.7 * whole.memory / 2**30)
+    assert list(some.sketched) == ["2"]
+    assert some.memory < 0.7 * whole.memory
+    every = SpectralMonitor(network, 8, blocks="layer", history=16, sketch_width=1024, sketch="count")
+    assert list(every.sketched) == ["0", "2"]  # the last has fewer parameters than a sketch
+    with pytest.raises(ConfigError, match=r"^memory_gb must hold .* Raise it, or leave sketch=auto\."):
+        SpectralMonitor(network, 8, history=16, memory_gb=0.7 * whole.memory / 2**30, sketch="never")
+
+
+def test_a_step_that_changes_nothing_is_seen_in_a_sketch_too() -> None:
+    network = model()
+    monitor = SpectralMonitor(network, 4, sketch="count", sketch_width=256, strict=True)
+    for t in range(6):
+        monitor.update()
+        if t != 2:
+            with torch.no_grad():
+                network[0].weight[t] += 1
+    assert (monitor.skipped, monitor.updates) == (1, {"all": 4})
