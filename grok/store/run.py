@@ -23,7 +23,7 @@ from grok.spec.config import EXECUTION_FIELDS, ResolvedConfig
 from grok.spec.fields import ConfigError
 from grok.store import files
 from grok.store.alive import let_go
-from grok.store.errors import StoreError
+from grok.store.errors import StoreError, one_line
 from grok.store.moved import local_path
 from grok.store.tags import DONE, ERROR, HEARTBEAT, RESOLVED, RUNNING, STATE, STATES, StoredRun, named, tag
 
@@ -223,6 +223,11 @@ class TrackedRun:
         for name in self.list_files(RESUME):
             if name != but:
                 self.delete(name)
+
+    def end_by(self, error: BaseException) -> None:
+        """End as an error left it: `interrupted` by Ctrl-C, else `failed` with the reason."""
+        stopped = isinstance(error, KeyboardInterrupt)
+        self.end("interrupted" if stopped else "failed", f"{type(error).__name__}: {one_line(error)}")
 
     def end(self, state: str, error: str = "") -> None:
         """Set our state tag and MLflow's status; of a run that is done, delete the states to go on from.
