@@ -94,9 +94,8 @@ def activation(name: str) -> Activation:
     except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise ConfigError(
-            f"activation must name an importable function, got {name} ({said(error)}). Check the path."
-        ) from error
+        reason = said(error)
+        raise ConfigError(f"activation must name an importable function, got {name} ({reason}). Check the path.") from error
 
     def derivative(h: Tensor) -> Tensor:
         with torch.enable_grad():

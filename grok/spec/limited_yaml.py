@@ -1,6 +1,6 @@
 """YAML as people write it, read with limits: plain data of a bounded size, scalars as YAML 1.2 has them.
 
-PyYAML reads YAML 1.1, in which `yes` is a boolean, `010` is eight and `1e-3` a text; here they are a text, ten and a thousandth.
+PyYAML reads YAML 1.1, in which `yes` is a boolean, `010` eight and `1e-3` a text; here they are a text, ten, a thousandth.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 
 MOST_BYTES = 1 << 20
 """Of a file."""
-MOST_NODES = 100_000
+MOST_NODES = 30_000
 """Keys and values, an alias counted as often as it is used."""
 MOST_DEEP = 16
 """Lists and mappings in one another."""
@@ -31,8 +31,9 @@ SCALARS = (
         re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
         "-+.0123456789",
     ),
+    ("tag:yaml.org,2002:merge", re.compile(r"<<"), "<"),
 )
-"""The core schema of YAML 1.2 (§10.3.2): tag, form, and the characters that it begins with."""
+"""The core schema of YAML 1.2 (§10.3.2), and the merge key of 1.1: tag, form, and the characters that it begins with."""
 
 
 class TooMuchError(yaml.YAMLError):
@@ -43,13 +44,17 @@ class _Loader(yaml.SafeLoader):
     """Data only. A key that is written twice is an error, not silently the last one."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
-    depth = 0
+    depth = nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """One node, no deeper than is allowed."""
         self.depth += 1
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise TooMuchError(f"a file must have at most {MOST_NODES} keys and values")
         if self.depth > MOST_DEEP:
-            raise TooMuchError(f"lists and mappings must be at most {MOST_DEEP} deep, {_place(self.peek_event())}")
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise TooMuchError(f"lists and mappings must be at most {MOST_DEEP} deep, {_place(event)}")
         try:
             return super().compose_node(parent, index)
         finally:
@@ -82,9 +87,7 @@ class _Loader(yaml.SafeLoader):
 
 
 for _tag, _form, _first in SCALARS:
-    _Loader.add_implicit_resolver(
-        _tag, re.compile(rf"^(?:{_form.pattern})$"), list(_first.replace("\0", "")) + [""] * ("\0" in _first)
-    )
+    _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_form.pattern})$"), ["" if one == "\0" else one for one in _first])
 _Loader.add_constructor(INT, _Loader.whole)
 _Loader.add_constructor(FLOAT, _Loader.real)
 

@@ -144,9 +144,7 @@ def load_file(path: Path) -> dict[str, Study]:
     bodies = _read(path, names=(path.stem,))
     runs = sum(_count(block) for body in bodies.values() for block in _blocks(body))
     if runs > MOST_RUNS:
-        raise ConfigError(
-            f"study file must have at most {MOST_RUNS} runs in all its studies, got {runs} in {path}. Shorten it."
-        )
+        raise ConfigError(f"study file must have at most {MOST_RUNS} runs in all, got {runs} in {path}. Shorten it.")
     return {name: _study(f"{path.stem}/{name}", body) for name, body in bodies.items()}
 
 
