@@ -31,8 +31,17 @@ def is_sqlite(uri: str) -> bool:
 
 
 def uri_of(path: Path) -> str:
-    """The URI of a database file, whatever characters its path has."""
-    return URL.create("sqlite", database=str(path)).render_as_string()
+    """The URI of a database file, whatever characters its path has: as it is where that can be, else quoted by SQLAlchemy."""
+    plain = f"{SCHEME}{path}"
+    return plain if make_url(plain).database == str(path) else URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def tidy(uri: str) -> None:
+    """Remove the empty folder that MLflow makes for a database by the quoted name of its folder."""
+    quoted = Path(uri.removeprefix(SCHEME)).parent
+    if quoted.absolute() != path_of(uri).parent:
+        with contextlib.suppress(OSError):  # not there, or not empty
+            quoted.rmdir()
 
 
 def path_of(uri: str) -> Path:

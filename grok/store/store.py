@@ -217,11 +217,14 @@ def open_store(existing: str = "") -> Store:
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        return Store(client, uri, "" if existing else _experiment(client, uri))
+        store = Store(client, uri, "" if existing else _experiment(client, uri))
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line
         raise _unusable(uri, error) from error
+    if store.is_local:
+        sqlite.tidy(uri)
+    return store
 
 
 def _unusable(uri: str, error: Exception) -> StoreError:
