@@ -89,19 +89,24 @@ def _status(main: Callable[[list[str]], int]) -> int:
 
 
 class _Lenient(io.TextIOBase):
-    """A stream whose failures are nobody's: a full disk, a closed pipe."""
+    """A stream whose failures end no work: a full disk, a closed pipe. The first is remembered."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.failed: Exception | None = None
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.write(text)
+        except (OSError, ValueError) as error:
+            self.failed = self.failed or error
         return len(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.flush()
+        except (OSError, ValueError) as error:
+            self.failed = self.failed or error
 
     def isatty(self) -> bool:
         return bool(self._stream.isatty())
@@ -116,7 +121,7 @@ class _Lenient(io.TextIOBase):
 
 @contextlib.contextmanager
 def _streams() -> Iterator[None]:
-    """Standard output and error that take any text as UTF-8 and are there; standard error never fails."""
+    """Standard output and error that take any text as UTF-8, are there, and never fail."""
     with contextlib.ExitStack() as kept:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
@@ -125,7 +130,7 @@ def _streams() -> Iterator[None]:
                 kept.enter_context(_replaced(name, stream))
             if hasattr(stream, "reconfigure") and str(stream.encoding).lower().replace("-", "") != "utf8":
                 stream.reconfigure(encoding="utf-8", errors="replace")
-        kept.enter_context(_replaced("stderr", _Lenient(sys.stderr)))
+            kept.enter_context(_replaced(name, _Lenient(getattr(sys, name))))
         yield
 
 
@@ -141,13 +146,13 @@ def _replaced(name: str, stream: Any) -> Iterator[None]:
 
 def _flushed() -> int:
     """Hand out what was printed; what cannot be is said, and the work stays done."""
-    try:
-        sys.stdout.flush()
+    sys.stdout.flush()
+    error = getattr(sys.stdout, "failed", None)
+    if error is None:
         return 0
-    except OSError as error:
-        with contextlib.suppress(OSError, AttributeError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it leaves
-        return _fail(1, f"standard output must take the result line, got {one_line(error)}. The work is done and in the store")
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it leaves
+    return _fail(1, f"standard output must take the result line, got {one_line(error)}. The work is done and in the store")
 
 
 def _fail(status: int, reason: object) -> int:

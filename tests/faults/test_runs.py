@@ -361,8 +361,9 @@ def test_code_that_a_store_names_is_loaded_only_where_it_is_trusted(
 ) -> None:
     folder = tmp_path / "theirs"
     (folder / "evil").mkdir(parents=True)
-    (folder / "evil" / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write('package ')\n")
-    (folder / "evil" / "sigma.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write('x')\ndef f(h): return h * h\n")
+    ran = f"with open({str(tmp_path / 'ran')!r}, 'a') as ran: ran.write('{{}}')\n"
+    (folder / "evil" / "__init__.py").write_text(ran.format("package "))
+    (folder / "evil" / "sigma.py").write_text(ran.format("x") + "def f(h): return h * h\n")
     monkeypatch.syspath_prepend(str(folder))
     config = tiny(activation="evil.sigma:f")
     assert config.own_sources()["activation"] == folder / "evil" / "sigma.py"
