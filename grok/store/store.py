@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
 import requests
@@ -217,6 +218,8 @@ def open_store(existing: str = "") -> Store:
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
+        if existing and not sqlite.is_sqlite(uri):
+            client.search_experiments(max_results=1)  # are we let in?
         store = Store(client, uri, "" if existing else _experiment(client, uri))
     except StoreError:
         raise
@@ -236,6 +239,8 @@ def _unusable(uri: str, error: Exception) -> StoreError:
         what = f"a store whose package is installed, got {uri} (no {name})"
     elif uri.startswith("databricks"):
         what, step = f"a usable store, got {uri} (no workspace that answers)", "pip install 'mlflow[databricks]' and log in"
+    elif "Invalid Host header" in str(error):
+        what, step = f"a server by a name that it knows, got {uri}", "Start it with --allowed-hosts and that name"
     elif found := REFUSED.search(str(error)):
         what = f"a server that lets you in, got {uri} ({found[1]})"
         step = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the right"
