@@ -300,7 +300,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the kinds and the moments")
     parser.add_argument("--tries", type=int, default=100)
-    parser.add_argument("--only", choices=sorted(FAULTS), help="one kind of fault")
+    parser.add_argument("--only", choices=sorted(FAULTS), action="append", help="this kind of fault; may be repeated")
     parser.add_argument("--list", action="store_true", help="name the kinds of faults")
     parser.add_argument("--out", type=Path, help="file for the tries as JSON")
     flags = parser.parse_args(arguments)
@@ -309,9 +309,9 @@ def main(arguments: list[str]) -> int:
         return 0
     from grok.store import sqlite
 
-    kinds = [kind for kind in FAULTS if os.geteuid() == 0 or kind not in NEED_ROOT]
+    kinds = [kind for kind in flags.only or FAULTS if os.geteuid() == 0 or kind not in NEED_ROOT]
     rng = random.Random(flags.seed)
-    chosen = [flags.only] * flags.tries if flags.only else [kinds[i % len(kinds)] for i in range(flags.tries)]
+    chosen = [kinds[i % len(kinds)] for i in range(flags.tries)]
     rng.shuffle(chosen)
     tries: list[Try] = []
     with tempfile.TemporaryDirectory(prefix="faults-") as name:

@@ -1,7 +1,7 @@
 """How `store.tar.xz` of this folder was made: by the code after the move to rooms, protocol 1, with states that have checksums.
 
 `python -m tests.frozen.after.make_store`, from the project's folder. It is not made again: from now on, later code reads it.
-What names a machine, a person or a folder is replaced as in the older store; the copies of the code in logged models are deleted.
+What names a machine, a person or a folder is replaced as in the older store; copies of the code in logged models are deleted.
 """
 
 from __future__ import annotations
