@@ -239,7 +239,8 @@ class Config:
         for field in fields:
             (kind, optional), value = _kind(field), getattr(self, field.name)
             if not _small(value):
-                refuse(field.name, f"be in [-{LARGEST}, {LARGEST}]", "a number of more than 64 bits", _example(field))
+                told = value if _is(value, int) and value.bit_length() < 128 else "a number of more than 64 bits"
+                refuse(field.name, f"be a whole number in [-{LARGEST}, {LARGEST}]", told, _example(field))
             if not kind.holds(value) and not (optional and value is None):
                 refuse(field.name, kind.words, to_text(value), _example(field))
             if kind is _KINDS["float"]:

@@ -175,7 +175,7 @@ BOMB = "&a [1,2,3,4,5,6,7,8,9]" + "".join(
         (f"  - {{seed: [{BOMB}]}}\n", "at most 30000 keys and values, aliases unfolded"),
         (f"  - {{seed: 0..{DIGITS}}}\n", "seed must be a whole number, got '0..9999"),
         (f"  - {{seed: {DIGITS}}}\n", "a number must have at most 40 characters, got 5000, line 5"),
-        (f"  - {{seed: 0..{10**18}}}\n", f"at most 10000 runs in all, got {10**18 + 1}"),
+        (f"  - {{seed: 0..{10**18}}}\n", f"block 1 must be at most 10000 runs, got {10**18 + 1}"),
         ("".join(f"  - {{seed: {n}0000..{n}9998}}\n" for n in range(30)), "at most 10000 runs in all, got 299970"),
         ("  - {" + ",".join(f"k{n}: 1" for n in range(60_000)) + "}\n", "at most 30000 keys and values"),
         ("  - {seed: 1, seed: 2}\n", "seed is there twice"),
