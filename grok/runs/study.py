@@ -66,12 +66,12 @@ def check(study: Study, fanout: Fanout) -> None:
     """
     for config in {_named(cell.config): cell.config for cell in study.cells}.values():
         check_parts(config)
-    if fanout.backend != "dask":  # a cluster's workers know their memory
-        for config in {replace(cell.config, seed=0): cell.config for cell in study.cells}.values():
-            check_size(config)
     for config in {cell.config.device: cell.config for cell in study.cells}.values():
         if fanout.backend != "dask":  # a cluster's workers know their devices
             check_device(config)
+    for config in {replace(cell.config, seed=0): cell.config for cell in study.cells}.values():
+        if fanout.backend != "dask":  # nor do we know the memory of its machines
+            check_size(config)
     fanout.check()
 
 
