@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sqlite3
 import tempfile
@@ -101,7 +100,6 @@ def make(path: Path) -> None:
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     with FileLock(f"{path}.lock"):
         if path.exists() and path.stat().st_size:
             with contextlib.closing(sqlite3.connect(path, timeout=WAIT_S)) as database:

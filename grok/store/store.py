@@ -49,6 +49,7 @@ from grok.store.tags import (
     tag,
 )
 
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # pages of SQL; the error is told, in one line
 RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 """What MLflow takes for the id of a run."""
 EXTRAS = {"psycopg2": ".[postgres]", "psycopg": "psycopg[binary]"}
