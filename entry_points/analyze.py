@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from entry_points.cli import OneLineParser, run_main
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import said
 
 if TYPE_CHECKING:
     from analysis.exhibits.model import Chapter, Claim, Question
@@ -59,6 +60,7 @@ def main(arguments: list[str]) -> int:
     from analysis.reading.evidence import Evidence
     from analysis.report import content, tracked, write
     from analysis.report.compare import read_baseline
+    from grok.store.errors import masked
     from grok.store.store import open_store
 
     write.owned(out)
@@ -68,7 +70,7 @@ def main(arguments: list[str]) -> int:
     if not any(len(evidence.runs(study)) for study in (only or evidence.studies)):
         of = f" of the study {' or '.join(only)}" if only else " of a study"
         first = FIRST.replace("headline", only[0]) if only else FIRST
-        raise ConfigError(f"store must hold a finished run{of}, got none in {store.uri}. {first}.")
+        raise ConfigError(f"store must hold a finished run{of}, got none in {masked(store.uri)}. {first}.")
     found = content.gather(evidence, only, baseline, flags.baseline, own)
     with write.workspace(out) as folder:
         write.build(found, folder)
@@ -111,8 +113,10 @@ def _own(name: str) -> list[Claim | Question | Chapter | Panel]:
 
     try:
         found = list(pkgutil.resolve_name(name))
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ConfigError(f"claims must be a list by module:NAME, got {name} ({error}). Run from its folder.") from error
+    except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise ConfigError(f"claims must be a list by module:NAME, got {name} ({said(error)}). Run from its folder.") from error
     theirs: dict[type, Sequence[Any]] = {Claim: papers.CLAIMS, Question: papers.QUESTIONS, Chapter: papers.ERRATA}
     theirs[Panel] = papers.PANELS
     ids = {kind: {one.id for one in there} for kind, there in theirs.items()}

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import re
 import signal
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, shown
+from grok.store.errors import one_line
 
 INTERRUPTED = 130
+NO_WORDS: dict[type[BaseException], str] = {
+    RecursionError: "input must not be nested so deep. Flatten it",
+    MemoryError: "memory must hold the work, got none left. Lower width, modulus, max_window or the number of workers",
+}
+"""What is said where Python says nothing of use."""
+LONGEST_NUMBER = 19
+"""Characters of a whole number."""
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -44,7 +54,8 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        os.write(2, b"stopping: saving the state first (Ctrl-C again stops at once)\n")  # print may not be re-entered
+        with contextlib.suppress(OSError):  # standard error may be closed; print may not be re-entered
+            os.write(2, b"stopping: saving the state first (Ctrl-C again stops at once)\n")
 
     def __call__(self) -> bool:
         """Whether a stop was asked for."""
@@ -52,22 +63,100 @@ class StopRequest:
 
 
 def run_main(main: Callable[[list[str]], int]) -> None:
-    """Run an entry point: one error line and status 2 for bad input, 1 for a failure while running, 130 for a stop."""
-    try:
-        status = main(sys.argv[1:])
-    except ConfigError as error:
-        status = _fail(2, error)
-    except KeyboardInterrupt:
-        status = _fail(INTERRUPTED, "stopped. The same command goes on from the last save")
-    except Exception as error:
-        status = _fail(getattr(error, "exit_status", 1), error)
-        if os.environ.get("GROK_TRACEBACK"):
-            raise
+    """Run an entry point: one error line and status 2 for bad input, 1 for a failure while running, 130 for a stop.
+
+    What a terminal, a pipe or a full disk does not take of the output is lost, and the work goes on.
+    """
+    with _streams():
+        status = _status(main)
+        status = status or _flushed()
     sys.exit(status)
 
 
+def _status(main: Callable[[list[str]], int]) -> int:
+    try:
+        return main(sys.argv[1:])
+    except SystemExit as left:  # --help, or what argparse refused
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
+    except ConfigError as error:
+        return _fail(2, error)
+    except KeyboardInterrupt:
+        return _fail(INTERRUPTED, "stopped. The same command goes on from the last save")
+    except Exception as error:
+        if os.environ.get("GROK_TRACEBACK"):
+            raise
+        return _fail(getattr(error, "exit_status", 1), NO_WORDS.get(type(error), error))
+
+
+class _Lenient(io.TextIOBase):
+    """A stream whose failures end no work: a full disk, a closed pipe. The first is remembered."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.failed: Exception | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError) as error:
+            self.failed = self.failed or error
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self.failed = self.failed or error
+
+    def isatty(self) -> bool:
+        return bool(self._stream.isatty())
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return str(self._stream.encoding)
+
+
+@contextlib.contextmanager
+def _streams() -> Iterator[None]:
+    """Standard output and error that take any text as UTF-8, are there, and never fail."""
+    with contextlib.ExitStack() as kept:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:  # closed by the caller
+                stream = kept.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                kept.enter_context(_replaced(name, stream))
+            if hasattr(stream, "reconfigure") and str(stream.encoding).lower().replace("-", "") != "utf8":
+                stream.reconfigure(encoding="utf-8", errors="replace")
+            kept.enter_context(_replaced(name, _Lenient(getattr(sys, name))))
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(name: str, stream: Any) -> Iterator[None]:
+    before = getattr(sys, name)
+    setattr(sys, name, stream)
+    try:
+        yield
+    finally:
+        setattr(sys, name, before)
+
+
+def _flushed() -> int:
+    """Hand out what was printed; what cannot be is said, and the work stays done."""
+    sys.stdout.flush()
+    error = getattr(sys.stdout, "failed", None)
+    if error is None:
+        return 0
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it leaves
+    return _fail(1, f"standard output must take the result line, got {one_line(error)}. The work is done and in the store")
+
+
 def _fail(status: int, reason: object) -> int:
-    line = " ".join(str(reason).split()) or type(reason).__name__
+    line = one_line(reason)
     print(f"error: {line}", file=sys.stderr)
     return status
 
@@ -77,8 +166,10 @@ def integer(name: str) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         try:
+            if len(text) > LONGEST_NUMBER:
+                raise ValueError
             return int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{name} must be a whole number, got {text!r}") from None
+            raise argparse.ArgumentTypeError(f"{name} must be a whole number, got {shown(repr(text))}") from None
 
     return read

@@ -13,6 +13,7 @@ import sys
 
 from entry_points import study
 from entry_points.cli import OneLineParser, run_main
+from grok.store.errors import one_line
 
 SEEDS = 5
 """Of condition grok, that a sensitivity analysis needs to tell the settings from chance; ours."""
@@ -53,7 +54,7 @@ def _follow(name: str, *words: str) -> int:
     try:
         status = int(importlib.import_module(f"entry_points.{name}").main(list(words)))
     except (Exception, SystemExit) as error:
-        status, reason = getattr(error, "exit_status", 1), f"{type(error).__name__}: {error}"
+        status, reason = getattr(error, "exit_status", 1), f"{type(error).__name__}: {one_line(error)}"
     if status:
         _say(
             f"{name}: exit status {status} {reason}".rstrip() + f". Repeat it: python -m entry_points.{name} {' '.join(words)}"

@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
         if not results.stopped:
             tracked.write(store, parent, config, results)
     except BaseException as error:
-        parent.end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", f"{type(error).__name__}: {error}")
+        parent.end_by(error)
         raise
     state = "interrupted" if results.stopped else "complete"
     parent.end(state)

@@ -99,7 +99,7 @@ def run(flags: argparse.Namespace) -> int:
             )
         study_report.write(store, parent, study, results, time.perf_counter() - started)
     except BaseException as error:
-        parent.end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", f"{type(error).__name__}: {error}")
+        parent.end_by(error)
         raise
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
+from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
 from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
 from grok.spec.config import ResolvedConfig, RunConfig
@@ -26,7 +26,10 @@ def parser() -> OneLineParser:
         "--replay", metavar="RUN_ID", help="train this run's config again, untracked, and compare with its checkpoint"
     )
     group.add_argument(
-        "--until", metavar="EPOCH", type=int, help="checkpoint epoch at which --replay compares; default: the last"
+        "--trust-code", action="store_true", help="with --resume or --replay: import code of somebody's own that the run names"
+    )
+    group.add_argument(
+        "--until", metavar="EPOCH", type=integer("until"), help="checkpoint epoch at which --replay compares; default: the last"
     )
     group.add_argument("--out", metavar="FILE", type=Path, help="where --replay writes the rebuilt weights (safetensors)")
     return out
@@ -37,37 +40,51 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     if (flags.until is not None or flags.out is not None) and not flags.replay:
         parser().error("--until and --out must come with --replay RUN_ID")
+    if flags.trust_code and not (flags.resume or flags.replay):
+        parser().error("--trust-code must come with --resume or --replay RUN_ID: what you name yourself is loaded anyway")
     config = config_from(flags, ResolvedConfig)
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
     from grok.runs.replay import replay
-    from grok.runs.train import train_tracked
-    from grok.store.prior import find_prior, named_prior, run_config
+    from grok.runs.stopping import Holder
+    from grok.runs.train import check_trainable, train_tracked
+    from grok.store import lease
+    from grok.store.prior import named_prior, run_config
     from grok.store.store import open_store, point_to
-    from grok.training.devices import check_device
 
-    check_device(config)
     store = open_store()
     if flags.replay:
-        result = replay(store, flags.replay, flags.until, flags.out)
+        result = replay(store, flags.replay, flags.until, flags.out, flags.trust_code)
         print(result.line())
         return 0 if result.identical else 1
-    prior = None
     if flags.resume:
-        prior = named_prior(store, flags.resume)
-        config = run_config(prior)
-    elif not flags.force:
-        prior = find_prior(store, config)
-    if prior is not None:
-        point_to(store, prior)
-        if prior.done:
-            print(result_line(prior.run_id, prior.state, True, prior.metrics))
-            return 0
-        print(f"going on with run {prior.run_id}", file=sys.stderr)
+        config = run_config(named_prior(store, flags.resume), flags.trust_code)
+    check_trainable(config)
+    if flags.resume:
+        one, config = lease.take_named(store, flags.resume, flags.trust_code)
+    else:
+        one = lease.make(store, config) if flags.force else lease.take(store, config)
+    if not one.made:
+        point_to(store, one.run)
+    if one.done:
+        print(result_line(one.run_id, one.run.state, True, one.run.metrics))
+        return 0
+    lease.hold_or_refuse(store, one)
+    if not one.made:
+        print(f"going on with run {one.run_id}", file=sys.stderr)
     stop = StopRequest()
+    holder = Holder(store, [one], stop)
     with EpochBar(config) as bar:
-        (outcome,) = train_tracked([config], store, resume=[prior], figures=run_figures, progress=bar.update, should_stop=stop)
+        (outcome,) = train_tracked(
+            [config],
+            store,
+            resume=[one.run],
+            figures=run_figures,
+            progress=bar.update,
+            should_stop=holder,
+            confirm=holder.confirm,
+        )
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
 

@@ -92,7 +92,10 @@ def session_store(template_store: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def _copy(template: Path, folder: Path) -> dict[str, str]:
+    from grok.store.moved import rebase
+
     shutil.copy(template, folder / "mlflow.db")
+    rebase(folder / "mlflow.db")
     return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "MLFLOW_EXPERIMENT_NAME": "tests"}
 
 

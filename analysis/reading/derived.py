@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from grok.detectors._chosen import PUBLISHED, chosen
 from grok.numerics.endings import Ending, ending
 from grok.numerics.series import fire_epoch, first_crossing, late_median
 from grok.spec.config import RunConfig
+from grok.spec.plugins import OWN
 
 RHO_THRESHOLD = 0.075
 """Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
@@ -59,10 +61,15 @@ def _ending(run: Mapping[Any, Any], history: pd.DataFrame) -> Ending:
 def detected(run: Mapping[Any, Any], gap: np.ndarray) -> dict[str, float]:
     """What a run's own detector says of a gap series, and the late gap: `fired`, `fire_epoch` (NaN: never), `late_gap_23`.
 
+    `fired` is NaN of a detector of somebody's own that this command has not named: a store alone never has code loaded.
+
     Args:
         run: with `slope_lag`, `slope_threshold` and `first_epoch`; `detector` and `options` where it is
             another than the published one. gap: (T + 1,) float64.
     """
+    own = OWN.fullmatch(run.get("detector", PUBLISHED))
+    if own and own[0].partition(":")[0] not in sys.modules:
+        return {"fired": np.nan, "fire_epoch": np.nan, "late_gap_23": late_median(gap)}
     if run.get("detector", PUBLISHED) == PUBLISHED:
         fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from grok.recorders.base import File
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
+from grok.spec.config import ResolvedConfig
 from grok.store import files
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
@@ -26,6 +27,12 @@ from grok.store.tags import StoredRun
 
 KEPT, FACTORS_KEPT = 256, 8
 """Files that stay in memory, the latest used: 256 bands are 0.2 GB and 8 runs' factors 0.06 GB, at 800 epochs."""
+SLACK = 1 << 20
+"""Bytes that a file may have beyond what its run's config asks for."""
+LAYERS = 16
+"""Layers of a network at most, where it is not known."""
+MOST_ROWS = 10_000_000
+"""Rows of a history whose run's length is not known."""
 WORKERS = 8
 T = TypeVar("T")
 
@@ -50,6 +57,9 @@ class RunFiles:
         self._checked: dict[tuple[str, str], str] = {}
         self._lengths: dict[tuple[str, str], int] = {}
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._bounds: dict[tuple[str, str], int] = {}
+        self._widths: dict[str, int] = {}
+        self._flaws: dict[str, str] = {}
         self.history: Callable[[str], pd.DataFrame] = functools.lru_cache(4 * KEPT)(self._history)
         self._small: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(KEPT)(self._arrays)
         self._large: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(FACTORS_KEPT)(self._arrays)
@@ -77,6 +87,21 @@ class RunFiles:
         read = in_parallel(attempt, [run_id for run_id in wanted if (run_id, path) not in self._checked], self.workers)
         self._checked |= {(run_id, path): reason for run_id, reason in read.items()}
         return {run_id: reason for run_id in wanted if (reason := self._checked[run_id, path])}
+
+    def expect(self, run_id: str, config: ResolvedConfig) -> None:
+        """Bound what the files of a run may ask of memory by its config: they are small on disk whatever they unfold to."""
+        epochs, size = config.epochs + 1, config.window**2
+        self._bounds[run_id, BAND] = 8 * LAYERS * epochs * config.max_window + SLACK
+        self._bounds[run_id, FACTORS] = 8 * LAYERS * len(config.spectrum_methods) * epochs * size + SLACK
+        self._bounds[run_id, HISTORY] = epochs
+
+    def width(self, run_id: str) -> int:
+        """Lags of the bands of a run, as `load` has read them."""
+        return self._widths[run_id]
+
+    def flaw(self, run_id: str) -> str:
+        """What is wrong with the numbers of a run's bands, as `load` has read them; empty if nothing is."""
+        return self._flaws[run_id]
 
     def length(self, run_id: str, path: str) -> int:
         """Rows of a file that `load` has read: it need not stay in memory for that."""
@@ -111,7 +136,18 @@ class RunFiles:
                 raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
 
     def _history(self, run_id: str) -> pd.DataFrame:
-        table = self._open(run_id, HISTORY, pd.read_parquet)
+        most = self._bounds.get((run_id, HISTORY), MOST_ROWS)
+
+        def read(local: Path) -> pd.DataFrame:
+            with pq.ParquetFile(local) as file:
+                if file.metadata.num_rows > most:
+                    raise ValueError(f"{file.metadata.num_rows} rows, at most {most} are expected")
+            found = pd.read_parquet(local, page_checksum_verification=True)
+            if strange := [str(name) for name in found if found[name].dtype.kind not in "iuf"]:
+                raise ValueError(f"no numbers in {', '.join(strange)}")
+            return found
+
+        table = self._open(run_id, HISTORY, read)
         missing = [name for name in ("epoch", "accuracy/train", "accuracy/test") if name not in table]
         if missing or list(table["epoch"]) != list(range(len(table))):
             what = ", ".join(missing) or "a row for every epoch from 0 on"
@@ -120,10 +156,14 @@ class RunFiles:
 
     def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
         def read(local: Path) -> dict[str, np.ndarray]:
-            with local.open("rb") as file, np.load(file) as arrays:
-                found = dict(arrays)
-            if path == BAND and len({len(band) if band.ndim == 2 else -1 for band in found.values()} - {-1}) != 1:
-                raise ValueError("no bands of one length")
+            found = files.load_arrays(local, self._bounds.get((run_id, path), files.MOST_BYTES))
+            if path == BAND:
+                if any(band.ndim != 2 or band.dtype.kind != "f" for band in found.values()):
+                    raise ValueError("no bands of real numbers with a row for each update")
+                if len({band.shape for band in found.values()}) != 1:
+                    raise ValueError("no bands of one shape")
+                self._widths[run_id] = next(iter(found.values())).shape[1]
+                self._flaws[run_id] = next((flaw for name, band in found.items() if (flaw := _flaw(name, band))), "")
             return found
 
         return self._open(run_id, path, read)
@@ -159,7 +199,7 @@ class RunFiles:
         Raises:
             StoreError: if the run has none or it is not whole.
         """
-        return self._open(run_id, path, lambda local: json.loads(local.read_text(encoding="utf-8")))
+        return self._open(run_id, path, files.load_json)
 
     def csv(self, run_id: str, path: str) -> pd.DataFrame:
         """A CSV artifact.
@@ -167,7 +207,22 @@ class RunFiles:
         Raises:
             StoreError: if the run has none or it is not whole.
         """
-        return self._open(run_id, path, pd.read_csv)
+
+        def read(local: Path) -> pd.DataFrame:
+            if local.stat().st_size > files.MOST_JSON_BYTES:
+                raise ValueError(f"{local.stat().st_size} bytes, at most {files.MOST_JSON_BYTES} are read")
+            return pd.read_csv(local)
+
+        return self._open(run_id, path, read)
+
+
+def _flaw(name: str, band: np.ndarray) -> str:
+    """What is wrong with the numbers of a band: entry [t − 1, l] is finite where l < t, and a square where l is 0."""
+    lags = np.arange(band.shape[1])[None, :]
+    known = lags < np.arange(1, len(band) + 1)[:, None]
+    if not np.isfinite(band[known]).all():
+        return f"its band {name} must have finite inner products, got others"
+    return f"its band {name} must have squares of updates ≥ 0, got others" if (band[:, 0] < 0).any() else ""
 
 
 def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:

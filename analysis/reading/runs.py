@@ -13,7 +13,7 @@ from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError, to_text
-from grok.spec.plugins import NETWORKS
+from grok.spec.plugins import NETWORKS, own_code
 from grok.spec.studies import OWN_FILE, Cell, load_study, registry
 from grok.store.store import Store
 from grok.store.tags import RESOLVED, ROUNDING_FACTS, StoredRun, tag
@@ -222,21 +222,31 @@ def _usable(run: StoredRun) -> ResolvedConfig:
     if not run.config_hash:
         raise _Unusable(f"another schema: it has no tag {tag('config_hash')}")
     try:
-        return run.config
+        config = run.config
     except ConfigError as error:
         raise _Unusable(f"another schema: {error}") from error
+    if not own_code(config) and config.hash != run.config_hash:  # with own code, its bytes are in the hash: they may be gone
+        raise _Unusable("its params are not those that it was trained with: they were changed since")
+    return config
 
 
 def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, ResolvedConfig]) -> dict[str, str]:
     """Why runs' files cannot be used, by run id."""
     factored = [run_id for run_id, config in configs.items() if config.spectrum_methods != ("gram",)]
     banded = set(_there(files, BAND, configs))
+    for run_id, config in configs.items():
+        files.expect(run_id, config)
     broken = files.load(_there(files, FACTORS, factored), FACTORS) | files.load(banded, BAND) | files.load(configs, HISTORY)
     for run_id, config in configs.items():
         layers = NETWORKS.find(config.network).layers if config.network in NETWORKS.names else ()
         whole = run_id not in broken and run_id in banded
         if whole and not set(layers) <= set(files.names(run_id, BAND)):
             broken[run_id] = f"its bands must be of the layers {', '.join(layers)}, got {', '.join(files.names(run_id, BAND))}"
+        whole = whole and run_id not in broken
+        if whole and files.width(run_id) != config.max_window:
+            broken[run_id] = f"its bands must have {config.max_window} lags, got {files.width(run_id)}"
+        if whole and run_id not in broken and states[run_id] == "complete" and (flaw := files.flaw(run_id)):
+            broken[run_id] = flaw
         if run_id not in broken and states[run_id] == "complete":
             rows = files.length(run_id, HISTORY)
             updates = files.length(run_id, BAND) if whole else rows - 1

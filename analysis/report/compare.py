@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,8 +11,9 @@ from typing import Any
 from analysis.exhibits.model import IMPRECISE, KINDS, UNDECIDABLE, VERDICTS, Answered, Entry, Result
 from analysis.exhibits.robust import discoveries
 from analysis.statistics.estimates import Estimate
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, shown
 from grok.store.errors import StoreError
+from grok.store.files import load_json
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 
@@ -160,6 +160,10 @@ def read_baseline(store: Store, name: str) -> dict[str, Any]:
         ConfigError: if it is none of these, or not such a file. StoreError: if the run cannot be had.
     """
     path = Path(name)
+    if "\0" in name or len(name) > 4000:
+        raise ConfigError(
+            f"baseline must be a folder, a claims.json or the id of an analysis run, got {shown(name)!r}. Check it."
+        )
     if path.is_dir():
         path = path / "claims.json"
         if not path.is_file():
@@ -181,12 +185,17 @@ def read_baseline(store: Store, name: str) -> dict[str, Any]:
 
 def _parse(path: Path, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = load_json(path)
         if found["format"] != FORMAT:
             raise ValueError(f"format {found['format']}")
         for claim in found["claims"]:
             if not all(isinstance(claim[key], str) for key in ("id", "statement", "verdict", "measured")):
                 raise TypeError("a claim without id, statement, verdict or measured")
+            studies = claim.get("studies", [])
+            if not isinstance(studies, list) or not all(isinstance(name, str) for name in studies):
+                raise TypeError("a claim whose studies are no list of names")
+            for text in (*(claim[key] for key in ("id", "statement", "verdict", "measured")), *studies):
+                text.encode("utf-8")  # half a character would fail where the report is written
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.report import markdown, words, write
 from analysis.report.content import Content
+from grok.store.prior import reap
 from grok.store.provenance import code_tags
 from grok.store.store import Store, point_to
 
@@ -21,6 +22,7 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
         The run's id, and whether it was there before.
     """
     digest = write.digest(folder)
+    reap(store, "analysis")
     for prior in store.find({"kind": "analysis", "state": "complete", "report_digest": digest}):
         point_to(store, prior.run_id)
         return prior.run_id, True
@@ -34,7 +36,7 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             run.put_file(path, path.parent.relative_to(folder).as_posix())
     except BaseException as error:
-        run.end("failed", f"{type(error).__name__}: {error}")
+        run.end_by(error)
         raise
     run.end("complete")
     return run.run_id, False

@@ -8,20 +8,28 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from analysis.report import html, markdown, words
 from analysis.report.compare import claims_json
 from analysis.report.content import Content
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, shown
+from grok.store.errors import StoreError, one_line
+from grok.store.files import load_json, whole
 
 MANIFEST = "files.json"
 MADE_BY = "entry_points.analyze"
+PARTS = ("data", "figures")
+"""Folders of a report."""
+WORKSPACE, LOCK, FRESH_S = ".report-", ".lock", 60
+"""What the name of a folder to build in begins with; the lock in it; how long one may be there without."""
 FORMULA = re.compile(r"^[=+\-@\t\r]")
 """How a text begins that a spreadsheet would run."""
 
@@ -135,25 +143,30 @@ def digest(folder: Path) -> str:
 
 
 def _manifest(folder: Path, files: dict[str, str]) -> None:
-    partial = folder / f".{MANIFEST}.partial"
-    _json({"made_by": MADE_BY, "files": dict(sorted(files.items()))}, partial)
-    os.replace(partial, folder / MANIFEST)
+    with whole(folder / MANIFEST) as partial:
+        _json({"made_by": MADE_BY, "files": dict(sorted(files.items()))}, partial)
 
 
 def owned(out: Path) -> set[str]:
     """Paths in an output folder that an earlier report wrote, as its manifest has them.
 
     Raises:
-        ConfigError: if `out` is a file, or holds files without being a report.
+        ConfigError: if `out` is a file, or holds files without being a report, or is reached through links inside it.
     """
-    if not out.exists() and not out.is_symlink():
-        return set()
-    if not out.is_dir():
-        raise ConfigError(f"out must be a folder, got {out}. Give another --out.")
-    if not any(out.iterdir()):
-        return set()
     try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        if not out.exists() and not out.is_symlink():
+            return set()
+        if not out.is_dir():
+            raise ConfigError(f"out must be a folder, got {out}. Give another --out.")
+        if not any(out.iterdir()):
+            return set()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"out must be a folder that can be had, got {shown(out)} ({_why(error)}). Name another.") from error
+    for part in PARTS:
+        if (out / part).is_symlink():
+            raise ConfigError(f"out must hold no link for a folder of the report, got {out / part}. Remove it.")
+    try:
+        manifest = load_json(out / MANIFEST)
         if manifest["made_by"] != MADE_BY:
             raise ValueError(manifest["made_by"])
         names = {str(name) for name in manifest["files"]}
@@ -167,26 +180,42 @@ def _inside(name: str) -> bool:
     return re.fullmatch(r"(?:(?:data|figures)/)?[A-Za-z0-9_][A-Za-z0-9_.-]*", name) is not None
 
 
+def _why(error: Exception) -> str:
+    return str(error.strerror) if isinstance(error, OSError) and error.strerror else one_line(error)[:120]
+
+
 @contextmanager
 def workspace(out: Path) -> Iterator[Path]:
-    """A folder to build in, on the same disk as `out` and beside it; gone afterwards.
+    """A folder to build in, on the same disk as `out` and beside it; gone afterwards, as are those of killed commands.
 
     Raises:
         ConfigError: if there is no place for it.
     """
-    parent = out.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".report-", dir=parent))
-    except OSError as error:
+        parent = Path(os.path.realpath(out)).parent
+        while not parent.exists():
+            parent = parent.parent
+        _sweep(parent)
+        folder = Path(tempfile.mkdtemp(prefix=WORKSPACE, dir=parent))
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"out must be in a folder that can be written, got {out} ({error.strerror}). Name another."
+            f"out must be in a folder that can be written, got {shown(out)} ({_why(error)}). Name another."
         ) from error
     try:
-        yield folder
+        with FileLock(folder / LOCK):  # lets go when the process dies
+            (folder / "report").mkdir()
+            yield folder / "report"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders that killed commands built in: nobody holds their lock."""
+    for left in parent.glob(f"{WORKSPACE}*"):
+        if left.is_symlink() or not left.is_dir() or time.time() - left.stat().st_mtime < FRESH_S:
+            continue
+        with suppress(OSError, Timeout), FileLock(left / LOCK, timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def check(built: Path, out: Path) -> None:
@@ -196,27 +225,40 @@ def check(built: Path, out: Path) -> None:
         ConfigError: naming that file.
     """
     old = owned(out)
+    for part in PARTS:
+        if (out / part).exists() and not (out / part).is_dir():
+            raise ConfigError(f"out must not hold other files under the report's names, got {out / part}. Give another --out.")
     for name in sorted(digests(built)):
-        if name not in old and ((out / name).exists() or (out / name).is_symlink()):
-            raise ConfigError(f"out must not hold other files under the report's names, got {out / name}. Give another --out.")
+        there = out / name
+        if there.is_dir() or (name not in old and (there.exists() or there.is_symlink())):
+            raise ConfigError(f"out must not hold other files under the report's names, got {there}. Give another --out.")
 
 
 def publish(built: Path, out: Path) -> None:
-    """Put a built report into its output folder, over files of an earlier report only.
+    """Put a built report into its output folder, over files of an earlier report only, and never through a link.
 
     Args:
         built: as `build` left it. out: new, empty, or with an earlier report; other files in it stay.
 
     Raises:
-        ConfigError: if a file that is not the report's is in the way; nothing was changed then.
+        ConfigError: if a file that is not the report's is in the way, or the folder cannot be written; nothing was changed.
+        StoreError: if the folder could not be written to the end: its manifest names what is the report's, old and new.
     """
     check(built, out)
     old, new = owned(out), digests(built)
-    for name in ("data", "figures"):
-        (out / name).mkdir(parents=True, exist_ok=True)
-    _manifest(out, dict.fromkeys(old, "") | new)  # first: whatever happens next, these files are known to be ours
-    for name in new:
-        os.replace(built / name, out / name)
-    for name in sorted(old - set(new)):
-        (out / name).unlink(missing_ok=True)
-    _manifest(out, new)
+    try:
+        for name in PARTS:
+            (out / name).mkdir(parents=True, exist_ok=True)
+        _manifest(out, dict.fromkeys(old, "") | new)  # first: whatever happens next, these files are known to be ours
+    except OSError as error:
+        raise ConfigError(f"out must be a folder that can be written, got {out} ({_why(error)}). Name another.") from error
+    try:
+        for name in new:
+            os.replace(built / name, out / name)
+        for name in sorted(old - set(new)):
+            (out / name).unlink(missing_ok=True)
+        _manifest(out, new)
+    except OSError as error:
+        raise StoreError(
+            f"out must be a folder whose files can be replaced, got {out} ({_why(error)}). Mend it and repeat."
+        ) from error

@@ -17,6 +17,8 @@ CONTROL_SETS = (*CONTROLS, "all")
 SAMPLERS = ("tpe", "random", "qmc", "nsga2")
 IMPORTANCES = ("sobol", "fanova", "mdi", "ped_anova")
 METHODS = ("gram", "gram32", "svd", "randomized_5", "randomized_10", "randomized_20")
+LARGEST_SAMPLE = 2**20
+"""Settings of a designed sample, 256 times the default; ours."""
 LARGEST_WINDOW = 4096
 """Of a band, as `RunConfig` has it; the runs' own comes in when they are known."""
 HORIZONS = ("full", "common")
@@ -79,7 +81,7 @@ class SensitivityConfig(Config):
         4096,
         "settings of the neighbourhood and of the importance sample; a power of two",
         "ours",
-        whole(64, RAISE),
+        whole(64, "Take one of these", LARGEST_SAMPLE),
         Rule(lambda value, _: not value & (value - 1), "be a power of two", "Write for example 4096"),
     )
     workers: int = field(1, "processes that try settings at once", "ours", whole(1, RAISE))

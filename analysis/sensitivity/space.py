@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from grok.detectors.base import Detector, Range, find, ordered
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, shown
 from grok.spec.plugins import DETECTORS
 
 Values = Range | tuple[Any, ...]
+MOST_LISTED = 10_000
+"""Values of a parameter that are listed one by one."""
 MATRICES, GAPS = ("w", "v"), ("12", "23", "34")
 COMMON = ("matrix", "gap", "method", "window", "smoothing", "rule", "first_epoch")
 """The parts of every setting; the rest belongs to its rule."""
@@ -50,6 +52,8 @@ def parse_values(name: str, text: str, default: Values) -> Values:
             raise ConfigError(f"{name} must be a comma list of {', '.join(default)}, got {text}. Pick from these.")
         return tuple(dict.fromkeys(parts))
     number = int if default.whole else float
+    if max(map(len, parts)) > 40 or len(parts) > MOST_LISTED:
+        raise ConfigError(f"{name} must be at most {MOST_LISTED} numbers of usual length, got {shown(text)}. Shorten it.")
     kind = "whole numbers" if default.whole else "numbers"
     try:
         if len(parts) == 1 and ".." in parts[0]:
@@ -223,7 +227,9 @@ def _check(space: Space, max_window: int) -> None:
     def least(values: Values) -> float:
         return values.low if isinstance(values, Range) else min(values)
 
-    if max(space.windows()) > max_window or min(space.windows()) < 3:
+    windows = space.common["window"]
+    ends = (windows.low, windows.high) if isinstance(windows, Range) else windows
+    if max(ends) > max_window or min(ends) < 3:
         raise ConfigError(
             f"window must be in [3, {max_window}] (the runs' bands hold {max_window} lags), got "
             f"{_text(space.common['window'])}. Lower it, or train with a larger max_window."

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from grok.networks import _probe
 from grok.spec.config import ALIASES
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import OWN
+from grok.spec.plugins import OWN, said
 
 
 class Activation(NamedTuple):
@@ -80,7 +81,7 @@ def activation(name: str) -> Activation:
     from autograd.
 
     Raises:
-        ConfigError: if there is no such activation, module or function.
+        ConfigError: if there is no such activation, module or function, or a training could not use it.
     """
     name = ALIASES.get(name, name)
     if name in ACTIVATION_FUNCTIONS:
@@ -90,8 +91,11 @@ def activation(name: str) -> Activation:
         raise ConfigError(f"activation must be one of {known} or module:function, got {name}. Pick one or give your own.")
     try:
         value = pkgutil.resolve_name(name)
-    except Exception as error:  # whatever a module of somebody else raises
-        raise ConfigError(f"activation must name an importable function, got {name} ({error}). Check the path.") from error
+    except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        reason = said(error)
+        raise ConfigError(f"activation must name an importable function, got {name} ({reason}). Check the path.") from error
 
     def derivative(h: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -99,13 +103,5 @@ def activation(name: str) -> Activation:
             (slope,) = torch.autograd.grad(value(x).sum(), x)
         return slope
 
-    probe = torch.linspace(-2, 2, 6).reshape(2, 3)
-    try:
-        ok = value(probe).shape == probe.shape and derivative(probe).shape == probe.shape
-    except Exception as error:  # whatever a function of somebody else raises, a person needs one line
-        raise ConfigError(f"activation must act on tensors, got {name} ({error}). Write it with torch functions.") from error
-    if not ok:
-        raise ConfigError(
-            f"activation must act elementwise, got {name}, which changes the shape. Return a tensor shaped like its input."
-        )
+    _probe.check(name, value, derivative)
     return Activation(value, derivative)

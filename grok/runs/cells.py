@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 from grok.runs import stopping, train
 from grok.spec.studies import Cell
 from grok.store import lease
-from grok.store.errors import BusyError, TakenOverError
+from grok.store.errors import BusyError, TakenOverError, one_line
 from grok.store.lease import Lease
 from grok.store.prior import with_threads_of
 from grok.store.run import TrackedRun
 from grok.store.store import Store, connect
 from grok.store.tags import DONE
-from grok.training.devices import check_device
-from grok.training.parts import check_parts
 
 
 @dataclass(frozen=True)
@@ -103,15 +101,14 @@ def train_cells(payload: Payload) -> list[Result]:
 
 
 def _failed(cell: Cell, error: Exception) -> Result:
-    return Result(cell, "failed", error=f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return Result(cell, "failed", error=f"{type(error).__name__}: {one_line(error)}")
 
 
 def _take(store: Store, cells: Sequence[Cell], payload: Payload) -> tuple[list[_Held], list[Cell]]:
     """The cells that are this process's to train, or done, with their runs; and those that another process trains now."""
     held: list[_Held] = []
     tags = {payload.member_tag: cells[0].condition}
-    check_device(cells[0].config)  # before a run is made
-    check_parts(cells[0].config)
+    train.check_trainable(cells[0].config, len(cells))  # before a run is made
     for cell in cells:
         with contextlib.suppress(BusyError):
             one = lease.take(store, cell.config, session=payload.session, but=payload.but, parent=payload.parent, tags=tags)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from grok.runs.train import check_trainable
 from grok.spec.fields import ConfigError
 from grok.store import files
 from grok.store.prior import run_config, with_threads_of
@@ -40,7 +41,7 @@ class Replay:
         return f"run={self.run_id} epoch={self.epoch} identical={same} largest_difference={self.largest:.3g}{where}"
 
 
-def replay(store: Store, run_id: str, until: int | None = None, out: Path | None = None) -> Replay:
+def replay(store: Store, run_id: str, until: int | None = None, out: Path | None = None, trust_code: bool = False) -> Replay:
     """Train a run's config again up to a checkpoint epoch and compare the weights.
 
     Args:
@@ -48,15 +49,20 @@ def replay(store: Store, run_id: str, until: int | None = None, out: Path | None
         run_id: a training run.
         until: one of its checkpoint epochs; default the last that is stored.
         out: file to write the rebuilt weights to.
+        trust_code: whether code of a user's own that the run names may be imported.
 
     Raises:
-        ConfigError: if the run has no checkpoint at that epoch.
+        ConfigError: if the run has no checkpoint at that epoch, or `out` cannot be written.
         StoreError: if there is no such run.
     """
     run = store.get(run_id)
-    config = with_threads_of(run, run_config(run))
+    config = with_threads_of(run, run_config(run, trust_code))
+    check_trainable(config)
     tracked = TrackedRun(store.client, run)
-    stored = {int(Path(path).stem.removeprefix("epoch-")): path for path in tracked.list_files("checkpoints")}
+    paths = {Path(path).stem.removeprefix("epoch-"): path for path in tracked.list_files("checkpoints")}
+    stored = {int(number): path for number, path in paths.items() if number.isdecimal() and len(number) < 20}
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise ConfigError(f"out must be a file in a folder that is there, got {out}. Name another.")
     epoch = until if until is not None else max(stored, default=None)
     if epoch not in stored:
         known = ", ".join(map(str, sorted(stored))) or "none"
@@ -69,6 +75,8 @@ def replay(store: Store, run_id: str, until: int | None = None, out: Path | None
     rebuilt = {name: tensor[0] for name, tensor in training.weights.items()}
     if out is not None:
         files.save(out, rebuilt, facts)
+    if {name: tensor.shape for name, tensor in kept.items()} != {name: tensor.shape for name, tensor in rebuilt.items()}:
+        raise ConfigError(f"checkpoint must hold the layers of the run's config, got others in {stored[epoch]}. Train it anew.")
     largest = max(float((rebuilt[name].cpu() - kept[name]).abs().max()) for name in kept)
     identical = all(torch.equal(rebuilt[name].cpu(), kept[name]) for name in kept)
     return Replay(run_id, epoch, identical, largest, out)

@@ -55,7 +55,7 @@ def put(run: TrackedRun, file: File) -> None:
     if isinstance(file.content, pd.DataFrame):
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(file.path).name
-            file.content.to_parquet(local, index=False)
+            file.content.to_parquet(local, index=False, write_page_checksum=True)
             run.put_file(local, str(Path(file.path).parent))
     elif file.path.endswith(".npz"):
         run.put_arrays(file.path, **cast(dict[str, np.ndarray], file.content))
@@ -74,6 +74,5 @@ def get(run: TrackedRun, path: str) -> File:
         if path.endswith(".parquet"):
             return File(path, pd.read_parquet(local))
         if path.endswith(".npz"):
-            with np.load(local) as arrays:
-                return File(path, {name: arrays[name] for name in arrays.files})
+            return File(path, files.load_arrays(local))
         return File(path, *files.load(local))

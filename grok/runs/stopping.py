@@ -25,20 +25,16 @@ LEASE_S = 30.0
 """How often it looks whether its runs are its own still."""
 
 
-class Poll:
-    """A worker's `should_stop`: the command's stop tag, looked at now and then; the death of its process; a SIGTERM.
+class Holder:
+    """Looks now and then whether the runs that a process trains are its own still.
 
     Args:
-        store: of the runs. parent: id of the study's run.
-        session: of the command. parent_pid: of its process, where the worker is to end with it; 0 elsewhere.
+        store: of the runs. held: their leases. should_stop: whether to save and stop.
     """
 
-    def __init__(self, store: Store, parent: str, session: str, parent_pid: int = 0) -> None:
-        self.store, self.parent, self.session, self.parent_pid = store, parent, session, parent_pid
-        self.held: Sequence[Lease] = ()
-        self.stopped, self.next_look, self.next_check = False, 0.0, 0.0
-        if self.parent_pid and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._stop)  # a process of its own, which a service manager may stop with the rest
+    def __init__(self, store: Store, held: Sequence[Lease] = (), should_stop: Callable[[], bool] = lambda: False) -> None:
+        self.store, self.held, self.should_stop = store, held, should_stop
+        self.next_check = 0.0
 
     def __call__(self) -> bool:
         """Whether to save and stop. What the store does not answer stays as it was, until the next look.
@@ -51,7 +47,7 @@ class Poll:
         except Exception as error:  # not lost for this are the epochs since the last save: if it is really gone, the next fails
             if isinstance(error, TakenOverError):
                 raise
-        return self.stopped
+        return self.should_stop()
 
     def confirm(self) -> None:
         """Make sure, before something is written, that the runs of `held` are this process's still.
@@ -65,6 +61,25 @@ class Poll:
         if self.held and time.monotonic() >= self.next_check:
             self.next_check = time.monotonic() + LEASE_S
             lease.check(self.store, self.held)
+
+
+class Poll(Holder):
+    """A worker's `should_stop`: the command's stop tag, looked at now and then; the death of its process; a SIGTERM.
+
+    Args:
+        store: of the runs. parent: id of the study's run.
+        session: of the command. parent_pid: of its process, where the worker is to end with it; 0 elsewhere.
+    """
+
+    def __init__(self, store: Store, parent: str, session: str, parent_pid: int = 0) -> None:
+        super().__init__(store, (), lambda: self.stopped)
+        self.parent, self.session, self.parent_pid = parent, session, parent_pid
+        self.stopped, self.next_look = False, 0.0
+        if self.parent_pid and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._stop)  # a process of its own, which a service manager may stop with the rest
+
+    def _look(self) -> None:
+        super()._look()
         if not self.stopped and time.monotonic() >= self.next_look:
             self.next_look = time.monotonic() + POLL_S
             orphaned = self.parent_pid not in (0, os.getpid()) and os.getppid() != self.parent_pid

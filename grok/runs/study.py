@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import uuid
@@ -19,10 +20,15 @@ from grok.runs.fanout import Fanout
 from grok.runs.train import FigureMaker
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.spec.studies import Cell, Study, training_flops
+from grok.store import lease
+from grok.store.errors import one_line
+from grok.store.files import load_json
+from grok.store.prior import mend
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
 from grok.store.tags import (
+    CONFIG_HASH,
     FORCED,
     GRID_HASH,
     KIND,
@@ -36,7 +42,11 @@ from grok.store.tags import (
 )
 from grok.training.devices import check_device, resolve_device
 from grok.training.parts import check_parts
+from grok.training.size import check_size
 
+LOG = logging.getLogger("grok")
+FEW = 100
+"""Configs that are asked for one by one."""
 ROUNDS = 3
 """Times that cells whose worker died or that failed are tried in one command."""
 OLDER = "older_runs.json"
@@ -59,6 +69,9 @@ def check(study: Study, fanout: Fanout) -> None:
     for config in {(cell.config.device, cell.config.rounding): cell.config for cell in study.cells}.values():
         if fanout.backend != "dask":  # a cluster's workers know their devices
             check_device(config)
+    for config in {replace(cell.config, seed=0): cell.config for cell in study.cells}.values():
+        if fanout.backend != "dask":  # nor do we know the memory of its machines
+            check_size(config)
     fanout.check()
 
 
@@ -81,6 +94,9 @@ def open_parent(store: Store, study: Study, force: bool) -> TrackedRun:
             parent = store.reopen(found[0])
         else:
             parent = store.create(f"study {study.name}", {**tags, **code_tags()})
+            other = None if force else lease.one_of(store, parent, tags)
+            if other is not None:  # of a command that began at the same moment, on a server
+                parent = store.reopen(other)
             if force:
                 parent.put_json(OLDER, sorted(_all_runs(study, store)))
                 parent.set_tags({FORCED: "1"})  # after the file: who finds the one finds the other
@@ -95,7 +111,11 @@ def _stored(parent: TrackedRun, name: str) -> Any:
     if name not in parent.list_files(""):
         return None
     with tempfile.TemporaryDirectory() as folder:
-        return json.loads(parent.get_file(name, Path(folder)).read_text(encoding="utf-8"))
+        try:
+            return load_json(parent.get_file(name, Path(folder)))
+        except (ValueError, OSError) as error:  # cut short or altered: it is written anew
+            LOG.warning("%s of %s is not whole (%s) and is written anew.", name, parent.run_id, one_line(error)[:120])
+            return None
 
 
 def fit(study: Study, fanout: Fanout, seeds_at_once: int) -> tuple[Fanout, int]:
@@ -149,7 +169,7 @@ def run_study(
         A result per cell, in the study's order.
     """
     session = uuid.uuid4().hex
-    older: frozenset[str] = frozenset(_stored(parent, OLDER) or ()) if force else frozenset()
+    older = _older(study, store, parent) if force else frozenset()
     common = Payload(
         (),
         store.uri,
@@ -195,14 +215,26 @@ def _all_runs(study: Study, store: Store) -> frozenset[str]:
     return frozenset(run.run_id for run in store.find({KIND: TRAIN}) if run.config_hash in hashes)
 
 
+def _older(study: Study, store: Store, parent: TrackedRun) -> frozenset[str]:
+    """The runs that a forced study passes over: those that were there before its parent run."""
+    found = _stored(parent, OLDER)
+    if isinstance(found, list) and all(isinstance(run_id, str) for run_id in found):
+        return frozenset(found)
+    began = parent.stored.start_time
+    older = frozenset(run.run_id for run in store.find({KIND: TRAIN}) if run.start_time < began) & _all_runs(study, store)
+    parent.put_json(OLDER, sorted(older))
+    return older
+
+
 def _reuse(study: Study, store: Store, but: Collection[str], report: Callable[[Result], None]) -> dict[str, Result]:
     """Results of the cells that are done already, in runs other than `but`, made members of the study."""
-    prior = _prior(store, but)
+    prior = _prior(store, study, but)
     results: dict[str, Result] = {}
     for cell in study.cells:
         known = prior.get(cell.config.hash)
         if known is None or not known.done:
             continue
+        mend(store, known)
         results[cell.config.hash] = Result(cell, known.state, known.run_id, reused=True)
         report(results[cell.config.hash])
         if known.studies.get(study.name) != cell.condition:
@@ -210,10 +242,16 @@ def _reuse(study: Study, store: Store, but: Collection[str], report: Callable[[R
     return results
 
 
-def _prior(store: Store, but: Collection[str]) -> dict[str, StoredRun]:
-    """The best run of each identity: a finished one before any other, else the newest."""
+def _prior(store: Store, study: Study, but: Collection[str]) -> dict[str, StoredRun]:
+    """The best run of each identity: a finished one before any other, else the newest.
+
+    A store may hold thousands of other runs, each with all its metrics: a small study asks for its own only.
+    """
+    hashes = {cell.config.hash for cell in study.cells}
+    asked = {KIND: TRAIN, PROTOCOL: PROTOCOL_VERSION}
+    few = [asked | {CONFIG_HASH: one} for one in sorted(hashes)] if len(hashes) <= FEW else [asked]
     out: dict[str, StoredRun] = {}
-    for run in store.find({KIND: TRAIN, PROTOCOL: PROTOCOL_VERSION}):
+    for run in (run for filters in few for run in store.find(filters)):
         known = out.get(run.config_hash)
         if run.run_id not in but and (known is None or (run.done and not known.done)):
             out[run.config_hash] = run

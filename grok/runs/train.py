@@ -5,6 +5,7 @@ several seeds of one config train in lockstep, each its own MLflow run.
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import time
 import traceback
@@ -21,19 +22,21 @@ from grok.recorders.base import Step, When, in_order
 from grok.runs import words
 from grok.runs.member import Member
 from grok.runs.saving import Background, put
-from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
-from grok.store.errors import StoreError, TakenOverError
+from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, RunConfig
+from grok.store.errors import StoreError, TakenOverError, masked, one_line
 from grok.store.files import CheckpointError, load
 from grok.store.model import log_network
 from grok.store.prior import create, with_threads_of
 from grok.store.provenance import code_tags
-from grok.store.run import TrackedRun
+from grok.store.run import RESUME, TrackedRun
 from grok.store.store import Store
 from grok.store.tags import NOTE, RESUMED_WITH, StoredRun
 from grok.training.devices import check_device
 from grok.training.loop import Training
-from grok.training.parts import network_facts, network_of, network_sources, sources, task_of
+from grok.training.parts import check_parts, network_facts, network_of, network_sources, sources, task_of
+from grok.training.size import check_size
 
+LOG = logging.getLogger("grok")
 FigureMaker = Callable[[pd.DataFrame, pd.DataFrame, ResolvedConfig], dict[str, Any]]
 """(history, top pairs, config) to figures by name; each has matplotlib's `savefig`."""
 Progress = Callable[[int, dict[str, float]], None]
@@ -90,7 +93,7 @@ def train_tracked(
         ConfigError: if the device is not there or the activation cannot be imported; no run was created then.
         StoreError: if the store fails. Whatever is raised later, the runs are first marked `failed` with the reason.
     """
-    check_device(configs[0])
+    check_trainable(configs[0], len(configs))
     prior = [store.get(run) if isinstance(run, str) else run for run in resume] or [None] * len(configs)
     if prior[0] is not None:
         configs = [with_threads_of(prior[0], config) for config in configs]
@@ -103,6 +106,7 @@ def train_tracked(
             if "config.json" not in tracked[-1].list_files(""):
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
             elif run is not None:
+                tracked[-1].check_config(config)
                 _note_resumed(config, tracked[-1], run, training)
         members = [Member(training, index) for index in range(len(configs))]
         if all(run.resumed for run in tracked):
@@ -111,6 +115,20 @@ def train_tracked(
     except BaseException as error:
         _mark_failed(configs, tracked, error, confirm)
         raise
+
+
+def check_trainable(config: RunConfig, seeds: int = 1) -> None:
+    """Refuse, before a run is made, a device that is not there, a part that cannot be used, and what memory cannot hold.
+
+    Args:
+        config: of the runs. seeds: that are trained in lockstep.
+
+    Raises:
+        ConfigError: if so.
+    """
+    check_device(config)
+    check_parts(config)
+    check_size(config.resolved(), seeds)
 
 
 def _log_start(config: ResolvedConfig, run: TrackedRun, training: Training, index: int) -> None:
@@ -131,25 +149,34 @@ def _note_resumed(config: ResolvedConfig, run: TrackedRun, before: StoredRun, tr
 
 
 def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
-    """Go on from the newest saved state that every run of the group has; from the start if there is none."""
-    saved = set.intersection(*(set(run.list_files("resume")) for run in tracked))
+    """Go on from the newest saved state that every run of the group has; from the start if there is none.
+
+    A state that is not whole, or not as it was written, is passed over and said so.
+
+    Raises:
+        CheckpointError: if a state is whole and does not fit; it is dropped, so that the same command begins anew.
+    """
+    saved = set.intersection(*(set(run.list_files(RESUME)) for run in tracked))
     for name in sorted(saved, reverse=True):
         try:
             with tempfile.TemporaryDirectory() as folder:
                 loaded = [load(run.get_file(name, Path(folder) / run.run_id)) for run in tracked]
-        except (CheckpointError, StoreError):
-            continue  # cut short by what stopped the run: the one before it is whole
-        if all(facts["config_hash"] == member.config.hash for member, (_, facts) in zip(members, loaded, strict=True)):
-            training.load([member.restore(*state) for member, state in zip(members, loaded, strict=True)])
-            for member in members:
-                member.resume()
+        except (CheckpointError, StoreError) as error:
+            LOG.warning("%s %s is passed over: %s Training goes on from an earlier state.", tracked[0].run_id, name, error)
+            continue
+        if all(facts.get("config_hash") == member.config.hash for member, (_, facts) in zip(members, loaded, strict=True)):
+            try:
+                training.load([member.restore(*state) for member, state in zip(members, loaded, strict=True)])
+                for member in members:
+                    member.resume()
+            except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+                for run in tracked:
+                    run.delete(name)
+                raise CheckpointError(
+                    f"state must be that of the run's config, got {name} of {tracked[0].run_id} ({one_line(error)[:120]}). "
+                    "It is dropped: repeat the command."
+                ) from error
             return
-
-
-def _drop_states(run: TrackedRun, but: str = "") -> None:
-    for name in run.list_files("resume"):
-        if name != but:
-            run.delete(name)
 
 
 def _mark_failed(
@@ -166,9 +193,10 @@ def _mark_failed(
         with contextlib.suppress(Exception):  # the store may be what failed; the caller hears of the first error
             if run.run_id in lost or run.look().done:
                 continue
-            run.end(state, f"{type(error).__name__}: {error}")
-            run.set_tags({NOTE: words.stopped(config, f"Failed: {type(error).__name__}: {error}")})
-            run.put_text("failure.txt", "".join(traceback.format_exception(error)))
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            run.end(state, reason)
+            run.set_tags({NOTE: words.stopped(config, f"Failed: {reason}")})
+            run.put_text("failure.txt", masked("".join(traceback.format_exception(error))))
 
 
 class _Loop:
@@ -249,12 +277,12 @@ class _Loop:
         start = time.perf_counter()
         self.background.wait()
         self.waited_s += time.perf_counter() - start
-        name = f"resume/epoch-{self.training.epoch:05d}.safetensors"
+        name = f"{RESUME}/epoch-{self.training.epoch:05d}.safetensors"
         for member, run in zip(self.members, self.tracked, strict=True):
             if member.diverged is None:
                 self.background.submit(run.log_points, member.new_points())
                 self.background.submit(run.put_tensors, name, *member.state())
-                self.background.submit(_drop_states, run, name)
+                self.background.submit(run.drop_states, name)
 
     def _interrupt(self) -> list[Outcome]:
         self.background.wait()
@@ -300,7 +328,6 @@ class _Loop:
         run.log_points([(0, name, value) for name, value in summary.items()])
         run.set_tags({NOTE: words.finished(config, summary, member.final())})
         run.end(state)
-        _drop_states(run)  # after the end: a run that stops between the two is complete, not without a state
         total = time.perf_counter() - self.started
         seconds = self.training.seconds | {
             "spectra": self.spectra_s,

@@ -214,6 +214,6 @@ def default_epochs(activation: str) -> int:
 def _canonical_method(method: str) -> str:
     """`randomized` and `randomized_010` as `randomized_10`; anything else as it is."""
     number = method.removeprefix("randomized").removeprefix("_")
-    if not method.startswith("randomized") or not (number.isdecimal() or method == "randomized"):
+    if not method.startswith("randomized") or not (number.isdecimal() or method == "randomized") or len(number) > 3:
         return method
     return f"randomized_{int(number or 10)}"

@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self
 
+LONGEST_SHOWN = 120
+"""Characters of a value in a message."""
+
 
 class ConfigError(ValueError):
     """A value breaks a rule of the config: `<name> must <rule>, got <value>. <next step>.` is the message."""
@@ -106,16 +109,39 @@ def _is(value: object, *types: type) -> bool:
     return isinstance(value, types) and not isinstance(value, bool)
 
 
+LARGEST = 2**63 - 1
+"""Whole number that a field takes: 64 bits."""
+
+
+def _whole(text: str) -> int:
+    """A whole number from text; one of hundreds of digits is none, and is not worked out."""
+    if len(text) > 40:
+        raise ValueError("too many digits")
+    return int(text)
+
+
+def _small(value: Any) -> bool:
+    """Whether the whole numbers of a value are of 64 bits."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return all(not _is(number, int) or abs(number) <= LARGEST for number in numbers)
+
+
+def shown(value: object, most: int = 0) -> str:
+    """A value as a message shows it: not longer than a line, or than so many characters."""
+    text, most = str(value), most or LONGEST_SHOWN
+    return text if len(text) <= most else f"{text[: most - 20]}… ({len(text)} characters)"
+
+
 def _items(text: str) -> list[str]:
     return [] if text in ("", "none") else [part.strip() for part in text.split(",")]
 
 
 _KINDS = {
     "str": _Kind(str, lambda v: _is(v, str), "be text", "be text"),
-    "int": _Kind(int, lambda v: _is(v, int), "be a whole number", "be a whole number"),
+    "int": _Kind(_whole, lambda v: _is(v, int), "be a whole number", "be a whole number"),
     "float": _Kind(float, lambda v: _is(v, int, float), "be a number", "be a number"),
     "tuple[int, ...]": _Kind(
-        lambda text: tuple(int(item) for item in _items(text)),
+        lambda text: tuple(_whole(item) for item in _items(text)),
         lambda v: isinstance(v, tuple) and all(_is(item, int) for item in v),
         "be a tuple of whole numbers",
         "be whole numbers separated by commas",
@@ -151,7 +177,7 @@ def refuse(name: str, rule: str, value: object, step: str) -> NoReturn:
     Raises:
         ConfigError: always.
     """
-    raise ConfigError(f"{name} must {rule}, got {value}. {step}" + ("" if step.endswith(("?", ".")) else ".")) from None
+    raise ConfigError(f"{name} must {rule}, got {shown(value)}. {step}" + ("" if step.endswith(("?", ".")) else ".")) from None
 
 
 def to_text(value: Any) -> str:
@@ -212,6 +238,9 @@ class Config:
         fields = dataclasses.fields(self)
         for field in fields:
             (kind, optional), value = _kind(field), getattr(self, field.name)
+            if not _small(value):
+                told = value if _is(value, int) and value.bit_length() < 128 else "a number of more than 64 bits"
+                refuse(field.name, f"be a whole number in [-{LARGEST}, {LARGEST}]", told, _example(field))
             if not kind.holds(value) and not (optional and value is None):
                 refuse(field.name, kind.words, to_text(value), _example(field))
             if kind is _KINDS["float"]:

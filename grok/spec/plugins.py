@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,11 @@ class Room:
         module = name.partition(":")[0]
         try:
             found = pkgutil.resolve_name(name)
-        except Exception as error:  # whatever a module of somebody else raises, a person needs one line
+        except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too, a person needs one line
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise ConfigError(
-                f"{self.kind} must be importable, got {name} ({error}). Run from the folder that has {module}.py."
+                f"{self.kind} must be importable, got {name} ({said(error)}). Run from the folder that has {module}.py."
             ) from error
         contract = pkgutil.resolve_name(self.contract)
         if not isinstance(found, contract):
@@ -132,15 +135,40 @@ def _names(package: str, constant: str) -> tuple[str, ...]:
 def own_source(name: str) -> Path | None:
     """The file of a plug-in of one's own, which is part of a run's identity: its name does not say what it does.
 
+    Nothing is imported for that, not even the package that the file is in.
+
     None for a plug-in of the project, and for a module without a file.
     """
     if not OWN.fullmatch(name):
         return None
-    try:
-        spec = importlib.util.find_spec(name.partition(":")[0])
-    except (ImportError, ValueError):
-        return None
-    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
+    module, places, spec = "", None, None
+    for part in name.partition(":")[0].split("."):
+        module = f"{module}.{part}".lstrip(".")
+        try:
+            specs = (finder.find_spec(module, places) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+            spec = next((found for found in specs if found is not None), None)
+        except (ImportError, ValueError, OSError):
+            return None
+        if spec is None:
+            return None
+        places = list(spec.submodule_search_locations or ())
+    return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
+
+
+def own_code(config: Any) -> list[str]:
+    """What a config names of one's own, `field module:NAME` each: code that runs when it is used."""
+    fields = ("activation", "task", "network", "detector", "recorders", "signals")
+    named = [(field, getattr(config, field)) for field in fields]
+    each = [(field, name) for field, value in named for name in ((value,) if isinstance(value, str) else value)]
+    return [f"{field} {name}" for field, name in each if OWN.fullmatch(name)]
+
+
+def said(error: BaseException) -> str:
+    """What an error of somebody else's code says, in one line: its kind and the first words."""
+    text = " ".join(str(error).split())
+    if text and isinstance(error, ImportError | AttributeError):
+        return text[:200]
+    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
 TASKS = Room("task", "grok.tasks", "grok.tasks.base:Task")

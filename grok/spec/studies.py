@@ -16,30 +16,20 @@ from typing import Any
 import yaml
 
 from grok.numerics.methods import BLOCK, factor_kind
+from grok.spec import limited_yaml
 from grok.spec.config import ResolvedConfig, RunConfig
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, shown
 
 REGISTRY = Path(__file__).with_name("studies")
 """The folder of the registry's files: `NAME.yaml` of a paper, `ours.yaml` of what no paper has."""
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
+RANGE = re.compile(r"([0-9]{1,19})\.\.([0-9]{1,19})")
 OWN_FILE = re.compile(r"(.+\.ya?ml)(?::(.*))?")
 NAME = re.compile(r"[\w-][\w.-]{0,79}", re.ASCII)
 STUDY_KEYS = ("sentence", "source", "runs", "windows")
 AFTER = "after"
 """Key of a study of the registry that names the one it follows."""
 MOST_RUNS = 10_000
-"""Runs of one study; more is taken for a slip in a range."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is written twice is an error, not silently the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        repeated = sorted({key for key in keys if isinstance(key, str) and keys.count(key) > 1})
-        if repeated:
-            raise yaml.constructor.ConstructorError(None, None, f"{repeated[0]} is there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+"""Runs of one study, and of one file of your own; more is taken for a slip in a range."""
 
 
 @dataclass(frozen=True)
@@ -151,17 +141,44 @@ def load_file(path: Path) -> dict[str, Study]:
     Raises:
         ConfigError: if the file cannot be read or a study breaks a rule.
     """
-    return {name: _study(f"{path.stem}/{name}", body) for name, body in _read(path, names=(path.stem,)).items()}
+    bodies = _read(path, names=(path.stem,))
+    counts = [_count(block) for body in bodies.values() for block in _blocks(body)]
+    runs = sum(counts)
+    if max(counts, default=0) <= MOST_RUNS < runs:  # of a block alone it is said with its place
+        raise ConfigError(f"study file must have at most {MOST_RUNS} runs in all, got {runs} in {path}. Shorten it.")
+    return {name: _study(f"{path.stem}/{name}", body) for name, body in bodies.items()}
+
+
+def _blocks(body: Any) -> list[Any]:
+    """The blocks of a study as YAML has it, if it has any."""
+    runs = body.get("runs") if isinstance(body, dict) else None
+    return runs if isinstance(runs, list) else []
+
+
+def _count(block: Any) -> int:
+    """How many runs a block asks for; none are made."""
+    return math.prod(_many(value) for key, value in block.items() if key != "condition") if isinstance(block, dict) else 0
+
+
+def _many(value: Any) -> int:
+    """How many values a YAML value sweeps over."""
+    if isinstance(value, list):
+        return sum(map(_many, value))
+    found = RANGE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return max(0, int(found[2]) - int(found[1]) + 1) if found else 1
 
 
 def _read(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """The studies of a file as YAML has them; `names` must be as good as theirs."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader  # noqa: S506
-    except OSError as error:
-        raise ConfigError(f"study file must be readable, got {path} ({error.strerror}). Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"study file must be YAML, got {path} ({' '.join(str(error).split())}). Mend it.") from error
+        content = limited_yaml.read(path)
+    except (OSError, ValueError) as error:  # no UTF-8, a name with a zero byte
+        why = error.strerror if isinstance(error, OSError) else "no UTF-8" if isinstance(error, UnicodeError) else error
+        raise ConfigError(f"study file must be readable, got {path} ({why}). Check the path.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"study file must be YAML, got {path} ({shown(' '.join(str(error).split()), 400)}). Mend it."
+        ) from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"study file must map names to studies, got {path}. See docs/howto/study.md.")
     for name in (*names, *content):
@@ -209,13 +226,13 @@ def _windows(name: str, body: dict[str, Any], cells: Iterable[Cell]) -> tuple[in
 def _cells(place: str, block: Any) -> list[Cell]:
     if not isinstance(block, dict):
         raise ConfigError(f"{place} must map parameters to values, got {block!r:.80}. Write for example activation: relu.")
+    count = _count(block)
+    if count > MOST_RUNS:
+        raise ConfigError(f"{place} must be at most {MOST_RUNS} runs, got {count}. Shorten its lists.")
     values = {str(key): _values(value) for key, value in block.items() if key != "condition"}
     for name, options in values.items():
         if not options:
             raise ConfigError(f"{place} must give every parameter at least one value, got none for {name}. Fill or drop it.")
-    count = math.prod(len(options) for options in values.values())
-    if count > MOST_RUNS:
-        raise ConfigError(f"{place} must be at most {MOST_RUNS} runs, got {count}. Shorten its lists.")
     condition = block.get("condition", "run")
     if not isinstance(condition, str) or not condition.strip() or not condition.isprintable():
         raise ConfigError(f"{place} must have one line of printable text as condition, got {condition!r:.80}. Quote it.")
@@ -230,7 +247,7 @@ def _values(value: Any) -> Sequence[str]:
     """The texts that a YAML value sweeps over."""
     if isinstance(value, str) and (found := RANGE.fullmatch(value.strip())):
         first, last = int(found[1]), int(found[2])
-        return [str(number) for number in range(first, min(last, first + MOST_RUNS) + 1)]
+        return [str(number) for number in range(first, last + 1)]
     if isinstance(value, list):
         return [text for item in value for text in _values(item)]
     if isinstance(value, bool):

@@ -1,46 +1,50 @@
-"""Tensors on disk, without pickle: atomic save, exact load."""
+"""Tensors, arrays and JSON on disk, without pickle: written whole or not at all, read only as far as their sizes allow."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.lib import format as npy
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-PARTIAL = ".*.safetensors.*"
+PARTIAL = ".*.partial-*"
 """Pattern of the names that a file has while it is written."""
+EARLIER_PARTIAL = ".*.safetensors.*"
+"""The same of earlier versions."""
+MOST_BYTES = 1 << 31
+"""Bytes of memory that a file of arrays may ask for unless it is known how large it should be."""
+MOST_JSON_BYTES = 1 << 27
+"""Of a JSON file."""
 
 
 class CheckpointError(RuntimeError):
-    """A file is missing, cut short or of another run."""
+    """A file is missing, cut short, altered or of another run."""
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able facts to one safetensors file, whole or not at all.
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside another, to be written in full: it is renamed to that then, or goes.
 
-    The file is written beside its place, forced to disk and renamed; whatever stops the process, `path` holds either
-    the old file or the new one.
-
-    Args:
-        path: where; parent folders are made.
-        tensors: by name, any device and dtype.
-        facts: small values that go into the header, read back by `load`.
+    Whatever stops the process, `path` holds either the old file or the new one. Parent folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}"[:200] + ".partial-")
     os.close(handle)
     try:
-        plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(plain, name, metadata={"facts": json.dumps(facts, sort_keys=True)})
-        with open(name, "rb") as written:
-            os.fsync(written.fileno())
+        yield Path(name)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
@@ -48,16 +52,111 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
         raise
 
 
+def copy(source: Path, path: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with whole(path) as partial:
+        shutil.copyfile(source, partial)
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able facts to one safetensors file, whole or not at all, forced to disk.
+
+    Args:
+        path: where; parent folders are made.
+        tensors: by name, any device and dtype.
+        facts: small values that go into the header, read back by `load`.
+    """
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    text = json.dumps(facts, sort_keys=True)
+    with whole(path) as partial:
+        save_file(plain, partial, metadata={"facts": text, "sha256": _digest(plain, text)})
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+
+
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save` wrote: tensors in memory of their own, and the facts.
 
+    Files of earlier versions have no checksum, and are taken as they are.
+
     Raises:
-        CheckpointError: if the file is missing, cut short or not one of ours.
+        CheckpointError: if the file is missing, cut short, altered or not one of ours.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
+            known = file.metadata() or {}
             tensors = {key: torch.clone(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"checkpoint must be a whole safetensors file, got {path.name} ({error}).") from error
+        facts = json.loads(known["facts"])
+        if not isinstance(facts, dict):
+            raise ValueError("facts that are no mapping")
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError, RuntimeError, TypeError, AttributeError) as error:
+        why = " ".join(f"{error}".split())[:200]
+        raise CheckpointError(f"checkpoint must be a whole safetensors file, got {path.name} ({why}).") from error
+    if known.get("sha256", "") not in ("", _digest(tensors, known["facts"])):
+        raise CheckpointError(f"checkpoint must be as it was written, got {path.name}, whose checksum is another.")
     return tensors, facts
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    """SHA-256 of names, dtypes, shapes and bytes of tensors, and of the facts."""
+    found = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        if tensor.numel():
+            found.update(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+    return found.hexdigest()
+
+
+def load_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, np.ndarray]:
+    """The arrays of an npz file, by name; its headers are read first, and what they ask for is held against a bound.
+
+    Args:
+        path: of the file. most_bytes: of memory, that all arrays together may take.
+
+    Raises:
+        ValueError: if an array is not of plain numbers, or larger than its header or the bound has it.
+        OSError, zipfile.BadZipFile: if the file cannot be read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        total = 0
+        for entry in archive.infolist():
+            with archive.open(entry) as member:
+                shape, dtype = _header(member, entry.filename)
+                size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+                if size != entry.file_size - member.tell():
+                    raise ValueError(f"{entry.filename} has {entry.file_size - member.tell()} bytes, its header says {size}")
+                total += size
+        if total > most_bytes:
+            raise ValueError(f"{total} bytes of arrays, at most {most_bytes} are expected")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of an array of an npz file."""
+    version = npy.read_magic(member)
+    readers: dict[tuple[int, int], Callable[..., Any]] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"{name} is of npy version {version}")
+    shape, _, dtype = readers[version](member)
+    if dtype.kind not in "fiub":
+        raise ValueError(f"{name} holds {dtype}, not plain numbers")
+    if any(side < 0 for side in shape):
+        raise ValueError(f"{name} has a negative side")
+    return shape, dtype
+
+
+def load_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        ValueError: if it is not JSON, nested too deep, or larger than the bound. OSError: if it cannot be read.
+    """
+    size = path.stat().st_size
+    if size > most_bytes:
+        raise ValueError(f"{size} bytes, at most {most_bytes} are read")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from grok.spec.config import ResolvedConfig
 from grok.store.alive import is_alive, let_go
-from grok.store.errors import TakenOverError
-from grok.store.prior import create, find_prior
+from grok.store.errors import BusyError, TakenOverError, one_line
+from grok.store.prior import create, find_prior, named_prior, run_config
 from grok.store.run import TrackedRun
-from grok.store.store import Store
-from grok.store.tags import CLAIM, CONFIG_HASH, KIND, PROTOCOL, RUNNING, SESSION, StoredRun
+from grok.store.store import Store, hand_over
+from grok.store.tags import CLAIM, CONFIG_HASH, KIND, PROJECT_ENTRY, PROTOCOL, RUNNING, SESSION, StoredRun
 
 SETTLE_S = 1.0
 """Longer than a request to a tracking server takes: two leases on one run see each other after it."""
@@ -79,6 +79,29 @@ def take(
         return Lease(store.reopen(found, marks).stored, token)
 
 
+def take_named(store: Store, run_id: str, trust_code: bool = False) -> tuple[Lease, ResolvedConfig]:
+    """Take the run that the user names, with its config.
+
+    Args:
+        store: that has it. run_id: of the run. trust_code: whether code that the run names may be imported.
+
+    Raises:
+        StoreError: if there is no such training run, or it cannot go on here.
+        BusyError: if a process is training it now.
+    """
+    token = uuid.uuid4().hex
+    with store.lock():
+        found = named_prior(store, run_id)
+        config = run_config(found, trust_code)
+        return (Lease(found) if found.done else Lease(store.reopen(found, {CLAIM: token, SESSION: ""}).stored, token)), config
+
+
+def make(store: Store, config: ResolvedConfig) -> Lease:
+    """A new run of a config, whatever is there."""
+    token = uuid.uuid4().hex
+    return Lease(create(store, config, None, {SESSION: "", CLAIM: token}).stored, token)
+
+
 def settled(store: Store, leases: Sequence[Lease], but: Collection[str] = ()) -> list[bool]:
     """Which leases hold. Of two commands that took one config at once, just one is told True; the other's run goes.
 
@@ -91,6 +114,19 @@ def settled(store: Store, leases: Sequence[Lease], but: Collection[str] = ()) ->
     return [lease.done or _holds(store, lease, but) for lease in leases]
 
 
+def hold_or_refuse(store: Store, lease: Lease) -> None:
+    """`settled` for one lease of a command that has nothing else to do.
+
+    Raises:
+        BusyError: if another command has the run.
+    """
+    if not settled(store, [lease])[0]:
+        raise BusyError(
+            f"run must not be trained twice at once, got {lease.run.name}, which another command began at the same moment. "
+            "Wait for it, or start another with --force."
+        )
+
+
 def _holds(store: Store, lease: Lease, but: Collection[str]) -> bool:
     if not _is_owner(store.get(lease.run_id), lease):
         let_go(lease.run_id)
@@ -98,13 +134,43 @@ def _holds(store: Store, lease: Lease, but: Collection[str]) -> bool:
     if not lease.made:
         return True
     identity = {name: lease.run.get(name) for name in (KIND, CONFIG_HASH, PROTOCOL)}
-    rivals = [run for run in store.find(identity) if run.run_id not in but and (is_alive(run) or run.run_id == lease.run_id)]
-    first = min(rivals, key=lambda run: (run.start_time, run.run_id))  # an order that every command agrees on
+    rivals = [run for run in store.find(identity) if run.run_id not in but]
+    first = _first([run for run in rivals if run.done or is_alive(run) or run.run_id == lease.run_id])
     if first.run_id == lease.run_id:
         return True
-    let_go(lease.run_id)
-    store.client.delete_run(lease.run_id)
+    _give_way(store, lease.run, first)
     return False
+
+
+def one_of(store: Store, made: TrackedRun, identity: Mapping[str, str]) -> StoredRun | None:
+    """Of several new runs that commands made at once on a server for one purpose, the one that stays, if it is not this one.
+
+    Args:
+        store: of the runs. made: by this process, just now; it is deleted if it does not stay.
+        identity: tags that all of them have.
+    """
+    if store.is_local:
+        return None
+    time.sleep(SETTLE_S)
+    first = _first([run for run in store.find(identity) if is_alive(run) or run.run_id == made.run_id])
+    if first.run_id == made.run_id:
+        return None
+    _give_way(store, made.stored, first)
+    return first
+
+
+def _give_way(store: Store, run: StoredRun, first: StoredRun) -> None:
+    """Take a run that this process made back: another's stays."""
+    let_go(run.run_id)
+    if PROJECT_ENTRY in run.tags:  # `mlflow run` made it, and will want to end it
+        hand_over(store, run.run_id, first)
+    else:
+        store.client.delete_run(run.run_id)
+
+
+def _first(rivals: Sequence[StoredRun]) -> StoredRun:
+    """An order that every command agrees on."""
+    return min(rivals, key=lambda run: (run.start_time, run.run_id))
 
 
 def _is_owner(run: StoredRun, lease: Lease) -> bool:
@@ -129,4 +195,4 @@ def give_up(store: Store, leases: Collection[Lease], error: Exception) -> None:
     for lease in leases:
         run = store.get(lease.run_id)
         if _is_owner(run, lease) and run.state == RUNNING:
-            TrackedRun(store.client, run).end("failed", f"{type(error).__name__}: {error}")
+            TrackedRun(store.client, run).end("failed", f"{type(error).__name__}: {one_line(error)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import warnings
@@ -14,6 +15,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from torch import Tensor
 
 from grok.store import files
+from grok.store.moved import local_path
 from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
 from grok.store.tags import ACTIVATION, tag
@@ -46,6 +48,7 @@ def log_network(
             return  # an earlier process got this far
         for left in run.client.search_logged_models([run.stored.experiment_id], f"source_run_id = '{run.run_id}'"):
             run.client.delete_logged_model(left.model_id)  # or not quite
+            _drop_files(left)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*type hint", UserWarning)  # of MLflow's own classes
         from mlflow.models import infer_signature
@@ -74,3 +77,10 @@ def log_network(
         run.client.log_model_artifacts(model.model_id, f"{folder}/model")
     run.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     run.client.log_outputs(run.run_id, models=[LoggedModelOutput(model.model_id, step)])
+
+
+def _drop_files(model: Any) -> None:
+    """Remove the local files of a deleted model, in the folder that MLflow gives each its own: `models/ID/artifacts`."""
+    place = local_path(str(model.artifact_location))
+    if place is not None and place.parts[-3:] == ("models", model.model_id, "artifacts") and not place.parent.is_symlink():
+        shutil.rmtree(place.parent, ignore_errors=True)

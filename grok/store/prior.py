@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
+from grok.spec.fields import ConfigError
+from grok.spec.plugins import own_code
 from grok.store.alive import is_alive
 from grok.store.errors import BusyError, StoreError
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import CONFIG_HASH, HOST, KIND, PROTOCOL, TRAIN, StoredRun
+from grok.store.tags import CONFIG_HASH, HOST, KIND, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun
 
 
 def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Collection[str] = ()) -> StoredRun | None:
@@ -32,7 +34,7 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
         if run.run_id in but:
             continue
         if run.done:
-            return run
+            return mend(store, run)
         try:
             resumable = resumable or _free(run, session)
         except BusyError as error:
@@ -50,7 +52,23 @@ def named_prior(store: Store, run_id: str, session: str = "") -> StoredRun:
         BusyError: if a process of another session is training it now.
     """
     run = _training_run(store.get(run_id))
-    return run if run.done else _free(run, session)
+    return mend(store, run) if run.done else _free(run, session)
+
+
+def mend(store: Store, run: StoredRun) -> StoredRun:
+    """A run that is done, with whatever the process that ended it did not come to: `TrackedRun.end`."""
+    if run.status == STATES[RUNNING]:
+        TrackedRun(store.client, run).drop_states()
+        store.client.set_terminated(run.run_id, status=STATES[run.state])
+        return replace(run, status=STATES[run.state])
+    return run
+
+
+def reap(store: Store, kind: str) -> None:
+    """End as failed the runs of a kind whose process is dead, of commands that make a new run instead of going on."""
+    for run in store.find({KIND: kind, STATE: RUNNING}):
+        if not is_alive(run):
+            TrackedRun(store.client, run).end("failed", "its process was killed")
 
 
 def _training_run(run: StoredRun) -> StoredRun:
@@ -82,15 +100,31 @@ def create(
     return store.create(config.display_name(), {**identity, **code_tags(), **(tags or {})}, parent)
 
 
-def run_config(run: StoredRun) -> ResolvedConfig:
+def run_config(run: StoredRun, trust_code: bool = False) -> ResolvedConfig:
     """The config of a training run.
 
+    Args:
+        run: as it is in the store.
+        trust_code: whether code of a user's own that the run names may be imported. A store alone never has it loaded.
+
     Raises:
-        StoreError: if it is not one of our training runs.
+        StoreError: if it is not one of our training runs, or names code that is not trusted.
     """
-    config = _training_run(run).config
+    try:
+        config = _training_run(run).config
+    except ConfigError as error:
+        raise StoreError(f"run must have the params of a config, got {run.run_id} ({error}). Start a new run.") from error
+    own = own_code(config)
+    if own and not trust_code:
+        raise StoreError(
+            f"run must not name code of somebody's own unless it is trusted, got {', '.join(own)} in {run.run_id}. "
+            "Read that code, then add --trust-code."
+        )
     if config.hash != run.config_hash:
-        raise StoreError(f"run must have the params of its config, got {run.run_id}, which stopped before. Repeat its command.")
+        raise StoreError(
+            f"run must have the params of its config, got {run.run_id}, which stopped before, or whose params or code were "
+            "changed since. Repeat its command."
+        )
     return config
 
 

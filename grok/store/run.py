@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import mlflow
 import numpy as np
@@ -20,12 +20,16 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from torch import Tensor
 
 from grok.spec.config import EXECUTION_FIELDS, ResolvedConfig
+from grok.spec.fields import ConfigError
 from grok.store import files
 from grok.store.alive import let_go
-from grok.store.errors import StoreError
-from grok.store.tags import ERROR, HEARTBEAT, RESOLVED, RUNNING, STATE, STATES, StoredRun, named, tag
+from grok.store.errors import StoreError, one_line
+from grok.store.moved import local_path
+from grok.store.tags import DONE, ERROR, HEARTBEAT, RESOLVED, RUNNING, STATE, STATES, StoredRun, named, tag
 
 DATASET_TRIES = 5
+RESUME = "resume"
+"""The folder of the states to go on from."""
 
 
 class TrackedRun:
@@ -36,6 +40,9 @@ class TrackedRun:
         run: as the store has it; or its id, and then it is looked up when more is asked.
         resumed: whether something was logged by an earlier process; what is there is then not logged again.
         artifact_uri: of the run, where its id alone is given and this is known already; saves a query.
+
+    Raises:
+        StoreError: if its files are said to be in a local folder that is not a run's own.
     """
 
     def __init__(
@@ -46,8 +53,11 @@ class TrackedRun:
         self.run_id = run if isinstance(run, str) else run.run_id
         self._known: dict[str, set[int]] | None = None if resumed else {}
         uri = artifact_uri or self.stored.artifact_uri
-        parsed = urlparse(uri)
-        self._root = Path(url2pathname(parsed.path)) if parsed.scheme in ("", "file") else None
+        self._root = local_path(uri)
+        if self._root is not None and (self._root.parts[-2:] != (self.run_id, "artifacts") or ".." in self._root.parts):
+            raise StoreError(
+                f"artifacts of a run must be in a folder {self.run_id}/artifacts, got {self._root}. Restore the store."
+            )
         self._artifacts = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
 
     @property
@@ -71,13 +81,24 @@ class TrackedRun:
         Raises:
             StoreError: if a param was there already and means another run.
         """
+        self.check_config(config)
+        self.log_params(config.to_strings())
+
+    def check_config(self, config: ResolvedConfig) -> None:
+        """Make sure that the params that are there are those of a config.
+
+        Raises:
+            StoreError: if one means another run.
+        """
         fields, there = config.to_strings(), self.stored.params
-        earlier = ResolvedConfig.from_strings(fields | {k: v for k, v in there.items() if k in fields}).to_strings()
+        try:
+            earlier = ResolvedConfig.from_strings(fields | {k: v for k, v in there.items() if k in fields}).to_strings()
+        except ConfigError as error:
+            raise StoreError(f"params must stay as logged, got {error} in run {self.run_id}. Start a new run.") from error
         differ = [k for k in there if k in fields and k not in EXECUTION_FIELDS and earlier[k] != fields[k]]
         if differ:
             told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)
             raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
-        self.log_params(fields)
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log plain params; those that were there, as `mlflow run` has spelt them, stay and get a tag `resolved.NAME`."""
@@ -103,7 +124,7 @@ class TrackedRun:
     def put_tensors(self, path: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Store tensors as a safetensors artifact, whole or not at all where the artifact store is a local folder."""
         if self._root is not None:
-            files.save(self._root / path, tensors, facts)
+            files.save(self._place(path), tensors, facts)
             return
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(path).name
@@ -111,7 +132,10 @@ class TrackedRun:
             self.put_file(local, str(Path(path).parent))
 
     def put_file(self, local: Path, folder: str = "") -> None:
-        """Store a file as an artifact under `folder`."""
+        """Store a file as an artifact under `folder`, whole or not at all where the artifact store is a local folder."""
+        if self._root is not None:
+            files.copy(local, self._place(f"{folder or '.'}/{local.name}"))
+            return
         self._artifacts.log_artifact(str(local), folder if folder not in ("", ".") else None)
 
     def put_arrays(self, path: str, **arrays: np.ndarray) -> None:
@@ -139,12 +163,25 @@ class TrackedRun:
             StoreError: if there is none.
         """
         try:
-            local = self._root / path if self._root is not None else Path(self._artifacts.download_artifacts(path, str(folder)))
-            if local.exists():
+            local = self._place(path) if self._root is not None else Path(self._artifacts.download_artifacts(path, str(folder)))
+            if local.is_file():
                 return local
         except (MlflowException, OSError):
             pass
         raise StoreError(f"artifact must exist in run {self.run_id}, got {path}. See what it has with `mlflow ui`.")
+
+    def _place(self, path: str) -> Path:
+        """The local path of an artifact, which no name and no link leads out of the run's folder.
+
+        Raises:
+            StoreError: if one does.
+        """
+        assert self._root is not None
+        place = self._root / path
+        plain = not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
+        if not plain or not place.parent.resolve().is_relative_to(self._root.resolve()) or place.is_symlink():
+            raise StoreError(f"artifact must be in the folder of run {self.run_id}, got {path}. Remove the link or the name.")
+        return place
 
     def list_files(self, folder: str) -> list[str]:
         """Paths of the artifacts directly under `folder`, sorted; not those that are still being written."""
@@ -159,14 +196,17 @@ class TrackedRun:
 
     def drop_partial_files(self) -> None:
         """Delete what a killed process was writing when it died."""
-        for path in self._root.rglob(files.PARTIAL) if self._root is not None else ():
+        root = self._root
+        found = [root.rglob(pattern) for pattern in (files.PARTIAL, files.EARLIER_PARTIAL)] if root is not None else []
+        for path in itertools.chain(*found):
             path.unlink(missing_ok=True)
 
     def delete(self, path: str) -> None:
         """Delete one artifact of this run."""
         if self._root is not None:
-            (self._root / path).unlink(missing_ok=True)
-        else:
+            self._place(path).unlink(missing_ok=True)
+            return
+        with contextlib.suppress(MlflowException):  # gone already, or left where the server does not let us
             self._artifacts.delete_artifacts(path)
 
     def log_dataset(self, features: np.ndarray, targets: np.ndarray, name: str, source: str, context: str) -> None:
@@ -184,9 +224,26 @@ class TrackedRun:
                     raise
                 time.sleep(0.1 * 2**attempt)
 
+    def drop_states(self, but: str = "") -> None:
+        """Delete the states to go on from, all but one."""
+        for name in self.list_files(RESUME):
+            if name != but:
+                self.delete(name)
+
+    def end_by(self, error: BaseException) -> None:
+        """End as an error left it: `interrupted` by Ctrl-C, else `failed` with the reason."""
+        stopped = isinstance(error, KeyboardInterrupt)
+        self.end("interrupted" if stopped else "failed", f"{type(error).__name__}: {one_line(error)}")
+
     def end(self, state: str, error: str = "") -> None:
-        """Set our state tag and MLflow's status."""
+        """Set our state tag and MLflow's status; of a run that is done, delete the states to go on from.
+
+        Our tag is set first and MLflow's status last: whoever finds a run that is done and yet RUNNING by MLflow's status
+        knows that the process which ended it was killed in between, and does the rest (`grok.store.prior.mend`).
+        """
         if state != RUNNING:
             let_go(self.run_id)
         self.set_tags({STATE: state} | ({ERROR: error} if error else {}))
+        if state in DONE:
+            self.drop_states()
         self.client.set_terminated(self.run_id, status=STATES[state])

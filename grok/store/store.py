@@ -7,8 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sqlite3
-import tempfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
 import requests
@@ -26,8 +26,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
+from grok.store import sqlite
 from grok.store.alive import hold, is_ours, process_tags
-from grok.store.errors import StoreError
+from grok.store.errors import StoreError, one_line
 from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
 from grok.store.tags import (
@@ -48,6 +49,13 @@ from grok.store.tags import (
     tag,
 )
 
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # pages of SQL; the error is told, in one line
+RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
+"""What MLflow takes for the id of a run."""
+EXTRAS = {"psycopg2": ".[postgres]", "psycopg": "psycopg[binary]"}
+"""By the package that is missing, what has it."""
+REFUSED = re.compile(r"error code (40[13])\b")
+"""What MLflow says of a server that does not know who asks, or does not let them."""
 KIND_TAG = "mlflow.experimentKind"
 """Asks the MLflow UI for its pages on training, not those on language models."""
 
@@ -63,16 +71,16 @@ class Store:
     @property
     def folder(self) -> Path:
         """Where files that belong to the store are kept on this machine: beside its database, else in the project's folder."""
-        return _sqlite_path(self.uri).parent if self.is_local else PROJECT
+        return sqlite.path_of(self.uri).parent if self.is_local else PROJECT
 
     @property
     def is_local(self) -> bool:
         """Whether it is an SQLite file, so that every process that uses it is on this machine."""
-        return self.uri.startswith("sqlite:///")
+        return sqlite.is_sqlite(self.uri)
 
     def lock(self) -> contextlib.AbstractContextManager[Any]:
         """Held by one process at a time on a local store; elsewhere it keeps nobody out."""
-        return FileLock(f"{_sqlite_path(self.uri)}.claims.lock") if self.is_local else contextlib.nullcontext()
+        return FileLock(f"{sqlite.path_of(self.uri)}.claims.lock") if self.is_local else contextlib.nullcontext()
 
     def find(self, filters: Mapping[str, str]) -> list[StoredRun]:
         """Runs of all active experiments whose own tags equal `filters`, newest first."""
@@ -97,6 +105,8 @@ class Store:
         Raises:
             StoreError: if the store has none.
         """
+        if not RUN_ID.fullmatch(run_id):
+            raise StoreError(f"run must be named by its id, 32 hex digits, got {run_id!r:.80}. Look it up with `mlflow ui`.")
         try:
             run = self.client.get_run(run_id)
         except MlflowException as error:
@@ -115,8 +125,11 @@ class Store:
         """The id of the experiment of a name; made if there is none, its files beside a local database.
 
         Raises:
-            StoreError: if it is deleted.
+            StoreError: if it is deleted, or the name is none that a folder can have.
         """
+        if not name.isprintable() or not name.strip(". "):
+            told = f"experiment must have a printable name with more in it than dots, got {name!r:.80}"
+            raise StoreError(f"{told}. Set MLFLOW_EXPERIMENT_NAME.")
         found = self.client.get_experiment_by_name(name)
         if found is None:
             folder = self.folder / "mlruns" / quote(name, safe=" ")
@@ -171,8 +184,12 @@ def _marked(run: StoredRun, marks: Mapping[str, str]) -> StoredRun:
 def point_to(store: Store, run: StoredRun | str) -> None:
     """Turn the run that `mlflow run` made for this process, if any, into a pointer to the run that has the work."""
     made = os.environ.pop("MLFLOW_RUN_ID", None)
-    if made is None or made == (run if isinstance(run, str) else run.run_id):
-        return
+    if made is not None and made != (run if isinstance(run, str) else run.run_id):
+        hand_over(store, made, run)
+
+
+def hand_over(store: Store, made: str, run: StoredRun | str) -> None:
+    """Turn a run into a pointer to the one that has the work."""
     run = store.known(run)
     tags = {
         KIND: "pointer",
@@ -195,6 +212,13 @@ def adopted_run_id() -> str | None:
     return os.environ.get("MLFLOW_RUN_ID")
 
 
+def tracking_uri() -> str:
+    """The store that `MLFLOW_TRACKING_URI` names, or the project's own."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or sqlite.uri_of(PROJECT / "mlflow.db")
+    scheme, mark, rest = uri.partition(":")
+    return f"{scheme.lower()}{mark}{rest}"  # HTTP:// is http://, which MLflow would take for a scheme of its own
+
+
 def open_store(existing: str = "") -> Store:
     """Open the store that `MLFLOW_TRACKING_URI` names, or the project's own, and its experiment.
 
@@ -206,22 +230,48 @@ def open_store(existing: str = "") -> Store:
     Raises:
         StoreError: if the store cannot be reached or written; nothing was created then.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlflow.db'}"
-    if existing and uri.startswith("sqlite:///") and not (_sqlite_path(uri).is_file() and _sqlite_path(uri).stat().st_size):
-        raise StoreError(f"store must hold runs, got no database at {uri}. {existing}.")
-    if uri.startswith(("http://", "https://")):
+    uri = tracking_uri()
+    if sqlite.is_sqlite(uri):
+        path = sqlite.path_of(uri)
+        if existing and not (path.is_file() and path.stat().st_size):
+            raise StoreError(f"store must hold runs, got no database at {uri}. {existing}.")
+        sqlite.check(uri)
+    elif uri.startswith(("http://", "https://")):
         _check_server(uri)
-    elif uri.startswith("sqlite:///"):
-        _check_sqlite(uri)
+    logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)  # what it warns of comes as an error too
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        return Store(client, uri, "" if existing else _experiment(client, uri))
+        if existing and not sqlite.is_sqlite(uri):
+            client.search_experiments(max_results=1)  # are we let in?
+        store = Store(client, uri, "" if existing else _experiment(client, uri))
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line
-        reason = str(error).strip().splitlines()[0][:400]
-        raise StoreError(f"MLFLOW_TRACKING_URI must name a usable store, got {uri} ({reason}). Check it.") from error
+        raise _unusable(uri, error) from error
+    if store.is_local:
+        sqlite.tidy(uri)
+    return store
+
+
+def _unusable(uri: str, error: Exception) -> StoreError:
+    """Why a store cannot be opened, from what a backend raised."""
+    missing = next((e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)), None)
+    if missing is not None:
+        name = (missing.name or "a package").partition(".")[0]
+        step = f"pip install '{EXTRAS[name]}'" if name in EXTRAS else f"Install what has {name}, or name another store"
+        what = f"a store whose package is installed, got {uri} (no {name})"
+    elif uri.startswith("databricks"):
+        what, step = f"a usable store, got {uri} (no workspace that answers)", "pip install 'mlflow[databricks]' and log in"
+    elif "Invalid Host header" in str(error):
+        what, step = f"a server by a name that it knows, got {uri}", "Start it with --allowed-hosts and that name"
+    elif found := REFUSED.search(str(error)):
+        what = f"a server that lets you in, got {uri} ({found[1]})"
+        step = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the right"
+    else:
+        what = f"a usable store (sqlite:///FILE, http(s)://SERVER or a database), got {uri} ({one_line(error)[:160]})"
+        step = "Check it"
+    return StoreError(f"MLFLOW_TRACKING_URI must name {what}. {step}.")
 
 
 def connect(uri: str, experiment_id: str) -> Store:
@@ -233,31 +283,10 @@ def connect(uri: str, experiment_id: str) -> Store:
 def _check_server(uri: str) -> None:
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=10)
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:
         raise StoreError(
             f"MLFLOW_TRACKING_URI must name a server that answers, got {uri} ({type(error).__name__}). Start it: mlflow server."
         ) from error
-
-
-def _check_sqlite(uri: str) -> None:
-    path = _sqlite_path(uri)
-    try:
-        with tempfile.TemporaryFile(dir=path.parent), contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
-            database.execute("BEGIN IMMEDIATE")  # asks for the write lock, and reads the header
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(
-            f"MLFLOW_TRACKING_URI must name a database in a folder that can be written, got {uri} ({error}). Name another."
-        ) from error
-    if not path.stat().st_size:
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        with FileLock(f"{path}.lock"):  # two first commands at once would both make the tables, and break them
-            SqlAlchemyStore(uri, (path.parent / "mlruns").as_uri())  # artifacts beside the database, whatever the cwd
-
-
-def _sqlite_path(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
 
 
 def _experiment(client: mlflow.MlflowClient, uri: str) -> str:

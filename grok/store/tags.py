@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from grok.spec.config import ResolvedConfig, RunConfig
+from grok.store.errors import masked
 
 PREFIX: Final = "grok."
 """Of our tags; MLflow's own begin with `mlflow.`. The names below are without it."""
@@ -57,6 +58,10 @@ FILES_LEFT_OUT: Final = "files_left_out"
 NOTE: Final = "mlflow.note.content"
 RUN_NAME: Final = "mlflow.runName"
 PARENT: Final = "mlflow.parentRunId"
+PROJECT_ENTRY: Final = "mlflow.project.entryPoint"
+"""Of a run that `mlflow run` made."""
+WORDS: Final = (ERROR, NOTE)
+"""Tags that tell what somebody else's error said."""
 
 TRAIN: Final = "train"
 """Kind of a training run."""
@@ -79,8 +84,8 @@ def tag(name: str) -> str:
 
 
 def named(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags as the store has them: ours get the prefix, and a text is cut to what MLflow takes."""
-    return {tag(key): str(value)[:7900] for key, value in tags.items()}
+    """Tags as the store has them: ours get the prefix, a text is cut to what MLflow takes, no words tell a password."""
+    return {tag(key): (masked(str(value)) if key in WORDS else str(value))[:7900] for key, value in tags.items()}
 
 
 def study_tag(study: str) -> str:
@@ -199,7 +204,10 @@ class StoredRun:
     @property
     def wall_s(self) -> float:
         """Seconds that a study took so far."""
-        return float(self.get(WALL, "0"))
+        try:
+            return float(self.get(WALL, "0"))
+        except ValueError:  # edited by hand
+            return 0.0
 
     def stop_asked(self, session: str) -> bool:
         """Whether the study command of this session was asked to stop."""

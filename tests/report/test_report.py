@@ -19,6 +19,7 @@ import pytest
 from analysis import papers
 from grok.runs import train as runner
 from grok.store import store as tracking
+from grok.store.moved import rebase
 from grok.store.store import TrackedRun
 from tests.conftest import OUTSIDE, TINY, Answer
 
@@ -35,6 +36,7 @@ def home(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A store with three finished runs of the study headline and five odd ones, and a first report of it."""
     folder = tmp_path_factory.mktemp("report-store")
     shutil.copy(template_store, folder / "mlflow.db")
+    rebase(folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(papers, "PANELS", [panel for panel in papers.PANELS if panel.id not in SLOW])
         for name in OUTSIDE:

@@ -23,6 +23,7 @@ from analysis.sensitivity.space import Range, build, from_unit, parse_values
 from entry_points import sensitivity
 from entry_points.cli import run_main
 from grok.spec.fields import ConfigError
+from grok.store.moved import rebase
 from tests.conftest import TINY, Answer
 
 QUICK = (
@@ -52,6 +53,7 @@ def trained(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     folder = tmp_path_factory.mktemp("trained")
     shutil.copy(template_store, folder / "mlflow.db")
+    rebase(folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
@@ -68,10 +70,11 @@ def trained(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def own(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A copy of that store for one test; artifacts of the trained runs are read where they are."""
+    """A copy of that store for one test."""
     from grok.store import store as tracking
 
-    shutil.copy(trained / "mlflow.db", tmp_path / "mlflow.db")
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    rebase(tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "sensitivity tests")
     return tracking.open_store()

@@ -143,7 +143,7 @@ def test_both_configs_are_written_in_the_language(config_type: type[Config]) -> 
     ("given_", "said"),
     [
         ({"n_trials": 0}, "n_trials must be a whole number ≥ 1, got 0. Raise it."),
-        ({"samples": 32}, "samples must be a whole number ≥ 64, got 32. Raise it."),
+        ({"samples": 32}, "samples must be a whole number in [64, 1048576], got 32. Take one of these."),
         ({"samples": 100}, "samples must be a power of two, got 100. Write for example 4096."),
         ({"alpha": math.inf}, "alpha must be in [0, 1), got inf. Write for example 0.0667."),
         ({"alpha": math.nan}, "alpha must be in [0, 1), got nan. Write for example 0.0667."),
