@@ -116,7 +116,7 @@ class _Lenient(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return str(self._stream.encoding)
+        return str(self._stream.encoding or "utf-8")  # a stream in memory names none
 
 
 @contextlib.contextmanager

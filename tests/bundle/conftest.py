@@ -21,6 +21,7 @@ from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND
 from grok.spec.config import RunConfig
 from grok.spec.studies import load_study
+from grok.store.moved import rebase
 from grok.store.store import Store, open_store
 from grok.store.tags import StoredRun
 from tests.conftest import OUTSIDE, TINY, Answer
@@ -75,6 +76,7 @@ def store_in(folder: Path, template: Path) -> Iterator[Store]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "mlflow.db").exists():
         shutil.copy(template, folder / "mlflow.db")
+        rebase(folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         for name in OUTSIDE:
             patch.delenv(name, raising=False)
