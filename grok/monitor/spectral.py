@@ -105,7 +105,7 @@ class SpectralMonitor(Keeping):
                 refuse("signal of a watch", f"be one of {', '.join(columns)}", watch.signal, "Name it in signals")
             if watch.block is not None and watch.block not in self.selection.blocks:
                 refuse("block of a watch", f"be one of {', '.join(self.selection.blocks)}", watch.block, "Name it in blocks")
-        plan = budget.plan(self.selection, lags, batch, history, memory_gb, sketch, sketch_width)
+        plan = budget.plan(self.selection, lags, batch, history, len(columns), memory_gb, sketch, sketch_width)
         self.memory = plan.bytes
         self.sketched = {block: sketch_error(window, sketch_width) for block in sorted(plan.sketched)}
         kind = "count" if sketch in ("auto", "never") else sketch
