@@ -11,7 +11,7 @@ from grok.spec.fields import refuse
 
 GIB = 2**30
 SUMS = 6
-"""m float64 numbers so many times are what a sketch takes beside its ring, at most: signs and sums of up to 2 m, two sketches."""
+"""Times m float64 numbers that a sketch takes beside its ring, at most: signs and sums of up to 2 m, and two sketches."""
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,7 @@ class Clock:
             "skipped": self.skipped,
             "started": self.started,
             "pending": list(self._pending),
+            "parameters": list(self.selection.parameters),
             "norms": [[None if square is None else float(square) for square in one] for one in self._norms],
             "tracks": {
                 block: {

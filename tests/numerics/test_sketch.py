@@ -64,7 +64,7 @@ def test_every_eigenvalue_is_as_near_as_is_said(kind: str, width: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [1e-3, 1e-6])
 def test_sketches_of_large_weights_keep_their_small_updates(kind: str, size: float) -> None:
-    """Float32 weights of size 1: the difference of two sketches is the sketch of the difference, to twelve digits of a weight."""
+    """Float32 weights of size 1: their sketches differ by the sketch of the difference, to 12 digits of a weight."""
     generator = torch.Generator().manual_seed(3)
     old = torch.randn(300_000, generator=generator)
     new = old + size * torch.randn(300_000, generator=generator)
