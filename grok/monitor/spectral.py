@@ -280,9 +280,9 @@ class SpectralMonitor(Keeping):
         try:
             call(*args)
         except Exception as error:
+            self.sinks.remove(sink)
             if self.strict:
                 raise
-            self.sinks.remove(sink)
             warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
 
     def _fail(self, error: BaseException) -> None:
