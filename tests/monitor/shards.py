@@ -57,9 +57,7 @@ def run(kind: str, rank: int, folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {"sketch": "count", "sketch_width": 32} if kind == "sketch" else {}
     settings["strict"] = not kind.startswith("fail")
     by_layer = SpectralMonitor(network, 4, blocks="layer", **settings)
-    monitor = SpectralMonitor(
-        network, 4, batch=3 if kind == "fsdp-batch" else 1, strict=not kind.startswith("fail"), **settings
-    )
+    monitor = SpectralMonitor(network, 4, batch=3 if kind == "fsdp-batch" else 1, **settings)
     monitor.sinks.append(JsonLines(folder / f"{rank}.jsonl"))
     told: list[str] = []
     if kind == "hand":
