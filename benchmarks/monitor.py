@@ -99,7 +99,7 @@ class Between:
         self.optimizer.register_step_post_hook(hook)
 
 
-def overhead(name: str, sketch: str, threads: int, pairs: int, tokens: int) -> dict[str, Any]:
+def overhead(name: str, sketch: str, threads: int, pairs: int, tokens: int, window: int) -> dict[str, Any]:
     """A step with the monitor against the step next to it without."""
     import psutil
     import torch
@@ -118,7 +118,7 @@ def overhead(name: str, sketch: str, threads: int, pairs: int, tokens: int) -> d
     step()
     before = psutil.Process().memory_info().rss
     clock = Between(optimizer)
-    monitor = SpectralMonitor(model, WINDOW, sketch=sketch, memory_gb=16, strict=True).attach(optimizer)
+    monitor = SpectralMonitor(model, window, sketch=sketch, memory_gb=16, strict=True).attach(optimizer)
     clock.mark("monitor")
     step()
     grown = psutil.Process().memory_info().rss - before
@@ -141,6 +141,7 @@ def overhead(name: str, sketch: str, threads: int, pairs: int, tokens: int) -> d
         "parameters": sum(p.numel() for p in model.parameters()),
         "tokens": tokens,
         "sketch": sketch,
+        "window": window,
         "threads": threads,
         "pairs": pairs,
         "step_s": statistics.median(w for w, _ in without),
@@ -244,7 +245,8 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         if row["what"] == "overhead":
             kind = "exact" if row["sketch"] == "never" else "sketched"
             about = (
-                f"{row['model']} ({row['parameters'] / 1e6:.1f} M), {kind}, threads {row['threads']}, tokens {row['tokens']}"
+                f"{row['model']} ({row['parameters'] / 1e6:.1f} M), {kind}, w = {row['window']}, threads {row['threads']}, "
+                f"tokens {row['tokens']}"
             )
             out.append(
                 f"{about}: {row['monitor_cpu_s'] * 1e3:.1f} ms of the processor = {row['share_cpu']:.1%} "
@@ -272,6 +274,10 @@ def main() -> None:
     """Print a line for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS), help="whose overhead")
+    parser.add_argument(
+        "--sketch", nargs="+", choices=["never", "count"], help="default: both, but not exact where it takes 10 GB"
+    )
+    parser.add_argument("--window", type=int, default=WINDOW, help="of the overhead")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--error", nargs="*", default=["mlp", "transformer-10M"], choices=list(MODELS), help="whose error")
     parser.add_argument("--steps", type=int, default=200, help="in which the error is measured")
@@ -290,8 +296,8 @@ def main() -> None:
     def overheads(threads: int) -> None:
         for name in flags.models:
             one = MODELS[name]
-            for sketch in ("never", "count") if one["exact"] else ("count",):
-                add([overhead(name, sketch, threads, int(one["pairs"]), int(one["tokens"]))])
+            for sketch in flags.sketch or (("never", "count") if one["exact"] else ("count",)):
+                add([overhead(name, sketch, threads, int(one["pairs"]), int(one["tokens"]), flags.window)])
 
     for threads in flags.threads[:1]:
         overheads(threads)

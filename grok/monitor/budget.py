@@ -10,6 +10,8 @@ from grok.numerics.spectra import EIGENVALUES
 from grok.spec.fields import refuse
 
 GIB = 2**30
+SUMS = 6
+"""Times m float64 numbers that a sketch takes beside its ring, at most: signs and sums of up to 2 m, and two sketches."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,16 @@ class Plan:
     sketched: frozenset[str]
 
 
-def plan(selection: Selection, lags: int, batch: int, history: int, memory_gb: float, sketch: str, width: int) -> Plan:
+def plan(
+    selection: Selection, lags: int, batch: int, history: int, columns: int, memory_gb: float, sketch: str, width: int
+) -> Plan:
     """Keep updates as they are while they fit, else sketch the largest blocks first.
 
     A block takes slots · P · bytes, slots = lags + batch up to a whole number of batches; of a sketch m takes the place of P.
 
     Args:
         selection: parameters and blocks. lags, batch, history: rows of the ring, and of the series.
+        columns: of signals.
         memory_gb: limit, GiB. sketch: `auto`, `count`, `srht` or `never`. width: m.
 
     Raises:
@@ -42,7 +47,7 @@ def plan(selection: Selection, lags: int, batch: int, history: int, memory_gb: f
     if memory_gb <= 0 or width <= lags:
         refuse("memory_gb and sketch_width", f"be > 0 and > {lags} (the lags)", f"{memory_gb:g} and {width}", "Raise them")
     slots = -(-(lags + batch) // batch) * batch
-    rows = 8 * 2 * (history * (EIGENVALUES + 8) + (history + lags) * lags)
+    rows = 8 * 2 * (history * (EIGENVALUES + 3 + columns) + (history + lags) * lags)
     exact, small = {}, {}
     for block, names in selection.blocks.items():
         parts = [
@@ -51,7 +56,9 @@ def plan(selection: Selection, lags: int, batch: int, history: int, memory_gb: f
         exact[block] = rows + slots * sum(size * item for size, item in parts)
         kinds = len({(selection.parameters[n].dtype, selection.parameters[n].device) for n in names})
         item = max(item for _, item in parts)
-        small[block] = rows + kinds * ((slots + 4) * width * item + 16 * width)
+        small[block] = rows + kinds * (slots * width * item + SUMS * 8 * width)
+        if sketch == "srht":
+            small[block] += sum(size for size, _ in parts)  # a sign for each parameter
     able = {block for block in exact if sum(local(selection.parameters[n]).numel() for n in selection.blocks[block]) > width}
     sketched = able if sketch in ("count", "srht") else set()
     limit = memory_gb * GIB

@@ -68,22 +68,23 @@ def tables_of(negative: Any, settings: Settings) -> Tables:
     if isinstance(negative, np.ndarray) and negative.ndim == 2:
         return {"all": _from_band(negative, settings)}
     if hasattr(negative, "blocks") and hasattr(negative, "columns") and callable(negative.columns):
-        return {block: negative.columns(block) for block in negative.blocks}
+        return {block: _from_zero(negative.columns(block)) for block in negative.blocks}
     if isinstance(negative, Mapping) or hasattr(negative, "columns"):
         return _split({str(name): np.asarray(negative[name]) for name in negative}, settings)
     refuse("negatives", "be monitors, columns, bands or paths", type(negative).__name__, "Pass one of these")
 
 
 def _file(path: Path, settings: Settings) -> Tables:
-    if not path.is_file():
+    parts = sorted(path.glob("rows-*.parquet"))  # of a folder that the sink has written
+    if not path.is_file() and not parts:
         refuse("negatives", "be files that are there", path, "Correct the path")
     if path.suffix == ".npz":
         with np.load(path) as bands:
             return {name: _from_band(bands[name], settings) for name in bands.files}
-    if path.suffix == ".parquet":
+    if parts or path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path)
+        table = pq.read_table(parts or path)
         return _split({name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}, settings)
     if path.suffix == ".jsonl":
         lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
@@ -108,13 +109,24 @@ def _split(columns: dict[str, np.ndarray], settings: Settings) -> Tables:
 
 
 def _from_zero(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Rows of a sink begin at update 1: entry t is made update t."""
+    """Entry t is made update t: rows of a sink begin at update 1, and a resumed run has written some of them twice.
+
+    Raises:
+        ConfigError: if rows are missing, where an alarm may have been.
+    """
     updates = columns.get("update")
     numbers = {n: c for n, c in columns.items() if np.issubdtype(np.asarray(c).dtype, np.number)}
-    if updates is None or not len(updates) or int(updates[0]) == 0:
+    if updates is None or not len(updates):
         return numbers
-    lead = int(updates[0])
-    return {n: np.concatenate((np.full(lead, np.nan), np.asarray(c, dtype=np.float64))) for n, c in numbers.items()}
+    last = {int(update): row for row, update in enumerate(updates)}
+    order = sorted(last)
+    missing = sorted(set(range(1, order[-1] + 1)) - last.keys())
+    if missing:
+        step = "Pass the file or folder of a sink, or a monitor with a longer history"
+        refuse("negatives", "have every update from the first", f"none at {missing[0]}", step)
+    rows = [last[update] for update in order]
+    lead = np.full(order[0], np.nan)
+    return {n: np.concatenate((lead, np.asarray(c, dtype=np.float64)[rows])) for n, c in numbers.items()}
 
 
 def _from_band(band: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:

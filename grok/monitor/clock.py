@@ -5,6 +5,7 @@ Shapes: L lags, B updates in a batch, G blocks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -112,9 +113,16 @@ class Clock:
 
     def start(self) -> None:
         """Read the weights before the first step."""
-        for piece in self.pieces:
-            piece.start()
-        norms = self._add([self._square(piece) for piece in self.pieces], width=1)
+        squares: list[Tensor | None] = [None for _ in self.pieces]
+        try:
+            for piece in self.pieces:
+                piece.start()
+            squares = [self._square(piece) for piece in self.pieces]
+        except Exception as error:
+            if not self.sharded:
+                raise
+            self.failed = self.failed or error
+        norms = self._add(squares, width=1)
         for track, norm in zip(self.tracks.values(), norms, strict=True):
             if not track.series.eigenvalues.count:
                 track.series.start(float(np.sqrt(norm[0])) if self.settings.norms else float("nan"))
@@ -180,19 +188,16 @@ class Clock:
 
     def _unchanged(self) -> bool:
         """Whether no parameter has changed, in any process."""
-        largest = [float("nan")] if self.failed else [float(piece.largest()) for piece in self.pieces]
+        largest = [math.inf] if self.failed else [float(piece.largest()) for piece in self.pieces]
+        largest = [math.inf if math.isnan(value) else value for value in largest]  # no process agrees on the maximum with NaN
         for mesh, dims in self._meshes():
             largest = [float(reduced(np.array([max(largest)]), mesh, dims, largest=True)[0])]
         return all(value == 0 for value in largest)
 
     def _meshes(self) -> list[tuple[Any, tuple[int, ...]]]:
         """Each way in which parameters are sharded, once, in the same order in every process."""
-        found: dict[Any, tuple[Any, tuple[int, ...]]] = {}
-        for piece in self.pieces:
-            if piece.sharding is not None and piece.sharding[1]:
-                mesh, dims = piece.sharding
-                found.setdefault((id(mesh), dims), (mesh, dims))
-        return list(found.values())
+        shardings = (piece.sharding for piece in self.pieces if piece.sharding is not None and piece.sharding[1])
+        return list(dict.fromkeys(shardings))
 
     def _sum(self, rows: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
         """Rows and squared norms of the batch by block, over its pieces and the processes that hold their shards.
@@ -241,6 +246,7 @@ class Clock:
             "skipped": self.skipped,
             "started": self.started,
             "pending": list(self._pending),
+            "parameters": list(self.selection.parameters),
             "norms": [[None if square is None else float(square) for square in one] for one in self._norms],
             "tracks": {
                 block: {

@@ -77,7 +77,7 @@ def unmark(optimizer: Optimizer) -> None:
 def _stepped(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     """The global hook: tell of a copy that no monitor sees."""
     if getattr(optimizer.defaults, "copied", False):
-        from grok.monitor.spectral import MonitorWarning
+        from grok.monitor.guard import MonitorWarning
 
         optimizer.defaults = dict(optimizer.defaults)  # so it is told once
         warnings.warn(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from grok.monitor.guard import MonitorWarning, process
 from grok.monitor.spectral import SpectralMonitor
-
-FILE = "spectral_monitor.pt"
-"""In each checkpoint's folder."""
 
 
 class SpectralCallback(TrainerCallback):
@@ -30,21 +29,29 @@ class SpectralCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Attach to the trainer's optimiser; load what the checkpoint that it resumes from has."""
+        if self.monitor is not None:
+            self.monitor.detach()  # a training that ended by an error left it attached
         self.monitor = SpectralMonitor(kwargs["model"], **self.settings)
         self.monitor.attach(kwargs["optimizer"], step=lambda: int(state.global_step) + 1)
-        saved = self._folder(args, state) / FILE
+        saved = self._file(args, state)
         if state.global_step and saved.is_file():
             self.monitor.load_state_dict(torch.load(saved, weights_only=True))
+        elif state.global_step:
+            warnings.warn(f"The monitor starts anew at step {state.global_step}: no {saved}", MonitorWarning, stacklevel=2)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the state beside the checkpoint's."""
-        if self.monitor is not None and state.is_world_process_zero:
-            torch.save(self.monitor.state_dict(), self._folder(args, state) / FILE)
+        """Keep the state beside the checkpoint's; where parameters are sharded, each process its own."""
+        if self.monitor is not None and (state.is_world_process_zero or self.monitor.sharded):
+            saved = self._file(args, state)
+            saved.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(self.monitor.state_dict(), saved)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the hooks away; the monitor can still be read."""
         if self.monitor is not None:
             self.monitor.detach()
 
-    def _folder(self, args: Any, state: Any) -> Path:
-        return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+    def _file(self, args: Any, state: Any) -> Path:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        sharded = self.monitor is not None and self.monitor.sharded
+        return folder / (f"spectral_monitor_{process()[0]}.pt" if sharded else "spectral_monitor.pt")

@@ -31,6 +31,7 @@ class SpectralHandler:
         engine.add_event_handler(Events.TERMINATE, self._end)
 
     def _start(self, engine: Engine) -> None:
+        self.monitor.detach()  # a run that ended by an error left it attached
         self.monitor.attach(self.optimizer, step=lambda: int(engine.state.iteration))
 
     def _end(self, engine: Engine) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from grok.monitor.calibration import calibrations
+from grok.monitor.clock import Clock
+from grok.monitor.guard import close_all, process
 from grok.monitor.reading import Reading
 from grok.monitor.rules import Calibration, Event, Watch
+from grok.monitor.selection import sharding
+from grok.monitor.sinks import Sink
 from grok.spec.fields import refuse
 
 EVENTS = 1000
@@ -25,7 +30,7 @@ class Keeping(Reading):
 
     watches: tuple[Watch, ...]
     calibrations: dict[tuple[str, str], Calibration]
-    _loaded: dict[str, Any]
+    sinks: list[Sink]
 
     def calibrate(self, negatives: Iterable[Any], label: str = "own negatives") -> dict[tuple[str, str], Calibration]:
         """Measure each rule's false alarms on runs in which there was nothing to find.
@@ -45,8 +50,11 @@ class Keeping(Reading):
         return self.calibrations
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on to the same bits: tensors and plain values."""
-        clocks = {name: clock.state() for name, clock in self._clocks.items()} or self._loaded
+        """Everything that a resumed run needs to go on to the same bits: tensors and plain values.
+
+        Where parameters are sharded each process has its own, and each has to be saved.
+        """
+        clocks = {name: clock.state() for name, clock in self._clocks.items()}
         events = [asdict(event) for event in self.events]
         known = [(rule, block, asdict(one)) for (rule, block), one in self.calibrations.items()]
         return {"version": 1, "settings": self._identity(), "clocks": clocks, "events": events, "calibrations": known}
@@ -55,22 +63,40 @@ class Keeping(Reading):
         """Go on from a `state_dict` of a monitor with the same settings; before or after `attach`.
 
         Raises:
-            ConfigError: if the settings or the parameters differ.
+            ConfigError: if the settings or the parameters differ, or it is of another process that holds other shards.
         """
         mine, theirs = self._identity(), state["settings"]
         differing = [name for name in mine if mine[name] != theirs.get(name)]
         if differing:
             name = differing[0]
             refuse("state", "be of a monitor with the same settings", f"other {name}", "Make the monitor as it was")
+        names = {name: clock["parameters"] for name, clock in state["clocks"].items()}
+        for name, clock in self._clocks.items():
+            if name in names and list(clock.selection.parameters) != names[name]:
+                refuse(
+                    "state", "be of the same parameters", f"others for {name or 'the only optimizer'}", "Attach it as it was"
+                )
         self.events = deque((_event(event) for event in state["events"]), maxlen=EVENTS)
         self.calibrations = {(rule, block): Calibration(**one) for rule, block, one in state["calibrations"]}
-        self._loaded = dict(state["clocks"])
-        for name in list(self._clocks):
-            self._restore(name)
+        for name, saved in state["clocks"].items():
+            if name not in self._clocks:
+                wanted = (self.selection.parameters[one] for one in names[name])
+                self._clocks[name] = Clock(name, self.selection.of(wanted), self.settings)
+            self._clocks[name].load(saved)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the parameters and all that was seen; hooks, sinks and callbacks stay with the original."""
         return self.__dict__ | {"_attached": {}, "sinks": [], "on_event": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As the constructor, a copy closes its sinks when it is gone."""
+        self.__dict__.update(state)
+        weakref.finalize(self, close_all, self.sinks)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether this process holds only shards of what is read; then `state_dict` is of this process alone."""
+        return any(shards is not None and shards[1] for shards in map(sharding, self.selection.parameters.values()))
 
     def _identity(self) -> dict[str, Any]:
         s = self.settings
@@ -81,15 +107,13 @@ class Keeping(Reading):
             "batch": s.batch,
             "history": s.history,
             "signals": list(s.signals),
+            "watches": [f"{watch.kind} in {watch.block or 'each block'}: {watch.words}" for watch in s.watches],
             "sketched": sorted(s.sketched),
             "sketch": [s.sketch, s.width, s.seed],
             "blocks": {block: list(names) for block, names in self.selection.blocks.items()},
             "shapes": {name: list(p.shape) for name, p in self.selection.parameters.items()},
+            "process": process() if self.sharded else None,
         }
-
-    def _restore(self, name: str) -> None:
-        if name in self._loaded:
-            self._clocks[name].load(self._loaded.pop(name))
 
 
 def _event(saved: Mapping[str, Any]) -> Event:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
+from grok.monitor.guard import MonitorWarning
 from grok.monitor.sinks import Call
 from grok.monitor.spectral import SpectralMonitor
 
@@ -57,7 +59,10 @@ class SpectralCallback(Callback):
         self.on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """For Lightning's checkpoint."""
+        """For Lightning's checkpoint, which has one process's: nothing where each holds its own shards."""
+        if self.monitor is not None and self.monitor.sharded:
+            warnings.warn("Sharded: a run that is resumed starts the monitor anew", MonitorWarning, stacklevel=2)
+            return {}
         return {} if self.monitor is None else self.monitor.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

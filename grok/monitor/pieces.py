@@ -52,7 +52,7 @@ class Piece:
         self.sketch = None
         size = sum(self.sizes)
         if sketch is not None and size > width:
-            self.sketch = SKETCHES[sketch](self.sizes, width, seed=seed, dtype=dtype, device=self.device)
+            self.sketch = SKETCHES[sketch](self.sizes, width, seed=seed, device=self.device)
             size = width
         chunk = GPU_CHUNK if self.device.type != "cpu" else CHUNK
         self.grams = BandedGram(lags, max(size, 1), block=batch, dtype=dtype, device=self.device, chunk=chunk, keep_rows=False)
@@ -169,6 +169,6 @@ def pieces(parameters: dict[str, Tensor], lags: int, batch: int, sketch: str | N
     for name, parameter in parameters.items():
         here = local(parameter)
         shards = sharding(parameter)
-        key = (here.device, parameter.dtype, None if shards is None else (id(shards[0]), shards[1]))
+        key = (here.device, parameter.dtype, shards)  # equal meshes are one, though `fully_shard` makes one for each call
         groups.setdefault(key, {})[name] = parameter
     return [Piece(group, lags, batch, sketch, width, seed + i) for i, group in enumerate(groups.values())]

@@ -67,10 +67,12 @@ class Parquet:
     """A table of rows, in numbered files of a folder; needs pyarrow. Events are in the file `events.jsonl` beside them.
 
     Args:
-        folder: is made; `pyarrow.parquet.read_table(folder)` reads the rows of all files.
+        folder: is made; `pyarrow.parquet.read_table(list(folder.glob("rows-*")))` reads the rows of all files.
     """
 
     def __init__(self, folder: str | Path) -> None:
+        import pyarrow.parquet  # noqa: F401 - where it is not installed this is told now, not after hours
+
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._rows: list[dict[str, Any]] = []
@@ -90,7 +92,7 @@ class Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        number = len(list(self.folder.glob("rows-*.parquet")))
+        number = max((int(path.stem[5:]) for path in self.folder.glob("rows-*.parquet")), default=-1) + 1
         pq.write_table(pa.Table.from_pylist(self._rows), self.folder / f"rows-{number:05d}.parquet")
         self._rows.clear()
 

@@ -7,18 +7,18 @@ and no module has a hook: what compiles, pickles or copies a model sees no monit
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-import torch
 from torch.optim import Optimizer
 
 from grok.monitor import budget
 from grok.monitor.clock import Clock, Row, Settings, ShardsError
 from grok.monitor.copies import mark, unmark, unwrapped
+from grok.monitor.guard import Guard, MonitorWarning, close_all, hook, told, writes
 from grok.monitor.keeping import EVENTS, Keeping
 from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, follow
 from grok.monitor.selection import Blocks, Parameters, select
@@ -28,10 +28,6 @@ from grok.numerics.sketch import sketch_error
 from grok.spec.fields import refuse
 
 LOG = logging.getLogger("grok.monitor")
-
-
-class MonitorWarning(UserWarning):
-    """The monitor turned something off, itself or a sink, or cannot see a step; training goes on."""
 
 
 class SpectralMonitor(Keeping):
@@ -105,7 +101,7 @@ class SpectralMonitor(Keeping):
                 refuse("signal of a watch", f"be one of {', '.join(columns)}", watch.signal, "Name it in signals")
             if watch.block is not None and watch.block not in self.selection.blocks:
                 refuse("block of a watch", f"be one of {', '.join(self.selection.blocks)}", watch.block, "Name it in blocks")
-        plan = budget.plan(self.selection, lags, batch, history, memory_gb, sketch, sketch_width)
+        plan = budget.plan(self.selection, lags, batch, history, len(columns), memory_gb, sketch, sketch_width)
         self.memory = plan.bytes
         self.sketched = {block: sketch_error(window, sketch_width) for block in sorted(plan.sketched)}
         kind = "count" if sketch in ("auto", "never") else sketch
@@ -118,13 +114,13 @@ class SpectralMonitor(Keeping):
         self.off: str | None = None
         self._clocks: dict[str, Clock] = {}
         self._attached: dict[str, tuple[Optimizer, Callable[[], int] | None, list[Any]]] = {}
-        self._loaded: dict[str, Any] = {}
         self._named = False
+        weakref.finalize(self, close_all, self.sinks)  # rows that wait are written where nobody detaches
         LOG.info("%s", self)
-        told = [f"{name} ({why})" for name, why in self.left_out.items() if not why.startswith("tied")]
-        if told:
+        unread = [f"{name} ({why})" for name, why in self.left_out.items() if not why.startswith("tied")]
+        if unread:
             LOG.warning(
-                "SpectralMonitor reads %d parameters and leaves out %s", len(self.selection.parameters), ", ".join(told)
+                "SpectralMonitor reads %d parameters and leaves out %s", len(self.selection.parameters), ", ".join(unread)
             )
 
     # attaching
@@ -166,8 +162,8 @@ class SpectralMonitor(Keeping):
         if name in self._clocks and self._clocks[name].selection.blocks != selection.blocks:
             refuse("optimizer", "have the parameters that it had", f"others for {name or 'the only one'}", "Make a new monitor")
         self._clock(name, selection)
-        pre = inner.register_step_pre_hook(_hook(self, name, "_before"))
-        post = inner.register_step_post_hook(_hook(self, name, "_after"))
+        pre = inner.register_step_pre_hook(hook(self, name, "_before"))
+        post = inner.register_step_post_hook(hook(self, name, "_after"))
         self._attached[name] = (inner, step, [pre, post])
         mark(inner)
         return self
@@ -200,7 +196,7 @@ class SpectralMonitor(Keeping):
             return
         if self._attached:
             refuse("update", "be called where no optimizer is attached", f"{len(self._attached)} attached", "Leave it out")
-        with _Guard(self):
+        with Guard(self):
             clock = self._clock("", self.selection)
             if clock.started:
                 self._take(clock.step(step, look=True))
@@ -212,12 +208,11 @@ class SpectralMonitor(Keeping):
     def _clock(self, name: str, selection: Any) -> Clock:
         if name not in self._clocks:
             self._clocks[name] = Clock(name, selection, self.settings)
-            self._restore(name)
         return self._clocks[name]
 
     def _before(self, name: str, optimizer: Optimizer) -> None:
         """The step pre-hook: the weights before the first step."""
-        with _Guard(self):
+        with Guard(self):
             clock = self._clocks[name]
             if not clock.started:
                 clock.start()
@@ -226,7 +221,7 @@ class SpectralMonitor(Keeping):
     def _after(self, name: str, optimizer: Optimizer) -> None:
         """The step post-hook."""
         clock = self._clocks[name]
-        with _Guard(self):
+        with Guard(self):
             found = getattr(optimizer, "found_inf", None)  # GradScaler sets it for the step of a fused optimiser
             if found is not None and float(found) > 0:
                 clock.skipped += 1
@@ -253,7 +248,7 @@ class SpectralMonitor(Keeping):
     def _see(self, row: Row) -> None:
         """Sinks and rules of one row."""
         track = self._tracks()[row.block]
-        if self.sinks and _writes():
+        if self.sinks and writes():
             whole = {"block": row.block, "update": row.update, "step": row.step} | row.values
             for sink in list(self.sinks):
                 self._to_sink(sink, sink.row, whole)
@@ -268,7 +263,7 @@ class SpectralMonitor(Keeping):
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         LOG.info("%s", event)
-        if _writes():
+        if writes():
             for sink in list(self.sinks):
                 self._to_sink(sink, sink.event, event)
         if self.on_event is not None:
@@ -278,17 +273,17 @@ class SpectralMonitor(Keeping):
                 if self.strict:
                     raise
                 self.on_event = None
-                warnings.warn(f"on_event is off: {_told(error)}", MonitorWarning, stacklevel=2)
+                warnings.warn(f"on_event is off: {told(error)}", MonitorWarning, stacklevel=2)
 
     def _to_sink(self, sink: Sink, call: Callable[..., None], *args: Any) -> None:
         """Hand something to a sink; one that fails is left out from then on."""
         try:
             call(*args)
         except Exception as error:
+            self.sinks.remove(sink)
             if self.strict:
                 raise
-            self.sinks.remove(sink)
-            warnings.warn(f"{type(sink).__name__} is off: {_told(error)}", MonitorWarning, stacklevel=2)
+            warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
 
     def _fail(self, error: BaseException) -> None:
         waited = [clock for clock in self._clocks.values() if clock.sharded]
@@ -296,51 +291,8 @@ class SpectralMonitor(Keeping):
             for clock in waited:  # the other processes are told at the next batch, where they wait for this one
                 clock.failed = clock.failed or error
             return
-        self.off = _told(error)
-        warnings.warn(f"SpectralMonitor is off, training goes on: {_told(error)}", MonitorWarning, stacklevel=2)
-
-
-class _Guard:
-    """Keeps an internal error from the user's loop: it turns the monitor off, or is raised where it is strict."""
-
-    def __init__(self, monitor: SpectralMonitor) -> None:
-        self.monitor = monitor
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if not isinstance(error, Exception) or self.monitor.strict:
-            return False
-        self.monitor._fail(error)
-        return True
-
-
-def _hook(monitor: SpectralMonitor, name: str, method: str) -> Callable[..., None]:
-    """A hook of an optimiser that torch.compile does not look into: neither at it nor at what it calls."""
-    eager: list[Callable[..., None]] = []
-
-    def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if monitor.off is None:
-            if eager or "torch._dynamo" in sys.modules:  # its import takes a second, and nothing compiles without it
-                eager[:] = eager or [torch.compiler.disable(getattr(monitor, method))]  # type: ignore[no-untyped-call]
-            with torch.no_grad():
-                (eager[0] if eager else getattr(monitor, method))(name, optimizer)
-
-    hook._torchdynamo_disable = True  # type: ignore[attr-defined]
-    return hook
-
-
-def _told(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {cause}"
-
-
-def _writes() -> bool:
-    """Whether this process is the one that writes: the first of them, where there are several."""
-    import torch.distributed as dist
-
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+        self.off = told(error)
+        warnings.warn(f"SpectralMonitor is off, training goes on: {told(error)}", MonitorWarning, stacklevel=2)
 
 
 __all__ = ["Event", "MonitorWarning", "SpectralMonitor", "Watch"]

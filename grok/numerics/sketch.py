@@ -15,8 +15,6 @@ from torch import Tensor
 
 RUN = 1 << 16
 """Parameters that share one shift of `CountSketch`: one fused multiply-add, and they nearly stay in the cache."""
-GROUP = 8
-"""Runs that are summed in float32 before they go to the float64 sums."""
 RADIX = 64
 """Order of the Hadamard matrices that `SRHT` multiplies by."""
 
@@ -28,7 +26,8 @@ def sketch_error(window: int, width: int) -> float:
 
     the edges of the spectrum of a Gaussian sketch's Gram of w orthonormal vectors; relative for every k, the small ones
     too, as S is applied to the whole span of Δ. It is an edge for w, m → ∞, not a bound that holds for sure. A ratio of two
-    eigenvalues is off by up to 2ε / (1 − ε).
+    eigenvalues is off by up to 2ε / (1 − ε). Sums must be in float64: the rounding of sums of weights in float32 is as large
+    as the small eigenvalues of their updates.
 
     Args:
         window: w. width: m > w.
@@ -53,9 +52,8 @@ class CountSketch:
     1/m, and nothing of the size of P is kept.
 
     Args:
-        sizes: of the tensors that make up a vector, in order.
-        width: m. seed: of the shifts and signs.
-        dtype: float32, or float64 for weights in float64. device: of the tensors.
+        sizes: of the tensors that make up a vector, in order; of any dtype, the sums are in float64.
+        width: m. seed: of the shifts and signs. device: of the tensors.
 
     Source: Charikar, Chen and Farach-Colton (ICALP 2002); Clarkson and Woodruff (arXiv 1207.6365) for subspaces. The runs are
     ours: a scatter of each parameter takes several times as long, and an index as large as the weights.
@@ -73,46 +71,38 @@ class CountSketch:
         width: int,
         *,
         seed: int = 0,
-        dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.width, self.run = width, min(RUN, width)
         rng = np.random.default_rng([seed, width])
         signs = rng.integers(0, 2, size=width + self.run) * 2 - 1
-        self.signs = torch.from_numpy(signs).to(device, dtype)
+        self.signs = torch.from_numpy(signs).to(device, torch.float64)
         runs = [-(-size // self.run) for size in sizes]
         self.shifts = [rng.integers(0, width, size=count).tolist() for count in runs]
         self.places = [rng.integers(0, width, size=count).tolist() for count in runs]
-        self._partial = torch.zeros(width + self.run, dtype=dtype, device=device)
+        self._part = torch.empty(self.run, dtype=torch.float64, device=device)
 
     def __call__(self, tensors: Iterable[Tensor]) -> Tensor:
         """(m,) float64: the sketch of a vector, its parts being flat tensors of the sizes that were named."""
-        whole = torch.zeros(self._partial.shape, dtype=torch.float64, device=self._partial.device)
-        partial, size = self._partial.zero_(), self.run
-        pending = 0
+        whole, size = torch.zeros_like(self.signs), self.run
         for tensor, shifts, places in zip(tensors, self.shifts, self.places, strict=True):
             for run, (shift, place) in enumerate(zip(shifts, places, strict=True)):
-                part = tensor[run * size : (run + 1) * size].to(partial.dtype)
-                partial[shift : shift + len(part)].addcmul_(part, self.signs[place : place + len(part)])
-                pending += 1
-                if pending == GROUP:
-                    whole += partial
-                    partial.zero_()
-                    pending = 0
-        whole += partial
+                part = tensor[run * size : (run + 1) * size]
+                exact = self._part[: len(part)].copy_(part)
+                whole[shift : shift + len(part)].addcmul_(exact, self.signs[place : place + len(part)])
         whole[: self.run] += whole[self.width :]
         return whole[: self.width].clone()
 
 
 class SRHT:
-    """A subsampled randomised Hadamard transform: S = √(N/m) R H D, N the power of 64 that P is filled up to.
+    """A subsampled randomised Hadamard transform: S = √(N/m) R H D, N the power of two that P is filled up to.
 
     D flips signs, H is the orthonormal Hadamard matrix, R takes m of the N entries. H is a Kronecker product of 64 × 64
     matrices, so each factor is one matrix product. Kept to be compared with `CountSketch`, which is faster by far and needs no
-    copy of the vector: here each sketch makes one of N ≤ 64 P entries.
+    copy of the vector: here each sketch makes two of N < 2 P entries in float64, and P signs are kept.
 
     Args:
-        sizes, width, seed, dtype, device: as `CountSketch` has them.
+        sizes, width, seed, device: as `CountSketch` has them.
 
     Source: Ailon and Chazelle (SIAM J. Comput. 39, 2009); Tropp (arXiv 1011.1595).
 
@@ -129,7 +119,6 @@ class SRHT:
         width: int,
         *,
         seed: int = 0,
-        dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.width, self.sizes = width, list(sizes)
@@ -145,24 +134,24 @@ class SRHT:
         rng = np.random.default_rng([seed, width])
         self.signs = torch.from_numpy(rng.integers(0, 2, size=total, dtype=np.int8) * 2 - 1).to(device)
         self.rows = torch.from_numpy(rng.choice(self.length, size=width, replace=False)).to(device)
-        self.dtype, self.device = dtype, torch.device(device)
-        self.matrices = {size: _hadamard(size).to(device, dtype) for size in set(self.lengths)}
+        self.device = torch.device(device)
+        self.matrices = {size: _hadamard(size).to(device) for size in set(self.lengths)}
 
     def __call__(self, tensors: Iterable[Tensor]) -> Tensor:
         """(m,) float64: the sketch of a vector, its parts being flat tensors of the sizes that were named."""
-        vector = torch.zeros(self.length, dtype=self.dtype, device=self.device)
+        vector = torch.zeros(self.length, dtype=torch.float64, device=self.device)
         start = 0
         for tensor, size in zip(tensors, self.sizes, strict=True):
-            torch.mul(tensor.to(self.dtype), self.signs[start : start + size], out=vector[start : start + size])
+            torch.mul(tensor.double(), self.signs[start : start + size], out=vector[start : start + size])
             start += size
         for size in self.lengths:  # the last axis is transformed and moved to the front, so that each has its turn
             vector = (vector.view(-1, size) @ self.matrices[size]).T.contiguous()
-        return vector.view(-1)[self.rows].double() * math.sqrt(self.length / self.width)
+        return vector.view(-1)[self.rows] * math.sqrt(self.length / self.width)
 
 
 def _hadamard(size: int) -> Tensor:
     """The orthonormal Hadamard matrix of a power of two."""
-    matrix = torch.ones(1, 1)
+    matrix = torch.ones(1, 1, dtype=torch.float64)
     while len(matrix) < size:
         matrix = torch.cat((torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)))
     return matrix / math.sqrt(size)

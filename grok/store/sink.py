@@ -7,7 +7,9 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -24,8 +26,8 @@ MOST = 1000
 class MlflowSink:
     """Logs each row's columns as metrics `monitor/BLOCK/COLUMN`, and each event as a tag `monitor.event.N`.
 
-    A thread of its own talks to the store. Where the store is slower than training, rows are left out and counted, and training
-    does not wait.
+    A thread of its own talks to the store. Where the store is slower than training, the oldest rows are left out and counted,
+    events never, and training does not wait.
 
     Args:
         run_id: of a run that exists; None for the active run of mlflow.
@@ -61,6 +63,7 @@ class MlflowSink:
         self.dropped = 0
         self._queue: queue.Queue[list[Metric] | RunTag | None] = queue.Queue(waiting)
         self._thread: threading.Thread | None = None
+        self._aside: deque[RunTag] = deque()
         self._error: Exception | None = None
         self._events = 0
 
@@ -109,10 +112,20 @@ class MlflowSink:
         if self._thread is None:
             self._thread = threading.Thread(target=self._write, name="monitor-mlflow", daemon=True)
             self._thread.start()
-        try:
-            self._queue.put_nowait(item)
-        except queue.Full:
-            self.dropped += 1
+        while True:
+            try:
+                return self._queue.put_nowait(item)
+            except queue.Full:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        """Leave out the oldest row; an event that stands before it waits apart."""
+        with suppress(queue.Empty):
+            oldest = self._queue.get_nowait()
+            if isinstance(oldest, RunTag):
+                self._aside.append(oldest)
+            else:
+                self.dropped += 1
 
     def _write(self) -> None:
         """The thread: what waits is put together into calls of up to `MOST` metrics."""
@@ -131,6 +144,8 @@ class MlflowSink:
                     break
             last = items[-1] is None
             tags = [item for item in items if isinstance(item, RunTag)]
+            while self._aside:
+                tags.append(self._aside.popleft())
             if self._error is not None:
                 continue  # what comes after a failure is left out; the next row tells of it
             try:

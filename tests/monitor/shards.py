@@ -35,6 +35,10 @@ def shard(network: nn.Module, kind: str) -> nn.Module:
     if kind.startswith(("fsdp", "sketch", "fail", "hand")):
         from torch.distributed.fsdp import fully_shard
 
+        if kind == "fsdp-each":  # as its documentation has it: each call makes a mesh of its own
+            for module in network:
+                if isinstance(module, nn.Linear):
+                    fully_shard(module, mesh=init_device_mesh("cpu", (WORLD,)))
         fully_shard(network, mesh=init_device_mesh("cpu", (WORLD,)))
     if kind == "tensor":
         from torch.distributed.tensor import Replicate, Shard, distribute_tensor
@@ -51,16 +55,19 @@ def run(kind: str, rank: int, folder: Path) -> dict[str, Any]:
     network = shard(model(), kind)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, foreach=False)
     settings: dict[str, Any] = {"sketch": "count", "sketch_width": 32} if kind == "sketch" else {}
-    by_layer = SpectralMonitor(network, 4, blocks="layer", strict=kind != "fail", **settings)
-    monitor = SpectralMonitor(network, 4, batch=3 if kind == "fsdp-batch" else 1, strict=kind != "fail", **settings)
+    settings["strict"] = not kind.startswith("fail")
+    by_layer = SpectralMonitor(network, 4, blocks="layer", **settings)
+    monitor = SpectralMonitor(network, 4, batch=3 if kind == "fsdp-batch" else 1, **settings)
     monitor.sinks.append(JsonLines(folder / f"{rank}.jsonl"))
     told: list[str] = []
     if kind == "hand":
         monitor.update()
-    elif kind != "fail":
+    elif not kind.startswith("fail"):
         by_layer.attach(optimizer)
     if kind != "hand":
         monitor.attach(optimizer)
+    if kind == "fail-start" and rank == 1:
+        monitor._clocks[""].pieces[0].start = lambda: 1 / 0  # type: ignore[method-assign,assignment]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for i, batch in enumerate(batches(STEPS)):

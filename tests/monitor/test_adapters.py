@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from grok import SpectralMonitor
+from grok.monitor.guard import MonitorWarning
 from tests.monitor.loops import Weights, close, network
 
 pytestmark = [pytest.mark.adapters, pytest.mark.filterwarnings("ignore")]
@@ -117,6 +119,11 @@ def test_hugging_face_trains_and_resumes(tmp_path: Path) -> None:
     resumed = fit("parts", 10, resume=True)
     for block in whole.blocks:
         np.testing.assert_array_equal(resumed.eigenvalues(block), whole.eigenvalues(block))
+    (tmp_path / "parts" / "checkpoint-5" / "spectral_monitor.pt").unlink()
+    shutil.rmtree(tmp_path / "parts" / "checkpoint-10")
+    with pytest.warns(MonitorWarning, match=r"The monitor starts anew at step 5: no .*spectral_monitor\.pt"):
+        anew = fit("parts", 10, resume=True)
+    assert anew.updates == {"attention": 5, "rest": 5}
 
 
 def test_accelerate_needs_no_adapter() -> None:
@@ -163,3 +170,9 @@ def test_ignite_starts_and_stops_it() -> None:
     assert handler.monitor.columns()["step"].tolist() == list(range(9))
     close(handler.monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
     assert not optimizer._optimizer_step_post_hooks
+    engine_that_fails = engine.Engine(lambda *_: 1 / 0)
+    handler.attach(engine_that_fails)
+    with pytest.raises(ZeroDivisionError):
+        engine_that_fails.run([1])
+    trainer.run(DataLoader(data(), batch_size=16), max_epochs=3)  # it goes on, attached once
+    assert handler.monitor.updates == {"all": 12}

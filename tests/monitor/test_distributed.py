@@ -58,7 +58,7 @@ def near(found: Any, true: np.ndarray, tolerance: float) -> None:
     assert np.nanmax(np.abs(values - true) / scale) < tolerance
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp", pytest.param("fsdp-batch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["ddp", "fsdp", "fsdp-each", pytest.param("fsdp-batch", marks=pytest.mark.slow)])
 def test_replicas_and_shards_give_the_spectrum_of_one_process(kind: str, tmp_path: Path) -> None:
     """All processes train on the same batches, so that the average gradient is that of one."""
     first, second = two(kind, tmp_path)
@@ -110,10 +110,11 @@ def test_a_step_by_hand_is_looked_at_in_all_processes(tmp_path: Path) -> None:
         assert (found["updates"], found["skipped"]) == (STEPS, STEPS)
 
 
-def test_a_process_that_fails_turns_the_monitor_off_in_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "updates"), [("fail", 6), ("fail-start", 0)])
+def test_a_process_that_fails_turns_the_monitor_off_in_all(kind: str, updates: int, tmp_path: Path) -> None:
     """And no process waits for it: the training goes on to its end."""
-    for found in two("fail", tmp_path):
-        assert found["updates"] == 6
+    for found in two(kind, tmp_path):
+        assert found["updates"] == updates
         assert found["off"] is not None
         assert len(found["told"]) == 1
 

@@ -183,6 +183,7 @@ def test_negatives_come_as_monitors_columns_bands_and_files(tmp_path: Path) -> N
         band,
         tmp_path / "run.jsonl",
         next((tmp_path / "rows").glob("*.parquet")),
+        tmp_path / "rows",
         tmp_path / "band.npz",
         str(tmp_path / "history.parquet"),
         history,
@@ -193,6 +194,31 @@ def test_negatives_come_as_monitors_columns_bands_and_files(tmp_path: Path) -> N
         (columns,) = tables_of(form, run.settings).values()
         np.testing.assert_allclose(columns["gap_23"], run.gap(), rtol=1e-12)
         assert list(alarms(run.watches, columns).values()) == expected
+
+
+def test_rows_that_a_resumed_run_has_written_twice_count_once(tmp_path: Path) -> None:
+    from grok.monitor.calibration import tables_of
+    from grok.monitor.sinks import JsonLines
+
+    run = grown(2)
+    sink = JsonLines(tmp_path / "run.jsonl")
+    records = run.frame().to_dict("records")
+    for record in (*records[1:61], *records[41:]):  # it stopped at update 60, twenty after its checkpoint
+        sink.row({"block": "all"} | {str(name): value for name, value in record.items()})
+    sink.close()
+    (columns,) = tables_of(tmp_path / "run.jsonl", run.settings).values()
+    np.testing.assert_array_equal(columns["gap_23"], run.gap())
+
+
+def test_negatives_without_their_beginning_are_refused() -> None:
+    """Of what is not kept nobody knows whether it had an alarm."""
+    weights = torch.zeros(12, dtype=torch.float64)
+    short = SpectralMonitor(weights, 6, history=40, strict=True)
+    for t in range(91):
+        short.update()
+        weights += torch.from_numpy(np.random.default_rng(t).standard_normal(12))
+    with pytest.raises(ConfigError, match=r"^negatives must have every update from the first, got none at 1\. Pass the file"):
+        grown(1).calibrate([short])
 
 
 def test_negatives_that_will_not_do_are_refused(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,40 @@ def test_a_function_is_called_with_each_row_and_another_with_each_event() -> Non
     assert len(events) == 1
 
 
+FORGOTTEN = """
+import sys, torch
+from grok import SpectralMonitor
+from grok.monitor.sinks import JsonLines
+weights = torch.zeros(5)
+monitor = SpectralMonitor(weights, 3, sinks=[JsonLines(sys.argv[1])], watches=())
+for t in range(8):
+    monitor.update()
+    weights += torch.eye(5)[t % 5]
+"""
+
+
+def test_rows_are_written_where_nobody_detaches(tmp_path: Path) -> None:
+    """Neither at the end of the process, nor where the monitor is forgotten."""
+    path = tmp_path / "run.jsonl"
+    subprocess.run([sys.executable, "-c", FORGOTTEN, path], check=True)
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 7
+    weights = torch.zeros(5)
+    monitor = SpectralMonitor(weights, 3, sinks=[JsonLines(path)], watches=())
+    for _ in range(3):
+        monitor.update()
+        weights += 1
+    del monitor
+    gc.collect()
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 9
+
+
+def test_parquet_without_pyarrow_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ImportError, match="pyarrow"):
+        Parquet(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_sink_that_fails_is_left_out_with_one_warning(tmp_path: Path) -> None:
     rows: list[Any] = []
     with pytest.warns(MonitorWarning, match="JsonLines is off: IsADirectoryError") as told:
@@ -150,15 +187,19 @@ def test_a_store_that_fails_or_is_slow_does_not_hold_training_up(store: Any, mon
     with pytest.warns(MonitorWarning, match="MlflowSink is off: ConnectionError: away"):
         monitor = grow([MlflowSink("some", client=store.client)])
     assert monitor.updates == {"all": 60}
-    gate = threading.Event()
+    gate, told = threading.Event(), []
     monkeypatch.setattr(store.client, "log_batch", lambda *_, **__: gate.wait(30))
     slow = MlflowSink("some", client=store.client, waiting=20)
     slow.row({"block": "all", "update": 1, "step": 1, "gap_23": 1.0})
     for update in range(200):
         slow.row({"block": "all", "update": update, "step": update, "gap_23": 1.0})
+        if update % 40 == 0:
+            slow.event(f"event at {update}")
+    monkeypatch.setattr(store.client, "log_batch", lambda *_, tags=(), **__: told.extend(tag.value for tag in tags))
     gate.set()
     slow.close()
-    assert slow.dropped > 0
+    assert slow.dropped >= 201 - 2 * 20
+    assert sorted(told) == sorted(f"event at {update}" for update in range(0, 200, 40))
 
 
 def test_an_mlflow_sink_needs_a_run() -> None:

@@ -73,3 +73,20 @@ def test_a_step_that_changes_nothing_is_seen_in_a_sketch_too() -> None:
             with torch.no_grad():
                 network[0].weight[t] += 1
     assert (monitor.skipped, monitor.updates) == (1, {"all": 4})
+
+
+@pytest.mark.parametrize("kind", ["count", "srht"])
+def test_small_eigenvalues_of_small_updates_are_as_near(kind: str) -> None:
+    """Float32 weights of size 0.02 whose updates are 10⁻⁶ in one direction and tenths of that in each of four others."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(100_000, generator=generator) * 0.02
+    basis = torch.randn(5, 100_000, generator=generator)
+    exact = SpectralMonitor(weights, 8, sketch="never", strict=True)
+    sketched = SpectralMonitor(weights, 8, sketch=kind, sketch_width=1 << 14, strict=True)
+    for _ in range(20):
+        exact.update()
+        sketched.update()
+        weights += 1e-6 * (torch.randn(5, generator=generator) * 10.0 ** -torch.arange(5)) @ basis
+    true = exact.eigenvalues()[8:]
+    assert (true[:, 4] / true[:, 0]).min() < 1e-6
+    assert np.abs(sketched.eigenvalues()[8:] / true - 1).max() < sketched.sketched["all"]

@@ -419,6 +419,39 @@ def test_a_state_of_other_settings_is_refused() -> None:
     with pytest.raises(ConfigError, match="got other shapes"):
         SpectralMonitor(network(width=10), 4).load_state_dict(state)
 
+    with pytest.raises(ConfigError, match="got other watches"):
+        SpectralMonitor(model, 4, watches=()).load_state_dict(state)
+
+
+def test_a_state_can_be_read_without_an_optimizer() -> None:
+    """As from a file, after training; and the state of what was loaded is the state that was."""
+    both = nn.ModuleDict({"a": network(0), "b": network(1)})
+    monitor = SpectralMonitor(both, 4, strict=True)
+    for name in ("a", "b"):
+        optimizer = torch.optim.Adam(both[name].parameters())
+        monitor.attach(optimizer, name)
+        steps(both[name], optimizer, 6)
+    read = SpectralMonitor(both, 4, strict=True)
+    read.load_state_dict(monitor.state_dict())
+    assert read.blocks == ("a/all", "b/all")
+    for block in read.blocks:
+        np.testing.assert_array_equal(read.eigenvalues(block), monitor.eigenvalues(block))
+    again = SpectralMonitor(both, 4, strict=True).attach(torch.optim.Adam(both["a"].parameters()), "a")
+    again.load_state_dict(read.state_dict())
+    assert again.updates == {"a/all": 6, "b/all": 6}
+    other = SpectralMonitor(both, 4, strict=True).attach(torch.optim.Adam(both["b"].parameters()), "a")
+    with pytest.raises(ConfigError, match=r"^state must be of the same parameters, got others for a\."):
+        other.load_state_dict(monitor.state_dict())
+
+
+def test_shards_of_another_process_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    monkeypatch.setattr(SpectralMonitor, "sharded", True)
+    state = SpectralMonitor(model, 4).state_dict()
+    monkeypatch.setattr("grok.monitor.keeping.process", lambda: [1, 2])
+    with pytest.raises(ConfigError, match="got other process"):
+        SpectralMonitor(model, 4).load_state_dict(state)
+
 
 @pytest.mark.parametrize("how", ["deepcopy", "pickle", "save"])
 def test_model_optimizer_and_monitor_are_copied_together(how: str) -> None:
