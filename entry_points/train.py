@@ -25,6 +25,12 @@ def parser() -> OneLineParser:
     how.add_argument(
         "--replay", metavar="RUN_ID", help="train this run's config again, untracked, and compare with its checkpoint"
     )
+    how.add_argument(
+        "--branch-from",
+        metavar="RUN_ID",
+        help="go on from a stored state of this run, with another weight_decay or switch_... from there on",
+    )
+    group.add_argument("--at", metavar="STEP", type=int, help="step of that state; see keep_states")
     group.add_argument(
         "--until", metavar="EPOCH", type=int, help="checkpoint epoch at which --replay compares; default: the last"
     )
@@ -37,10 +43,13 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     if (flags.until is not None or flags.out is not None) and not flags.replay:
         parser().error("--until and --out must come with --replay RUN_ID")
-    config = config_from(flags, ResolvedConfig)
+    if (flags.at is not None) != bool(flags.branch_from):
+        parser().error("--branch-from RUN_ID and --at STEP must come together")
+    config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
+    from grok.runs.branch import branch
     from grok.runs.replay import replay
     from grok.runs.train import train_tracked
     from grok.store.prior import find_prior, named_prior, run_config
@@ -53,7 +62,11 @@ def main(arguments: list[str]) -> int:
         result = replay(store, flags.replay, flags.until, flags.out)
         print(result.line())
         return 0 if result.identical else 1
-    prior = None
+    prior = start = None
+    if flags.branch_from:
+        given = {name: text for name in config.values() if (text := getattr(flags, name)) is not None}
+        start = branch(store, flags.branch_from, flags.at, given)
+        config = start.config
     if flags.resume:
         prior = named_prior(store, flags.resume)
         config = run_config(prior)
@@ -67,7 +80,9 @@ def main(arguments: list[str]) -> int:
         print(f"going on with run {prior.run_id}", file=sys.stderr)
     stop = StopRequest()
     with EpochBar(config) as bar:
-        (outcome,) = train_tracked([config], store, resume=[prior], figures=run_figures, progress=bar.update, should_stop=stop)
+        (outcome,) = train_tracked(
+            [config], store, resume=[prior], figures=run_figures, progress=bar.update, should_stop=stop, branch=start
+        )
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
 

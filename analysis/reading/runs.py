@@ -209,11 +209,12 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Re
     factored = [run_id for run_id, config in configs.items() if config.spectrum_methods != ("gram",)]
     broken = files.load(factored, FACTORS) | files.load(configs, BAND) | files.load(configs, HISTORY)
     for run_id, config in configs.items():
-        layers = NETWORKS.find(config.network).layers if config.network in NETWORKS.names else ()
+        layers = NETWORKS.find(config.network).watched if config.network in NETWORKS.names else ()
         if run_id not in broken and not set(layers) <= set(files.names(run_id, BAND)):
             broken[run_id] = f"its bands must be of the layers {', '.join(layers)}, got {', '.join(files.names(run_id, BAND))}"
         if run_id not in broken and states[run_id] == "complete":
             rows, updates = files.length(run_id, HISTORY), files.length(run_id, BAND)
-            if (rows, updates) != (config.epochs + 1, config.epochs):
+            evaluated = sum(config.evaluated(epoch) for epoch in range(config.epochs + 1))
+            if (rows, updates) != (evaluated, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken

@@ -18,7 +18,9 @@ import pandas as pd
 import torch
 
 from grok.recorders.base import Step, When, in_order
+from grok.recorders.edge import RING
 from grok.runs import words
+from grok.runs.branch import STATES_KEPT, Branch
 from grok.runs.member import Member
 from grok.runs.saving import Background, put
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
@@ -68,6 +70,7 @@ def train_tracked(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     confirm: Callable[[], None] = lambda: None,
+    branch: Branch | None = None,
 ) -> list[Outcome]:
     """Train runs that differ in their seed only, in lockstep, each as its own MLflow run.
 
@@ -82,6 +85,7 @@ def train_tracked(
         should_stop: asked at each epoch; True saves the state and ends as `interrupted`.
         confirm: called before runs are saved, stopped, finished or marked as failed; raises TakenOverError if another
             process has one of them now, which is then left as it is.
+        branch: a state of another run that a single new run goes on from.
 
     Returns:
         An outcome per config.
@@ -105,6 +109,9 @@ def train_tracked(
             elif run is not None:
                 _note_resumed(config, tracked[-1], run, training)
         members = [Member(training, index) for index in range(len(configs))]
+        if branch is not None and not tracked[0].resumed:
+            training.load([members[0].restore(branch.tensors, branch.facts)])
+            members[0].resume()
         if all(run.resumed for run in tracked):
             _restore(training, members, tracked)
         return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
@@ -204,6 +211,8 @@ class _Loop:
                     self._save()
                 if stop:
                     return self._interrupt()
+                if step.epoch in self.config.keep_states and step.epoch > self.first:
+                    self._keep_state(step.epoch)
                 step.see()  # before files are asked for that may hold what is seen
                 self.pending.append(step)
                 if step.epoch in self.config.checkpoint_epochs:
@@ -255,6 +264,15 @@ class _Loop:
                 self.background.submit(run.log_points, member.new_points())
                 self.background.submit(run.put_tensors, name, *member.state())
                 self.background.submit(_drop_states, run, name)
+
+    def _keep_state(self, epoch: int) -> None:
+        """Store the whole state for runs that branch here, without the rows that windows of theirs do not reach back to."""
+        self._drain()
+        for member, run in zip(self.members, self.tracked, strict=True):
+            if member.diverged is None:
+                tensors, facts = member.state()
+                kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(RING)}
+                self.background.submit(run.put_tensors, STATES_KEPT.format(epoch), kept, facts)
 
     def _interrupt(self) -> list[Outcome]:
         self.background.wait()
@@ -327,7 +345,7 @@ class _Loop:
         sizes, facts = task_of(config).sizes(config), network_facts(config) | {"config_hash": config.hash}
         weights = {name: tensor[member.index] for name, tensor in self.training.weights.items()}
         example = np.empty((1, sizes.places), dtype=np.int64)
-        scores = np.empty((0, sizes.classes), dtype=config.precision)
+        scores = np.empty((0, *([sizes.outputs] if sizes.outputs else []), sizes.classes), dtype=config.precision)
         log_network(
             run,
             weights,

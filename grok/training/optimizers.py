@@ -9,30 +9,44 @@ import torch
 from torch import Tensor
 
 from grok.networks.base import Stack
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 
 State = Mapping[str, Tensor]
 """`LAYER/NAME` to the optimiser's tensors of that layer; empty before the first step."""
 
 
-def make_optimizer(config: RunConfig, network: Stack) -> torch.optim.Optimizer:
-    """The full-batch optimiser of a config, on the layers of each seed in turn.
+def make_optimizer(config: ResolvedConfig, network: Stack) -> torch.optim.Optimizer:
+    """The optimiser of a config, on the layers of each seed in turn.
 
-    Betas, eps, momentum and the like are torch's defaults (Xu §2 for Adam). Adam's and SGD's weight decay is L2, AdamW's
-    and Muon's decoupled. Muon's step is for matrices and depends on their orientation: the two-layer network's are (2M, K)
-    and (K, M), as in σ(XW)V.
+    Eps, momentum and the like are torch's defaults (Xu §2 for Adam), and so is the second beta unless the config says. Adam's
+    and SGD's weight decay is L2, AdamW's and Muon's decoupled. Muon's step is for matrices and depends on their orientation:
+    the two-layer network's are (2M, K) and (K, M), as in σ(XW)V.
     """
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    parameters = network.parameters()
+    parameters, betas = network.parameters(), (0.9, config.beta_2)
     match config.optimizer:
         case "adam":
-            return torch.optim.Adam(parameters, fused=True, **settings)
+            return torch.optim.Adam(parameters, fused=True, betas=betas, **settings)
         case "adamw":
-            return torch.optim.AdamW(parameters, fused=True, **settings)
+            return torch.optim.AdamW(parameters, fused=True, betas=betas, **settings)
         case "sgd":
             return torch.optim.SGD(parameters, fused=True, **settings)
         case _:
             return torch.optim.Muon(parameters, **settings)
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, layers: int, largest: float) -> None:
+    """Scale each seed's gradient to a norm of at most `largest`, over all its layers; 0 leaves it.
+
+    Args:
+        optimizer: of `make_optimizer`. layers: of a seed. largest: norm.
+
+    Source: Xu (arXiv 2604.07380), its code: torch's clip_grad_norm_ at 1.
+    """
+    if largest > 0:
+        parameters = optimizer.param_groups[0]["params"]
+        for first in range(0, len(parameters), layers):
+            torch.nn.utils.clip_grad_norm_(parameters[first : first + layers], largest)
 
 
 def _places(layers: Sequence[str], seeds: int) -> Iterator[tuple[int, int, str]]:
