@@ -15,7 +15,7 @@ from entry_points.cli import OneLineParser, run_main
 from grok.spec.fields import ConfigError
 
 if TYPE_CHECKING:
-    from analysis.exhibits.model import Chapter, Claim
+    from analysis.exhibits.model import Chapter, Claim, Question
     from analysis.exhibits.panels import Panel
     from analysis.report.content import Content
 
@@ -93,7 +93,7 @@ def _studies(text: str) -> tuple[str, ...]:
     return names
 
 
-def _own(name: str) -> list[Claim | Chapter | Panel]:
+def _own(name: str) -> list[Claim | Question | Chapter | Panel]:
     """The claims, chapters and panels of `--claims`.
 
     Raises:
@@ -102,20 +102,21 @@ def _own(name: str) -> list[Claim | Chapter | Panel]:
     if name == "none":
         return []
     from analysis import papers
-    from analysis.exhibits.model import Chapter, Claim
+    from analysis.exhibits.model import Chapter, Claim, Question
     from analysis.exhibits.panels import Panel
 
     try:
         found = list(pkgutil.resolve_name(name))
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigError(f"claims must be a list by module:NAME, got {name} ({error}). Run from its folder.") from error
-    theirs: dict[type, Sequence[Any]] = {Claim: papers.CLAIMS, Chapter: papers.ERRATA, Panel: papers.PANELS}
+    theirs: dict[type, Sequence[Any]] = {Claim: papers.CLAIMS, Question: papers.QUESTIONS, Chapter: papers.ERRATA}
+    theirs[Panel] = papers.PANELS
     ids = {kind: {one.id for one in there} for kind, there in theirs.items()}
     for one in found:
         kind = next((kind for kind in ids if isinstance(one, kind)), None)
         if kind is None:
             raise ConfigError(
-                f"claims must hold Claim, Chapter or Panel, got {type(one).__name__} in {name}. See docs/report.md."
+                f"claims must hold Claim, Question, Chapter or Panel, got {type(one).__name__} in {name}. See docs/report.md."
             )
         if one.id in ids[kind]:
             raise ConfigError(f"claims must have ids of their own, got {one.id} in {name}, which is there. Name it otherwise.")

@@ -8,7 +8,17 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
-from analysis.exhibits.model import CAVEAT, NOT_TESTABLE, REPRODUCED, Chapter, Claim, Erratum, Result
+from analysis.exhibits.model import (
+    CAVEAT,
+    NOT_TESTABLE,
+    REPRODUCED,
+    Answered,
+    Chapter,
+    Claim,
+    Erratum,
+    Question,
+    Result,
+)
 from analysis.exhibits.panels import Drawn, Panel, Prepared
 from analysis.exhibits.sources import Absent, Sources
 from analysis.reading.evidence import SENSITIVITY_STUDY, Evidence
@@ -86,7 +96,27 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
     run_ids = tuple(dict.fromkeys((*tried.run_ids, *found.run_ids)))
     verdict = CAVEAT if tried.shortfalls and found.verdict == REPRODUCED else found.verdict
     note = " ".join(text for text in (found.note, tried.short) if text)
-    return Result(claim, found.text, found.estimates, verdict, note, len(run_ids), run_ids, command)
+    return Result(claim, found.text, found.estimates, verdict, note, len(run_ids), run_ids, command, found.entries)
+
+
+def ask(evidence: Evidence, questions: Iterable[Question]) -> list[Answered]:
+    """Put questions to the runs of a store, in order; where runs are absent the note says which, and the answer is empty.
+
+    Args:
+        evidence: of the store. questions: as `analysis.papers.QUESTIONS` has them.
+    """
+    return [_answer(question, evidence) for question in questions]
+
+
+def _answer(question: Question, evidence: Evidence) -> Answered:
+    tried = attempt(evidence, question.studies, question.measure)
+    command = " && ".join(tried.commands)
+    if tried.made is None:
+        return Answered(question, "", {}, tried.problem, 0, (), command)
+    found = tried.made
+    run_ids = tuple(dict.fromkeys((*tried.run_ids, *found.run_ids)))
+    note = " ".join(text for text in (found.note, tried.short) if text)
+    return Answered(question, found.text, found.estimates, note, len(run_ids), run_ids, command, found.entries)
 
 
 def write(evidence: Evidence, chapters: Iterable[Chapter]) -> list[Erratum]:

@@ -1,4 +1,4 @@
-"""What a claim is, and what holding it against runs gives."""
+"""What a claim is, what a question of ours is, and what holding them against runs gives."""
 
 from __future__ import annotations
 
@@ -13,13 +13,41 @@ from analysis.statistics.estimates import Estimate
 if TYPE_CHECKING:
     from analysis.exhibits.sources import Sources
 
-REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, NOT_TESTABLE = VERDICTS = (
+REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, UNDECIDABLE, IMPRECISE, NOT_TESTABLE = VERDICTS = (
     "reproduced",
     "reproduced with a caveat",
     "not reproduced",
     "contradicted",
+    "undecidable to rounding",
+    "not precise enough to tell",
     "not testable yet",
 )
+ABSTRACT, TABLE, TEXT, NOTES, FRESH, REVIEW = KINDS = (
+    "paper abstract",
+    "paper table",
+    "paper text",
+    "author's notes or code",
+    "the paper's sentences on fresh seeds",
+    "machine-written review with a simulated rebuttal",
+)
+"""Whose word a claim is, the paper's own first; verdicts are counted for each kind apart."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One of several results of a claim: a number of a table row, or a setting of a sentence that names many.
+
+    Attributes:
+        id: unique within the claim. setting: what tells it from the others, by name.
+        published: its value as printed. measured: in words and numbers.
+        verdict: one of `VERDICTS`; the claim has one of its own.
+    """
+
+    id: str
+    setting: Mapping[str, str]
+    published: str
+    measured: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +60,7 @@ class Measured:
         estimates: the numbers in `text`, by name.
         note: what a reader must know besides; may be empty.
         run_ids: runs that were used, in order; those that the claim took from `Sources` are added by `evaluate`.
+        entries: what it is made of, if it is made of several.
     """
 
     text: str
@@ -39,15 +68,17 @@ class Measured:
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     note: str = ""
     run_ids: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A published statement.
+    """A published statement: a sentence, or a row of a table; what either is made of are `Measured.entries`.
 
     Attributes:
         id: short, unique, stable; reports of two dates are compared by it.
         statement: what was published, a sentence. source: where. published: its value as printed.
+        kind: whose word it is, one of `KINDS`.
         recomputed: how the value is recomputed, a sentence.
         studies: that it reads, the one to run first at the front.
         rule: how the verdict follows, in words; better fixed before the runs are looked at.
@@ -62,6 +93,54 @@ class Claim:
     studies: tuple[str, ...]
     rule: str
     measure: Callable[[Sources], Measured]
+    kind: str = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the runs say to a question: as `Measured`, without a verdict."""
+
+    text: str
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    note: str = ""
+    run_ids: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that nobody has published an answer to; it is answered, not judged.
+
+    Attributes:
+        id: short, unique, stable. question: a sentence. studies: that it reads, the one to run first at the front.
+        answered: how it is answered, in words. measure: the same in code. source: who asks.
+    """
+
+    id: str
+    question: str
+    studies: tuple[str, ...]
+    answered: str
+    measure: Callable[[Sources], Answer]
+    source: str = "ours"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question put to a store.
+
+    Attributes:
+        question: as asked. text: the answer, empty if it cannot be given yet.
+        estimates, note, n, run_ids, command, entries: as in `Result`.
+    """
+
+    question: Question
+    text: str
+    estimates: Mapping[str, Estimate]
+    note: str
+    n: int
+    run_ids: tuple[str, ...]
+    command: str
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +150,7 @@ class Result:
     Attributes:
         claim: the statement. measured: in words and numbers, empty if not testable.
         estimates: by name. verdict: one of `VERDICTS`. note: what a reader must know besides.
-        n: runs used. run_ids: of them. command: that makes the data.
+        n: runs used. run_ids: of them. command: that makes the data. entries: as in `Measured`.
     """
 
     claim: Claim
@@ -82,6 +161,7 @@ class Result:
     n: int
     run_ids: tuple[str, ...]
     command: str
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)

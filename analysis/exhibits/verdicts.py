@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Measured
+from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Entry, Measured
 from analysis.exhibits.sources import ENOUGH, Absent
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
@@ -91,7 +91,10 @@ def judge(parts: Sequence[Part], note: str = "") -> Measured:
         f"{part.name} {part.text}, published {part.published} ({part.verdict})" for part in parts if part.verdict != REPRODUCED
     ]
     notes = ["Off: " + "; ".join(off) + "."] if off and len(parts) > 1 else []
-    return Measured(text, verdict, {part.name: part.estimate for part in parts}, " ".join([*notes, *([note] if note else [])]))
+    entries = tuple(Entry(part.name, {"quantity": part.name}, part.published, part.text, part.verdict) for part in parts)
+    estimates = {part.name: part.estimate for part in parts}
+    text_of_notes = " ".join([*notes, *([note] if note else [])])
+    return Measured(text, verdict, estimates, text_of_notes, entries=entries if len(parts) > 1 else ())
 
 
 def count(name: str, found: int, n: int, published: int, of: int) -> Part:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.exhibits.model import VERDICTS, Result
+from analysis.exhibits.model import KINDS, VERDICTS, Answered, Entry, Result
 from analysis.statistics.estimates import Estimate
 from grok.spec.fields import ConfigError
 from grok.store.errors import StoreError
@@ -61,11 +61,19 @@ class Comparison:
         return {"baseline": self.baseline, "same": self.same, "changes": [asdict(change) for change in self.changes]}
 
 
-def claims_json(results: Sequence[Result], runs: Mapping[str, int], left_out: int) -> dict[str, Any]:
+def tally(results: Sequence[Result]) -> dict[str, dict[str, int]]:
+    """By kind of source, in the order of `KINDS`, how many claims have each verdict; kinds without a claim are left out."""
+    found = {kind: [result.verdict for result in results if result.claim.kind == kind] for kind in KINDS}
+    return {kind: {one: verdicts.count(one) for one in VERDICTS} for kind, verdicts in found.items() if verdicts}
+
+
+def claims_json(
+    results: Sequence[Result], runs: Mapping[str, int], left_out: int, answers: Sequence[Answered] = ()
+) -> dict[str, Any]:
     """The content of `claims.json`: what a later report is compared with.
 
     Args:
-        results: in order. runs: finished ones by study. left_out: runs not counted.
+        results: in order. runs: finished ones by study. left_out: runs not counted. answers: to questions of ours.
     """
     counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
     claims = [
@@ -73,30 +81,52 @@ def claims_json(results: Sequence[Result], runs: Mapping[str, int], left_out: in
             "id": r.claim.id,
             "statement": r.claim.statement,
             "source": r.claim.source,
+            "kind": r.claim.kind,
             "published": r.claim.published,
             "recomputed": r.claim.recomputed,
             "rule": r.claim.rule,
             "studies": list(r.claim.studies),
             "measured": r.measured,
-            "estimates": {
-                name: {
-                    "value": _finite(e.value),
-                    "low": _finite(e.low),
-                    "high": _finite(e.high),
-                    "kind": kind(e),
-                    "n": int(e.n),
-                }
-                for name, e in r.estimates.items()
-            },
+            "estimates": _estimates(r.estimates),
             "verdict": r.verdict,
             "note": r.note,
             "n": int(r.n),
             "run_ids": list(r.run_ids),
             "command": r.command,
+            "entries": _entries(r.entries),
         }
         for r in results
     ]
-    return {"format": FORMAT, "verdicts": counts, "runs": dict(runs), "left_out": left_out, "claims": claims}
+    questions = [
+        {
+            "id": a.question.id,
+            "question": a.question.question,
+            "source": a.question.source,
+            "answered": a.question.answered,
+            "studies": list(a.question.studies),
+            "answer": a.text,
+            "estimates": _estimates(a.estimates),
+            "note": a.note,
+            "n": int(a.n),
+            "run_ids": list(a.run_ids),
+            "command": a.command,
+            "entries": _entries(a.entries),
+        }
+        for a in answers
+    ]
+    counted = {"verdicts": counts, "verdicts_by_kind": tally(results), "runs": dict(runs), "left_out": left_out}
+    return {"format": FORMAT} | counted | {"claims": claims, "questions": questions}
+
+
+def _estimates(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {
+        name: {"value": _finite(e.value), "low": _finite(e.low), "high": _finite(e.high), "kind": kind(e), "n": int(e.n)}
+        for name, e in estimates.items()
+    }
+
+
+def _entries(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    return [asdict(entry) for entry in entries]
 
 
 def kind(estimate: Estimate) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from analysis import papers
-from analysis.exhibits.evaluate import draw, evaluate, write
-from analysis.exhibits.model import CONTRADICTED, VERDICTS, Chapter, Claim, Erratum, Result
+from analysis.exhibits.evaluate import ask, draw, evaluate, write
+from analysis.exhibits.model import CONTRADICTED, VERDICTS, Answered, Chapter, Claim, Erratum, Question, Result
 from analysis.exhibits.panels import Drawn, Panel
 from analysis.reading.evidence import Evidence
-from analysis.report.compare import Comparison, compare
+from analysis.report.compare import Comparison, compare, tally
 from grok.spec.studies import registry
 
 DIVERGED = ["study", "condition", "seed", "run_id"]
@@ -44,6 +44,7 @@ class Content:
         results: claims, in order. errata: demonstrations. drawn: figures, drawn or not. studies: those that it reads.
         left_out: run_id, name, study, condition, reason. runs: different finished runs. comparison: with a baseline, if any.
         diverged: study, condition, seed, run_id of each run that stopped since its numbers were no longer finite.
+        answers: to questions of ours.
     """
 
     results: tuple[Result, ...]
@@ -54,11 +55,17 @@ class Content:
     runs: int
     comparison: Comparison | None = None
     diverged: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=DIVERGED))
+    answers: tuple[Answered, ...] = ()
 
     @property
     def verdicts(self) -> dict[str, int]:
         """How many claims have each verdict, in the order of `VERDICTS`."""
         return {verdict: sum(result.verdict == verdict for result in self.results) for verdict in VERDICTS}
+
+    @property
+    def tally(self) -> dict[str, dict[str, int]]:
+        """By kind of source, the paper's own first, how many claims have each verdict; kinds without a claim are left out."""
+        return tally(self.results)
 
     @property
     def contradicted(self) -> tuple[Result, ...]:
@@ -77,7 +84,7 @@ def gather(
     only: Sequence[str] = (),
     baseline: Mapping[str, Any] | None = None,
     baseline_name: str = "",
-    own: Sequence[Claim | Chapter | Panel] = (),
+    own: Sequence[Claim | Question | Chapter | Panel] = (),
 ) -> Content:
     """Evaluate claims, errata and figures, and compare with a baseline.
 
@@ -85,11 +92,13 @@ def gather(
         evidence: of the store.
         only: names of studies; what reads none of them is left out. Empty: all.
         baseline: as `compare.read_baseline` gives it. baseline_name: what the user calls it.
-        own: claims, chapters and panels of the user, after those of the papers.
+        own: claims, questions, chapters and panels of the user, after those of the papers.
     """
     wanted = set(only)
     claims = (*papers.CLAIMS, *(one for one in own if isinstance(one, Claim)))
     results = tuple(evaluate(evidence, [claim for claim in claims if not wanted or wanted & set(claim.studies)]))
+    questions = (*papers.QUESTIONS, *(one for one in own if isinstance(one, Question)))
+    answers = tuple(ask(evidence, [one for one in questions if not wanted or wanted & set(one.studies)]))
     panels = (*papers.PANELS, *(one for one in own if isinstance(one, Panel)))
     chosen = [panel for panel in panels if not wanted or wanted & set(panel.studies)]
     drawn = tuple(draw(evidence, chosen))
@@ -118,4 +127,4 @@ def gather(
         )
     comparison = None if baseline is None else compare(baseline, results, baseline_name, only)
     stopped = pd.concat(diverged, ignore_index=True) if diverged else pd.DataFrame(columns=DIVERGED)
-    return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison, stopped)
+    return Content(results, found, drawn, tuple(rows), left_out, len(ids), comparison, stopped, answers)

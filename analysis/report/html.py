@@ -65,6 +65,8 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, object]:
         "title": words.TITLE,
         "lead": words.lead(content),
         "verdicts": content.verdicts,
+        "tally": words.tally_rows(content),
+        "answers": content.answers,
         "comparison": content.comparison,
         "change_line": words.change_line(content.comparison),
         "results": content.results,

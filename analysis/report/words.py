@@ -65,6 +65,11 @@ def summary(content: Content) -> str:
     return f"Of the {tested} that could be tested: {told}.{rest}"
 
 
+def tally_rows(content: Content) -> list[list[str]]:
+    """A row per kind of source, the paper's own first: the kind, its claims, and how many have each verdict."""
+    return [[kind, *(str(n) for n in (sum(counts.values()), *counts.values()))] for kind, counts in content.tally.items()]
+
+
 def contradicted_line(content: Content) -> str:
     """What stands before the list of contradicted claims, or that there is none; empty where nothing was tested."""
     number_of, tested = content.verdicts[CONTRADICTED], len(content.results) - content.verdicts[NOT_TESTABLE]

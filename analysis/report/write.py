@@ -51,8 +51,10 @@ def build(content: Content, folder: Path) -> None:
     _csv(content.left_out, folder, "left_out")
     _csv(content.diverged, folder, "diverged")
     _csv(_claims_table(content), folder, "claims")
+    _csv(_entries_table(content), folder, "entries")
     runs = {study.name: study.runs for study in content.studies}
-    _json(claims_json(content.results, runs, int(content.left_out["run_id"].nunique())), folder / "claims.json")
+    left_out = int(content.left_out["run_id"].nunique())
+    _json(claims_json(content.results, runs, left_out, content.answers), folder / "claims.json")
     if content.comparison is not None:
         _json(content.comparison.as_json(), folder / "compare.json")
     (folder / "report.html").write_text(html.render(content, figures), encoding="utf-8", newline="\n")
@@ -66,6 +68,7 @@ def _claims_table(content: Content) -> pd.DataFrame:
             "id": r.claim.id,
             "statement": r.claim.statement,
             "source": r.claim.source,
+            "kind": r.claim.kind,
             "published": r.claim.published,
             "measured": r.measured,
             "verdict": r.verdict,
@@ -77,7 +80,26 @@ def _claims_table(content: Content) -> pd.DataFrame:
         }
         for r in content.results
     ]
-    columns = ["id", "statement", "source", "published", "measured", "verdict", "n", "note", "estimates", "rule", "command"]
+    said = ["id", "statement", "source", "kind", "published", "measured", "verdict"]
+    columns = [*said, "n", "note", "estimates", "rule", "command"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _entries_table(content: Content) -> pd.DataFrame:
+    """A row per entry of a claim that is made of several."""
+    columns = ["claim", "entry", "setting", "published", "measured", "verdict"]
+    rows = [
+        (
+            r.claim.id,
+            e.id,
+            "; ".join(f"{name} {value}" for name, value in e.setting.items()),
+            e.published,
+            e.measured,
+            e.verdict,
+        )
+        for r in content.results
+        for e in r.entries
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.evaluate import evaluate, write
-from analysis.papers import CLAIMS, ERRATA, PANELS
+from analysis.exhibits.evaluate import ask, evaluate, write
+from analysis.papers import CLAIMS, ERRATA, PANELS, QUESTIONS
 from analysis.papers.xu import rebuttal_grid
 from analysis.report.compare import kind
 from analysis.sensitivity import grid
@@ -29,7 +29,7 @@ WORLDS: dict[str, dict[str, bool]] = {
     "rebuttal": {"rebuttal": True},
     "marks": {"marks": True},
 }
-TOUCHED = {"rebuttal": ("window-", "robust-"), "marks": ("relu-", "marks-")}
+TOUCHED = {"rebuttal": ("window-", "robust"), "marks": ("relu-",)}
 """How the ids of the claims begin that a world changes; elsewhere it is the default, and is not evaluated again."""
 DIGITS = "%.9g"
 """Of a number in a table: what two processors' eigenvalues have in common."""
@@ -76,6 +76,11 @@ def claims(evidence: Any, prefixes: tuple[str, ...] = ("",)) -> dict[str, Any]:
     }
 
 
+def answers(evidence: Any) -> dict[str, Any]:
+    """What is answered to each question of ours."""
+    return {a.question.id: {"answer": a.text, "note": a.note, "n": a.n} for a in ask(evidence, QUESTIONS)}
+
+
 def chapters(evidence: Any) -> dict[str, Any]:
     """Every erratum: title, text, command, figure and its table's lines."""
     out = {}
@@ -104,7 +109,7 @@ def figures() -> dict[str, Any]:
 def statements() -> dict[str, Any]:
     """What does not depend on evidence: every claim's words, those of its rule by a digest, and the rules."""
     results = evaluate(SyntheticEvidence(studies=()), CLAIMS)  # type: ignore[arg-type]
-    names = ("statement", "source", "published", "recomputed", "studies")
+    names = ("statement", "source", "kind", "published", "recomputed", "studies")
     rules = {r.claim.id: hashlib.sha256(r.claim.rule.encode()).hexdigest()[:8] for r in results}
     said = {
         r.claim.id: {name: getattr(r.claim, name) for name in names}
@@ -119,7 +124,8 @@ def claims_document() -> dict[str, Any]:
     evidence = {name: Weighted(**words) for name, words in WORLDS.items()}
     worlds = {name: claims(made, TOUCHED.get(name, ("",))) for name, made in evidence.items()}
     written = {name: chapters(evidence[name]) for name in ("default", "broken")}
-    return {"statements": statements(), "worlds": worlds, "errata": written, "figures": figures()}
+    asked = {name: answers(evidence[name]) for name in ("default", "broken")}
+    return {"statements": statements(), "worlds": worlds, "answers": asked, "errata": written, "figures": figures()}
 
 
 def sensitivity_document() -> dict[str, Any]:

@@ -10,10 +10,24 @@ import numpy as np
 import pytest
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.evaluate import evaluate
-from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, VERDICTS, Claim, Measured
+from analysis.exhibits.evaluate import ask, evaluate
+from analysis.exhibits.model import (
+    CAVEAT,
+    CONTRADICTED,
+    KINDS,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    REVIEW,
+    TEXT,
+    VERDICTS,
+    Answered,
+    Claim,
+    Measured,
+    Question,
+)
 from analysis.exhibits.sources import Absent, Sources, fire_epochs
-from analysis.papers import CLAIMS
+from analysis.papers import CLAIMS, QUESTIONS
 from analysis.statistics import estimates as statistics
 from grok.spec.studies import registry
 from grok.store.store import StoreError
@@ -37,7 +51,7 @@ def worlds() -> dict[tuple[bool, bool], Any]:
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_claim_is_reproduced_where_the_published_numbers_hold_and_fails_where_none_does(claim: Claim, worlds: Any) -> None:
-    rebuttal = claim.id.startswith("robust") or claim.id == "marks-grokking"
+    rebuttal = claim.kind == REVIEW
     (good,) = evaluate(worlds[False, rebuttal], [claim])
     assert good.verdict == REPRODUCED, (good.measured, good.note)
     assert good.measured
@@ -62,12 +76,46 @@ def test_ids_are_unique_and_every_field_is_said() -> None:
         assert all(getattr(claim, field.name) for field in dataclasses.fields(claim)), claim.id
         assert set(claim.studies) <= registered
         assert "eproduced" in claim.rule, claim.id
+        assert claim.kind in KINDS
+
+
+def test_each_sentence_is_one_claim_and_its_settings_are_entries(worlds: Any) -> None:
+    review = [claim for claim in CLAIMS if claim.kind == REVIEW]
+    assert [claim.id for claim in review] == ["robust"]
+    (found,) = evaluate(worlds[False, True], review)
+    assert len(found.entries) == len({entry.id for entry in found.entries}) == 4 * 5 * 3  # readings, methods, windows
+    by_id = {entry.id: entry for entry in found.entries}
+    assert (by_id["positive-svd-5"].verdict, by_id["mirrored-svd-5"].verdict) == (REPRODUCED, CONTRADICTED)
+    grams: Any = SyntheticEvidence(rebuttal=True, studies=("headline", "relu"))
+    (alone,) = evaluate(grams, review)
+    assert (alone.verdict, "of the study svd" in alone.note) == (NOT_TESTABLE, True)
+    grams = SyntheticEvidence(rebuttal=True, broken=True, studies=("headline", "relu"))
+    (failed,) = evaluate(grams, review)
+    assert (failed.verdict, "no spectrum by SVD" in failed.note) == (CONTRADICTED, True)
+
+
+# questions of ours
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.id)
+def test_a_question_is_answered_where_its_runs_are_there(question: Question, worlds: Any) -> None:
+    (found,) = ask(worlds[False, True], [question])
+    assert found.text, found.note
+    assert found.n == len(found.run_ids) > 0
+    (absent,) = ask(SyntheticEvidence(studies=()), [question])  # type: ignore[arg-type]
+    assert (absent.text, absent.n, absent.run_ids) == ("", 0, ())
+    assert any(f"study={study}" in absent.note for study in question.studies)
+
+
+def asked(id: str, evidence: Any) -> Answered:
+    (question,) = [question for question in QUESTIONS if question.id == id]
+    return ask(evidence, [question])[0]
 
 
 def test_the_papers_window_table_and_the_rebuttal_exclude_each_other(worlds: Any) -> None:
     """At window 10 the table has one of three firing, the rebuttal at least 14 of 15."""
     by_id = {claim.id: claim for claim in CLAIMS}
-    assert verdict_of(by_id["robust-window-10"], worlds[False, False]) != REPRODUCED
+    assert verdict_of(by_id["robust"], worlds[False, False]) != REPRODUCED
     assert verdict_of(by_id["window-10"], worlds[False, True]) == CONTRADICTED
 
 
@@ -136,7 +184,7 @@ def test_an_error_in_one_claim_is_a_row_that_says_so(worlds: Any) -> None:
     def measure(sources: Sources) -> Measured:
         raise IndexError("index 0 is out\nof bounds")
 
-    mine = Claim("mine", "S.", "me", "1", "so", ("headline",), verdicts.MEDIAN, measure)
+    mine = Claim("mine", "S.", "me", "1", "so", ("headline",), verdicts.MEDIAN, measure, kind=TEXT)
     found = evaluate(worlds[False, False], [mine, CLAIMS[0]])
     assert [result.verdict for result in found] == [NOT_TESTABLE, REPRODUCED]
     assert found[0].note == "An error stopped this: IndexError: index 0 is out of bounds."
@@ -159,7 +207,7 @@ def test_a_user_adds_a_claim_in_one_place() -> None:
         runs = sources.take("headline", condition="grok")
         return verdicts.judge([verdicts.median("test accuracy", runs["accuracy/test"], "1.0")])
 
-    claim = Claim("mine", "They generalise.", "me", "1.0", "test accuracy", ("headline",), verdicts.MEDIAN, measure)
+    claim = Claim("mine", "They generalise.", "me", "1.0", "test accuracy", ("headline",), verdicts.MEDIAN, measure, kind=TEXT)
     (result,) = evaluate(SyntheticEvidence(), [claim])  # type: ignore[arg-type]
     assert (result.verdict, result.n, result.command) == (REPRODUCED, 15, "mlflow run . -e study -P study=headline")
 
@@ -240,7 +288,7 @@ def test_runs_that_measured_nothing_contradict_nothing(broken: bool) -> None:
     judged = {r.claim.id: r for r in evaluate(Blind(broken=broken), CLAIMS)}  # type: ignore[arg-type]
     assert [name for name, r in judged.items() if "error stopped" in r.note] == []
     told = {name for name, r in judged.items() if r.verdict != NOT_TESTABLE}
-    from_gaps = {name for name in judged if name.startswith(("window-", "robust-"))}
+    from_gaps = {name for name in judged if name.startswith(("window-", "robust"))}
     from_epochs = {"headline-fire-epoch", "headline-test-epoch", "headline-seed-0", "scaling-127-0.5", "eta-regression"}
     assert told <= from_gaps | from_epochs
 
@@ -258,9 +306,9 @@ def of(id: str) -> Claim:
 
 
 def test_marking_grokking_and_silence_on_relu_exclude_each_other(worlds: Any) -> None:
-    fires, marks = of("relu-grok-fires"), of("marks-grokking")
-    assert [r.verdict for r in evaluate(worlds[False, False], [fires, marks])] == [REPRODUCED, CONTRADICTED]
-    assert [r.verdict for r in evaluate(worlds[False, True], [fires, marks])] == [CONTRADICTED, REPRODUCED]
+    for world, verdict, answer in ((worlds[False, False], REPRODUCED, "No"), (worlds[False, True], CONTRADICTED, "Yes")):
+        assert verdict_of(of("relu-grok-fires"), world) == verdict
+        assert asked("marks-grokking", world).text.startswith(f"{answer}: ")
 
 
 def test_marks_grokking_counts_every_kind_of_negative() -> None:
@@ -275,18 +323,18 @@ def test_marks_grokking_counts_every_kind_of_negative() -> None:
                 out["accuracy/test"] = 0.95 if kind == self.generalise else 0.0
             return out
 
-    evidence: Any = Loud(marks=True)
+    evidence: Any
     for name in ("square random_labels", "relu random_labels", "square data_starved", "relu data_starved"):
         Loud.loud, evidence = name, Loud(marks=True)
-        (result,) = evaluate(evidence, [of("marks-grokking")])
-        assert result.verdict == CONTRADICTED, name
-        assert "fires in 10/15" in result.measured
+        found = asked("marks-grokking", evidence)
+        assert found.text.startswith("No: "), name
+        assert "fires in 10/15" in found.text
     Loud.loud, Loud.generalise = "", "square random_labels"
-    (result,) = evaluate(Loud(marks=True), [of("marks-grokking")])  # type: ignore[arg-type]
-    assert (result.verdict, "square, random labels 15/15" in result.note) == (NOT_TESTABLE, True)
-    few: Any = SyntheticEvidence(marks=True, studies=("headline", "controls"))
-    (result,) = evaluate(few, [of("marks-grokking")])
-    assert (result.verdict, "none of ReLU, groks" in result.note) == (CAVEAT, True)
+    evidence = Loud(marks=True)
+    none = asked("marks-grokking", evidence)
+    assert (none.text, "square, random labels 15/15" in none.note) == ("", True)
+    few = asked("marks-grokking", SyntheticEvidence(marks=True, studies=("headline", "controls")))
+    assert (few.text[:4], "none of ReLU, groks" in few.note) == ("Yes:", True)
 
 
 def test_repulsion_needs_every_activation_of_the_study() -> None:
@@ -295,8 +343,8 @@ def test_repulsion_needs_every_activation_of_the_study() -> None:
             runs = super()._runs(study)
             return runs[runs["activation"] != "tanh"] if study == "activations" else runs
 
-    (result,) = evaluate(Few(), [of("repulsion-every-activation")])  # type: ignore[arg-type]
-    assert (result.verdict, "0 of the 5 runs" in result.note) == (NOT_TESTABLE, True)
+    found = asked("repulsion-every-activation", Few())
+    assert (found.text, "0 of the 5 runs" in found.note) == ("", True)
 
 
 def test_separations_are_paired_by_seed(worlds: Any) -> None:
@@ -382,7 +430,7 @@ def test_several_numbers_make_one_verdict() -> None:
 
 def test_a_negative_threshold_fires_on_a_flat_gap_at_the_first_epoch_allowed() -> None:
     assert list(fire_epochs([np.ones(401)], -0.01)) == [100]
-    assert "negative θ fires on a flat gap at the first epoch allowed, 100" in of("robust-window-20").rule
+    assert "negative θ fires on a flat gap at the first epoch allowed, 100" in of("robust").rule
 
 
 def test_series_helpers() -> None:

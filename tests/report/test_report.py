@@ -394,7 +394,7 @@ OWN = """
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.exhibits.model import CONTRADICTED, REPRODUCED, Chapter, Claim, Measured
+from analysis.exhibits.model import CONTRADICTED, REPRODUCED, TEXT, Chapter, Claim, Measured
 from analysis.exhibits.panels import Panel, Prepared
 
 
@@ -420,7 +420,7 @@ def _counted(sources):
 
 
 MINE = (
-    Claim("mine", "Test accuracy is no less than 0.", "nobody", "0", "at the end", ("headline",), "As said.", _ends),
+    Claim("mine", "Test accuracy is no less than 0.", "nobody", "0", "at the end", ("headline",), "As said.", _ends, kind=TEXT),
     Chapter("my-chapter", "My chapter", ("headline",), None, "Why.", _counted),
     Panel("my-figure", "My figure", "What it shows.", ("headline",), _table, _draw),
 )
@@ -458,7 +458,7 @@ def test_a_claim_a_chapter_and_a_figure_from_one_file_outside(analyze: Any, own:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("my_exhibits:WRONG", "claims must hold Claim, Chapter or Panel, got int in my_exhibits:WRONG."),
+        ("my_exhibits:WRONG", "claims must hold Claim, Question, Chapter or Panel, got int in my_exhibits:WRONG."),
         ("my_exhibits:TWICE", "claims must have ids of their own, got mine in my_exhibits:TWICE, which is there."),
         ("my_exhibits:NONE", "claims must be a list by module:NAME, got my_exhibits:NONE"),
         ("no_such:MINE", "claims must be a list by module:NAME, got no_such:MINE"),

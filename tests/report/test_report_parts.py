@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from analysis import papers
 from analysis.exhibits.evaluate import draw
-from analysis.exhibits.model import Claim, Result
+from analysis.exhibits.model import TABLE, Claim, Result
 from analysis.exhibits.panels import Drawn, Panel
 from analysis.figures.save import inline_svg, save
 from analysis.papers import PANELS
@@ -321,7 +321,7 @@ def test_a_spreadsheet_runs_nothing_of_a_csv(tmp_path: Any) -> None:
 
 
 def result(name: str, verdict: str, measured: str = "1") -> Result:
-    claim = Claim(name, f"Statement {name}.", "paper", "1", "so", ("headline",), "rule", lambda _: None)  # type: ignore[arg-type, return-value]
+    claim = Claim(name, f"Statement {name}.", "paper", "1", "so", ("headline",), "rule", lambda _: None, kind=TABLE)  # type: ignore[arg-type, return-value]
     estimates = {"x": Estimate(1.0, float("nan"), float("inf"), 1)}
     return Result(claim, measured, estimates, verdict, "", 1, ("r",), "command")
 

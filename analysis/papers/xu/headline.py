@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import Claim, Measured
+from analysis.exhibits.model import ABSTRACT, NOTES, TABLE, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, at, by_seed, column, fired, series, watched
 from analysis.printed.xu import EIGENVALUES, LEVELS, RHO_LEVELS, XU
 from analysis.statistics import estimates as statistics
@@ -154,14 +154,18 @@ def _relu_rho(sources: Sources) -> Measured:
     return verdicts.judge([verdicts.count("above at epoch 0", int(above.sum()), len(runs), 30, 30)])
 
 
-TABLE = f"{XU}, headline table"
+HEADLINE = f"{XU}, headline table"
 MEDIANS = verdicts.MEDIAN + " " + verdicts.QUARTILES + " " + verdicts.PARTS
+
+
+IN_THE_ABSTRACT = ("headline-grok-fires", "headline-control-fires", "headline-fire-epoch", "headline-separation")
 
 
 def _claim(
     id: str, statement: str, published: str, recomputed: str, rule: str, measure: Callable[[Sources], Measured]
 ) -> Claim:
-    return Claim(id, statement, TABLE, published, recomputed, ("headline",), rule, measure)
+    kind = ABSTRACT if id in IN_THE_ABSTRACT else NOTES if id == "headline-seed-0" else TABLE
+    return Claim(id, statement, HEADLINE, published, recomputed, ("headline",), rule, measure, kind=kind)
 
 
 CLAIMS = (
@@ -256,6 +260,7 @@ CLAIMS = (
             ("headline",),
             verdicts.DIGITS + " " + verdicts.PARTS,
             _eigenvalues(condition, epoch, printed),
+            kind=TABLE,
         )
         for condition, epoch, printed in EIGENVALUES
     ),
@@ -269,6 +274,7 @@ CLAIMS = (
             ("headline",),
             " ".join((verdicts.COUNT, verdicts.MEDIAN, verdicts.PARTS)),
             _level(level, epoch, grok or 0, control),
+            kind=TABLE,
         )
         for level, epoch, grok, control in LEVELS
     ),
@@ -281,6 +287,7 @@ CLAIMS = (
         ("headline",),
         " ".join((verdicts.COUNT, verdicts.MEDIAN, verdicts.PARTS)),
         _gap_12(lambda gap: fire_epoch(gap, 25, 0.04, 100), "139", 15, 0),
+        kind=TABLE,
     ),
     *(
         Claim(
@@ -292,6 +299,7 @@ CLAIMS = (
             ("headline",),
             " ".join((verdicts.COUNT, verdicts.BETWEEN, verdicts.PARTS)),
             _rho(level, epoch, control),
+            kind=TABLE,
         )
         for level, epoch, control in RHO_LEVELS
     ),
@@ -304,6 +312,7 @@ CLAIMS = (
         ("headline",),
         verdicts.DIGITS,
         _rho_control,
+        kind=TABLE,
     ),
     Claim(
         "rho-relu-start",
@@ -314,5 +323,6 @@ CLAIMS = (
         ("relu",),
         verdicts.COUNT,
         _relu_rho,
+        kind=TABLE,
     ),
 )

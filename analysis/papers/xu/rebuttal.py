@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, Claim, Measured
-from analysis.exhibits.sources import Sources, fire_epochs
+from analysis.exhibits.model import (
+    CAVEAT,
+    CONTRADICTED,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    REVIEW,
+    Claim,
+    Entry,
+    Measured,
+)
+from analysis.exhibits.sources import Absent, Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import REBUTTAL, REBUTTAL_EPOCH, REBUTTAL_WINDOWS, THRESHOLD_READINGS
 from analysis.statistics import estimates as statistics
@@ -156,7 +166,7 @@ def favourable(shares: dict[str, float]) -> str:
 
 
 def judge_readings(found: Sequence[Setting], note: str = "") -> Measured:
-    """The verdict on the reading most favourable to the sentence, and all readings in words.
+    """The verdict on the reading most favourable to the sentence, all readings in words, and an entry per grid of thresholds.
 
     Args:
         found: the settings of every reading. note: goes to the claim.
@@ -165,64 +175,68 @@ def judge_readings(found: Sequence[Setting], note: str = "") -> Measured:
     name = favourable({reading: one.estimates[HOLDS].value for reading, one in judged.items()})
     text = "; ".join(f"{READINGS[reading]}, {one.text}" for reading, one in judged.items())
     named = {f"{READINGS[reading]}: {key}": e for reading, one in judged.items() for key, e in one.estimates.items()}
-    return Measured(text, judged[name].verdict, named, f"Judged as {READINGS[name]}. {note}".strip())
+    told = f"Judged as {READINGS[name]}. {note}".strip()
+    return Measured(text, judged[name].verdict, named, told, entries=tuple(_entries(found)))
 
 
-def _by_gram(window: int) -> Callable[[Sources], Measured]:
-    def measure(sources: Sources) -> Measured:
-        runs = (
-            sources.take("headline", condition=GROK),
-            sources.take("relu", condition=GROK),
-            sources.take("headline", condition=CONTROL),
-        )
-        return judge_readings(list(settings(sources, *runs, (window,), ("gram",))))
+def _entries(found: Sequence[Setting]) -> Iterator[Entry]:
+    """Reading by reading, method by method, window by window: how many of the thresholds hold."""
+    for reading, title in READINGS.items():
+        own = [setting for setting in found if setting.read_as(reading)]
+        for method, window in dict.fromkeys((setting.method, setting.window) for setting in own):
+            cells = [setting for setting in own if (setting.method, setting.window) == (method, window)]
+            judged = judge(cells)
+            place = {"reading": title, "method": method, "window": str(window)}
+            yield Entry(f"{reading}-{method}-{window}", place, PUBLISHED, judged.text, judged.verdict)
 
-    return measure
+
+PUBLISHED = "≥ 14/15 at 174, ReLU silent, every threshold"
 
 
-def _by_method(method: str) -> Callable[[Sources], Measured]:
-    def measure(sources: Sources) -> Measured:
-        runs = (
-            sources.take("svd", condition=GROK, activation="square"),
-            sources.take("svd", condition=GROK, activation="relu"),
-            sources.take("svd", condition=CONTROL, activation="square"),
-        )
-        found = list(settings(sources, *runs, REBUTTAL_WINDOWS, (method,)))
-        exact = list(settings(sources, *runs, REBUTTAL_WINDOWS, ("gram",)))
-        same = sum(one._replace(method="gram") == other for one, other in zip(found, exact, strict=True))
-        return judge_readings(found, f"{same} of {len(found)} cells give the same counts and epochs as the float64 Gram.")
+def _sentence(sources: Sources) -> Measured:
+    """Every setting that the runs can tell: float64 Grams of `headline` and `relu`, and each method on the runs of `svd`."""
+    square, relu, control = (
+        sources.take(study, condition=condition)
+        for study, condition in (("headline", GROK), ("relu", GROK), ("headline", CONTROL))
+    )
+    found = list(settings(sources, square, relu, control, REBUTTAL_WINDOWS, ("gram",)))
+    try:
+        by_svd, same = _by_svd(sources)
+    except Absent as reason:
+        judged = judge_readings(found)
+        if judged.verdict in (REPRODUCED, CAVEAT):
+            raise
+        sources.shortfalls.append(f"no spectrum by SVD, since {reason}".rstrip("."))
+        return judged
+    return judge_readings(
+        found + by_svd, f"Of {len(by_svd)} settings by SVD, {same} have the counts and epochs of the float64 Gram."
+    )
 
-    return measure
+
+def _by_svd(sources: Sources) -> tuple[list[Setting], int]:
+    """The settings of the study `svd` by full and randomised SVD, and how many are as by the float64 Gram of the same runs."""
+    runs = (
+        sources.take("svd", condition=GROK, activation="square"),
+        sources.take("svd", condition=GROK, activation="relu"),
+        sources.take("svd", condition=CONTROL, activation="square"),
+    )
+    methods = tuple(method for method in METHODS if method != "gram")
+    found = list(settings(sources, *runs, REBUTTAL_WINDOWS, methods))
+    exact = list(settings(sources, *runs, REBUTTAL_WINDOWS, ("gram",)))
+    return found, sum(one._replace(method="gram") == other for one, other in zip(found, exact * len(methods), strict=True))
 
 
 CLAIMS = (
-    *(
-        Claim(
-            f"robust-window-{window}",
-            f"With window {window}, every slope threshold ±0.01 … ±0.05 keeps at least 14/15 at epoch 174 and ReLU silent.",
-            REBUTTAL,
-            "≥ 14/15 at 174, ReLU silent, every threshold",
-            "the detector on float64 Grams at that window, threshold by threshold",
-            ("headline", "relu"),
-            RULE,
-            _by_gram(window),
-        )
-        for window in REBUTTAL_WINDOWS
-    ),
-    *(
-        Claim(
-            f"robust-{method.replace('_', '-')}",
-            f"The same at windows 5, 10 and 20 with {name}.",
-            REBUTTAL,
-            "≥ 14/15 at 174, ReLU silent, every setting",
-            f"the detector on spectra by {name}, setting by setting",
-            ("svd",),
-            RULE,
-            _by_method(method),
-        )
-        for method, name in (
-            ("svd", "the full SVD"),
-            *((f"randomized_{o}", f"randomised SVD, oversampling {o}") for o in (5, 10, 20)),
-        )
+    Claim(
+        "robust",
+        "Windows 5, 10 and 20 and slope thresholds ±0.01 … ±0.05, by full or randomised SVD, all keep at least 14/15 at epoch "
+        "174 and all ReLU runs silent.",
+        REBUTTAL,
+        PUBLISHED.replace("every threshold", "every setting"),
+        "the detector at each setting, on float64 Grams of the headline's and ReLU's runs and on each spectrum of svd's runs",
+        ("headline", "relu", "svd"),
+        RULE,
+        _sentence,
+        kind=REVIEW,
     ),
 )

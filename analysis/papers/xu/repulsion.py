@@ -1,4 +1,4 @@
-"""Claims on feature repulsion and Theorem 6."""
+"""Claims on feature repulsion, and questions on Theorem 6."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Claim, Measured
+from analysis.exhibits.model import ABSTRACT, CAVEAT, NOT_REPRODUCED, REPRODUCED, TABLE, Answer, Claim, Measured, Question
 from analysis.exhibits.sources import Absent, Sources, at, series
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, SEED_0, XU
@@ -53,7 +53,7 @@ def _known(name: str, values: np.ndarray) -> statistics.Estimate:
     return statistics.median_interval(verdicts.measured(name, values))
 
 
-def _theorem_saturates(sources: Sources) -> Measured:
+def _theorem_saturates(sources: Sources) -> Answer:
     grok, control = (sources.take("headline", condition=condition) for condition in (GROK, CONTROL))
     found = {
         f"{name}, epoch {epoch}": _known(f"Theorem 6 {name} at epoch {epoch}", at(sources, runs, THEOREM, epoch))
@@ -61,15 +61,12 @@ def _theorem_saturates(sources: Sources) -> Measured:
         for epoch in CHECKPOINTS
     }
     before, after = found["with weight decay, epoch 100"].value, found[f"with weight decay, epoch {FIRE}"].value
-    if all(estimate.value == 1.0 for estimate in found.values()):
-        verdict = CONTRADICTED
-    else:
-        verdict = REPRODUCED if before < 1.0 <= after else NOT_REPRODUCED
     lowest = number(min(estimate.low for estimate in found.values()))
-    text = f"median share {number(before)} at 100, {number(after)} at {FIRE}; lowest interval end {lowest}"
-    return Measured(
-        text, verdict, found, "Checked on three of the top pairs by a direct leave-two-out solve; it is an identity."
-    )
+    ones = all(estimate.value == 1.0 for estimate in found.values())
+    rises = before < 1.0 <= after
+    said = "No, it holds at every checkpoint of both conditions" if ones else "Yes" if rises else "No"
+    text = f"{said}: median share {number(before)} at 100, {number(after)} at {FIRE}; lowest interval end {lowest}"
+    return Answer(text, found, "Checked on three of the top pairs by a direct leave-two-out solve; it is an identity.")
 
 
 def _rate_saturates(sources: Sources) -> Measured:
@@ -104,7 +101,7 @@ def _last(sources: Sources, run_id: str) -> tuple[float, float]:
     return float(rate[seen[-1]]), float(high[seen[-1]])
 
 
-def _every_activation(sources: Sources) -> Measured:
+def _every_activation(sources: Sources) -> Answer:
     parts, texts = {}, []
     for activation in dict.fromkeys(cell.config.activation for cell in load_study("activations").cells):
         group = sources.take("activations", condition=GROK, activation=activation)
@@ -114,13 +111,8 @@ def _every_activation(sources: Sources) -> Measured:
         parts[f"{activation} rate"] = estimate = statistics.median_interval(np.array([rate for rate, _ in ends]))
         texts.append(f"{activation} {spread(*estimate[:3])}, above its null in {above}/{len(ends)}")
     shares = [estimate.value for name, estimate in parts.items() if name.endswith("above its null")]
-    if all(share == 1 for share in shares):
-        verdict = REPRODUCED
-    elif all(share >= 0.8 for share in shares):
-        verdict = CAVEAT
-    else:
-        verdict = CONTRADICTED if any(share == 0 for share in shares) else NOT_REPRODUCED
-    return Measured("; ".join(texts), verdict, parts, OVER_SEEDS)
+    said = "Yes" if all(share == 1 for share in shares) else "Not in every run"
+    return Answer(f"{said}: {'; '.join(texts)}", parts, OVER_SEEDS)
 
 
 ESTIMATOR = "the published estimator (with its mis-scaled inverse) on the 200 most similar pairs"
@@ -134,6 +126,7 @@ CLAIMS = (
         ("headline",),
         verdicts.SEED + " " + verdicts.PARTS,
         _seed_row("headline", "square", SEED_0, ""),
+        kind=TABLE,
     ),
     Claim(
         "sign-match-square-5",
@@ -144,6 +137,7 @@ CLAIMS = (
         ("headline",),
         " ".join((verdicts.MEDIAN, verdicts.QUARTILES, verdicts.PARTS)),
         _five_seeds,
+        kind=TABLE,
     ),
     Claim(
         "sign-match-relu-0",
@@ -154,17 +148,7 @@ CLAIMS = (
         ("relu",),
         verdicts.SEED + " " + verdicts.PARTS,
         _seed_row("relu", "relu", RELU_0, "The errata hold the printed row against the square network too."),
-    ),
-    Claim(
-        "theorem6-saturates",
-        "Theorem 6 saturates when the detector fires.",
-        XU,
-        "the theorem's signs hold from then on",
-        "share of a sample of top pairs that obey Theorem 6 by a direct solve, at the checkpoints of both conditions",
-        ("headline",),
-        "Reproduced if the median share over seeds is below 1 at epoch 100 and 1 at 175; contradicted if it is 1 at "
-        "every checkpoint of both conditions, since then nothing saturates; otherwise not reproduced.",
-        _theorem_saturates,
+        kind=TABLE,
     ),
     Claim(
         "sign-match-saturates",
@@ -176,18 +160,24 @@ CLAIMS = (
         "Reproduced if the median over seeds is at least 0.95 at epoch 175 and at most a quarter of its rise "
         "from 50 to 300 comes after; with a caveat if only the first holds; otherwise not reproduced.",
         _rate_saturates,
+        kind=ABSTRACT,
     ),
-    Claim(
+)
+QUESTIONS = (
+    Question(
+        "theorem6-saturates",
+        "Does Theorem 6 saturate when the detector fires?",
+        ("headline",),
+        "The share of a sample of top pairs that obey Theorem 6 by a direct solve, at the checkpoints of both conditions. Yes "
+        "if the median over seeds is below 1 at epoch 100 and 1 at 175.",
+        _theorem_saturates,
+    ),
+    Question(
         "repulsion-every-activation",
-        "Similar features repel, whatever the activation.",
-        f"ours, of Theorem 6 (Tian, arXiv 2509.21519), which is stated for any features F = σ(XW); {XU} tests it on square and "
-        "ReLU, and no printed number says it of every activation",
-        "no number",
-        "repulsion rate at the last checkpoint against the largest of ten draws of random pairs, run by run",
+        "Do similar features repel, whatever the activation?",
         ("activations",),
-        "Every activation of the study must be there. Reproduced if the rate is above its null in every seed of every "
-        "activation; with a caveat if in 4 of 5 of each; "
-        "contradicted if in no seed of some activation; otherwise not reproduced.",
+        "The repulsion rate at the last checkpoint against the largest of ten draws of random pairs, run by run; every "
+        "activation of the study must be there. Yes if the rate is above its null in every run.",
         _every_activation,
     ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import Claim, Measured
+from analysis.exhibits.model import TABLE, Claim, Measured
 from analysis.exhibits.sources import Sources, column, watched
 from analysis.printed.xu import ETA_LINE, ETA_LONG, ETA_ROWS, SCALING, XU, EtaRow, ScalingSetting
 from analysis.statistics import estimates as statistics
@@ -104,6 +104,7 @@ CLAIMS = (
             ("eta",),
             RULE,
             _eta(row),
+            kind=TABLE,
         )
         for row in ETA_ROWS
     ),
@@ -119,6 +120,7 @@ CLAIMS = (
         + " "
         + verdicts.PARTS,
         _regression,
+        kind=TABLE,
     ),
     Claim(
         "eta-long",
@@ -129,6 +131,7 @@ CLAIMS = (
         ("eta",),
         verdicts.DIGITS + " " + verdicts.PARTS,
         _long,
+        kind=TABLE,
     ),
     *(
         Claim(
@@ -140,6 +143,7 @@ CLAIMS = (
             ("scaling",),
             RULE,
             _scaling(entry),
+            kind=TABLE,
         )
         for entry in SCALING
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.model import Claim, Measured
+from analysis.exhibits.model import TABLE, Claim, Measured
 from analysis.exhibits.sources import Sources, fire_epochs
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import WINDOW_SEEDS, WINDOW_TABLE, XU
@@ -42,6 +42,7 @@ CLAIMS = tuple(
         ("headline",),
         " ".join((verdicts.EPOCHS, verdicts.MEDIAN, verdicts.PARTS)),
         _window(window),
+        kind=TABLE,
     )
     for window, (grok, control, gap_grok, gap_control) in WINDOW_TABLE.items()
 )
