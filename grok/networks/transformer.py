@@ -60,6 +60,18 @@ class Encoder(nn.Module):
             out.append(layer(out[-1], src_mask=mask))
         return [*out, self.norm(out[-1])]
 
+    def attention(self, tokens: Tensor) -> list[Tensor]:
+        """Attention weights of each layer: (n, H, T, T), rows sum to 1."""
+        hidden, mask = self.hidden(tokens), self.mask(tokens, self.token.weight.dtype)
+        out = []
+        for layer, into in zip(self.encoder.layers, hidden, strict=False):
+            read = layer.norm1(into)
+            both = nn.functional.linear(read, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias)
+            query, key, _ = (part.view(*part.shape[:2], HEADS, -1).transpose(1, 2) for part in both.chunk(3, dim=2))
+            scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
+            out.append((scores if mask is None else scores + mask).softmax(dim=-1))
+        return out
+
     def forward(self, tokens: Tensor, length: int) -> Tensor:
         """Scores of the first `length` places (n, length, C); or (n, C) at place 0."""
         tokens = tokens[:, :length] if self.causal else tokens
