@@ -125,9 +125,27 @@ class Anatomy(Recording):
         if step.epoch == self.config.switch_at > 0:
             self.snapshots.clear()
         self.snapshots = [*self.snapshots[-WINDOW:], theta.clone()]
+        self.rows += [(step.epoch, *row) for row in self._flow(view)]
         if step.epoch in self.steps:
             self.rows += [(step.epoch, *row) for row in self._measure(view)]
         return {}
+
+    def _flow(self, view: View) -> Iterator[tuple[str, str, float, float]]:
+        """What the gap flow equation needs of the first two directions, on the training samples, at every snapshot."""
+        if len(self.snapshots) < 3:
+            return
+        directions, sigma = ablation.top_directions(self._changes(), 2)
+        sizes, problem = self.run.task.sizes(self.config), self.run.task.problem(self.config)
+        network, data = cast(FlatNetwork, self.run.network), (problem.train_inputs, problem.train_labels)
+        exact = Instrument(network, sizes, view.weights, torch.float64, *data)
+        slope = ablation.gradient_of(exact.loss, exact.theta)
+        for k, v in enumerate(directions, start=1):
+            yield "flow", f"d{k}", 0.0, float(sigma[k - 1])
+            yield "flow", f"h{k}", 0.0, ablation.curvature(exact.loss, exact.theta, v)
+            yield "flow", f"g{k}", 0.0, float(slope @ v)
+
+    def _changes(self) -> Tensor:
+        return torch.stack([b.double() - a.double() for a, b in zip(self.snapshots, self.snapshots[1:], strict=False)])
 
     def _measure(self, view: View) -> Iterator[tuple[str, str, float, float]]:
         network = cast(FlatNetwork, self.run.network)
@@ -138,7 +156,7 @@ class Anatomy(Recording):
         yield from self._attended(single)
         if len(self.snapshots) < 3:
             return
-        changes = torch.stack([b.double() - a.double() for a, b in zip(self.snapshots, self.snapshots[1:], strict=False)])
+        changes = self._changes()
         directions, sigma = ablation.top_directions(changes, min(4, len(changes)))
         yield from self._ablated(single, directions)
         yield from self._swept(single, directions[0], sigma)
@@ -273,7 +291,7 @@ RECORDER = Recorder(
     title="What the edge does to the network: ablation and its controls, a sweep, curvature, probes and their nulls, attention",
     source="Xu (arXiv 2604.07380); the controls and nulls are ours",
     needs=("weights",),
-    cost="some 20 s at each of its steps",
+    cost="some 30 s at each of its steps, most of it probes, and two Hessian-vector products at each snapshot",
     options=("anatomy_steps",),
     start=Anatomy,
     artifacts=(TABLE,),

@@ -114,11 +114,13 @@ class EdgeRecording(Recording):
         theta = self._theta(weights)
         if not self.keepers:
             self._begin(theta)
+        switched = t == self.config.switch_at > 0
+        if switched:
+            self._restart()  # a branch has no rows of before: neither has the interval that ends here
         if t and t % self.plan.intervals[0] == 0:
             self._close(t, theta)
-        if t == self.config.switch_at > 0:
-            for keeper in self.keepers.values():
-                keeper.restart()
+        if switched:
+            self._restart()
         found: dict[str, float] = {}
         if self.config.evaluated(t):
             squares = {layer: float(value.double().square().sum()) for layer, value in weights.items()}
@@ -129,6 +131,10 @@ class EdgeRecording(Recording):
         self.fine.add_(theta, alpha=-rate)
         self.fine_rate += rate
         return found
+
+    def _restart(self) -> None:
+        for keeper in self.keepers.values():
+            keeper.restart()
 
     def _theta(self, weights: Mapping[str, Tensor]) -> Tensor:
         first = weights[self.run.layers[0]].flatten()

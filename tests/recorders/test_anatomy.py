@@ -35,7 +35,7 @@ def table(run: Trained) -> pd.DataFrame:
 
 def test_every_measure_is_there_and_they_agree(straight: Trained) -> None:
     found = table(straight)
-    kinds = {"probe", "untrained", "attention", "ablation", "sweep", "functional", "fourier", "curvature"}
+    kinds = {"probe", "untrained", "attention", "ablation", "sweep", "functional", "fourier", "curvature", "flow"}
     assert set(found["kind"]) == kinds
     assert found["value"].notna().all()
     value = found.set_index(["kind", "name"])["value"]

@@ -161,9 +161,9 @@ def test_a_switch_that_changes_nothing_leaves_the_weights_and_begins_new_windows
     for name, value in straight.weights.items():
         np.testing.assert_array_equal(switched.weights[name], value)
     ledger = switched.member.run.recordings["edge"].ledger(4)  # type: ignore[attr-defined]
-    assert ledger.first.tolist() == [0, 0, 2]
-    assert edge(ledger.of(), 3, 5) is None
-    assert edge(ledger.of(), 2, 5) is not None
+    assert ledger.first.tolist() == [0, 1, 2]
+    assert [edge(ledger.of(), end, 5) for end in (2, 3)] == [None, None]
+    assert edge(straight.member.run.recordings["edge"].ledger(4).of(), 3, 5) is not None  # type: ignore[attr-defined]
 
 
 def test_the_part_of_an_update_along_the_weights() -> None:
