@@ -1,4 +1,4 @@
-"""The printed numbers of the lifecycle paper against runs of the same seeds: a row of a table is a claim, numbers its entries."""
+"""The printed numbers of the lifecycle paper against runs of the same seeds: a row of a table is a claim of several entries."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ from analysis.printed.lifecycle import LIFECYCLE, SEEDS
 from grok.numerics.edge import compression, gap_23, rotation, stability
 
 RULE = (
-    "Each number against the run of the paper's seed, or their mean over its three, within the margin of its kind as fixed in "
-    "PREREGISTRATION-lifecycle.md; beyond four margins contradicted. Reproduced if all are, with a caveat if three quarters are."
+    "Each number against the run of the paper's seed, or the mean over its three, within the margin of its kind as fixed in "
+    "PREREGISTRATION-lifecycle.md; beyond four contradicted. Reproduced if all are, with a caveat if three quarters are."
 )
 Entries = Callable[[Sources], list[Entry]]
 

@@ -1,4 +1,4 @@
-"""The sentences of the lifecycle paper on ablation, probes, weight decay, the gap flow and compression, each with its control."""
+"""The sentences of the lifecycle paper on ablation, probes, decay, the gap flow and compression, each with its control."""
 
 from __future__ import annotations
 
@@ -91,11 +91,15 @@ def flat_yet_critical(sources: Sources) -> Measured:
         f"accuracy changes by {number(float(np.median(small)))} at the published ε and by {number(-middle)} at −⟨θ, v₁⟩; "
         f"the curve between is monotone in {sum(monotone)} of {len(monotone)} runs"
     )
-    return Measured(text, verdict, {"lost at −⟨θ, v₁⟩": median_interval(large)}, "Two points of one curve: no paradox.")
+    return Measured(
+        text, verdict, {"lost at −⟨θ, v₁⟩": median_interval(np.array(large))}, "Two points of one curve: no paradox."
+    )
 
 
-FAIR = ("before/linear_raw/token", "before/linear_standardised/token", "before/linear_standardised_ols/token")
-FAIR += ("before/linear_standardised/sequence", "before/linear_standardised_ols/sequence")
+FAIR = (
+    *("before/linear_raw/token", "before/linear_standardised/token", "before/linear_standardised_ols/token"),
+    *("before/linear_standardised/sequence", "before/linear_standardised_ols/sequence"),
+)
 READ_OUT = "after/logistic_standardised/sequence"
 
 
@@ -129,7 +133,7 @@ def removing_decay(sources: Sources) -> Measured:
     else:
         verdict = CONTRADICTED if max(middle.values()) < 0 else NOT_REPRODUCED
     text = ", ".join(f"moments {name}: linear R² {gain:+.3f}" for name, gain in middle.items())
-    return Measured(text, verdict, {"R² at step 1000": median_interval(starts)}, "The paper prints end points only.")
+    return Measured(text, verdict, {"R² at step 1000": median_interval(np.array(starts))}, "The paper prints end points only.")
 
 
 def gap_flow(sources: Sources) -> Measured:
@@ -174,7 +178,7 @@ def compresses_only_where_it_groks(sources: Sources) -> Measured:
     else:
         verdict = CONTRADICTED if memo.mean() >= 0.5 else NOT_REPRODUCED
     text = f"ratio above 2 in {grok.sum()} of {len(grok)} runs with decay and in {memo.sum()} of {len(memo)} without"
-    return Measured(text, verdict, {name: median_interval(values) for name, values in found.items()})
+    return Measured(text, verdict, {name: median_interval(np.array(values)) for name, values in found.items()})
 
 
 CLAIMS: tuple[Claim, ...] = (
