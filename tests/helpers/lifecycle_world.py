@@ -1,4 +1,4 @@
-"""Runs of the lifecycle's studies, made up: grad% falls and rises where a test says, and the anatomy has the numbers it says."""
+"""Runs of the lifecycle's studies, made up: grad% falls and rises where a test says; the anatomy has the numbers it says."""
 
 from __future__ import annotations
 

@@ -350,8 +350,8 @@ CHAPTERS: tuple[Chapter, ...] = (
         (DYCK, SCALE),
         "lifecycle-flip",
         "The paper reads a flip at grokking from four windows of one seed. The change over the first interval is far larger "
-        "than any later one, points away from the initial weights, and dominates v₁ as long as a window holds it: W intervals of N "
-        "steps hold it until step W·N, and the first full window without it ends at (W + 1)·N.",
+        "than any later one, points away from the initial weights, and dominates v₁ as long as a window holds it: W intervals "
+        "of N steps hold it until step W·N, and the first full window without it ends at (W + 1)·N.",
         decisive,
     ),
 )

@@ -42,6 +42,8 @@ def _flip(evidence: Evidence) -> Prepared:
 
 def _grid(evidence: Evidence) -> Prepared:
     sources = Sources(evidence)
+    if evidence.runs(DYCK).empty:
+        return Prepared({"grid": pd.DataFrame()})
     try:
         return Prepared({"grid": grid(sources)}, tuple(sources.run_ids))
     except Absent:
@@ -50,6 +52,8 @@ def _grid(evidence: Evidence) -> Prepared:
 
 def _ablation(evidence: Evidence) -> Prepared:
     sources = Sources(evidence)
+    if evidence.runs(DYCK).empty:
+        return Prepared({"costs": pd.DataFrame()})
     try:
         return Prepared({"costs": costs(sources)}, tuple(sources.run_ids))
     except Absent:

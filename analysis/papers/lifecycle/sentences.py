@@ -173,10 +173,8 @@ def compresses_only_where_it_groks(sources: Sources) -> Measured:
     if not found["grok"] or not found["memo"]:
         raise Absent("no run reached the grok step")
     grok, memo = (np.array(values) > 2 for values in found.values())
-    if grok.all() and not memo.any():
-        verdict = REPRODUCED
-    else:
-        verdict = CONTRADICTED if memo.mean() >= 0.5 else NOT_REPRODUCED
+    only = REPRODUCED if grok.all() and not memo.any() else NOT_REPRODUCED
+    verdict = CONTRADICTED if memo.mean() >= 0.5 else only
     text = f"ratio above 2 in {grok.sum()} of {len(grok)} runs with decay and in {memo.sum()} of {len(memo)} without"
     return Measured(text, verdict, {name: median_interval(np.array(values)) for name, values in found.items()})
 
@@ -189,8 +187,8 @@ CLAIMS: tuple[Claim, ...] = (
         "> 4000×",
         "cost in accuracy of span(v₁, v₂) against removals that match its norm, its residual, or both with its angle",
         (DYCK,),
-        "Reproduced if the edge costs at least .05 more than each control at each phase after the fall; contradicted if at each "
-        "one control costs at least as much, less .02. The factor itself divides by less than one token and is not judged.",
+        "Reproduced if the edge costs at least .05 more than each control at each phase after the fall; contradicted if at "
+        "each one control costs at least as much, less .02. The factor divides by less than one token and is not judged.",
         not_a_norm_effect,
         kind=ABSTRACT,
     ),
@@ -213,8 +211,8 @@ CLAIMS: tuple[Claim, ...] = (
         "0.86 against 0.99",
         "fall of linear R² from step 500 to 3900 also with standardised features, no penalty and no shared prefix",
         (DYCK,),
-        "Reproduced if it falls by more than .05 under each of these while a logistic read-out after the norm loses at most .02; "
-        "contradicted if under each it falls by less than .02.",
+        "Reproduced if it falls by more than .05 under each of these while a logistic read-out after the norm loses at most "
+        ".02; contradicted if under each it falls by less than .02.",
         re_encoded,
         kind=ABSTRACT,
     ),
@@ -236,8 +234,8 @@ CLAIMS: tuple[Claim, ...] = (
         "asserted",
         "the equation with h by Hessian-vector products and G by gradients, against the measured dg/dt of snapshots",
         (DYCK,),
-        "Reproduced if R² is above that of persistence and above 0 with more than 60 % of signs right in each seed; contradicted "
-        "if R² is below 0 and fewer than 55 % of signs are right in each.",
+        "Reproduced if R² is above that of persistence and above 0 with more than 60 % of signs right in each seed; "
+        "contradicted if R² is below 0 and fewer than 55 % of signs are right in each.",
         gap_flow,
         kind=TEXT,
     ),
@@ -248,8 +246,8 @@ CLAIMS: tuple[Claim, ...] = (
         "24/24 against 0/24",
         "g₂₃ of the first full window over that at the grok step, without the selection of a maximum",
         (DYCK,),
-        "Reproduced if the ratio is above 2 in every run with decay and in none without; contradicted if it is in half of those "
-        "without.",
+        "Reproduced if the ratio is above 2 in every run with decay and in none without; contradicted if it is in half of "
+        "those without.",
         compresses_only_where_it_groks,
         kind=ABSTRACT,
     ),
