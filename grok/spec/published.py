@@ -105,6 +105,8 @@ def check_fields(values: dict[str, Any], defaults: dict[str, Any]) -> None:
     """
     task, network = values["task"], values["network"]
     tasks = TASKS_OF.get(network, (task,))
+    if task not in FOREIGN.task and not OWN.fullmatch(task):
+        return  # there is no such task, which its own rule says
     if task not in tasks and not OWN.fullmatch(task):
         fitting = [name for name, learnt in TASKS_OF.items() if task in learnt]
         refuse("network", f"be able to learn {task} ({', '.join(fitting)})", network, "Pick one of these")
