@@ -199,8 +199,8 @@ CLAIMS: tuple[Claim, ...] = (
         "a paradox",
         "accuracy along v₁ from −⟨θ, v₁⟩, the ablation, through the published ε",
         (DYCK,),
-        "With a caveat if accuracy moves by less than .01 at ε and by more than .05 at the ablation along one monotone curve; "
-        "contradicted if the ablation moves it by less than .02.",
+        "Reproduced, with a caveat, if accuracy moves by less than .01 at ε and by more than .05 at the ablation along one "
+        "monotone curve; contradicted if the ablation moves it by less than .02.",
         flat_yet_critical,
         kind=ABSTRACT,
     ),
