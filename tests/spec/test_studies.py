@@ -96,6 +96,13 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "theorem6",
         "activations",
         "optimizers",
+        "lifecycle",
+        "lifecycle-dyck",
+        "lifecycle-intervention",
+        "lifecycle-scale",
+        "lifecycle-scan-mini",
+        "lifecycle-scan",
+        "lifecycle-modular",
     ]
     for name, study in registry.items():
         assert study.name == name
@@ -176,7 +183,7 @@ def test_reading_studies_needs_no_torch() -> None:
         "import sys; from grok.spec.studies import registry; print(len(registry()), {'torch', 'mlflow'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "11 set()\n"
+    assert answer.stdout == "18 set()\n"
 
 
 @pytest.fixture
