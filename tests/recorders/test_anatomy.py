@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from analysis.papers.lifecycle.sentences import CONTROLS, FAIR, READ_OUT
 from grok.recorders.anatomy import Anatomy, Instrument
 from grok.recorders.base import Moment
 from grok.spec.config import RunConfig
@@ -43,6 +44,11 @@ def test_every_measure_is_there_and_they_agree(straight: Trained) -> None:
     assert sweep[0.0] == value["ablation", "base"]
     assert value["ablation", "edge/share"] == pytest.approx(value["ablation", "isotropic/share"])
     assert value["ablation", "zero/share"] == 1.0
+    read = {"probe": {*FAIR, READ_OUT, "before/quadratic_raw/token", "before/mlp_raw/token"}}
+    read |= {"ablation": {f"{name}/change" for name in ("edge", "bulk", "random_plane", *CONTROLS)}}
+    read |= {"curvature": {f"{what}/v{k}" for what in ("published", "test", "sigma", "change") for k in (1, 2, 3)}}
+    for kind, names in read.items():
+        assert names <= set(found.loc[found["kind"] == kind, "name"])  # what the claims read is there
     assert value["ablation", "random_plane/share"] < 0.01
     assert value["attention", "entropy/layer0"] <= value["attention", "uniform"]
     # three changes make a window: its bulk is v₃ alone; float32 differences are rough and the exact value is not
