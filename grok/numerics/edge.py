@@ -223,5 +223,6 @@ def compression(gaps: np.ndarray, at: int, first: int = 0, draws: int = 200, see
 def leading(lambdas: np.ndarray, weighted: bool = False) -> int:
     """k* = argmax_k σ_k / σ_{k+1}, from 1 on; weighted by σ_k / Σσ as one published table has it, which favours 1."""
     sigma = np.sqrt(lambdas[np.isfinite(lambdas)])
-    ratio = sigma[:-1] / np.maximum(sigma[1:], np.finfo(float).tiny)
+    sigma = np.maximum(sigma, np.sqrt(np.finfo(np.float64).eps) * sigma.max())  # of a Gram what is below is rounding
+    ratio = sigma[:-1] / sigma[1:]
     return int(np.argmax(ratio * (sigma[:-1] / sigma.sum() if weighted else 1.0))) + 1
