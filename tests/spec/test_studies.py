@@ -158,6 +158,13 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "rounding",
         "fresh",
         "cause",
+        "lifecycle",
+        "lifecycle-dyck",
+        "lifecycle-intervention",
+        "lifecycle-scale",
+        "lifecycle-scan-mini",
+        "lifecycle-scan",
+        "lifecycle-modular",
     ]
     for name, study in registry.items():
         assert study.name == name
@@ -238,7 +245,7 @@ def test_reading_studies_needs_no_torch() -> None:
         "import sys; from grok.spec.studies import registry; print(len(registry()), {'torch', 'mlflow'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "14 set()\n"
+    assert answer.stdout == "21 set()\n"
 
 
 @pytest.fixture
@@ -283,7 +290,7 @@ def test_own_file(own: Callable[[str], str]) -> None:
         (GOOD + "    - {seed: []}\n", "block 2 must give every parameter at least one value, got none for seed"),
         (GOOD + "    - {seed: 0..123456789}\n", "block 2 must be at most 10000 runs"),
         (GOOD + "    - {modulus: 2}\n", "block 2: modulus must be a whole number ≥ 3, got 2"),
-        (GOOD + "    - {labels: [true, false]}\n", "block 2: labels must be one of true, random, got false"),
+        (GOOD + "    - {labels: [true, false]}\n", "block 2: labels must be one of true, random, prefix, got false"),
         (GOOD + "    - {condition: b, seed: 1}\n", "block 2 must not repeat a run, got square, seed 1 again"),
         (GOOD + "    - {condition: [b], seed: 3}\n", "block 2 must have one line of printable text as condition, got ['b']"),
         (GOOD + '    - {condition: "b\\nc", seed: 3}\n', r"one line of printable text as condition, got 'b\nc'"),
