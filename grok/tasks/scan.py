@@ -80,7 +80,7 @@ def _read(folder: Path, name: str) -> list[Pair]:
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
-        reason = f"{folder / name} ({error.strerror})"
+        reason = f"{error.strerror}: {folder / name}"
         refuse("data_folder", f"have {' and '.join(FILES)}", reason, "Take them from SCAN's simple split or use none")
     digest = hashlib.sha256(content).hexdigest()
     if len(content) != size or not (digest.startswith(head) and digest.endswith(tail)):
