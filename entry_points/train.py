@@ -25,8 +25,16 @@ def parser() -> OneLineParser:
     how.add_argument(
         "--replay", metavar="RUN_ID", help="train this run's config again, untracked, and compare with its checkpoint"
     )
+    how.add_argument(
+        "--branch-from",
+        metavar="RUN_ID",
+        help="go on from a stored state of this run, with another weight_decay or switch_... from there on",
+    )
+    group.add_argument("--at", metavar="STEP", type=integer("at"), help="step of that state; see keep_states")
     group.add_argument(
-        "--trust-code", action="store_true", help="with --resume or --replay: import code of somebody's own that the run names"
+        "--trust-code",
+        action="store_true",
+        help="with --resume, --replay or --branch-from: import code of somebody's own that the run names",
     )
     group.add_argument(
         "--until", metavar="EPOCH", type=integer("until"), help="checkpoint epoch at which --replay compares; default: the last"
@@ -40,12 +48,17 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     if (flags.until is not None or flags.out is not None) and not flags.replay:
         parser().error("--until and --out must come with --replay RUN_ID")
-    if flags.trust_code and not (flags.resume or flags.replay):
-        parser().error("--trust-code must come with --resume or --replay RUN_ID: what you name yourself is loaded anyway")
-    config = config_from(flags, ResolvedConfig)
+    if (flags.at is not None) != bool(flags.branch_from):
+        parser().error("--branch-from RUN_ID and --at STEP must come together")
+    if flags.trust_code and not (flags.resume or flags.replay or flags.branch_from):
+        parser().error(
+            "--trust-code must come with --resume, --replay or --branch-from: what you name yourself is loaded anyway"
+        )
+    config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
+    from grok.runs.branch import branch
     from grok.runs.replay import replay
     from grok.runs.stopping import Holder
     from grok.runs.train import check_trainable, train_tracked
@@ -58,6 +71,11 @@ def main(arguments: list[str]) -> int:
         result = replay(store, flags.replay, flags.until, flags.out, flags.trust_code)
         print(result.line())
         return 0 if result.identical else 1
+    start = None
+    if flags.branch_from:
+        given = {name: text for name in config.values() if (text := getattr(flags, name)) is not None}
+        start = branch(store, flags.branch_from, flags.at, given, flags.trust_code)
+        config = start.config
     if flags.resume:
         config = run_config(named_prior(store, flags.resume), flags.trust_code)
     check_trainable(config)
@@ -84,6 +102,7 @@ def main(arguments: list[str]) -> int:
             progress=bar.update,
             should_stop=holder,
             confirm=holder.confirm,
+            branch=start,
         )
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0

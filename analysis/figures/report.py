@@ -3,6 +3,7 @@
 from analysis.figures.cause import cause
 from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
 from analysis.figures.grids import Column, activations, scaling
+from analysis.figures.lifecycle import lifecycle_ablation, lifecycle_flip, lifecycle_grid, lifecycle_sweep
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
 from analysis.figures.surface import surfaces
 
@@ -14,6 +15,10 @@ __all__ = [
     "eigenvalues",
     "eta_scatter",
     "headline",
+    "lifecycle_ablation",
+    "lifecycle_flip",
+    "lifecycle_grid",
+    "lifecycle_sweep",
     "precision",
     "repulsion",
     "scaling",

@@ -47,10 +47,11 @@ def _accuracy(history: pd.DataFrame, config: ResolvedConfig, fired: int | None) 
     figure = titled(config.display_name(), 4.2)
     axes = figure.subplots(2, 1, sharex=True)
     for part, colour in (("train", COLOURS[0]), ("test", COLOURS[1])):
-        axes[0].plot(history["epoch"], history[f"accuracy/{part}"], color=colour, label=part)
-        axes[1].plot(history["epoch"], history[f"loss/{part}"], color=colour, label=part)
+        for place, quantity in enumerate(("accuracy", "loss")):
+            seen = history[["epoch", f"{quantity}/{part}"]].dropna()  # not every epoch of a run need be evaluated
+            axes[place].plot(seen["epoch"], seen[f"{quantity}/{part}"], color=colour, label=part)
     axes[0].set(ylabel="accuracy", ylim=(-0.03, 1.05))
-    axes[1].set(ylabel="loss (MSE)", yscale="log")
+    axes[1].set(ylabel="loss (MSE)" if config.network == "two_layer" else "loss", yscale="log")
     _mark(axes, fired)
     legend(axes[0], 3)
     return figure

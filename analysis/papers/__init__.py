@@ -2,6 +2,8 @@
 
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
+from analysis.papers.lifecycle import flip, numbers, sentences
+from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.xu import (
     cause,
     designs,
@@ -34,6 +36,9 @@ CLAIMS: tuple[Claim, ...] = (
     *sweeps.CLAIMS,
     *fresh.CLAIMS,
     *rebuttal.CLAIMS,
+    *flip.CLAIMS,
+    *sentences.CLAIMS,
+    *numbers.CLAIMS,
 )
 """Every published statement, in the order of the report."""
 QUESTIONS: tuple[Question, ...] = (
@@ -45,9 +50,17 @@ QUESTIONS: tuple[Question, ...] = (
     *repulsion_nulls.QUESTIONS,
     *starved.QUESTIONS,
     *fresh.QUESTIONS,
+    *flip.QUESTIONS,
 )
 """What nobody has published an answer to, in the order of the report."""
-ERRATA: tuple[Chapter, ...] = (*fresh.CHAPTERS, *rounding.CHAPTERS, *designs.CHAPTERS, *errata.CHAPTERS)
+ERRATA: tuple[Chapter, ...] = (
+    *fresh.CHAPTERS,
+    *rounding.CHAPTERS,
+    *designs.CHAPTERS,
+    *errata.CHAPTERS,
+    *flip.CHAPTERS,
+    *sentences.CHAPTERS,
+)
 """Every chapter, in the order of the report, those of a section together."""
-PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS)
+PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS, *lifecycle_panels.PANELS)
 """Every figure, in the order of the report."""

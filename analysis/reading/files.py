@@ -149,7 +149,8 @@ class RunFiles:
 
         table = self._open(run_id, HISTORY, read)
         missing = [name for name in ("epoch", "accuracy/train", "accuracy/test") if name not in table]
-        if missing or list(table["epoch"]) != list(range(len(table))):
+        epochs = list(table["epoch"]) if not missing else []
+        if missing or (epochs != list(range(len(table))) and epochs != [float(step) for step in table.get("step", ())]):
             what = ", ".join(missing) or "a row for every epoch from 0 on"
             raise StoreError(f"{HISTORY} must have {what}, got {run_id}, a run of another schema. Train that run anew.")
         return table

@@ -178,8 +178,8 @@ def tidy(
 
 
 def _told(value: object, name: str) -> object:
-    """A value in a table; an epoch at which nothing is switched as `auto`, since pandas leaves NaN out of every group."""
-    return to_text(value) if value is None and name in ("decay_off_at", "decay_on_at") else value
+    """A value in a table; a switch that is not there as `auto`, since pandas leaves NaN out of every group."""
+    return to_text(value) if value is None and name in ("decay_off_at", "decay_on_at", "switch_weight_decay") else value
 
 
 def _tagged(run: StoredRun, study: str | None) -> bool:
@@ -238,19 +238,21 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Re
         files.expect(run_id, config)
     broken = files.load(_there(files, FACTORS, factored), FACTORS) | files.load(banded, BAND) | files.load(configs, HISTORY)
     for run_id, config in configs.items():
-        layers = NETWORKS.find(config.network).layers if config.network in NETWORKS.names else ()
+        network = NETWORKS.find(config.network) if config.network in NETWORKS.names else None
+        layers, lags = (network.watched, network.lags(config)) if network is not None else ((), config.max_window)
         whole = run_id not in broken and run_id in banded
         if whole and not set(layers) <= set(files.names(run_id, BAND)):
             broken[run_id] = f"its bands must be of the layers {', '.join(layers)}, got {', '.join(files.names(run_id, BAND))}"
         whole = whole and run_id not in broken
-        if whole and files.width(run_id) != config.max_window:
-            broken[run_id] = f"its bands must have {config.max_window} lags, got {files.width(run_id)}"
+        if whole and files.width(run_id) != lags:
+            broken[run_id] = f"its bands must have {lags} lags, got {files.width(run_id)}"
         if whole and run_id not in broken and states[run_id] == "complete" and (flaw := files.flaw(run_id)):
             broken[run_id] = flaw
         if run_id not in broken and states[run_id] == "complete":
             rows = files.length(run_id, HISTORY)
-            updates = files.length(run_id, BAND) if whole else rows - 1
-            if (rows, updates) != (config.epochs + 1, config.epochs):
+            updates = files.length(run_id, BAND) if whole else config.epochs
+            evaluated = sum(config.evaluated(epoch) for epoch in range(config.epochs + 1))
+            if (rows, updates) != (evaluated, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken
 

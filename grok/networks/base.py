@@ -63,6 +63,10 @@ class Stack(ABC):
         """The last layer, (S, K, C), where `Network.gives` has `readout`."""
         raise NotImplementedError
 
+    def generators(self, seeds: Sequence[int]) -> list[torch.Generator]:
+        """Of the batches that are drawn, one per seed, on the CPU."""
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
     def parameters(self) -> list[nn.Parameter]:
         """The layers of each seed in turn: parameters that share memory with `layers` and `gradients`."""
         layers, gradients = self.layers, self.gradients
@@ -82,6 +86,7 @@ class View:
     Attributes:
         stack: of all seeds. batch: training samples. index: of the seed. seed: its number.
         shared: what has been computed for all seeds at this epoch.
+        test: the test samples that are evaluated, None where a caller has none.
     """
 
     stack: Stack
@@ -89,6 +94,7 @@ class View:
     index: int
     seed: int
     shared: dict[str, Tensor]
+    test: Any = None
 
     @cached_property
     def features(self) -> Tensor:
@@ -133,12 +139,29 @@ class Network(About, ABC):
         model_type: of the logged model.
         takes_rounding: whether `build` follows the rows and the order of blocks of a named `rounding`, and every product of
             matrices is `grok.numerics.linalg.product`.
+        banded: layers of which the band of single updates is kept, the first of `layers` among them; None: all.
+        recorders: names of those that every run of this network has.
     """
 
     layers: tuple[str, ...]
     gives: tuple[str, ...] = EVERY_NETWORK
     model_type: str
     takes_rounding: bool = False
+    banded: tuple[str, ...] | None = None
+    recorders: tuple[str, ...] = ()
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The layers of which the band is kept."""
+        return self.layers if self.banded is None else self.banded
+
+    def lags(self, config: RunConfig) -> int:
+        """Of the band: max_window, or just the window where only some layers are watched, which are large then."""
+        return config.max_window if self.banded is None else config.window
+
+    def segments(self, config: RunConfig, sizes: Sizes) -> dict[str, slice]:
+        """Named parts of the first layer as it is flattened, in order and without gaps; none if it has no parts."""
+        return {}
 
     @abstractmethod
     def shapes(self, config: RunConfig, sizes: Sizes) -> dict[str, tuple[int, ...]]:

@@ -213,6 +213,11 @@ class Run:
         return self.network.layers
 
     @property
+    def watched(self) -> tuple[str, ...]:
+        """Names of the layers of which the band is kept."""
+        return self.network.watched
+
+    @property
     def complete(self) -> int:
         """Epochs, from 0 on, of which every metric is known."""
         return min(len(self.rows), *(recording.known(len(self.rows)) for recording in self.recordings.values()))
@@ -246,9 +251,23 @@ class Run:
         frame = pd.DataFrame(columns)
         return frame.dropna(axis="columns", how="all") if count else frame
 
+    def history(self) -> pd.DataFrame:
+        """What `history.parquet` holds: a row per evaluated epoch, which then stands in the column `step` too.
+
+        With an evaluation at every epoch that is `frame`.
+        """
+        frame = self.frame()
+        if self.config.evaluate_every == 1 or not len(frame):
+            return frame
+        rows = frame[[self.config.evaluated(epoch) for epoch in frame["epoch"]]].reset_index(drop=True)
+        rows.insert(1, "step", rows["epoch"])
+        return rows
+
     def points(self, first: int, last: int) -> Iterable[tuple[int, str, float]]:
-        """(epoch, metric, value) of every finite value in epochs first … last − 1."""
+        """(epoch, metric, value) of every finite value in evaluated epochs from first to last − 1."""
         frame = self.frame().iloc[first:last]
+        if self.config.evaluate_every > 1:
+            frame = frame[[self.config.evaluated(epoch) for epoch in frame["epoch"]]]
         names = [name for name in frame.columns if name != "epoch"]
         values = frame[names].to_numpy()
         for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):

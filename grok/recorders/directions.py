@@ -38,7 +38,7 @@ class Directions(Recording):
 
     def _keep(self, when: str, updates: Updates, epoch: int) -> None:
         """Keep the top directions of the window that ends at `epoch`."""
-        for layer in self.run.layers:
+        for layer in self.run.watched:
             directions, eigenvalues = top_directions(updates.window(layer, min(self.config.window, epoch), epoch))
             self.modes[f"{when}/{layer}"] = directions.view(-1, *updates.shapes[layer]).cpu()
             self.modes[f"{when}/{layer}_eigenvalues"] = eigenvalues.cpu()

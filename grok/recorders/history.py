@@ -14,7 +14,9 @@ from grok.numerics.series import first_crossing
 from grok.recorders.base import File, Moment, Recorder, Recording
 
 HISTORY = "history.parquet"
-"""A row per epoch."""
+"""A row per epoch, or per epoch that was evaluated."""
+STEPS = "steps.parquet"
+"""A row per epoch of a run that is not evaluated at every one."""
 
 
 class History(Recording):
@@ -46,7 +48,9 @@ class History(Recording):
     def files(self, moment: Moment) -> Iterable[File]:
         """The table, at the end."""
         if moment.when == "end":
-            yield File(HISTORY, self.run.frame())
+            yield File(HISTORY, self.run.history())
+            if self.config.evaluate_every > 1:
+                yield File(STEPS, self.run.frame())
 
 
 RECORDER = Recorder(
@@ -54,6 +58,6 @@ RECORDER = Recorder(
     source="Xu (arXiv 2605.08119) §2",
     cost="none: the loop scores each epoch",
     start=History,
-    artifacts=(HISTORY,),
+    artifacts=(HISTORY, STEPS),
     own_state=False,
 )

@@ -33,14 +33,14 @@ class Spectrum(Recording):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self.detector = chosen(run.config)
-        self.eigenvalues: dict[str, np.ndarray] = {layer: np.empty((0, EIGENVALUES)) for layer in run.layers}
-        self.cosines: dict[str, np.ndarray] = {layer: np.empty(0) for layer in run.layers}
+        self.eigenvalues: dict[str, np.ndarray] = {layer: np.empty((0, EIGENVALUES)) for layer in run.watched}
+        self.cosines: dict[str, np.ndarray] = {layer: np.empty(0) for layer in run.watched}
         self.factors: dict[str, dict[int, np.ndarray]] = {}
 
     def extend(self, updates: Updates) -> dict[int, dict[str, float]]:
         """Spectra of the updates that are new; the raw methods' eigenvalues go to rows that are there."""
         found: dict[int, dict[str, float]] = {}
-        for layer in self.run.layers:
+        for layer in self.run.watched:
             band = updates.band(layer)
             self._extend_raw(layer, updates, found)
             self.extend_band(layer, band)
@@ -48,7 +48,7 @@ class Spectrum(Recording):
 
     def resume(self, updates: Updates) -> None:
         """Spectra from the band."""
-        for layer in self.run.layers:
+        for layer in self.run.watched:
             self.extend_band(layer, updates.band(layer))
 
     def extend_band(self, layer: str, band: np.ndarray) -> None:
@@ -94,7 +94,7 @@ class Spectrum(Recording):
         """λ₁ … λ₅, two gaps and a slope of each layer and method, and how each update turns."""
         out: dict[str, np.ndarray] = {}
         blank = np.full(count, np.nan)
-        for layer in self.run.layers:
+        for layer in self.run.watched:
             out |= self._columns(f"delta_{layer}", self.eigenvalues[layer][:count])
             out[f"delta_{layer}/cosine_distance"] = self.cosines[layer][:count]
             for method in self.config.spectrum_methods[1:]:
@@ -160,7 +160,7 @@ class Spectrum(Recording):
             return
         count = self.run.complete
         kept = max(count - 1, 0) if moment.diverged is not None else None
-        yield File(BAND, {layer: moment.updates.band(layer)[:kept] for layer in self.run.layers})
+        yield File(BAND, {layer: moment.updates.band(layer)[:kept] for layer in self.run.watched})
         if self.factors:
             yield File(FACTORS, self.factor_arrays(count))
 

@@ -37,7 +37,10 @@ class Member:
         if not np.isfinite(scores[0]):
             self.diverged = step.epoch
             return
-        self.run.rows.append(dict(zip(step.names, scores.tolist(), strict=True)) | step.found[self.index])
+        row = dict(zip(step.names, scores.tolist(), strict=True))
+        if self.config.evaluate_every > 1:
+            row = {name: value for name, value in row.items() if not np.isnan(value)}
+        self.run.rows.append(row | step.found[self.index])
 
     def extend(self) -> None:
         """Let the recordings take the block that has just been completed."""

@@ -19,7 +19,9 @@ import pandas as pd
 import torch
 
 from grok.recorders.base import Step, When, in_order
+from grok.recorders.edge import RING
 from grok.runs import words
+from grok.runs.branch import STATES_KEPT, Branch
 from grok.runs.member import Member
 from grok.runs.saving import Background, put
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, RunConfig
@@ -71,6 +73,7 @@ def train_tracked(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     confirm: Callable[[], None] = lambda: None,
+    branch: Branch | None = None,
 ) -> list[Outcome]:
     """Train runs that differ in their seed only, in lockstep, each as its own MLflow run.
 
@@ -85,6 +88,7 @@ def train_tracked(
         should_stop: asked at each epoch; True saves the state and ends as `interrupted`.
         confirm: called before runs are saved, stopped, finished or marked as failed; raises TakenOverError if another
             process has one of them now, which is then left as it is.
+        branch: a state of another run that a single new run goes on from.
 
     Returns:
         An outcome per config.
@@ -109,8 +113,9 @@ def train_tracked(
                 tracked[-1].check_config(config)
                 _note_resumed(config, tracked[-1], run, training)
         members = [Member(training, index) for index in range(len(configs))]
-        if all(run.resumed for run in tracked):
-            _restore(training, members, tracked)
+        restored = all(run.resumed for run in tracked) and _restore(training, members, tracked)
+        if branch is not None and not restored:
+            _load_branch(training, members[0], branch)
         return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
     except BaseException as error:
         _mark_failed(configs, tracked, error, confirm)
@@ -148,10 +153,13 @@ def _note_resumed(config: ResolvedConfig, run: TrackedRun, before: StoredRun, tr
     run.set_tags({NOTE: words.running(config)} | ({RESUMED_WITH: ", ".join(differs)} if differs else {}))
 
 
-def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> None:
+def _restore(training: Training, members: list[Member], tracked: list[TrackedRun]) -> bool:
     """Go on from the newest saved state that every run of the group has; from the start if there is none.
 
     A state that is not whole, or not as it was written, is passed over and said so.
+
+    Returns:
+        Whether there was one.
 
     Raises:
         CheckpointError: if a state is whole and does not fit; it is dropped, so that the same command begins anew.
@@ -176,7 +184,24 @@ def _restore(training: Training, members: list[Member], tracked: list[TrackedRun
                     f"state must be that of the run's config, got {name} of {tracked[0].run_id} ({one_line(error)[:120]}). "
                     "It is dropped: repeat the command."
                 ) from error
-            return
+            return True
+    return False
+
+
+def _load_branch(training: Training, member: Member, branch: Branch) -> None:
+    """Go on from the state of another run.
+
+    Raises:
+        CheckpointError: if it does not fit.
+    """
+    try:
+        training.load([member.restore(branch.tensors, branch.facts)])
+        member.resume()
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise CheckpointError(
+            f"state must be that of the run's config, got step {branch.step} of {branch.run_id} ({one_line(error)[:120]}). "
+            "Train that run anew."
+        ) from error
 
 
 def _mark_failed(
@@ -232,6 +257,8 @@ class _Loop:
                     self._save()
                 if stop:
                     return self._interrupt()
+                if step.epoch in self.config.keep_states and step.epoch > self.first:
+                    self._keep_state(step.epoch)
                 step.see()  # before files are asked for that may hold what is seen
                 self.pending.append(step)
                 if step.epoch in self.config.checkpoint_epochs:
@@ -283,6 +310,15 @@ class _Loop:
                 self.background.submit(run.log_points, member.new_points())
                 self.background.submit(run.put_tensors, name, *member.state())
                 self.background.submit(run.drop_states, name)
+
+    def _keep_state(self, epoch: int) -> None:
+        """Store the whole state for runs that branch here, without the rows that windows of theirs do not reach back to."""
+        self._drain()
+        for member, run in zip(self.members, self.tracked, strict=True):
+            if member.diverged is None:
+                tensors, facts = member.state()
+                kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(RING)}
+                self.background.submit(run.put_tensors, STATES_KEPT.format(epoch), kept, facts)
 
     def _interrupt(self) -> list[Outcome]:
         self.background.wait()
@@ -354,7 +390,7 @@ class _Loop:
         sizes, facts = task_of(config).sizes(config), network_facts(config) | {"config_hash": config.hash}
         weights = {name: tensor[member.index] for name, tensor in self.training.weights.items()}
         example = np.empty((1, sizes.places), dtype=np.int64)
-        scores = np.empty((0, sizes.classes), dtype=config.precision)
+        scores = np.empty((0, *([sizes.outputs] if sizes.outputs else []), sizes.classes), dtype=config.precision)
         log_network(
             run,
             weights,

@@ -16,7 +16,7 @@ from grok.spec.fields import Rule, field, finite, matching, one_of, whole
 ACTIVATIONS = ("square", "relu", "abs", "cube", "relu2", "gelu", "silu", "tanh", "sigmoid")
 ALIASES = {"x2": "square"}
 OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
-LABELS = ("true", "random")
+LABELS = ("true", "random", "prefix")
 PAIR_RANKINGS = ("current", "epoch_150")
 RANKING_EPOCH = 150
 """At which `pair_ranking` epoch_150 ranks."""
@@ -57,23 +57,29 @@ class TaskBlock:
     )
     n_train: int | None = field(
         None,
-        "training pairs; auto = 40 % of the modulus², 2016 at 71",
+        "training samples; auto = 40 % of the modulus², 2016 at 71 (30 % with transformer), 50 for dyck, 2048 for scan",
         "Xu §2",
-        whole(
-            2,
-            lambda c: f"Modulus {c.modulus} has {c.modulus**2} pairs, and at least one is kept for the test",
-            lambda c: c.modulus**2 - 1,
-        ),
+        whole(2, lambda c: f"{c.samples_told}, and at least one is kept for the test", lambda c: c.samples - 1),
         example="2016",
     )
-    labels: str = field("true", "(a + b) mod M, or drawn at random once per seed", "Xu §2; random: ours", choices=LABELS)
+    labels: str = field(
+        "true",
+        "as the task has them, drawn at random once per seed, or for dyck at random but the same for equal prefixes",
+        "Xu §2; random, prefix: ours",
+        choices=LABELS,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkBlock:
     """Network: what learns."""
 
-    network: str = plugin(plugins.NETWORKS, "two_layer", "what learns, or your own as module:NAME", "Xu §2")
+    network: str | None = plugin(
+        plugins.NETWORKS,
+        None,
+        "what learns, or your own as module:NAME; auto = transformer for dyck, seq2seq for scan, else two_layer",
+        "Xu §2",
+    )
     activation: str = field(
         "square",
         "activation of the hidden layer, x2 = square, or your own as module:function",
@@ -90,7 +96,7 @@ class NetworkBlock:
 
 SWITCH = (
     whole(1, "At epoch 0 write weight_decay 0 or leave it on", lambda c: c.last_epoch - 1),
-    Rule(lambda _, c: c.weight_decay > 0, "be auto without weight decay", "Raise weight_decay: it is η while decay is on"),
+    Rule(lambda _, c: c.decay > 0, "be auto without weight decay", "Raise weight_decay: it is η while decay is on"),
     Rule(lambda _, c: c.decay_off_at != c.decay_on_at, "not be the epoch of the other switch", "Drop one of the two"),
 )
 """Rules of an epoch at which weight decay is switched."""
@@ -100,12 +106,26 @@ SWITCH = (
 class OptimisationBlock:
     """Optimisation: steps, their size, and where they begin."""
 
-    optimizer: str = field(
-        "adam", "full-batch optimiser of torch.optim, its other settings at default", "Xu §2", choices=OPTIMIZERS
+    optimizer: str | None = field(
+        None,
+        "optimiser of torch.optim, its other settings at default; auto = adamw for transformers, else adam",
+        "Xu §2",
+        choices=OPTIMIZERS,
+        example="adam",
     )
-    learning_rate: float = field(1e-3, "step size of the optimiser", "Xu §2", finite("The papers use 0.001", above=0))
-    weight_decay: float = field(
-        2e-4, "η of the papers; L2 in adam and sgd, decoupled in adamw and muon", "Xu §2", finite(OFF, low=0)
+    learning_rate: float | None = field(
+        None,
+        "step size of the optimiser; auto = 0.0001 for scan with seq2seq, else 0.001",
+        "Xu §2",
+        finite("The papers use 0.001", above=0),
+        example="0.001",
+    )
+    weight_decay: float | None = field(
+        None,
+        "η of the papers; L2 in adam and sgd, decoupled in adamw and muon; auto = 1 for transformers, else 0.0002",
+        "Xu §2",
+        finite(OFF, low=0),
+        example="0.0002",
     )
     decay_off_at: int | None = field(
         None, "epoch from which on weight decay is 0; auto = none", "ours", *SWITCH, example="100", later=True
@@ -120,7 +140,8 @@ class OptimisationBlock:
     )
     epochs: int | None = field(
         None,
-        "optimiser steps; auto = 400 for square, 800 otherwise",
+        "optimiser steps; auto = 400 for square, 800 otherwise; 4000 for dyck, 15000 for scan (4000 with seq2seq_mini), "
+        "6000 for modular with transformer",
         "Xu §2",
         whole(1, "The papers use 400 for square and 800 for relu"),
         example="400",
@@ -232,8 +253,24 @@ class ExecutionBlock:
         whole(1, "auto leaves torch's own choice", 1024),
         example="2",
     )
-    save_every: int = field(
-        100, "epochs between saves of the resumable state and logs of metrics; 0 = never", "ours", whole(0, OFF)
+    save_every: int | None = field(
+        None,
+        "epochs between saves of the resumable state and logs of metrics; 0 = never; auto = 500 for transformers, else 100",
+        "ours",
+        whole(0, OFF),
+        example="100",
+    )
+    keep_states: tuple[int, ...] | None = field(
+        None,
+        "steps whose whole state is kept, so that runs can branch there; auto = 400,1000,2000 for dyck, as far as it goes",
+        "Xu (arXiv 2604.07380): 400 and 1000",
+        Rule(
+            lambda value, c: all(0 < step < c.last_epoch for step in value),
+            lambda c: f"be whole numbers in [1, {c.last_epoch - 1}]",
+            "Drop the others or raise epochs",
+        ),
+        example="50,100",
+        later=True,
     )
     rounding: str = field(
         roundings.AUTO,

@@ -7,6 +7,7 @@ imports torch or mlflow, so `--help` and bad input answer at once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -29,7 +30,9 @@ from grok.spec.blocks import (
 )
 from grok.spec.fields import Config, pairs, to_text
 from grok.spec.plugins import USUAL_RECORDERS, own_source
+from grok.spec.published import DEFAULT_NETWORK, SHARES, automatic, check_fields, network_of, samples
 from grok.spec.roundings import named
+from grok.spec.transformer_block import TransformerBlock
 
 __all__ = [
     "ACTIVATIONS",
@@ -52,7 +55,7 @@ PROTOCOL_VERSION = "1"
 """Version of the numbers: it moves when the same config would give different ones."""
 CHECKPOINTS = (50, 100, 175, 250, 300, 400, 500, 800)
 """Epochs of the published sign-match table (Xu, Theorem 6 table) up to 300, and three later ones."""
-BLOCKS = (TaskBlock, NetworkBlock, OptimisationBlock, RecordingBlock, DetectorBlock, ExecutionBlock)
+BLOCKS = (TaskBlock, NetworkBlock, OptimisationBlock, TransformerBlock, RecordingBlock, DetectorBlock, ExecutionBlock)
 """What a run is made of, in the order of its flags."""
 EXECUTION_FIELDS = tuple(field.name for field in dataclasses.fields(ExecutionBlock) if field.name != "rounding")
 """Fields that say how a run is executed, not what it is: left out of the hash. A named rounding makes a run of its own."""
@@ -62,6 +65,8 @@ ORDER = (
     *("checkpoint_epochs", "observe_every", "repulsion_every", "delta_w", "spectrum_methods", "precision"),
     *("device", "threads", "save_every", "task", "network", "recorders", "signals", "detector", "options"),
     *("rounding", "decay_off_at", "decay_on_at"),
+    *(field.name for field in dataclasses.fields(TransformerBlock)),
+    "keep_states",
 )
 """Of params, of columns in tables and of what a name tells: as stored runs have it, what came later at the end."""
 SHOWN = {"weight_decay": "η={}", "labels": "{} labels", "n_train": "n={}", "modulus": "M={}", "width": "K={}"}
@@ -71,7 +76,9 @@ SHOWN |= {"decay_off_at": "decay off at {}", "decay_on_at": "decay on at {}"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock, NetworkBlock, TaskBlock, Config):
+class RunConfig(
+    ExecutionBlock, DetectorBlock, RecordingBlock, TransformerBlock, OptimisationBlock, NetworkBlock, TaskBlock, Config
+):
     """Everything that defines one run: task, network, optimisation, detector, and what is recorded.
 
     `None` reads and prints as `auto`: `resolved()` puts the value in its place. A config is validated when it is made.
@@ -95,6 +102,7 @@ class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock
             "recorders": tuple(sorted(set(self.recorders) - {*USUAL_RECORDERS, "signals"})),  # which are there anyway
             "signals": tuple(sorted(set(self.signals))),
             "options": ";".join(f"{name}={options[name]}" for name in sorted(options)) or "none",
+            "keep_states": None if self.keep_states is None else tuple(sorted(set(self.keep_states))),
         }
 
     def values(self) -> dict[str, Any]:
@@ -110,12 +118,57 @@ class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock
     @property
     def last_epoch(self) -> int:
         """The epoch at which the run ends."""
-        return default_epochs(self.activation) if self.epochs is None else self.epochs
+        if self.epochs is not None:
+            return self.epochs
+        automatic_epochs: int = self._automatic.get("epochs", default_epochs(self.activation))
+        return automatic_epochs
+
+    @property
+    def _automatic(self) -> dict[str, Any]:
+        """What `auto` stands for with this task and network."""
+        return automatic(self.task, self.network or network_of(self.task))
+
+    @property
+    def decay(self) -> float:
+        """η, an `auto` replaced."""
+        return float(self._automatic["weight_decay"] if self.weight_decay is None else self.weight_decay)
+
+    @property
+    def samples(self) -> int:
+        """Of the task in all, training and test."""
+        return samples(self.task, self.modulus)
+
+    @property
+    def samples_told(self) -> str:
+        """The same in words."""
+        return f"Modulus {self.modulus} has {self.samples} pairs" if self.task == "modular" else f"There are {self.samples}"
 
     @property
     def ranking_epoch(self) -> int:
         """The epoch at which pairs are ranked once, if they are."""
         return RANKING_EPOCH
+
+    def evaluated(self, epoch: int) -> bool:
+        """Whether the run is evaluated at an epoch; resolved configs only."""
+        return epoch % (self.evaluate_every or 1) == 0 or epoch == self.last_epoch
+
+    def decay_at(self, step: int) -> float:
+        """The weight decay of the step that leads from an epoch to the next; resolved configs only.
+
+        η, or `switch_weight_decay` from the switch on; 0 where `decay_on_at` and `decay_off_at` leave it off.
+
+        Example:
+            >>> config = RunConfig(weight_decay=0.5, decay_off_at=10, decay_on_at=20).resolved()
+            >>> [config.decay_at(step) for step in (9, 10, 20)]
+            [0.5, 0.0, 0.5]
+        """
+        after = self.switch_weight_decay
+        now = after if after is not None and 0 < self.switch_at <= step else self.decay
+        switches = {self.decay_on_at: True, self.decay_off_at: False}
+        epochs = sorted(at for at in switches if at is not None)
+        passed = [at for at in epochs if at <= step]
+        on = switches[passed[-1]] if passed else not epochs or not switches[epochs[0]]
+        return now if on else 0.0
 
     @property
     def feature_pairs(self) -> int:
@@ -141,12 +194,13 @@ class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock
     def hash(self) -> str:
         """(16 hex digits) SHA-256 of what defines the run: its identity.
 
-        That is the resolved config without its execution fields and without those later fields that are at their
-        default, and the bytes of every plug-in of one's own.
+        That is the resolved config without its execution fields and without those later fields that are as in the
+        default config, and the bytes of every plug-in of one's own.
         """
-        text = self.resolved().to_strings()
+        text, default = self.resolved().to_strings(), default_config()
         for field in dataclasses.fields(self):
-            if field.name in EXECUTION_FIELDS or (field.metadata["later"] and getattr(self, field.name) == field.default):
+            later = field.metadata["later"] and text[field.name] == to_text(getattr(default, field.name))
+            if field.name in EXECUTION_FIELDS or later:
                 del text[field.name]
         for name, source in self.own_sources().items():
             text[f"{name}_source"] = hashlib.sha256(source.read_bytes()).hexdigest()
@@ -158,18 +212,26 @@ class RunConfig(ExecutionBlock, DetectorBlock, RecordingBlock, OptimisationBlock
         Returns:
             Path by field; by field and name where a field names several.
         """
-        named = {"activation": self.activation, "task": self.task, "network": self.network, "detector": self.detector}
+        network = self.network or network_of(self.task)
+        named = {"activation": self.activation, "task": self.task, "network": network, "detector": self.detector}
         named |= {f"recorders {name}": name for name in self.recorders} | {f"signals {name}": name for name in self.signals}
         return {place: path for place, name in named.items() if (path := own_source(name)) is not None}
 
     def display_name(self) -> str:
         """What a person would call the run: the activation, what differs from the default, the seed."""
-        mine, default = self.resolved().values(), RunConfig(activation=self.activation, seed=self.seed).resolved().values()
+        own = self.resolved()
+        if own.network != DEFAULT_NETWORK and (own.task, own.network) != (own.task, network_of(own.task)):
+            first, known = f"{own.task}, {own.network}", RunConfig(task=own.task, network=own.network, seed=own.seed)
+        elif own.network != DEFAULT_NETWORK and own.network == network_of(own.task):
+            first, known = own.task, RunConfig(task=own.task, seed=own.seed)
+        else:
+            first, known = own.activation, RunConfig(activation=own.activation, seed=own.seed)
+        mine, default = own.values(), known.resolved().values()
         free = ResolvedConfig(**mine | {"n_train": None, "checkpoint_epochs": None}).values()  # auto at this modulus, length
         auto = {name: free[name] for name in ("n_train", "checkpoint_epochs")}
         differ = [name for name in ORDER if mine[name] not in (default[name], auto.get(name, default[name]))]
         said = [SHOWN.get(name, name + "={}").format(to_text(mine[name])) for name in differ if name not in EXECUTION_FIELDS]
-        return ", ".join([self.activation, *said, f"seed {self.seed}"])
+        return ", ".join([first, *said, f"seed {self.seed}"])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,20 +240,40 @@ class ResolvedConfig(RunConfig):
 
     if TYPE_CHECKING:
         n_train: int
+        network: str
+        optimizer: str
+        learning_rate: float
+        weight_decay: float
         epochs: int
+        batch_size: int
+        clip: float
+        beta_2: float
+        evaluate_every: int
+        eval_sequences: int
+        keep_states: tuple[int, ...]
         checkpoint_epochs: tuple[int, ...]
+        save_every: int
 
     def _canonical(self) -> dict[str, Any]:
         """Aliases by their names, lists in order, and a value for every `auto`."""
         put = self.values() | super()._canonical()
+        if put["network"] is None:
+            put["network"] = network_of(self.task)
+        put |= {name: value for name, value in self._automatic.items() if put[name] is None}
         if put["epochs"] is None:
             put["epochs"] = default_epochs(put["activation"])
+        if self.values()["keep_states"] is None:
+            put["keep_states"] = tuple(step for step in put["keep_states"] if step < put["epochs"])
         if put["n_train"] is None:
-            put["n_train"] = (2 * self.modulus**2) // 5
+            share = SHARES.get((self.task, put["network"]))
+            put["n_train"] = (2 * self.modulus**2) // 5 if share is None else int(share * self.modulus**2)
+        if put["checkpoint_epochs"] is None and put["evaluate_every"] > 1:
+            put["checkpoint_epochs"] = tuple(sorted({*range(0, put["epochs"], put["evaluate_every"]), put["epochs"]}))
         if put["checkpoint_epochs"] is None:
             ranked = (self.ranking_epoch,) if self.pair_ranking == "epoch_150" else ()
             last = put["epochs"]
             put["checkpoint_epochs"] = tuple(sorted({e for e in (*CHECKPOINTS, *ranked) if e <= last} | {last}))
+        check_fields(put, _DEFAULTS)
         return put
 
     def resolved(self) -> ResolvedConfig:
@@ -201,9 +283,16 @@ class ResolvedConfig(RunConfig):
 
 def told_fields(configs: Iterable[RunConfig]) -> list[str]:
     """The fields that a table of some configs shows: all, less the later ones that each has at its default."""
-    runs = list(configs)
-    later = {field.name: field.default for field in dataclasses.fields(RunConfig) if field.metadata["later"]}
+    runs = [config.resolved() for config in configs]
+    default = default_config()
+    later = {field.name: getattr(default, field.name) for field in dataclasses.fields(RunConfig) if field.metadata["later"]}
     return [name for name in ORDER if name not in later or any(getattr(run, name) != later[name] for run in runs)]
+
+
+@functools.cache
+def default_config() -> ResolvedConfig:
+    """The config of which nothing is given: its later fields are left out of an identity where another's equal them."""
+    return RunConfig().resolved()
 
 
 def default_epochs(activation: str) -> int:
@@ -217,3 +306,7 @@ def _canonical_method(method: str) -> str:
     if not method.startswith("randomized") or not (number.isdecimal() or method == "randomized") or len(number) > 3:
         return method
     return f"randomized_{int(number or 10)}"
+
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunConfig)} | automatic("modular", DEFAULT_NETWORK)
+"""Of each field, an `auto` replaced where the default config has a value for it."""

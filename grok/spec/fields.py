@@ -243,7 +243,7 @@ class Config:
                 refuse(field.name, f"be a whole number in [-{LARGEST}, {LARGEST}]", told, _example(field))
             if not kind.holds(value) and not (optional and value is None):
                 refuse(field.name, kind.words, to_text(value), _example(field))
-            if kind is _KINDS["float"]:
+            if kind is _KINDS["float"] and value is not None:
                 object.__setattr__(self, field.name, float(value) + 0.0)  # one text for 0, 0.0 and −0.0
         for name, value in self._canonical().items():
             object.__setattr__(self, name, value)

@@ -19,6 +19,7 @@ from grok.numerics.methods import BLOCK, factor_kind
 from grok.spec import limited_yaml
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError, shown
+from grok.spec.published import TRANSFORMERS, transformer_flops
 
 REGISTRY = Path(__file__).with_name("studies")
 """The folder of the registry's files: `NAME.yaml` of a paper, `ours.yaml` of what no paper has."""
@@ -74,6 +75,8 @@ def training_flops(config: ResolvedConfig) -> float:
     Raw spectra take, for each kind of factor, one pass of 2 P (b + w)² over every block of b updates, P = 3 M K in both
     layers. The band is left out: it costs every run the same.
     """
+    if config.network in TRANSFORMERS:
+        return transformer_flops(config.task, config.network, config.epochs)
     c, n, epochs = config, config.n_train, config.epochs
     observations = epochs / c.observe_every if c.observe_every else 0
     kinds = len({factor_kind(method) for method in c.spectrum_methods[1:]})

@@ -15,13 +15,16 @@ from torch import Tensor
 from grok.spec.config import ResolvedConfig
 from grok.spec.plugins import About
 
+IGNORED = -100
+"""A label that does not count, where a sample has a label at each of several places."""
+
 
 class Problem(NamedTuple):
     """A classification task split in two; an input is a row of symbols.
 
     Attributes:
         train_inputs: (n, P) int64, values in [0, V).
-        train_labels: (n,) int64, values in [0, C).
+        train_labels: (n,) int64, values in [0, C); or (n, O), a label at each of O places, `IGNORED` where there is none.
         test_inputs: (m, P) int64.
         test_labels: (m,) int64.
         symbols: V. classes: C.
@@ -55,6 +58,7 @@ class Sizes(NamedTuple):
 
     Attributes:
         train: n. test: m. places: P. symbols: V. classes: C.
+        outputs: O, labels of a sample; 0 where it has one that is no row.
     """
 
     train: int
@@ -62,6 +66,7 @@ class Sizes(NamedTuple):
     places: int
     symbols: int
     classes: int
+    outputs: int = 0
 
 
 class Dataset(NamedTuple):
@@ -102,9 +107,20 @@ class Task(About, ABC):
 
     Attributes:
         targets: summary metric to the level whose first epoch it is.
+        seeded: whether another seed gives other samples; a published data set is the same for each.
+        disjoint: whether no test sample is a training sample.
     """
 
     targets: Mapping[str, Target] = field(default_factory=grokking_targets)
+    seeded: bool = True
+    disjoint: bool = True
+
+    def check(self, config: ResolvedConfig) -> None:
+        """Refuse, before a run is made, what the config names for the task and is not there.
+
+        Raises:
+            ConfigError: if so.
+        """
 
     @abstractmethod
     def problem(self, config: ResolvedConfig) -> Problem:

@@ -21,9 +21,11 @@ from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.roundings import Rounding, named
 from grok.tasks.base import Problem
+from grok.training.batches import Batches
 from grok.training.devices import resolve_device, rounding_used
+from grok.training.interventions import Switch
 from grok.training.memory import keep_freed_memory
-from grok.training.optimizers import load_optimizer_state, make_optimizer, optimizer_state, set_weight_decay
+from grok.training.optimizers import clip_gradients, load_optimizer_state, make_optimizer, optimizer_state, set_weight_decay
 from grok.training.parts import check_parts, network_facts, network_of, recorders_of, task_of
 
 Record = Step
@@ -73,11 +75,12 @@ class Training:
         task, architecture = task_of(config), network_of(config)
         self.problems = [problem(replace(config, seed=seed)) for seed in self.seeds]
         self.network = architecture.build(config, task.sizes(config), self.seeds, self.device, dtype)
-        self.train_batch, self.test_batch = self._batch("train"), self._batch("test")
-        self.optimizer = make_optimizer(config, self.network)
+        self.batches = Batches(config, self.network, self.problems, self.seeds)
+        self.optimizer, self.switch = make_optimizer(config, self.network), Switch(config, architecture.layers[0])
+        lags = architecture.lags(config)
         self.updates = {
-            layer: BandedGram(config.max_window, weights[0].numel(), seeds=len(self.seeds), dtype=dtype, device=self.device)
-            for layer, weights in self.weights.items()
+            layer: BandedGram(lags, self.weights[layer][0].numel(), seeds=len(self.seeds), dtype=dtype, device=self.device)
+            for layer in architecture.watched
         }
         recorders, facts = recorders_of(config), network_facts(config)
         self.runs = [Run(replace(config, seed=s), i, task, architecture, facts) for i, s in enumerate(self.seeds)]
@@ -104,7 +107,7 @@ class Training:
 
     def updates_of(self, s: int, whole: bool = True, usable: int | None = None) -> Updates:
         """The updates of one seed, as `Updates` says."""
-        shapes = {layer: tuple(weights.shape[1:]) for layer, weights in self.weights.items()}
+        shapes = {layer: tuple(self.weights[layer].shape[1:]) for layer in self.updates}
         return Updates(self.updates, shapes, s, whole, usable)
 
     def __iter__(self) -> Iterator[Step]:
@@ -118,16 +121,11 @@ class Training:
                 self._step()
             self.epoch += 1
 
-    def _batch(self, part: str) -> object:
-        inputs = torch.stack([getattr(p, f"{part}_inputs") for p in self.problems])
-        labels = torch.stack([getattr(p, f"{part}_labels") for p in self.problems])
-        return self.network.batch(inputs, labels)
-
     def _score(self) -> Step:
         start = time.perf_counter()
         with torch.no_grad(), products_of(self._library):
-            loss, accuracy = self.network.loss_and_gradient(self.train_batch)
-            test_loss, test_accuracy = self.network.evaluate(self.test_batch)
+            loss, accuracy = self.network.loss_and_gradient(self.batches.draw())
+            accuracy, test_loss, test_accuracy = self.batches.evaluate(accuracy, self.config.evaluated(self.epoch))
             norms = [w.flatten(1).norm(dim=1).double() for w in self.weights.values()]
             scores = torch.stack((loss, test_loss, accuracy, test_accuracy, *norms), dim=1)
             self._clock("training", start)
@@ -142,7 +140,7 @@ class Training:
             finite, shared = torch.isfinite(step.scores[:, 0]).tolist(), dict[str, Tensor]()
             with torch.no_grad(), products_of(self._library):
                 for s in (s for s in range(len(self.seeds)) if finite[s]):
-                    view = View(self.network, self.train_batch, s, self.seeds[s], shared)
+                    view = View(self.network, self.batches.train, s, self.seeds[s], shared, self.batches.test)
                     for recording in due[s]:
                         found[s] |= own_names(recording.see(step, view), (*step.names, *found[s]))
         self._clock("observables", start)
@@ -151,13 +149,16 @@ class Training:
     def _step(self) -> None:
         start = time.perf_counter()
         with torch.no_grad():
-            before = {layer: weights.clone() for layer, weights in self.weights.items()}
+            before = {layer: self.weights[layer].clone() for layer in self.updates}
+            clip_gradients(self.optimizer, len(self.weights), self.config.clip)
             set_weight_decay(self.optimizer, self.config, self.epoch)
+            self.switch.before(self.epoch, self.optimizer)
             self.optimizer.step()
+            self.switch.after(self.epoch, self.weights, before)
             self._clock("training", start)
             start = time.perf_counter()
-            for layer, weights in self.weights.items():
-                self.updates[layer].append(weights.flatten(1), before[layer].flatten(1))
+            for layer, updates in self.updates.items():
+                updates.append(self.weights[layer].flatten(1), before[layer].flatten(1))
             self._clock("updates", start)
 
     def _clock(self, part: str, start: float) -> None:
@@ -173,7 +174,7 @@ class Training:
         out |= {f"optimizer/{name}": value for name, value in optimizer.items()}
         for layer, updates in self.updates.items():
             out |= {f"updates/{layer}/{name}": value for name, value in updates.state(s).items()}
-        return out | {"epoch": torch.tensor(self.epoch)}
+        return out | self.batches.state(s) | {"epoch": torch.tensor(self.epoch)}
 
     def load(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Go on from `state`s of the same config, one per seed, all of one epoch. Tensors are copied in."""
@@ -184,6 +185,7 @@ class Training:
         load_optimizer_state(self.optimizer, tuple(self.weights), [_under("optimizer/", state) for state in states])
         for layer, updates in self.updates.items():
             updates.load([_under(f"updates/{layer}/", state) for state in states])
+        self.batches.load(states)
 
 
 def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,53 +9,54 @@ import torch
 from torch import Tensor
 
 from grok.networks.base import Stack
-from grok.spec.config import RunConfig
+from grok.spec.config import ResolvedConfig
 
 State = Mapping[str, Tensor]
 """`LAYER/NAME` to the optimiser's tensors of that layer; empty before the first step."""
 
 
-def make_optimizer(config: RunConfig, network: Stack) -> torch.optim.Optimizer:
-    """The full-batch optimiser of a config, on the layers of each seed in turn.
+def make_optimizer(config: ResolvedConfig, network: Stack) -> torch.optim.Optimizer:
+    """The optimiser of a config, on the layers of each seed in turn.
 
-    Betas, eps, momentum and the like are torch's defaults (Xu §2 for Adam). Adam's and SGD's weight decay is L2: η w is added
-    to the gradient, and Adam divides the sum by √v̂, so that a weight shrinks by about lr · η / √v̂ of itself a step. AdamW's and
-    Muon's is decoupled: a weight shrinks by lr · η of itself a step, whatever its gradient. Muon's step is for matrices and
-    depends on their orientation: the two-layer network's are (2M, K) and (K, M), as in σ(XW)V.
+    Eps, momentum and the like are torch's defaults (Xu §2 for Adam), and so is the second beta unless the config says. Adam's
+    and SGD's weight decay is L2: η w is added to the gradient, and Adam divides the sum by √v̂, so that a weight shrinks by
+    about lr · η / √v̂ of itself a step. AdamW's and Muon's is decoupled: a weight shrinks by lr · η of itself a step, whatever
+    its gradient. Muon's step is for matrices and depends on their orientation: the two-layer network's are (2M, K) and (K, M),
+    as in σ(XW)V.
     """
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    parameters = network.parameters()
+    parameters, betas = network.parameters(), (0.9, config.beta_2)
     match config.optimizer:
         case "adam":
-            return torch.optim.Adam(parameters, fused=True, **settings)
+            return torch.optim.Adam(parameters, fused=True, betas=betas, **settings)
         case "adamw":
-            return torch.optim.AdamW(parameters, fused=True, **settings)
+            return torch.optim.AdamW(parameters, fused=True, betas=betas, **settings)
         case "sgd":
             return torch.optim.SGD(parameters, fused=True, **settings)
         case _:
             return torch.optim.Muon(parameters, **settings)
 
 
-def weight_decay_at(config: RunConfig, epoch: int) -> float:
-    """Weight decay of the step that is taken at an epoch: η, or 0 where `decay_on_at` and `decay_off_at` leave it off.
-
-    Example:
-        >>> [weight_decay_at(RunConfig(weight_decay=0.5, decay_off_at=10, decay_on_at=20), epoch) for epoch in (9, 10, 20)]
-        [0.5, 0.0, 0.5]
-    """
-    switches = {config.decay_on_at: True, config.decay_off_at: False}
-    epochs = sorted(at for at in switches if at is not None)
-    passed = [at for at in epochs if at <= epoch]
-    on = switches[passed[-1]] if passed else not epochs or not switches[epochs[0]]
-    return config.weight_decay if on else 0.0
-
-
-def set_weight_decay(optimizer: torch.optim.Optimizer, config: RunConfig, epoch: int) -> None:
+def set_weight_decay(optimizer: torch.optim.Optimizer, config: ResolvedConfig, epoch: int) -> None:
     """Give the optimiser the weight decay of the step that it takes next, where the config switches it."""
-    if config.decay_on_at is None and config.decay_off_at is None:
+    if config.decay_on_at is None and config.decay_off_at is None and config.switch_at == 0:
         return
     for group in optimizer.param_groups:
-        group["weight_decay"] = weight_decay_at(config, epoch)
+        group["weight_decay"] = config.decay_at(epoch)
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, layers: int, largest: float) -> None:
+    """Scale each seed's gradient to a norm of at most `largest`, over all its layers; 0 leaves it.
+
+    Args:
+        optimizer: of `make_optimizer`. layers: of a seed. largest: norm.
+
+    Source: Xu (arXiv 2604.07380), its code: torch's clip_grad_norm_ at 1.
+    """
+    if largest > 0:
+        parameters = optimizer.param_groups[0]["params"]
+        for first in range(0, len(parameters), layers):
+            torch.nn.utils.clip_grad_norm_(parameters[first : first + layers], largest)
 
 
 def _places(layers: Sequence[str], seeds: int) -> Iterator[tuple[int, int, str]]:

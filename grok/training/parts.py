@@ -22,7 +22,7 @@ DEFAULT_NETWORK = "two_layer"
 def names(config: RunConfig) -> tuple[str, str, tuple[str, ...]]:
     """Names of task, network and recorders; the recorders of every run come first, in their order, then that of signals."""
     usual = (*USUAL_RECORDERS, *(["signals"] if config.signals else []))
-    return config.task, config.network, tuple(dict.fromkeys((*usual, *config.recorders)))
+    return config.task, config.resolved().network, tuple(dict.fromkeys((*usual, *config.recorders)))
 
 
 def task_of(config: RunConfig) -> Task:
@@ -51,7 +51,8 @@ def recorders_of(config: RunConfig) -> dict[str, Recorder]:
     Raises:
         ConfigError: if one is not there.
     """
-    return {name: RECORDERS.find(name) for name in names(config)[2]}
+    wanted = dict.fromkeys((*names(config)[2], *network_of(config).recorders))
+    return {name: RECORDERS.find(name) for name in wanted}
 
 
 def check_parts(config: RunConfig) -> None:
@@ -63,9 +64,9 @@ def check_parts(config: RunConfig) -> None:
     network = network_of(config)
     network.check(config)
     if config.rounding != AUTO and not network.takes_rounding:
-        refuse(
-            "rounding", f"be auto with the network {config.network}", config.rounding, "It cannot name its order of summation"
-        )
+        name = names(config)[1]
+        refuse("rounding", f"be auto with the network {name}", config.rounding, "It cannot name its order of summation")
+    task_of(config).check(config.resolved())
     parts: list[About] = [task_of(config), network, *recorders_of(config).values(), *signals_of(config, network).values()]
     known = {name: None for part in parts for name in part.options} | dict.fromkeys(option_names(config))
     if unknown := [name for name in config.option_values if name not in known]:

@@ -30,10 +30,13 @@ def tensor_bytes(config: ResolvedConfig, seeds: int = 1) -> int:
     """
     item = 8 if config.precision == "float64" else 4
     network, sizes = network_of(config), task_of(config).sizes(config)
-    parameters = sum(math.prod(shape) for shape in network.shapes(config, sizes).values())
-    slots = -(-(config.max_window + BLOCK) // BLOCK) * BLOCK
-    samples = sizes.train + sizes.test
-    out = item * parameters * (COPIES + slots) + samples * (8 * (sizes.places + 1) + item * sizes.classes)
+    parameters = {layer: math.prod(shape) for layer, shape in network.shapes(config, sizes).items()}
+    slots = -(-(network.lags(config) + BLOCK) // BLOCK) * BLOCK
+    kept = item * (COPIES * sum(parameters.values()) + slots * sum(parameters[layer] for layer in network.watched))
+    tested = min(config.eval_sequences or sizes.test, sizes.test)
+    out = kept + (sizes.train + tested) * 8 * (sizes.places + max(sizes.outputs, 1))
+    if not config.batch_size and not sizes.outputs:  # else samples are scored some at a time
+        out += (sizes.train + tested) * item * sizes.classes
     if "features" in network.gives:
         out += item * sizes.train * config.width + 8 * config.width**2
     return out * seeds
@@ -41,8 +44,8 @@ def tensor_bytes(config: ResolvedConfig, seeds: int = 1) -> int:
 
 def row_bytes(config: ResolvedConfig, seeds: int = 1) -> int:
     """Bytes in the machine's memory of the table and the bands, which grow with each epoch."""
-    layers = len(network_of(config).layers)
-    return seeds * (config.epochs + 1) * (ROW_BYTES + 8 * layers * config.max_window)
+    network, rows = network_of(config), config.epochs // config.evaluate_every + 1
+    return seeds * (rows * ROW_BYTES + (config.epochs + 1) * 8 * len(network.watched) * network.lags(config))
 
 
 def memory(device: torch.device) -> int:

@@ -182,7 +182,7 @@ def test_params_of_another_run_under_the_made_run_fail_it(store, tiny, flags, co
         (["--activation", "grok.networks.two_layer:missing"], ["missing"]),
         (["--weight-decay", "-1e-4"], ["weight_decay must be a finite number ≥ 0, got -0.0001"]),
         (["--weight-decay", "nan"], ["weight_decay must be a finite number"]),
-        (["--learning-rate", "fast"], ["learning_rate must be a number, got 'fast'"]),
+        (["--learning-rate", "fast"], ["learning_rate must be a number or auto, got 'fast'"]),
         (["--window", "65"], ["window must be a whole number in [3, 64], got 65", "max_window"]),
         (["--n-train", "5041"], ["n_train must be a whole number in [2, 5040], got 5041", "5041 pairs"]),
         (["--modulus", "2"], ["modulus must be a whole number ≥ 3, got 2"]),

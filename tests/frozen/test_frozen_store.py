@@ -35,6 +35,18 @@ LATER = {
     "rounding": "auto",
     "decay_off_at": "auto",
     "decay_on_at": "auto",
+    "batch_size": "0",
+    "clip": "0.0",
+    "beta_2": "0.999",
+    "evaluate_every": "1",
+    "eval_sequences": "0",
+    "initial_scale": "1.0",
+    "data_folder": "none",
+    "switch_at": "0",
+    "switch_weight_decay": "auto",
+    "switch_state": "keep",
+    "switch_update": "free",
+    "keep_states": "none",
 }
 """Params that came after the store was written, at their defaults."""
 LATER_TAGS = ("grok.rounding", "grok.rounding_facts")

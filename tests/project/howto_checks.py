@@ -146,11 +146,11 @@ def check_task(howto: HowTo, store: Callable[[], Any]) -> None:
     from tests.contracts import test_tasks as contract
 
     task = TASKS.find(howto.name)
-    contract.test_the_same_seed_gives_the_same_problem_and_another_another(task)
-    contract.test_the_global_generator_is_left_alone(task)
-    contract.test_sizes_and_ranges_are_as_said(task)
-    contract.test_no_test_sample_is_trained_on(task)
-    contract.test_what_is_said_of_it_fits_its_places(task)
+    contract.test_the_same_seed_gives_the_same_problem_and_another_another(task, CONFIG)
+    contract.test_the_global_generator_is_left_alone(task, CONFIG)
+    contract.test_sizes_and_ranges_are_as_said(task, CONFIG)
+    contract.test_a_test_sample_is_trained_on_only_where_the_task_says_so(task, CONFIG)
+    contract.test_what_is_said_of_it_fits_its_places(task, CONFIG)
     problem = task.problem(CONFIG)
     assert problem.train_labels.tolist() == [(a - b) % 7 for a, b in problem.train_inputs.tolist()]
     assert problem.test_labels.tolist() == [(a - b) % 7 for a, b in problem.test_inputs.tolist()]
@@ -162,18 +162,19 @@ def check_task(howto: HowTo, store: Callable[[], Any]) -> None:
 def check_network(howto: HowTo, store: Callable[[], Any]) -> None:
     """It keeps the contract's tests, its gradient among them; and it trains with its layers named."""
     from grok import train
-    from grok.spec.plugins import NETWORKS
+    from grok.spec.plugins import NETWORKS, TASKS
     from tests.contracts import test_networks as contract
 
-    network = NETWORKS.find(howto.name)
-    contract.test_layers_are_named_and_shaped_as_said(network)
-    contract.test_a_seed_is_drawn_the_same_and_another_is_another(network)
-    contract.test_the_gradient_is_that_of_the_loss(network)
-    contract.test_parameters_share_memory_in_the_order_of_the_layers(network)
-    contract.test_a_seed_in_lockstep_is_that_seed_alone(network)
-    contract.test_a_view_gives_what_the_network_says(network)
-    contract.test_the_served_form_answers_as_the_network_does(network)
-    contract.test_what_is_said_of_it(network)
+    network, task = NETWORKS.find(howto.name), TASKS.find("modular")
+    case = contract.Case(network, CONFIG, task.sizes(CONFIG), task.problem(CONFIG))
+    contract.test_layers_are_named_and_shaped_as_said(case)
+    contract.test_a_seed_is_drawn_the_same_and_another_is_another(case)
+    contract.test_the_gradient_is_that_of_the_loss(case)
+    contract.test_parameters_share_memory_in_the_order_of_the_layers(case)
+    contract.test_a_seed_in_lockstep_is_that_seed_alone(case)
+    contract.test_a_view_gives_what_the_network_says(case)
+    contract.test_the_served_form_answers_as_the_network_does(case)
+    contract.test_what_is_said_of_it(case)
     steps = [step.metrics() for step in train(replace(CONFIG, network=howto.name))]
     assert {f"norm/{layer}" for layer in network.layers} <= set(steps[0])
     assert steps[-1]["loss/train"] < steps[0]["loss/train"]

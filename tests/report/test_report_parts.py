@@ -41,6 +41,7 @@ from analysis.report.content import DIVERGED, Content, gather
 from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
 from tests.helpers.fake_evidence import FakeEvidence
+from tests.helpers.lifecycle_world import LifecycleWorld
 
 STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations", "cause")
 
@@ -56,7 +57,12 @@ def evidence() -> FakeEvidence:
 
 @pytest.fixture(scope="module")
 def drawn(evidence: FakeEvidence) -> dict[str, Drawn]:
-    return {panel.id: draw_one(panel, evidence) for panel in PANELS}
+    other: Any = LifecycleWorld(
+        lambda cell: (700.0, 1500.0), groks={42: 600, 137: 1400}, numbers=lambda cell, kind, name, step: -0.3
+    )
+    of_xu = [panel for panel in PANELS if not panel.id.startswith("lifecycle-")]
+    found = {panel.id: draw_one(panel, evidence) for panel in of_xu}
+    return found | {panel.id: draw_one(panel, other) for panel in PANELS if panel not in of_xu}
 
 
 # figures: one suite that each must pass

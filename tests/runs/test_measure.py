@@ -50,7 +50,7 @@ def test_epoch_0_and_every_checkpoint_have_the_rate_that_was_seen_live(
     assert [rate(table, epoch) for epoch in shared] == [seen[epoch] for epoch in shared]
     training = Training(run.config)
     first = next(iter(training))
-    features = training.network.features(training.train_batch)[0]
+    features = training.network.features(training.batches.whole)[0]
     expected = measure_repulsion(features, run.config.weight_decay, run.config.top_pairs, run.config.seed)
     assert (first.epoch, rate(table, 0)) == (0, expected.rate)
 

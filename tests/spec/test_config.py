@@ -52,8 +52,33 @@ OTHER_VALUE = {
     "rounding": "mkl-128-2",
     "decay_off_at": 100,
     "decay_on_at": 50,
+    "batch_size": 5,
+    "clip": 2.0,
+    "beta_2": 0.9,
+    "evaluate_every": 7,
+    "eval_sequences": 11,
+    "initial_scale": 4.0,
+    "data_folder": "here",
+    "switch_at": 50,
+    "switch_weight_decay": 0.5,
+    "switch_state": "reset",
+    "switch_update": "aligned",
+    "keep_states": (50,),
 }
-LATER = ("task", "network", "recorders", "signals", "detector", "options", "rounding", "decay_off_at", "decay_on_at")
+BESIDE: dict[str, dict[str, Any]] = {
+    "eval_sequences": {"task": "dyck"},
+    "initial_scale": {"task": "dyck"},
+    "data_folder": {"task": "scan"},
+    "switch_weight_decay": {"switch_at": 50},
+    "switch_state": {"switch_at": 50},
+    "switch_update": {"task": "dyck", "switch_at": 50},
+}
+"""What a field needs beside it to be of use."""
+LATER = (
+    *("task", "network", "recorders", "signals", "detector", "options", "rounding", "decay_off_at", "decay_on_at"),
+    *("batch_size", "clip", "beta_2", "evaluate_every", "eval_sequences", "initial_scale", "data_folder"),
+    *("switch_at", "switch_weight_decay", "switch_state", "switch_update", "keep_states"),
+)
 """Fields that runs of earlier versions have not."""
 FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
 
@@ -162,22 +187,23 @@ def test_numbers_of_equal_value_are_one_run(same: float) -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_hash_moves_with_what_defines_the_run_only(name: str) -> None:
-    changed = RunConfig(**{name: OTHER_VALUE[name]})
-    assert getattr(changed, name) != getattr(RunConfig(), name)
-    assert (changed.hash == RunConfig().hash) == (name in EXECUTION_FIELDS)
+    beside = RunConfig(**BESIDE.get(name, {}))
+    changed = dataclasses.replace(beside, **{name: OTHER_VALUE[name]})
+    assert getattr(changed, name) != getattr(beside, name)
+    assert (changed.hash == beside.hash) == (name in EXECUTION_FIELDS)
 
 
 def test_later_fields_are_outside_the_hash_at_their_default() -> None:
     assert [f.name for f in dataclasses.fields(RunConfig) if f.metadata["later"]] == sorted(LATER, key=FIELDS.index)
     assert RunConfig(task="modular", detector="slope", signals=(), options="none").hash == DEFAULT_HASH
-    several = [RunConfig(**{name: OTHER_VALUE[name]}).hash for name in LATER]
-    assert len({DEFAULT_HASH, *several}) == len(LATER) + 1
+    several = [RunConfig(**BESIDE.get(name, {}) | {name: OTHER_VALUE[name]}).hash for name in LATER]
+    assert len({DEFAULT_HASH, *several}) == len(LATER)  # keep_states says how a run is carried out
 
 
 def test_params_of_an_earlier_version_are_read() -> None:
     params = {name: text for name, text in RunConfig(seed=3).resolved().to_strings().items() if name not in LATER}
     config = RunConfig.from_strings(params)
-    assert (config.task, config.network, config.recorders, config.signals) == ("modular", "two_layer", (), ())
+    assert (config.task, config.resolved().network, config.recorders, config.signals) == ("modular", "two_layer", (), ())
     assert (config.detector, config.options) == ("slope", "none")
     assert config.hash == RunConfig(seed=3).hash
 
@@ -279,7 +305,7 @@ def test_a_named_rounding_goes_with_the_threads_that_it_pins() -> None:
 
 
 def test_execution_fields() -> None:
-    assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every"}
+    assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every", "keep_states"}
 
 
 @pytest.mark.parametrize(("modulus", "pairs"), [(71, 2016), (41, 672), (7, 19), (3, 3), (127, 6451)])
@@ -316,9 +342,49 @@ def test_every_field_is_described() -> None:
         assert field.metadata["help"]
         assert field.metadata["source"]
         if field.metadata["choices"]:
-            assert set(field.default if isinstance(field.default, tuple) else (field.default,)) <= set(
-                field.metadata["choices"]
-            )
+            default = field.default if isinstance(field.default, tuple) else (field.default,)
+            assert set(default) - {None} <= set(field.metadata["choices"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"task": "dyck", "modulus": 97}, "modulus must be left out with task dyck, got 97. Drop it."),
+        ({"task": "dyck", "width": 64}, "width must be left out with network transformer, got 64. Drop it."),
+        ({"task": "scan", "activation": "relu"}, "activation must be left out with network seq2seq, got relu. Drop it."),
+        ({"eval_sequences": 9}, "eval_sequences must be left out with task modular, got 9. Drop it."),
+        ({"initial_scale": 4.0}, "initial_scale must be left out with network two_layer, got 4.0. Drop it."),
+        ({"task": "dyck", "network": "seq2seq"}, "network must be able to learn dyck (transformer), got seq2seq."),
+        ({"labels": "prefix"}, "labels must be one of true, random with task modular, got prefix."),
+        ({"task": "scan", "labels": "random"}, "labels must be one of true with task scan, got random."),
+        ({"task": "dyck", "n_train": 5050}, "n_train must be a whole number in [2, 5049], got 5050. There are 5050,"),
+    ],
+)
+def test_fields_of_another_task_are_refused(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**parts).resolved()
+    assert str(caught.value).startswith(said)
+
+
+def test_auto_is_the_published_value_of_the_task() -> None:
+    dyck = RunConfig(task="dyck").resolved()
+    names = ("network", "optimizer", "learning_rate", "weight_decay", "beta_2", "clip", "batch_size", "n_train", "epochs")
+    assert [getattr(dyck, name) for name in names] == ["transformer", "adamw", 1e-3, 1.0, 0.98, 1.0, 50, 50, 4000]
+    assert (dyck.evaluate_every, dyck.eval_sequences, dyck.keep_states) == (100, 1000, (400, 1000, 2000))
+    assert dyck.checkpoint_epochs == tuple(range(0, 4001, 100))
+    scan = RunConfig(task="scan").resolved()
+    assert [getattr(scan, name) for name in names] == ["seq2seq", "adamw", 1e-4, 1.0, 0.98, 1.0, 256, 2048, 15000]
+    pairs = RunConfig(network="transformer", modulus=97).resolved()
+    assert [getattr(pairs, name) for name in names] == ["transformer", "adamw", 1e-3, 1.0, 0.98, 1.0, 512, 2822, 6000]
+    assert RunConfig(task="dyck", network="transformer", optimizer="adamw", weight_decay=1).hash == dyck.hash
+    assert RunConfig(task="dyck", epochs=900).resolved().keep_states == (400,)
+
+
+def test_weight_decay_changes_at_the_switch() -> None:
+    config = RunConfig(task="dyck", epochs=300, switch_at=100, switch_weight_decay=0.5).resolved()
+    assert [config.decay_at(step) for step in (0, 99, 100, 299)] == [1.0, 1.0, 0.5, 0.5]
+    assert RunConfig(task="dyck", switch_at=100).resolved().decay_at(100) == 1.0
+    assert [config.evaluated(step) for step in (0, 1, 100, 300)] == [True, False, True, True]
 
 
 def test_frozen() -> None:
@@ -339,6 +405,9 @@ def test_frozen() -> None:
         ({"modulus": 59, "n_train": 2016}, "square, M=59, seed 0"),
         ({"window": 10, "max_window": 30, "slope_lag": 5}, "square, window=10, max_window=30, slope_lag=5, seed 0"),
         ({"signals": ("a:S",), "options": "x=1"}, "square, signals=a:S, options=x=1, seed 0"),
+        ({"task": "dyck", "seed": 42}, "dyck, seed 42"),
+        ({"task": "dyck", "weight_decay": 0, "labels": "prefix"}, "dyck, η=0.0, prefix labels, seed 0"),
+        ({"task": "scan", "network": "seq2seq_mini", "epochs": 9}, "scan, seq2seq_mini, epochs=9, seed 0"),
     ],
 )
 def test_display_name(settings_: dict[str, object], name: str) -> None:
@@ -412,6 +481,20 @@ BAD = [
     ("rounding", "blis-256-1"),
     ("decay_off_at", 400),
     ("decay_on_at", 0),
+    ("batch_size", -1),
+    ("clip", -0.5),
+    ("beta_2", 1.0),
+    ("evaluate_every", 0),
+    ("eval_sequences", -1),
+    ("initial_scale", 0.0),
+    ("data_folder", "line\nbreak"),
+    ("keep_states", (400,)),
+    ("keep_states", (0,)),
+    ("switch_at", 400),
+    ("switch_weight_decay", 0.5),
+    ("switch_state", "forget"),
+    ("switch_state", "reset"),
+    ("switch_update", "aligned"),
 ]
 ONE_LINE = re.compile(r"(?P<name>\w+) must (?P<rule>[^\n]+), got (?P<value>[^\n]+)\. (?P<step>[^\n]+)[.?]")
 
@@ -439,8 +522,9 @@ def test_a_bad_value_is_refused_in_one_line(name: str, value: object) -> None:
         ("seed", "", "a whole number"),
         ("seed", "auto", "a whole number"),
         ("epochs", "many", "a whole number or auto"),
-        ("weight_decay", "x", "a number"),
-        ("weight_decay", "2e", "a number"),
+        ("slope_threshold", "e", "a number"),
+        ("weight_decay", "x", "a number or auto"),
+        ("weight_decay", "2e", "a number or auto"),
         ("checkpoint_epochs", "1,two", "whole numbers separated by commas or auto"),
     ],
 )

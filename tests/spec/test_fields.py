@@ -16,7 +16,17 @@ from analysis.sensitivity.settings import SensitivityConfig
 from grok.spec.config import RunConfig
 from grok.spec.fields import Config, ConfigError, Rule, field, finite, matching, pairs, refuse, to_text, whole
 
-TYPES = ("str", "int", "float", "tuple[int, ...]", "tuple[str, ...]", "int | None", "tuple[int, ...] | None")
+TYPES = (
+    "str",
+    "int",
+    "float",
+    "tuple[int, ...]",
+    "tuple[str, ...]",
+    "int | None",
+    "tuple[int, ...] | None",
+    "str | None",
+    "float | None",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

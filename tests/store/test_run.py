@@ -61,8 +61,9 @@ def test_a_param_that_means_another_run_is_refused(store, tiny, monkeypatch, nam
 
 
 def test_how_a_run_is_executed_may_change(store, tiny, monkeypatch):
-    run = TrackedRun(store.client, make_run(store, monkeypatch, {"threads": "7", "save_every": "5", "device": "cuda"}))
-    assert {"threads", "save_every", "device"} == set(EXECUTION_FIELDS)
+    other = {"threads": "7", "save_every": "5", "device": "cuda", "keep_states": "3"}
+    run = TrackedRun(store.client, make_run(store, monkeypatch, other))
+    assert set(other) == set(EXECUTION_FIELDS)
     run.log_config(tiny())
     assert store.get(run.run_id).params["threads"] == "7"
 

@@ -315,15 +315,29 @@ CHANGES: dict[str, Any] = {
     "decay_off_at": 9,
     "decay_on_at": 9,
     "rounding": "mkl-4-1-reversed",
+    "batch_size": 9,
+    "clip": 1e-3,
+    "beta_2": 0.9,
+    "evaluate_every": 7,
 }
-NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every"}
+NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every", "keep_states"}
 """max_window decides what can be asked later, delta_w what is stored; the others say how a run is executed."""
+SEQUENCES = {
+    "eval_sequences",
+    "initial_scale",
+    "data_folder",
+    "switch_at",
+    "switch_weight_decay",
+    "switch_state",
+    "switch_update",
+}
+"""Of sequence tasks and branches: proved in test_sequences.py."""
 PLUGINS = {"task", "network", "recorders", "signals", "detector", "options"}
 """Names of code, and what it is told."""
 
 
 def test_every_field_is_proved_or_is_no_number() -> None:
-    assert set(CHANGES) | NOT_NUMBERS | PLUGINS == {field.name for field in dataclasses.fields(RunConfig)}
+    assert set(CHANGES) | NOT_NUMBERS | PLUGINS | SEQUENCES == {field.name for field in dataclasses.fields(RunConfig)}
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -25,7 +25,6 @@ from grok.store.tags import StoredRun
 from grok.training import devices
 from grok.training.devices import check_device, rounding_used
 from grok.training.loop import Training
-from grok.training.optimizers import weight_decay_at
 from grok.training.parts import check_parts
 from tests.conftest import PROJECT, TINY
 
@@ -97,7 +96,7 @@ def test_auto_is_the_rounding_that_it_says(threads: int, text: str) -> None:
     auto = RunConfig(threads=threads, epochs=2, device="cpu", observe_every=0, checkpoint_epochs=())
     training = Training(auto)
     assert training.rounding.word == text
-    assert len(training.train_batch.blocks(training.network.block_rows)) == 8 / threads  # type: ignore[attr-defined]
+    assert len(training.batches.whole.blocks(training.network.block_rows)) == 8 / threads  # type: ignore[attr-defined]
     (*_, step) = training
     assert torch.equal(step.weights["w"], weights(replace(auto, threads=None, rounding=text)))
 
@@ -217,8 +216,8 @@ def test_a_word_is_of_what_was_used() -> None:
 
 def test_decay_is_on_where_the_switches_say() -> None:
     def epochs(**switches: int) -> list[int]:
-        config = RunConfig(weight_decay=0.5, epochs=6, **switches)
-        decays = [weight_decay_at(config, epoch) for epoch in range(6)]
+        config = RunConfig(weight_decay=0.5, epochs=6, **switches).resolved()
+        decays = [config.decay_at(epoch) for epoch in range(6)]
         assert set(decays) <= {0.0, 0.5}
         return [epoch for epoch, decay in enumerate(decays) if decay]
 

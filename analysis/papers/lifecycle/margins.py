@@ -1,0 +1,73 @@
+"""Margins of the lifecycle's numbers, as PREREGISTRATION-lifecycle.md in `analysis/claims` has them, and a number's verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from analysis.exhibits.margins import half_unit
+from analysis.exhibits.model import CONTRADICTED, NOT_REPRODUCED, REPRODUCED, UNDECIDABLE, Entry
+from analysis.words import number
+
+RAMP = 800
+"""Up to this step rounding moves little; beyond it more (LIFECYCLE: 900 to 1600 is a ramp, later only distributions agree)."""
+OUTSIDE = 4
+"""Outside by more than so many margins is contradicted; of a factor, its fourth power."""
+
+
+class Margin(NamedTuple):
+    """How near is equal.
+
+    Attributes:
+        kind: of quantity. near, far: up to step `RAMP` and beyond. factor: whether these are factors.
+    """
+
+    kind: str
+    near: Callable[[float], float]
+    far: Callable[[float], float]
+    factor: bool = False
+
+
+def _flat(near: float, far: float | None = None) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    return lambda _: near, lambda _: near if far is None else far
+
+
+SHARE = Margin("grad%", *_flat(0.03, 0.12))
+ACCURACY = Margin("accuracy or its change", *_flat(0.02, 0.05))
+R_SQUARED = Margin("R²", *_flat(0.03, 0.05))
+SIZE = Margin("eigenvalue, g₂₃ or curvature", *_flat(1.25, 2.0), factor=True)
+RATIO = Margin("ratio of two sizes", *_flat(1.5, 2.0), factor=True)
+ANGLE = Margin("angle", *_flat(3.0))
+STEP = Margin("step", *_flat(100.0))
+FIVE_PERCENT = Margin("norm or entropy", lambda printed: 0.05 * abs(printed), lambda printed: 0.05 * abs(printed))
+
+
+def verdict(value: float, printed: str, margin: Margin, step: int) -> str:
+    """The verdict on one number.
+
+    Args:
+        value: measured, finite; NaN for an event that never came. printed: with its digits. step: of the number; 0 for the run.
+    """
+    target = float(printed)
+    if math.isnan(value):
+        return CONTRADICTED
+    width = (margin.near if step <= RAMP else margin.far)(target)
+    if margin.factor:
+        if value * target <= 0:
+            return CONTRADICTED
+        off = abs(math.log(value / target))
+        near = abs(value - target) <= half_unit(printed) or off <= math.log(width)
+        return REPRODUCED if near else CONTRADICTED if off > OUTSIDE * math.log(width) else NOT_REPRODUCED
+    off = abs(value - target)
+    if off <= max(width, half_unit(printed)):
+        return REPRODUCED
+    other_sign = value * target < 0 and target < 0
+    return CONTRADICTED if off > OUTSIDE * width or other_sign else NOT_REPRODUCED
+
+
+def entry(name: str, value: float, printed: str, margin: Margin, step: int = 0, undecidable: str = "") -> Entry:
+    """A number beside the measured one; with a reason why it is so by definition, undecidable."""
+    judged = UNDECIDABLE if undecidable else verdict(value, printed, margin, step)
+    told = "never" if math.isnan(value) else number(value)
+    return Entry(name, {"quantity": name}, printed, told + (f" ({undecidable})" if undecidable else ""), judged)

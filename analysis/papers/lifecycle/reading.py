@@ -1,0 +1,110 @@
+"""What the lifecycle's claims read of a run: its history by step, its windows of any N and W, its anatomy."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.exhibits.sources import Absent, Sources
+from grok.numerics.edge import Edge, edge
+from grok.numerics.ledger import Ledger
+from grok.recorders.anatomy import TABLE
+from grok.recorders.edge import LEDGER
+
+DYCK, SCAN, MINI, MODULAR = "lifecycle-dyck", "lifecycle-scan", "lifecycle-scan-mini", "lifecycle-modular"
+SCALE, INTERVENTION = "lifecycle-scale", "lifecycle-intervention"
+HALF = 0.5
+PUBLISHED_N, PUBLISHED_W = 100, 5
+
+
+class Flip(NamedTuple):
+    """When grad% falls below one half and rises again, in steps; NaN where it never does.
+
+    Attributes:
+        falls, rises: steps. first: step of the first full window.
+    """
+
+    falls: float
+    rises: float
+    first: int
+
+
+def run_of(sources: Sources, study: str, condition: str, seed: int, **where: Any) -> pd.Series:
+    """One run by condition and seed.
+
+    Raises:
+        Absent: if it is not there.
+    """
+    return sources.take(study, condition=condition, seed=seed, **where).iloc[0]
+
+
+def value(sources: Sources, run_id: str, metric: str, step: int, reach: int = 0) -> float:
+    """A metric of the history at a step, or the median of the snapshots within `reach` steps of it.
+
+    Raises:
+        Absent: if it was not measured there.
+    """
+    history = sources.evidence.history(run_id)
+    if metric not in history or "step" not in history:
+        raise Absent(f"{metric} was not measured in run {run_id}")
+    found = history.loc[(history["step"] - step).abs() <= reach, metric].dropna()
+    if found.empty:
+        raise Absent(f"{metric} was not measured at step {step} of run {run_id}")
+    return float(found.median())
+
+
+def grok_step(sources: Sources, run_id: str, level: float, metric: str = "accuracy/test") -> float:
+    """First evaluated step at or above a level; NaN if there is none."""
+    history = sources.evidence.history(run_id)
+    reached = history.loc[history[metric] >= level, "step"]
+    return float(reached.iloc[0]) if len(reached) else float("nan")
+
+
+def ledger(sources: Sources, run_id: str, every: int, blocks: str = "") -> Ledger:
+    """The inner products of intervals of N steps, of all segments or of those whose name has a text in it."""
+    arrays = sources.evidence.files.arrays(run_id, LEDGER.format(every))
+    found = Ledger(**{name: arrays[name] for name in Ledger._fields})
+    chosen = [place for place, name in enumerate(arrays["segments"].tolist()) if blocks in name]
+    return found.of(chosen)
+
+
+def windows(found: Ledger, size: int, k: int = 1) -> list[Edge]:
+    """Every window of at most `size` rows."""
+    return [one for end in range(2, found.intervals + 1) if (one := edge(found, end, size, k)) is not None]
+
+
+def flip(edges: list[Edge], every: int, size: int) -> Flip:
+    """When grad% of the first direction falls and rises, by the words of the preregistration."""
+    steps = np.array([one.end * every for one in edges])
+    shares = np.array([one.exact.share for one in edges])
+    full = np.array([one.rows == size for one in edges])
+    first = int(steps[full][0]) if full.any() else 0
+    held = np.maximum.accumulate(shares >= HALF) if len(shares) else np.zeros(0, dtype=bool)
+    down = np.flatnonzero(full & (shares < HALF) & held)
+    if not len(down):
+        return Flip(float("nan"), float("nan"), first)
+    up = np.flatnonzero((steps > steps[down[0]]) & (shares >= HALF))
+    return Flip(float(steps[down[0]]), float(steps[up[0]]) if len(up) else float("nan"), first)
+
+
+def anatomy(sources: Sources, run_id: str, kind: str) -> pd.DataFrame:
+    """Rows of one kind of `anatomy.parquet`: step, name, x, value."""
+    content = sources.evidence.files.file(run_id, TABLE).content
+    if not isinstance(content, pd.DataFrame):
+        raise Absent(f"run {run_id} has no table of its anatomy")
+    return content[content["kind"] == kind].drop(columns="kind").reset_index(drop=True)
+
+
+def measured(sources: Sources, run_id: str, kind: str, name: str, step: int) -> float:
+    """One number of the anatomy.
+
+    Raises:
+        Absent: if it was not measured at that step.
+    """
+    table = anatomy(sources, run_id, kind)
+    found = table.loc[(table["step"] == step) & (table["name"] == name), "value"]
+    if found.empty:
+        raise Absent(f"{kind} {name} was not measured at step {step} of run {run_id}")
+    return float(found.iloc[0])

@@ -1,0 +1,95 @@
+"""The anatomy of a short run: every measure is there, agrees with itself, and survives a stop."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from analysis.papers.lifecycle.sentences import CONTROLS, FAIR, READ_OUT
+from grok.recorders.anatomy import Anatomy, Instrument
+from grok.recorders.base import Moment
+from grok.spec.config import RunConfig
+from grok.spec.fields import ConfigError
+from grok.training.loop import Training
+from tests.training.test_sequences import Trained, small
+
+PARTS = {"recorders": ("anatomy",), "options": "anatomy_steps=12;edge_intervals=2+4;edge_rows=5"}
+
+
+@pytest.fixture(scope="module")
+def straight() -> Trained:
+    return Trained(small(**PARTS))
+
+
+def anatomy(run: Trained) -> Anatomy:
+    found = run.member.run.recordings["anatomy"]
+    assert isinstance(found, Anatomy)
+    return found
+
+
+def table(run: Trained) -> pd.DataFrame:
+    moment = Moment("end", 12, {}, run.training.updates_of(0))
+    (file,) = anatomy(run).files(moment)
+    assert isinstance(file.content, pd.DataFrame)
+    return file.content
+
+
+def test_every_measure_is_there_and_they_agree(straight: Trained) -> None:
+    found = table(straight)
+    kinds = {"probe", "untrained", "attention", "ablation", "sweep", "functional", "fourier", "curvature", "flow"}
+    assert set(found["kind"]) == kinds
+    assert found["value"].notna().all()
+    value = found.set_index(["kind", "name"])["value"]
+    sweep = found[(found["kind"] == "sweep") & (found["name"] == "accuracy")].set_index("x")["value"]
+    assert sweep[0.0] == value["ablation", "base"]
+    assert value["ablation", "edge/share"] == pytest.approx(value["ablation", "isotropic/share"])
+    assert value["ablation", "zero/share"] == 1.0
+    read = {"probe": {*FAIR, READ_OUT, "before/quadratic_raw/token", "before/mlp_raw/token"}}
+    read |= {"ablation": {f"{name}/change" for name in ("edge", "bulk", "random_plane", *CONTROLS)}}
+    read |= {"curvature": {f"{what}/v{k}" for what in ("published", "test", "sigma", "change") for k in (1, 2, 3)}}
+    for kind, names in read.items():
+        assert names <= set(found.loc[found["kind"] == kind, "name"])  # what the claims read is there
+    assert value["ablation", "random_plane/share"] < 0.01
+    assert value["attention", "entropy/layer0"] <= value["attention", "uniform"]
+    # three changes make a window: its bulk is v₃ alone; float32 differences are rough and the exact value is not
+    assert value["curvature", "published/v1"] == pytest.approx(value["curvature", "test/v1"], rel=0.5, abs=0.5)
+
+
+def test_a_stopped_run_measures_the_same(straight: Trained) -> None:
+    for stop in (5, 12):
+        saved = Trained(small(**PARTS), stop=stop).state
+        assert saved is not None
+        pd.testing.assert_frame_equal(table(Trained(small(**PARTS), saved)), table(straight))
+
+
+def test_a_copy_of_the_network_answers_as_the_network_does() -> None:
+    training = Training(small(epochs=1))
+    next(iter(training))
+    run, problem = training.runs[0], training.problems[0]
+    weights = {name: value[0] for name, value in training.weights.items()}
+    parts = problem.test_inputs[:20], problem.test_labels[:20]
+    copy = Instrument(run.network, run.task.sizes(run.config), weights, weights["attention"].dtype, *parts)  # type: ignore[arg-type]
+    loss, accuracy = training.network.evaluate(training.network.batch(parts[0][None], parts[1][None]))
+    assert copy.accuracy(copy.theta) == pytest.approx(float(accuracy[0]))
+    assert float(copy.loss(copy.theta)) == pytest.approx(float(loss[0]), rel=1e-5)
+    assert copy.divergence(copy.theta) == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (PARTS | {"options": "anatomy_steps=13"}, "options must have anatomy_steps that are multiples of evaluate_every"),
+        (PARTS | {"options": "edge_intervals=3+4"}, "options must have edge_intervals that are multiples of the smallest"),
+        (PARTS | {"options": "edge_rows=2"}, "options must have edge_rows ≥ 5"),
+        (PARTS | {"options": "edge_layers=some"}, "options must have edge_layers first or all"),
+        (PARTS | {"options": "edge_rows=many"}, "options must have whole numbers"),
+    ],
+)
+def test_bad_options_are_refused_before_a_step(parts: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Training(small(**parts))
+
+
+def test_it_is_for_dyck() -> None:
+    with pytest.raises(ConfigError, match="recorders must have anatomy only with task dyck"):
+        Training(RunConfig(recorders=("anatomy",), options="anatomy_steps=200", epochs=2, width=8, modulus=7, top_pairs=3))
