@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 from grok.monitor.calibration import calibrations
 from grok.monitor.reading import Reading
 from grok.monitor.rules import Calibration, Event, Watch
 from grok.spec.fields import refuse
 
+NOT_WHOLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError)
+"""What a state that is cut or altered ends in."""
 EVENTS = 1000
 """Events kept, the last ones."""
 
@@ -55,16 +57,20 @@ class Keeping(Reading):
         """Go on from a `state_dict` of a monitor with the same settings; before or after `attach`.
 
         Raises:
-            ConfigError: if the settings or the parameters differ.
+            ConfigError: if the settings or the parameters differ, or it is no whole state.
         """
-        mine, theirs = self._identity(), state["settings"]
-        differing = [name for name in mine if mine[name] != theirs.get(name)]
+        try:
+            mine, theirs = self._identity(), state["settings"]
+            differing = [name for name in mine if mine[name] != theirs.get(name)]
+            events = [_event(event) for event in state["events"]]
+            known = {(rule, block): Calibration(**one) for rule, block, one in state["calibrations"]}
+            clocks = dict(state["clocks"])
+        except NOT_WHOLE as error:
+            _refuse_state(error)
         if differing:
             name = differing[0]
             refuse("state", "be of a monitor with the same settings", f"other {name}", "Make the monitor as it was")
-        self.events = deque((_event(event) for event in state["events"]), maxlen=EVENTS)
-        self.calibrations = {(rule, block): Calibration(**one) for rule, block, one in state["calibrations"]}
-        self._loaded = dict(state["clocks"])
+        self.events, self.calibrations, self._loaded = deque(events, maxlen=EVENTS), known, clocks
         for name in list(self._clocks):
             self._restore(name)
 
@@ -89,7 +95,15 @@ class Keeping(Reading):
 
     def _restore(self, name: str) -> None:
         if name in self._loaded:
-            self._clocks[name].load(self._loaded.pop(name))
+            try:
+                self._clocks[name].load(self._loaded.pop(name))
+            except NOT_WHOLE as error:
+                _refuse_state(error)
+
+
+def _refuse_state(error: Exception) -> NoReturn:
+    why = " ".join(f"{type(error).__name__} {error}".split())[:100]
+    refuse("state", "be a whole state_dict of a monitor", why, "Make the monitor anew, without it")
 
 
 def _event(saved: Mapping[str, Any]) -> Event:
