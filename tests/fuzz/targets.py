@@ -275,6 +275,8 @@ def uri(content: bytes) -> None:
     for user in ("user:hidden7@", ":hidden7@"):
         told = masked(f"postgresql://{user}host/{given}")
         assert "hidden7@" not in told, told
+    if not any(sign.isspace() for sign in given):
+        assert "hidden7" not in masked(f"postgresql://user:{given.replace('@', '%40')}hidden7@host/db"), given
     one_line(ValueError(given))
     told = shown_storage(given)
     assert told or not given
