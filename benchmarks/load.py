@@ -2,8 +2,9 @@
 
 `writers`: processes that train and log short runs into one store at once; is every run complete, has it each step once, how
 many runs a second, and how long does a command take to find its run among them all. `soak`: one process trains short runs one
-after the other; its memory against the runs is a line whose slope is the leak, told with its 95 % interval; the first quarter, in
-which caches fill, is left out. The store is a new SQLite file, or that of `--uri`: a server's, as docs/shared-server.md has it.
+after the other; its memory against the runs is a line whose slope is the leak, told with its 95 % interval; the first quarter,
+in which caches fill, is left out. The store is a new SQLite file, or that of `--uri`: a server's, as docs/shared-server.md has
+it.
 """
 
 from __future__ import annotations

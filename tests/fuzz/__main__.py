@@ -2,8 +2,7 @@
 
 Each target of `targets.py` gets its share, made by `mutate.py`; what is found is printed with the input and counted, and the
 exit status is 1 then. An input may take LIMIT_S seconds, and all inputs of a target together may raise the memory of the
-process by MOST_MB at most. `--atheris` lets Atheris choose the inputs of one target by the branches that they take, where it is
-installed.
+process by MOST_MB at most.
 """
 
 from __future__ import annotations
@@ -98,23 +97,6 @@ def tried(name: str, inputs: int, seed: int, stop: float) -> dict[str, Any]:
     }
 
 
-def by_atheris(name: str, inputs: int) -> None:
-    """Hand a target to Atheris, which ends the process; its own words tell what was found."""
-    import atheris
-
-    def one(content: bytes) -> None:
-        with limited():
-            attempt(name, content)
-
-    folder = Path("/tmp") / f"corpus-{random.Random(name).randrange(10**9)}"
-    folder.mkdir(exist_ok=True)
-    for i, content in enumerate(targets()[name].seeds):
-        (folder / f"seed-{i}").write_bytes(content)
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-runs={inputs}", "-rss_limit_mb=4096", "-max_len=65536", str(folder)], one)
-    atheris.Fuzz()
-
-
 def main(arguments: list[str]) -> int:
     """Try inputs, print a table; exit status 1 if anything was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
@@ -122,13 +104,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cpu-s", type=float, default=float("inf"), help="end after so many seconds of the processor")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     parser.add_argument("--only", choices=sorted(targets()), action="append", help="this target; may be repeated")
-    parser.add_argument("--atheris", action="store_true", help="one target, by Atheris")
     parser.add_argument("--out", type=Path, help="file for the result as JSON")
     flags = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     names = flags.only or list(targets())
-    if flags.atheris:
-        by_atheris(names[0], flags.inputs)
     began, found = time.process_time(), []
     for number, name in enumerate(names):
         share = -(-(flags.inputs - sum(one["inputs"] for one in found)) // (len(names) - number))
