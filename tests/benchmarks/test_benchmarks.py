@@ -317,6 +317,7 @@ def test_help_answers_without_heavy_imports(name):
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 
+@pytest.mark.slow
 def test_determinism_tells_equal_bytes_from_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The same way twice is equal to the last byte, and another order of summation is not."""
     from benchmarks import determinism, record

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -339,9 +340,9 @@ def new_for(kind: str, template: Path, folder: Path) -> World:
 
 
 def possible(kind: str) -> bool:
-    """Whether a kind of fault can be tried here: with root, PostgreSQL or libfaketime, where it needs them."""
+    """Whether a kind of fault can be tried here: with root, PostgreSQL with psycopg2, or libfaketime, where it needs them."""
     if kind in SERVED:
-        return served.machines.postgres_binaries() is not None
+        return served.machines.postgres_binaries() is not None and importlib.util.find_spec("psycopg2") is not None
     return (os.geteuid() == 0 or kind not in NEED_ROOT) and (faketime() is not None or kind != "clock moved back")
 
 
@@ -373,7 +374,7 @@ def main(arguments: list[str]) -> int:
     wanted = flags.only or [*FAULTS, *SERVED]
     kinds = [kind for kind in wanted if possible(kind)]
     if left := [kind for kind in wanted if kind not in kinds]:
-        print(f"not tried here, for want of root, PostgreSQL or libfaketime: {', '.join(left)}", file=sys.stderr)
+        print(f"not tried here, for want of root, PostgreSQL with psycopg2, or libfaketime: {', '.join(left)}", file=sys.stderr)
     rng = random.Random(flags.seed)
     chosen = [kinds[i % len(kinds)] for i in range(flags.tries)]
     rng.shuffle(chosen)
