@@ -27,7 +27,7 @@ import psutil
 
 from benchmarks import record
 
-SHORT = {"modulus": 7, "width": 16, "epochs": 60, "window": 6, "max_window": 12, "slope-lag": 3, "first-epoch": 8}
+SHORT = {"modulus": 7, "width": 16, "epochs": 60, "window": 6, "max-window": 12, "slope-lag": 3, "first-epoch": 8}
 SHORT |= {"top-pairs": 20, "threads": 1, "save-every": 20, "observe-every": 20}
 """The run that is trained over and over, of another seed each time."""
 WARM = 0.25

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.faults.world import STUDY, World
 from tests.runs import test_several_machines as machines
 
@@ -36,10 +38,15 @@ class Servers(machines.Servers):
         return self.by_name[name]
 
     def kill(self, name: str) -> None:
-        """kill -9 of a server and its children, all in its group."""
+        """kill -9 of a server and its children, those in sessions of their own (PostgreSQL's) too."""
         process = self.by_name[name]
+        children = psutil.Process(process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, 30)
         process.wait()
         self.processes.remove(process)
 
