@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     adopt(store, f"import of {flags.bundle}", "import")
     print(
         f"bundle={flags.bundle} imported={len(outcome.made)} completed={len(outcome.completed)} "
-        f"there={len(outcome.there)} store={store.uri}"
+        f"there={len(outcome.there)} store={store.shown}"
     )
     return 0
 

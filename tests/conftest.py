@@ -17,6 +17,7 @@ from urllib.request import url2pathname
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 from grok.spec.config import RunConfig
 
@@ -39,6 +40,11 @@ TINY = RunConfig(
     device="cpu",
 )
 """Fires; and has a checkpoint off the saves, saves on and off the checkpoints."""
+settings.register_profile(
+    "ci", max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("nightly", max_examples=50_000, deadline=None, suppress_health_check=list(HealthCheck))
+"""Of tests/fuzz: `ci` unless `--hypothesis-profile=nightly` is given. The other tests of made-up input say their own number."""
 OUTSIDE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI", "GROK_TRACEBACK")
 
 

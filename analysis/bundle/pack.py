@@ -88,7 +88,7 @@ def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:
         )
     if not any(run.kind == TRAIN for run in found):
         of = f" of {', '.join(wanted.studies)}" if wanted.studies else ""
-        raise layout.BundleError(f"store must hold training runs{of}, got none in {store.uri}. Train them first.")
+        raise layout.BundleError(f"store must hold training runs{of}, got none in {store.shown}. Train them first.")
     return sorted({run.run_id: run for run in found}.values(), key=lambda run: (run.start_time, run.run_id))
 
 

@@ -86,8 +86,12 @@ def open_table(path: Path) -> pa.Table:
                 f"{path.name} must fit into memory, got {rows} rows of {columns} columns with {room} bytes free. "
                 "Import it on a larger machine."
             )
-        return file.read()
-    except (pa.ArrowException, OSError) as error:
+        table = file.read()
+        for name in table.column_names:  # texts that are none are found here, not where they are used
+            if pa.types.is_string(table[name].type):
+                table[name].validate(full=True)
+        return table
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         why = " ".join(str(error).split())[:120]
         raise BundleError(f"{path.name} must be a whole Parquet file, got {why}. Export the bundle anew.") from error
 

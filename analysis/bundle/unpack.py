@@ -246,7 +246,7 @@ def _refuse_others(store: Store, runs: Sequence[Packed], found: Mapping[str, Sto
     if told:
         more = f" and {len(told) - 5} more" if len(told) > 5 else ""
         raise BundleError(
-            f"runs that are there must be those of the bundle, got others in {store.uri}: {', '.join(told[:5])}{more}. "
+            f"runs that are there must be those of the bundle, got others in {store.shown}: {', '.join(told[:5])}{more}. "
             "Nothing was imported. Import into a store of its own, or delete them for good with `mlflow gc`."
         )
 

@@ -291,7 +291,7 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
                 raw.setdefault(key, cell)
     if config.study in empty:
         raise ConfigError(
-            f"study must have finished runs in {store.uri}, got {config.study} with none. "
+            f"study must have finished runs in {store.shown}, got {config.study} with none. "
             f"Run it first: python -m entry_points.study --study {config.study.replace('/', '.yaml:', 1)}."
         )
     _check(cells, config)

@@ -184,8 +184,8 @@ def shown_storage(url: str) -> str:
 
     try:
         known = make_url(url)
-    except (ArgumentError, ValueError):
+        if any("pass" in key.lower() for key in known.query):
+            known = known.set(query={key: "***" if "pass" in key.lower() else value for key, value in known.query.items()})
+        return known.render_as_string(hide_password=True).replace(quote("***", safe=""), "***")
+    except (ArgumentError, ValueError):  # halves of characters among them
         return "a URL that cannot be read"
-    if any("pass" in key.lower() for key in known.query):
-        known = known.set(query={key: "***" if "pass" in key.lower() else value for key, value in known.query.items()})
-    return known.render_as_string(hide_password=True).replace(quote("***", safe=""), "***")

@@ -14,7 +14,7 @@ import numpy as np
 
 from grok.numerics.series import smoothed
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import DETECTORS, About
+from grok.spec.plugins import DETECTORS, About, tried
 
 NEEDS = ("log_gap",)
 """What a detector may be given: the logarithm of a gap at every epoch, (R, T + 1) float64."""
@@ -74,12 +74,39 @@ def find(name: str) -> Detector:
     """A detector by its name, or your own by `module:NAME`.
 
     Raises:
-        ConfigError: if there is none, or yours is not a causal `Detector`.
+        ConfigError: if there is none, or yours is not a causal `Detector`, raises, or gives no booleans on made-up series.
     """
     detector: Detector = DETECTORS.find(name)
-    if name not in DETECTORS.names and not is_causal(detector):
+    if name in DETECTORS.names:
+        return detector
+    with tried("detector", name):
+        _check_hits(detector, name)
+        causal = is_causal(detector)
+    if not causal:
         raise ConfigError(f"detector must use epochs ≤ t only, got {name}, which looks ahead. Cut its series at t.")
     return detector
+
+
+def _check_hits(detector: Detector, name: str) -> None:
+    """Refuse a detector with a parameter that is no range, or whose answers are of another kind, differ or hold at NaN."""
+    for key, kind in detector.parameters.items():
+        texts = isinstance(kind, tuple) and kind and all(isinstance(text, str) for text in kind)
+        if not texts and not (isinstance(kind, Range) and np.isfinite([kind.low, kind.high]).all() and kind.low <= kind.high):
+            raise ConfigError(f"detector must give each parameter a Range or texts, got {name}, {key} = {kind}. Correct it.")
+    walk = np.cumsum(np.random.default_rng(1).normal(scale=0.3, size=(3, 50)), axis=1)
+    walk[1, 20:] = np.nan
+    values = {key: at_share(kind, 0.5) for key, kind in detector.parameters.items()}
+    kept = walk.copy()
+    held, again = detector.hits(walk, 5, **values), detector.hits(kept.copy(), 5, **values)
+    if not isinstance(held, np.ndarray) or held.dtype != np.bool_ or held.shape != walk.shape:
+        got = f"{held.dtype} {held.shape}" if isinstance(held, np.ndarray) else type(held).__name__
+        raise ConfigError(
+            f"detector must give (R, T + 1) booleans, here {walk.shape}, got {name} with {got}. Compare, then return."
+        )
+    if held[1, 20:].any():
+        raise ConfigError(f"detector must not hold where the series is NaN, got {name}, which does. Ask for finite values.")
+    if not np.array_equal(held, again) or not np.array_equal(walk, kept, equal_nan=True):
+        raise ConfigError(f"detector must give the same each time and leave its series, got {name}. Draw nothing, copy first.")
 
 
 def is_causal(detector: Detector, length: int = 160) -> bool:

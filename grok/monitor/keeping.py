@@ -6,7 +6,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 from grok.monitor.calibration import calibrations
 from grok.monitor.clock import Clock
@@ -17,6 +17,8 @@ from grok.monitor.selection import sharding
 from grok.monitor.sinks import Sink
 from grok.spec.fields import refuse
 
+NOT_WHOLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError)
+"""What a state that is cut or altered ends in."""
 EVENTS = 1000
 """Events kept, the last ones."""
 
@@ -63,26 +65,38 @@ class Keeping(Reading):
         """Go on from a `state_dict` of a monitor with the same settings; before or after `attach`.
 
         Raises:
-            ConfigError: if the settings or the parameters differ, or it is of another process that holds other shards.
+            ConfigError: if the settings or the parameters differ, it is of another process that holds other shards, or it
+                is no whole state.
         """
-        mine, theirs = self._identity(), state["settings"]
-        differing = [name for name in mine if mine[name] != theirs.get(name)]
+        try:
+            mine, theirs = self._identity(), state["settings"]
+            differing = [name for name in mine if mine[name] != theirs.get(name)]
+            events = [_event(event) for event in state["events"]]
+            known = {(rule, block): Calibration(**one) for rule, block, one in state["calibrations"]}
+            clocks = dict(state["clocks"])
+        except NOT_WHOLE as error:
+            _refuse_state(error)
         if differing:
             name = differing[0]
             refuse("state", "be of a monitor with the same settings", f"other {name}", "Make the monitor as it was")
-        names = {name: clock["parameters"] for name, clock in state["clocks"].items()}
+        try:
+            names = {name: list(clock["parameters"]) for name, clock in clocks.items()}
+        except NOT_WHOLE as error:
+            _refuse_state(error)
         for name, clock in self._clocks.items():
             if name in names and list(clock.selection.parameters) != names[name]:
                 refuse(
                     "state", "be of the same parameters", f"others for {name or 'the only optimizer'}", "Attach it as it was"
                 )
-        self.events = deque((_event(event) for event in state["events"]), maxlen=EVENTS)
-        self.calibrations = {(rule, block): Calibration(**one) for rule, block, one in state["calibrations"]}
-        for name, saved in state["clocks"].items():
-            if name not in self._clocks:
-                wanted = (self.selection.parameters[one] for one in names[name])
-                self._clocks[name] = Clock(name, self.selection.of(wanted), self.settings)
-            self._clocks[name].load(saved)
+        self.events, self.calibrations = deque(events, maxlen=EVENTS), known
+        for name, saved in clocks.items():
+            try:
+                if name not in self._clocks:
+                    wanted = (self.selection.parameters[one] for one in names[name])
+                    self._clocks[name] = Clock(name, self.selection.of(wanted), self.settings)
+                self._clocks[name].load(saved)
+            except NOT_WHOLE as error:
+                _refuse_state(error)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the parameters and all that was seen; hooks, sinks and callbacks stay with the original."""
@@ -114,6 +128,11 @@ class Keeping(Reading):
             "shapes": {name: list(p.shape) for name, p in self.selection.parameters.items()},
             "process": process() if self.sharded else None,
         }
+
+
+def _refuse_state(error: Exception) -> NoReturn:
+    why = " ".join(f"{type(error).__name__} {error}".split())[:100]
+    refuse("state", "be a whole state_dict of a monitor", why, "Make the monitor anew, without it")
 
 
 def _event(saved: Mapping[str, Any]) -> Event:

@@ -109,9 +109,11 @@ def _named(model: Parameters) -> Iterable[tuple[str, Tensor]]:
         for name, parameter in model.named_parameters(remove_duplicate=False):
             yield WRAPPED.sub("", name), parameter
         return
+    if isinstance(model, str | bytes) or not isinstance(model, Iterable):
+        refuse("model", "be an nn.Module or tensors", type(model).__name__, "Pass model or model.parameters()")
     several: Iterable[Any] = [model] if isinstance(model, Tensor) else model
     for i, pair in enumerate(several.items() if isinstance(several, Mapping) else several):
-        name, parameter = pair if isinstance(pair, tuple) else (f"parameter_{i}", pair)
+        name, parameter = pair if isinstance(pair, tuple) and len(pair) == 2 else (f"parameter_{i}", pair)
         if not isinstance(parameter, Tensor):
             refuse("model", "be an nn.Module or tensors", type(parameter).__name__, "Pass model or model.parameters()")
         yield str(name), parameter

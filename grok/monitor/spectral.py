@@ -24,6 +24,7 @@ from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, f
 from grok.monitor.selection import Blocks, Parameters, select
 from grok.monitor.series import SIGNALS, weight_signals
 from grok.monitor.sinks import Sink
+from grok.monitor.windows import checked
 from grok.numerics.sketch import sketch_error
 from grok.spec.fields import refuse
 
@@ -86,9 +87,7 @@ class SpectralMonitor(Keeping):
         on_event: Callable[[Event], Any] | None = None,
         strict: bool = False,
     ) -> None:
-        lags = window if max_window is None else max_window
-        if not 2 <= window <= lags:
-            refuse("window", f"be in [2, {lags}] (max_window)", window, "Raise max_window")
+        window, lags = checked(window, max_window)
         for name, value in (("every", every), ("batch", batch), ("history", history)):
             if value < 1:
                 refuse(name, "be ≥ 1", value, "Raise it")

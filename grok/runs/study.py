@@ -18,6 +18,7 @@ from grok.runs import stopping
 from grok.runs.cells import Payload, Result, train_cells
 from grok.runs.fanout import Fanout
 from grok.runs.train import FigureMaker
+from grok.runs.trial import check_own
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.spec.studies import Cell, Study, training_flops
 from grok.store import lease
@@ -72,6 +73,9 @@ def check(study: Study, fanout: Fanout) -> None:
     for config in {replace(cell.config, seed=0): cell.config for cell in study.cells}.values():
         if fanout.backend != "dask":  # nor do we know the memory of its machines
             check_size(config)
+    for config in {_named(cell.config): cell.config for cell in study.cells}.values():
+        if fanout.backend != "dask":
+            check_own(config)
     fanout.check()
 
 

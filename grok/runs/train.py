@@ -24,6 +24,7 @@ from grok.runs import words
 from grok.runs.branch import STATES_KEPT, Branch
 from grok.runs.member import Member
 from grok.runs.saving import Background, put
+from grok.runs.trial import check_own
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, RunConfig
 from grok.store.errors import StoreError, TakenOverError, masked, one_line
 from grok.store.files import CheckpointError, load
@@ -134,6 +135,7 @@ def check_trainable(config: RunConfig, seeds: int = 1) -> None:
     check_device(config)
     check_parts(config)
     check_size(config.resolved(), seeds)
+    check_own(config)
 
 
 def _log_start(config: ResolvedConfig, run: TrackedRun, training: Training, index: int) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from grok.signals._needs import CLASSES, NEEDS, from_history
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import SIGNALS, About
+from grok.spec.plugins import SIGNALS, About, tried
 
 __all__ = [
     "CADENCES",
@@ -196,12 +196,36 @@ def find(name: str) -> Signal:
     """A signal by its name, or your own by `module:NAME`.
 
     Raises:
-        ConfigError: if there is none, or yours is not a causal `Signal`.
+        ConfigError: if there is none, or yours is not a causal `Signal`, raises, or gives no finite float64 on made-up input.
     """
     signal: Signal = SIGNALS.find(name)
-    if name not in SIGNALS.names and not is_causal(signal):
+    if name in SIGNALS.names:
+        return signal
+    with tried("signal", name):
+        _check_values(signal, name)
+        causal = is_causal(signal)
+    if not causal:
         raise ConfigError(f"signal must use epochs ≤ t only, got {name}, which looks ahead or remembers. Cut it at t.")
     return signal
+
+
+def _check_values(signal: Signal, name: str) -> None:
+    """Refuse a signal whose values on made-up epochs are no float64, not finite, or others the second time."""
+    given = example(signal)
+    for variant in signal.variants:
+        first = signal.at(next(_epochs(signal, given)) if signal.per_epoch else given, variant)
+        kind = np.asarray(first).dtype
+        exact = kind == np.float64 or (signal.per_epoch and kind.kind in "iu")
+        if not exact:
+            raise ConfigError(f"signal must give float64, got {name} with {kind}. Convert what compute gives with float().")
+        values, again = series(signal, given, variant), series(signal, given, variant)
+        if np.isinf(values).any() or np.isnan(values).all():
+            raise ConfigError(
+                f"signal must give finite values, NaN where it is not known, got {name} with others. "
+                "Correct compute; docs/howto/signal.md shows how it is tried."
+            )
+        if not np.array_equal(values, again, equal_nan=True):
+            raise ConfigError(f"signal must give the same values each time, got {name}, which draws at random. Seed it.")
 
 
 def example(signal: Signal, epochs: int = 48, seed: int = 0) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import importlib.util
 import pkgutil
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,23 @@ def _names(package: str, constant: str) -> tuple[str, ...]:
     ends = re.compile(rf"^{constant}\s*[:=]", re.MULTILINE)
     files = (path for folder in folders for path in folder.glob("*.py") if path.stem != "base")
     return tuple(sorted(path.stem for path in files if ends.search(path.read_text(encoding="utf-8"))))
+
+
+@contextmanager
+def tried(kind: str, name: str) -> Iterator[None]:
+    """Somebody's own code on made-up input: whatever it raises, `SystemExit` too, becomes one line.
+
+    Raises:
+        ConfigError: if it raises anything.
+    """
+    try:
+        yield
+    except (ConfigError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise ConfigError(
+            f"{kind} must work on made-up input, got {name} ({said(error)}). Mend it; docs/howto/{kind}.md has its contract."
+        ) from error
 
 
 def own_source(name: str) -> Path | None:

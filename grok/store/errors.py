@@ -8,8 +8,9 @@ import errno
 import os
 import re
 
-CREDENTIALS = re.compile(r"(?<=://)([^\s/@:'\"]*):([^\s/'\"]*)@")
-"""`user:password@` behind the scheme of a URI."""
+CREDENTIALS = re.compile(r"(?<=://)([^\s/@:'\"]*):(\S*)@")
+"""`user:password@` behind the scheme of a URI. SQLAlchemy takes slashes, quotes and colons in a password; too much is masked
+rather than too little."""
 SECRET = re.compile(r"(?i)([?&;](?:[a-z_]*pass(?:word|wd)?|token|sslkey)=)[^\s&;'\"]+")
 """A password among the options of a URI."""
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

@@ -115,9 +115,18 @@ def load_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, np.ndarra
         path: of the file. most_bytes: of memory, that all arrays together may take.
 
     Raises:
-        ValueError: if an array is not of plain numbers, or larger than its header or the bound has it.
+        ValueError: if an array is not of plain numbers, or larger than its header or the bound has it, or cannot be unpacked.
         OSError, zipfile.BadZipFile: if the file cannot be read.
     """
+    try:
+        return _arrays(path, most_bytes)
+    except (ValueError, OSError, zipfile.BadZipFile):
+        raise
+    except Exception as error:  # zlib's, the tokenizer's of a header, those of methods of packing that are not there
+        raise ValueError(f"no whole npz file ({type(error).__name__} {error})") from error
+
+
+def _arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         total = 0
         for entry in archive.infolist():

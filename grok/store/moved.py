@@ -33,7 +33,10 @@ COMMAND = "python -m entry_points.rebase"
 
 def local_path(uri: str) -> Path | None:
     """The path of a place of files; None if it is not in a file system."""
-    parsed = urlparse(uri)
+    try:
+        parsed = urlparse(uri)
+    except ValueError:  # half an address in brackets
+        return None
     return Path(url2pathname(parsed.path)) if parsed.scheme in ("", "file") else None
 
 

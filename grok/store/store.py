@@ -28,7 +28,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import sqlite
 from grok.store.alive import hold, is_ours, process_tags
-from grok.store.errors import StoreError, one_line
+from grok.store.errors import StoreError, masked, one_line
 from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
 from grok.store.tags import (
@@ -72,6 +72,11 @@ class Store:
     def folder(self) -> Path:
         """Where files that belong to the store are kept on this machine: beside its database, else in the project's folder."""
         return sqlite.path_of(self.uri).parent if self.is_local else PROJECT
+
+    @property
+    def shown(self) -> str:
+        """Its URI as it may be shown: without a password."""
+        return masked(self.uri)
 
     @property
     def is_local(self) -> bool:

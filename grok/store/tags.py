@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,8 @@ from grok.store.errors import masked
 PREFIX: Final = "grok."
 """Of our tags; MLflow's own begin with `mlflow.`. The names below are without it."""
 
+THREAD_COUNT: Final = re.compile(r"[0-9]{1,9}")
+"""The text of a number of threads; a tag may have been edited by hand."""
 KIND: Final = "kind"
 STATE: Final = "state"
 CONFIG_HASH: Final = "config_hash"
@@ -153,7 +156,7 @@ class StoredRun:
     def threads(self) -> int | None:
         """CPU threads that it began with: the same bits need the same ones."""
         text = self.get(THREADS)
-        return int(text) if text.isdigit() else None
+        return int(text) if THREAD_COUNT.fullmatch(text) else None
 
     @property
     def rounding(self) -> str:
@@ -163,7 +166,8 @@ class StoredRun:
     @property
     def rounding_facts(self) -> dict[str, str]:
         """The same and what else decides the bits: library, rows, order, threads, precision, device, cpu, torch; by name."""
-        return dict(word.split("=", 1) for word in self.get(ROUNDING_FACTS).split())
+        words = (word.partition("=") for word in self.get(ROUNDING_FACTS).split())
+        return {name: value for name, equals, value in words if equals}  # a word without = was edited in by hand
 
     @property
     def code_version(self) -> str:

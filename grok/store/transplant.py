@@ -135,7 +135,7 @@ class Database:
     def __init__(self, store: Store) -> None:
         if not store.uri.startswith(DATABASES):
             raise StoreError(
-                f"MLFLOW_TRACKING_URI must name a database for an import, since runs keep their ids, got {store.uri}. "
+                f"MLFLOW_TRACKING_URI must name a database for an import, since runs keep their ids, got {store.shown}. "
                 "Name the database that the server reads."
             )
         _check_tables()

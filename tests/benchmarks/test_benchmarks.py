@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -314,3 +315,50 @@ def test_help_answers_without_heavy_imports(name):
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+@pytest.mark.slow
+def test_determinism_tells_equal_bytes_from_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The same way twice is equal to the last byte, and another order of summation is not."""
+    from benchmarks import determinism, record
+
+    fields = ["modulus=11", "width=300", "epochs=40", "window=6", "max_window=12", "slope_lag=3", "first_epoch=8"]
+    fields += ["top_pairs=20", "device=cpu"]
+    words = [word for field in fields for word in ("--set", field)]
+    out = tmp_path / "rows.json"
+    ways = ["--way", "again", "--way", "onednn-256-1-reversed", "--way", "lockstep"]
+    assert determinism.main([*words, "--seeds", "2", *ways, "--json", str(out)]) == 0
+    rows = {row["way"]: row for row in record.read(out)["rows"]}
+    assert rows["again"]["equal"] == 2
+    assert rows["again"]["first_epoch_of_difference"] == [None, None]
+    assert rows["again"]["relative_distance_of_weights"] == {"median": 0.0, "largest": 0.0}
+    for row in rows.values():
+        drifts = [epoch is not None for epoch in row["first_epoch_of_difference"]]
+        assert sum(drifts) <= row["seeds"] - row["equal"]
+    assert "| again | 2 of 2 | – | 0.0e+00 (0.0e+00) |" in capsys.readouterr().out
+
+
+def test_a_byte_that_differs_is_told() -> None:
+    from benchmarks.determinism import held_against
+
+    first = {"0/scores": np.ones((3, 4)), "0/weights/w": np.ones(2), "0/epochs": np.array([5.0, 7.0, np.nan])}
+    other = {name: value.copy() for name, value in first.items()}
+    other["0/scores"][2, 1] = np.nextafter(1, 2)
+    other["0/weights/w"][0] = 1.5
+    other["0/epochs"][0] = 9
+    found = held_against(first, other, [0])
+    assert found["equal"] == 0
+    assert found["first_epoch_of_difference"] == [2]
+    assert found["relative_distance_of_weights"]["largest"] == pytest.approx(0.5 / 2**0.5)
+    assert found["epochs_moved_at_most"] == {"fire_epoch": 4.0, "test_50_epoch": 0.0, "test_99_epoch": None}
+
+
+def test_the_slope_of_a_leak_is_found_and_none_where_there_is_none() -> None:
+    """A leak of 3 a run under noise, and noise alone; both intervals hold the truth."""
+    from benchmarks.load import line
+
+    x = np.arange(200.0)
+    noise = np.random.default_rng(0).standard_normal(200)
+    for truth in (0.0, 3.0):
+        slope, half = line(x, 100 + truth * x + noise)
+        assert abs(slope - truth) < half < 0.01

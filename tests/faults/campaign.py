@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults import served
 from tests.faults.world import World, flaws, new, outcome
 
 Fault = Callable[[World, random.Random], None]
@@ -84,6 +86,38 @@ def stop_and_continue(world: World, rng: random.Random) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGCONT)
     world.end(process, other)
+
+
+def stopped_long(world: World, rng: random.Random) -> None:
+    """SIGSTOP of everything for longer than any time-out, while another command wants the same runs."""
+    process = disturbed(world, rng)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGSTOP)
+    other = world.start()
+    time.sleep(served.STOPPED_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGCONT)
+    world.end(process, other)
+
+
+def clock_back(world: World, rng: random.Random) -> None:
+    """The clock goes back by an hour and a half while the command runs, and another command comes; libfaketime does it."""
+    clock = world.folder.parent / "clock"
+    clock.write_text("+0\n")
+    fake = {"LD_PRELOAD": str(faketime()), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1"}
+    fake |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "0"}
+    process = world.start(**fake)
+    world.wait_until_it_trains(process)
+    time.sleep(rng.uniform(0, 4))
+    clock.write_text("-5400\n")
+    time.sleep(2)
+    world.end(process, world.start(**fake))
+
+
+def faketime() -> Path | None:
+    """The library that gives a process another clock, where it is installed."""
+    places = [*Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), *Path("/usr/lib/faketime").glob("libfaketime.so.1")]
+    return next(iter(places), None)
 
 
 def two_commands(world: World, rng: random.Random) -> None:
@@ -229,6 +263,8 @@ FAULTS: dict[str, Fault] = {
     "worker killed": kill_worker,
     "Ctrl-C": interrupt,
     "stopped for ten seconds": stop_and_continue,
+    "stopped beyond all time-outs": stopped_long,
+    "clock moved back": clock_back,
     "two commands at once": two_commands,
     "four at once, one killed": four_commands,
     "run deleted while it trains": run_deleted,
@@ -245,6 +281,16 @@ FAULTS: dict[str, Fault] = {
     "disk of the database full": database_full,
     "store read-only": read_only,
 }
+SERVED: dict[str, Callable[[served.Served, random.Random], None]] = {
+    "MLflow server killed": served.server_killed,
+    "PostgreSQL killed": served.postgres_killed,
+    "Dask scheduler killed": served.scheduler_killed,
+    "MLflow server stopped beyond all time-outs": served.server_stopped,
+    "two commands at once, on a server": served.two_on_a_server,
+    "four commands at once, on a server": served.four_on_a_server,
+}
+"""On servers, where PostgreSQL is installed."""
+ON_DASK = ("Dask scheduler killed",)
 NEED_ROOT = ("disk of artifacts full", "disk of the database full", "store read-only")
 
 
@@ -265,9 +311,12 @@ class Try:
 
 def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expected: dict[str, dict[str, Any]]) -> Try:
     """One try in a new store."""
-    world = new(template, folder)
     try:
-        FAULTS[kind](world, rng)
+        world = new_for(kind, template, folder)
+    except Exception as error:
+        return Try(kind, False, f"no servers: {type(error).__name__}: {str(error)[-300:]}", 0.0)
+    try:
+        (SERVED | FAULTS)[kind](world, rng)  # type: ignore[operator]
         began = time.monotonic()
         for _ in range(REPEATS):
             (status,) = world.end(world.start())
@@ -282,6 +331,19 @@ def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expecte
         for process in world.processes:
             world.kill(process)
             process.wait()
+        world.close()
+
+
+def new_for(kind: str, template: Path, folder: Path) -> World:
+    """The store of a kind of fault: a file, or servers."""
+    return served.new("dask" if kind in ON_DASK else "loky") if kind in SERVED else new(template, folder)
+
+
+def possible(kind: str) -> bool:
+    """Whether a kind of fault can be tried here: with root, PostgreSQL with psycopg2, or libfaketime, where it needs them."""
+    if kind in SERVED:
+        return served.machines.postgres_binaries() is not None and importlib.util.find_spec("psycopg2") is not None
+    return (os.geteuid() == 0 or kind not in NEED_ROOT) and (faketime() is not None or kind != "clock moved back")
 
 
 def table(tries: list[Try], undisturbed_s: float) -> str:
@@ -300,16 +362,19 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the kinds and the moments")
     parser.add_argument("--tries", type=int, default=100)
-    parser.add_argument("--only", choices=sorted(FAULTS), action="append", help="this kind of fault; may be repeated")
+    parser.add_argument("--only", choices=sorted(FAULTS | SERVED), action="append", help="this kind of fault; may be repeated")
     parser.add_argument("--list", action="store_true", help="name the kinds of faults")
     parser.add_argument("--out", type=Path, help="file for the tries as JSON")
     flags = parser.parse_args(arguments)
     if flags.list:
-        print("\n".join(FAULTS))
+        print("\n".join([*FAULTS, *SERVED]))
         return 0
     from grok.store import sqlite
 
-    kinds = [kind for kind in flags.only or FAULTS if os.geteuid() == 0 or kind not in NEED_ROOT]
+    wanted = flags.only or [*FAULTS, *SERVED]
+    kinds = [kind for kind in wanted if possible(kind)]
+    if left := [kind for kind in wanted if kind not in kinds]:
+        print(f"not tried here, for want of root, PostgreSQL with psycopg2, or libfaketime: {', '.join(left)}", file=sys.stderr)
     rng = random.Random(flags.seed)
     chosen = [kinds[i % len(kinds)] for i in range(flags.tries)]
     rng.shuffle(chosen)

@@ -58,14 +58,31 @@ class World:
         """The file of the study, outside the store."""
         return self.folder.parent / "own.yaml"
 
-    def start(self) -> subprocess.Popen[str]:
+    @property
+    def words(self) -> list[str]:
+        """Of the command, where its cells are trained."""
+        return ["--workers", "2"]
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of all artifacts."""
+        return self.folder / "mlruns"
+
+    def root(self, run: Any) -> Path:
+        """The folder of a run's artifacts."""
+        return Path(run.info.artifact_uri.removeprefix("file://"))
+
+    def close(self) -> None:
+        """Nothing is left running here."""
+
+    def start(self, **environment: str) -> subprocess.Popen[str]:
         """Begin the command, in a process group of its own."""
         keep = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         own = {"MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "faults", "OMP_NUM_THREADS": "1"}
-        words = [sys.executable, "-m", "entry_points.study", "--study", str(self.own), "--workers", "2"]
+        words = [sys.executable, "-m", "entry_points.study", "--study", str(self.own), *self.words]
         with (self.folder.parent / "log.txt").open("a") as log:
             process = subprocess.Popen(
-                words, cwd=PROJECT, env=keep | own, stdout=log, stderr=log, text=True, start_new_session=True
+                words, cwd=PROJECT, env=keep | own | environment, stdout=log, stderr=log, text=True, start_new_session=True
             )
         self.processes.append(process)
         return process
@@ -74,7 +91,7 @@ class World:
         """Until a state is saved, or the command has ended."""
         deadline = time.monotonic() + LIMIT_S
         while process.poll() is None and time.monotonic() < deadline:
-            if list(self.folder.glob("mlruns/*/*/artifacts/resume/epoch-*.safetensors")):
+            if next(self.artifacts.rglob("resume/epoch-*.safetensors"), None):
                 return
             time.sleep(0.02)
 
@@ -130,7 +147,7 @@ def outcome(world: World) -> dict[str, dict[str, Any]]:
     """What the runs of a study left, by config hash: the history and the band."""
     found: dict[str, dict[str, Any]] = {}
     for run in world.runs():
-        root = Path(run.info.artifact_uri.removeprefix("file://"))
+        root = world.root(run)
         with np.load(root / FINAL[1]) as arrays:
             bands = dict(arrays)
         found[run.data.tags["grok.config_hash"]] = {"history": pd.read_parquet(root / FINAL[0]), "bands": bands}
@@ -150,9 +167,9 @@ def flaws(world: World, expected: dict[str, dict[str, Any]]) -> list[str]:
             found.append(f"another history of {one}")
         if one in expected and any(not np.array_equal(a, expected[one]["bands"][n], True) for n, a in left["bands"].items()):
             found.append(f"another band of {one}")
-    found += [f"half-written {path.name}" for path in world.folder.rglob(".*.partial-*")]
+    found += [f"half-written {path.name}" for path in world.artifacts.rglob(".*.partial-*")]
     for run in world.runs():  # what a deleted run has goes with `mlflow gc`
-        found += [f"state {path.name} left" for path in world.folder.glob(f"mlruns/*/{run.info.run_id}/artifacts/resume/*")]
+        found += [f"state {path.name} left" for path in (world.root(run) / "resume").glob("*")]
     return found
 
 

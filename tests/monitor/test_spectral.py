@@ -595,7 +595,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(model: Any, blocks: Any, lin
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"window": 1}, "window must be in [2, 1] (max_window), got 1."),
+        ({"window": 1}, "window must be ≥ 2, updates in the rolling window, got 1."),
         ({"window": 9, "max_window": 8}, "window must be in [2, 8] (max_window), got 9."),
         ({"every": 0}, "every must be ≥ 1, got 0."),
         ({"batch": 0}, "batch must be ≥ 1, got 0."),

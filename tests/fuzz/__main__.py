@@ -1,0 +1,140 @@
+"""Hostile inputs by the million: `python -m tests.fuzz --inputs 1000000 --seed 0 --out FILE`.
+
+Each target of `targets.py` gets its share, made by `mutate.py`; what is found is printed with the input and counted, and the
+exit status is 1 then. An input may take LIMIT_S seconds, and all inputs of a target together may raise the memory of the
+process by MOST_MB at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import platform
+import random
+import resource
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz.mutate import drawn
+from tests.fuzz.targets import attempt, targets
+
+LIMIT_S = 10.0
+"""Of the processor, for one input; the largest that may be read, 10,000 runs of a study, takes some seconds."""
+MOST_MB = 512
+"""By which the memory of the process may grow under a target."""
+PACKAGES = ("numpy", "torch", "pandas", "pyarrow", "safetensors", "pyyaml", "sqlalchemy", "hypothesis")
+
+
+class HangError(Exception):
+    """An input took too long."""
+
+
+@contextlib.contextmanager
+def limited(seconds: float = LIMIT_S) -> Iterator[None]:
+    """Raise where the processor is used for longer."""
+
+    def late(*_: object) -> None:
+        raise HangError(f"more than {seconds:g} s")
+
+    before = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def peak_mb() -> float:
+    """Memory that the process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
+
+
+def tried(name: str, inputs: int, seed: int, stop: float) -> dict[str, Any]:
+    """What came of a target: inputs, those that were taken, faults by their words, seconds of the slowest, memory.
+
+    Args:
+        name: of the target. inputs: how many. seed: of what is drawn. stop: `time.process_time` at which it ends early.
+    """
+    rng, seeds = random.Random(f"{seed} {name}"), targets()[name].seeds
+    for content in seeds:
+        attempt(name, content)  # what is imported late is no memory of an input
+    before, began = peak_mb(), time.process_time()
+    taken, slowest, done, faults = 0, 0.0, 0, dict[str, int]()
+    while done < inputs and time.process_time() < stop:
+        content = drawn(rng, seeds)
+        started = time.process_time()
+        try:
+            with limited():
+                taken += attempt(name, content)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            words = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            if words not in faults and len(faults) < 20:
+                print(f"{name}: {words}\n  {content[:2000]!r}", file=sys.stderr, flush=True)
+            faults[words] = faults.get(words, 0) + 1
+        slowest, done = max(slowest, time.process_time() - started), done + 1
+    grown = peak_mb() - before
+    if grown > MOST_MB:
+        faults[f"memory grew by {grown:.0f} MB"] = 1
+    return {
+        "target": name,
+        "inputs": done,
+        "taken": taken,
+        "faults": faults,
+        "slowest_s": round(slowest, 3),
+        "grown_mb": round(grown, 1),
+        "cpu_s": round(time.process_time() - began, 1),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Try inputs, print a table; exit status 1 if anything was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="of all targets together")
+    parser.add_argument("--cpu-s", type=float, default=float("inf"), help="end after so many seconds of the processor")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--only", choices=sorted(targets()), action="append", help="this target; may be repeated")
+    parser.add_argument("--out", type=Path, help="file for the result as JSON")
+    flags = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    names = flags.only or list(targets())
+    began, found = time.process_time(), []
+    for number, name in enumerate(names):
+        share = -(-(flags.inputs - sum(one["inputs"] for one in found)) // (len(names) - number))
+        left = began + flags.cpu_s - time.process_time()
+        found.append(tried(name, share, flags.seed, time.process_time() + left / (len(names) - number)))
+        print(json.dumps(found[-1], ensure_ascii=False), file=sys.stderr, flush=True)
+    print("| target | inputs | taken | faults | slowest, s | memory grown, MB |\n|---|---|---|---|---|---|")
+    for one in found:
+        print(
+            f"| {one['target']} | {one['inputs']} | {one['taken']} | {sum(one['faults'].values())} | {one['slowest_s']} "
+            f"| {one['grown_mb']} |"
+        )
+    faults = sum(sum(one["faults"].values()) for one in found)
+    print(f"| all | {sum(one['inputs'] for one in found)} | {sum(one['taken'] for one in found)} | {faults} | | |")
+    if flags.out:
+        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        facts = {
+            "command": " ".join(["python -m tests.fuzz", *arguments]),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "python": platform.python_version(),
+            "versions": versions,
+            "limit_s": LIMIT_S,
+            "most_mb": MOST_MB,
+        }
+        flags.out.write_text(json.dumps(facts | {"targets": found}, indent=1) + "\n", encoding="utf-8")
+    return int(faults > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,464 @@
+"""Every parser and loader that the project owns, as a function of bytes, with the errors that it may raise."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import yaml
+
+from analysis.bundle import layout, tables, unpack
+from analysis.reading import files as reading
+from analysis.report import write
+from analysis.report.compare import FORMAT, read_baseline
+from analysis.sensitivity import space
+from analysis.sensitivity.settings import SensitivityConfig, shown_storage
+from grok.detectors._chosen import chosen, option_names
+from grok.monitor.spectral import SpectralMonitor
+from grok.recorders.history import HISTORY
+from grok.recorders.spectrum import BAND
+from grok.spec import limited_yaml
+from grok.spec.config import RunConfig
+from grok.spec.fields import ConfigError, pairs
+from grok.spec.plugins import ROOMS
+from grok.spec.studies import load_file
+from grok.store import files, moved, sqlite
+from grok.store.errors import StoreError, masked, one_line
+from grok.store.prior import run_config
+from grok.store.run import TrackedRun
+from grok.store.store import Store
+from grok.store.tags import StoredRun
+
+RUN_ID = "0" * 31 + "7"
+Call = Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser.
+
+    Attributes:
+        call: takes the bytes. seeds: good inputs. refuses: the errors that are an answer; any other is a fault.
+    """
+
+    call: Call
+    seeds: tuple[bytes, ...]
+    refuses: tuple[type[BaseException], ...] = (ConfigError,)
+
+
+def text(content: bytes) -> str:
+    """As Python hands over arguments and file names: bytes that are no UTF-8 as halves of characters."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+@functools.cache
+def scratch() -> Path:
+    """A folder for inputs that are files, kept to the end of the process."""
+    folder = tempfile.TemporaryDirectory(prefix="fuzz-")
+    _KEPT.append(folder)
+    return Path(folder.name)
+
+
+_KEPT: list[Any] = []
+
+
+def placed(content: bytes, name: str) -> Path:
+    """The input as a file."""
+    path = scratch() / name
+    path.write_bytes(content)
+    return path
+
+
+def lines(*texts: str) -> bytes:
+    """Texts as an input has them."""
+    return "\n".join(texts).encode()
+
+
+# configs and command lines
+
+
+def config(content: bytes) -> None:
+    """`name=value` a line; the config's text and back is the same config."""
+    kind, *rest = text(content).split("\n")
+    given = {name: value for name, _, value in (line.partition("=") for line in rest)}
+    made = (SensitivityConfig if kind == "sensitivity" else RunConfig).from_strings(given)
+    assert type(made).from_strings(made.to_strings()).to_strings() == made.to_strings()
+
+
+def resolved(content: bytes) -> None:
+    """A run's config, resolved, with its hash, its name and the options that its detector takes."""
+    given = {name: value for name, _, value in (line.partition("=") for line in text(content).split("\n"))}
+    made = RunConfig.from_strings(given).resolved()
+    assert made.hash == type(made).from_strings(made.to_strings()).hash
+    made.display_name()
+
+
+def options(content: bytes) -> None:
+    """Options of a detector that the project has."""
+    name, _, values = text(content).partition("\n")
+    pairs("options", values)
+    if name in ROOMS[-1].names:
+        made = RunConfig(detector=name, options=values)
+        option_names(made)
+        _ = chosen(made).words
+
+
+def plug_in(content: bytes) -> None:
+    """A name of a plug-in; a module that is not there, or is none of ours, is refused."""
+    number, _, name = text(content).partition("\n")
+    room = ROOMS[len(number) % len(ROOMS)]
+    module = name.partition(":")[0].partition(".")[0]
+    if importlib.util.find_spec(module) is None if module.isidentifier() else True:  # fuzzing must not import what is there
+        room.find(name)
+
+
+def flags(content: bytes) -> None:
+    """A command line, up to its config: nothing is run."""
+    name, *words = text(content).split("\n")
+    known = ("main", "study", "train", "analyze", "sensitivity", "measure", "export", "import")
+    entry = importlib.import_module(f"entry_points.{name if name in known else 'train'}")
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
+        status: Any = 0
+        try:
+            entry.parser().parse_args(words)
+        except SystemExit as left:
+            status = left.code
+    assert status in (0, 2), status
+    assert status == 0 or told.getvalue().count("\n") == 1, "one line"
+
+
+def spaces(content: bytes) -> None:
+    """The texts of a search space."""
+    given = {name: value for name, _, value in (line.partition("=") for line in text(content).split("\n"))}
+    base = SensitivityConfig().to_strings()
+    names = (*space.COMMON, *space.RULE_PARAMETERS)
+    texts = {name: given.get(name, base.get(name, "gram")) for name in names}
+    built = space.build(texts, {}, 48, 20)
+    if len(json.dumps(built.texts())) < 1000:
+        built.windows()
+
+
+# files
+
+
+def yaml_file(content: bytes) -> None:
+    """YAML with limits."""
+    limited_yaml.read(placed(content, "own.yaml"))
+
+
+def study(content: bytes) -> None:
+    """A study file, to its cells."""
+    load_file(placed(content, "own.yaml"))
+
+
+def state(content: bytes) -> None:
+    """A saved state, of tensors and facts."""
+    files.load(placed(content, "epoch.safetensors"))
+
+
+def arrays(content: bytes) -> None:
+    """Arrays, of a bound of 1 MiB: whatever is given back is within it."""
+    found = files.load_arrays(placed(content, "band.npz"), 1 << 20)
+    assert sum(array.nbytes for array in found.values()) <= 1 << 20
+
+
+class _Place(TrackedRun):
+    """A run whose files are the input."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Needs no store."""
+
+    def get_file(self, path: str, folder: Path) -> Path:
+        """The input."""
+        return scratch() / Path(path).name
+
+
+def _run_files() -> reading.RunFiles:
+    found = reading.RunFiles(SimpleNamespace(client=None))  # type: ignore[arg-type]
+    found.expect(RUN_ID, TINY)
+    return found
+
+
+def artifact(path: str) -> Call:
+    """A file of a run, as a report reads it."""
+
+    def call(content: bytes) -> None:
+        placed(content, Path(path).name)
+        kept, reading.TrackedRun = reading.TrackedRun, _Place  # type: ignore[misc, assignment]
+        try:
+            run_files = _run_files()
+            if why := run_files.load([RUN_ID], path):
+                assert why[RUN_ID].count("\n") == 0
+        finally:
+            reading.TrackedRun = kept  # type: ignore[misc]
+
+    return call
+
+
+def table(content: bytes) -> None:
+    """A table of a bundle."""
+    tables.by_run(placed(content, "history.parquet"))
+
+
+@functools.cache
+def bundle_folder() -> Path:
+    """A bundle, whose `runs.json` an input takes the place of."""
+    folder = scratch() / "bundle"
+    (folder / layout.TABLES).mkdir(parents=True)
+    rows = {"run_id": [RUN_ID] * 3, "epoch": [0, 1, 2], "loss/train": [1.0, 0.5, 0.2]}
+    pq.write_table(pa.table(rows), folder / layout.TABLES / "history.parquet")
+    points = {"run_id": [RUN_ID], "key": ["loss/train"], "value": [0.2], "step": [2], "timestamp": [5]}
+    pq.write_table(pa.table(points), folder / layout.METRICS)
+    (folder / layout.RUNS).write_bytes(RUNS)
+    layout.write_manifest(folder, {})
+    return folder
+
+
+def runs(content: bytes) -> None:
+    """`runs.json` of a bundle whose checksums hold."""
+    folder = bundle_folder()
+    (folder / layout.RUNS).write_bytes(content)
+    layout.write_manifest(folder, {})
+    for run in unpack.read(folder):
+        assert all(path.resolve().is_relative_to(folder.resolve()) for path in run.files.values())
+
+
+def manifest(content: bytes) -> None:
+    """`manifest.json` of a bundle."""
+    folder = bundle_folder()
+    (folder / layout.RUNS).write_bytes(RUNS)
+    (folder / layout.MANIFEST).write_bytes(content)
+    unpack.read(folder)
+
+
+def baseline(content: bytes) -> None:
+    """`claims.json` of an earlier report."""
+    found = read_baseline(None, str(placed(content, "claims.json")))  # type: ignore[arg-type]
+    json.dumps(found, ensure_ascii=False)
+
+
+def report_files(content: bytes) -> None:
+    """`files.json` of a report's folder: no name that is taken from it leads out."""
+    folder = scratch() / "report"
+    folder.mkdir(exist_ok=True)
+    (folder / write.MANIFEST).write_bytes(content)
+    for name in write.owned(folder):
+        assert (folder / name).resolve().is_relative_to(folder.resolve())
+
+
+def json_file(content: bytes) -> None:
+    """A JSON artifact."""
+    files.load_json(placed(content, "grid.json"))
+
+
+# stores
+
+
+def uri(content: bytes) -> None:
+    """Addresses of stores: told without their password, and read to a path or refused."""
+    given = text(content)
+    for user in ("user:hidden7@", ":hidden7@"):
+        told = masked(f"postgresql://{user}host/{given}")
+        assert "hidden7@" not in told, told
+    if not any(sign.isspace() for sign in given):
+        assert "hidden7" not in masked(f"postgresql://user:{given.replace('@', '%40')}hidden7@host/db"), given
+    one_line(ValueError(given))
+    told = shown_storage(given)
+    assert told or not given
+    moved.local_path(given)
+    if sqlite.is_sqlite(given):
+        sqlite.path_of(given)
+
+
+def run_id(content: bytes) -> None:
+    """The id of a run: what is none does not reach the store."""
+
+    def get_run(asked: str) -> Any:
+        assert 0 < len(asked) <= 256
+        assert asked.replace("-", "_").isidentifier() or asked[0].isdigit(), asked
+        info = SimpleNamespace(run_id=asked, run_name="", status="FINISHED", start_time=0, lifecycle_stage="active")
+        return SimpleNamespace(info=info, data=SimpleNamespace(tags={}, params={}, metrics={}))
+
+    Store(SimpleNamespace(get_run=get_run), "sqlite:///x", "0").get(text(content))  # type: ignore[arg-type]
+
+
+def artifact_path(content: bytes) -> None:
+    """The path of an artifact: it does not lead out of its run."""
+    tracked = TrackedRun.__new__(TrackedRun)
+    tracked._root, tracked.run_id = scratch() / "run", RUN_ID
+    place = tracked._place(text(content))
+    assert place.parent.resolve().is_relative_to((scratch() / "run").resolve())
+
+
+def stored(content: bytes) -> None:
+    """Tags and params of a run, as somebody may have edited them."""
+    tags, params = {}, {}
+    for line in text(content).split("\n"):
+        name, _, value = line.partition("=")
+        (tags if name.startswith("grok.") else params)[name] = value
+    info = SimpleNamespace(run_id=RUN_ID, run_name="", status="FINISHED", start_time=0, lifecycle_stage="active")
+    run = StoredRun.of(SimpleNamespace(info=info, data=SimpleNamespace(tags=tags, params=params, metrics={})))
+    facts = (run.state, run.kind, run.threads, run.rounding, run.rounding_facts, run.studies, run.wall_s, run.files_left_out)
+    assert facts
+    run_config(run)
+
+
+def monitor_state(content: bytes) -> None:
+    """What a monitor is told to go on from, as JSON."""
+    known = files.load_json(placed(content, "monitor.json"))
+    monitor = SpectralMonitor(torch.zeros(3), 4)
+    monitor.load_state_dict(known)
+
+
+# seeds
+
+
+TINY = RunConfig(modulus=7, width=8, epochs=12, max_window=8, window=5, slope_lag=3, first_epoch=5, top_pairs=5).resolved()
+PARAMS = [f"{name}={value}" for name, value in TINY.to_strings().items()]
+TAGS = [
+    *("grok.kind=train", f"grok.config_hash={TINY.hash}", "grok.state=complete", "grok.threads=1", "grok.study.x=grok"),
+    *("grok.rounding_facts=library=mkl rows=256", "grok.wall_s=12.5", "grok.files_left_out=a b"),
+]
+STUDY = b"""\
+three: &all
+  sentence: Three cells.
+  source: ours
+  runs:
+    - &base {condition: grok, modulus: 7, width: 32, epochs: 60, window: 6, max_window: 12, seed: 0..1}
+    - {<<: *base, condition: eta0, weight_decay: [0, 1e-3], seed: [0, 2..3]}
+  windows: [6, 12]
+"""
+RUNS = json.dumps(
+    {
+        "columns": [["epoch", "loss/train"]],
+        "runs": [
+            {
+                "run_id": RUN_ID,
+                "name": "one",
+                "experiment": "Default",
+                "status": "FINISHED",
+                "start_time": 1,
+                "end_time": None,
+                "params": {"width": "8"},
+                "tags": {"grok.kind": "train"},
+                "datasets": [],
+                "tables": {"history.parquet": 0},
+                "files": [],
+                "left_out": ["delta_w/band.npz"],
+            }
+        ],
+    }
+).encode()
+CLAIMS = json.dumps(
+    {"format": FORMAT, "claims": [{"id": "a", "statement": "b", "verdict": "reproduced", "measured": "c", "studies": ["d"]}]}
+).encode()
+
+
+def _npz() -> bytes:
+    made = io.BytesIO()
+    band = np.tril(np.ones((12, 8)))
+    band[np.arange(8)[None, :] >= np.arange(1, 13)[:, None]] = np.nan
+    np.savez_compressed(made, w=band, v=band)
+    return made.getvalue()
+
+
+def _raw_npz() -> bytes:
+    made = io.BytesIO()
+    np.savez(made, w=np.ones((3, 2)))
+    return made.getvalue()
+
+
+def _tensors() -> bytes:
+    path = scratch() / "seed.safetensors"
+    files.save(path, {"w": torch.ones(2, 3), "count": torch.tensor(4)}, {"epoch": 4})
+    return path.read_bytes()
+
+
+def _parquet(*, of_a_bundle: bool = False) -> bytes:
+    frame = pd.DataFrame({"epoch": range(13), "accuracy/train": 0.5, "accuracy/test": 0.25})
+    made = io.BytesIO()
+    (frame.assign(run_id=RUN_ID) if of_a_bundle else frame).to_parquet(made, index=False, write_page_checksum=True)
+    return made.getvalue()
+
+
+def _monitor() -> bytes:
+    return json.dumps(SpectralMonitor(torch.zeros(3), 4).state_dict(), default=list).encode()
+
+
+@functools.cache
+def targets() -> dict[str, Target]:
+    """By name; the seeds are made when they are first asked for."""
+    npz = (_npz(), _raw_npz())
+    npz_errors = (ValueError, OSError, zipfile.BadZipFile)
+    return {
+        "config": Target(
+            config, (b"run\n" + lines(*PARAMS), b"run\nwidth=8\nwindow=7\ntop_pairs=5", b"sensitivity\nwindow=5..20\nseed=0")
+        ),
+        "resolved": Target(
+            resolved, (lines(*PARAMS), lines("checkpoint_epochs=auto", "spectrum_methods=gram,svd,randomized_5"))
+        ),
+        "options": Target(options, (b"cusum\ndrift=0.1", b"level\nlevel=2;hold=3", b"sustained\nhold=4", b"slope\nnone")),
+        "plug_in": Target(plug_in, (b"\nmodular", b"aaa\ngap", b"aaaa\nslope")),
+        "flags": Target(
+            flags,
+            (
+                b"train\n--width\n8\n--seed\n3",
+                b"study\n--study\nquick\n--plan",
+                b"analyze\n--out\nx",
+                b"export\n--out\nx\n--bands\nall",
+            ),
+        ),
+        "space": Target(
+            spaces, (lines("window=5..20", "gap=23,34", "rule=slope,cusum", "smoothing=1,3"), b"slope_threshold=1e-3..0.5")
+        ),
+        "yaml": Target(yaml_file, (STUDY, b"a: [1, 2.5, ~, yes]"), (OSError, ValueError, yaml.YAMLError)),
+        "study": Target(study, (STUDY,)),
+        "state": Target(state, (_tensors(),), (files.CheckpointError,)),
+        "npz": Target(arrays, npz, npz_errors),
+        "band of a run": Target(artifact(BAND), npz, ()),
+        "history of a run": Target(artifact(HISTORY), (_parquet(),), ()),
+        "table of a bundle": Target(table, (_parquet(of_a_bundle=True),)),
+        "runs of a bundle": Target(runs, (RUNS,)),
+        "manifest of a bundle": Target(manifest, ((bundle_folder() / layout.MANIFEST).read_bytes(),)),
+        "baseline": Target(baseline, (CLAIMS,)),
+        "files of a report": Target(
+            report_files, (json.dumps({"made_by": write.MADE_BY, "files": ["a.md", "data/b.csv"]}).encode(),)
+        ),
+        "json": Target(json_file, (CLAIMS, RUNS), (ValueError,)),
+        "uri": Target(
+            uri,
+            (b"sqlite:////tmp/x/mlflow.db", b"postgresql://u:p@h:5432/d?password=x", b"http://h:5000", b"file:///a"),
+            (StoreError,),
+        ),
+        "run id": Target(run_id, (RUN_ID.encode(),), (StoreError,)),
+        "artifact path": Target(
+            artifact_path, (b"delta_w/band.npz", b"resume/epoch-00010.safetensors"), (StoreError, OSError, ValueError)
+        ),
+        "stored run": Target(stored, (lines(*TAGS, *PARAMS),), (StoreError,)),
+        "state of a monitor": Target(monitor_state, (_monitor(),), (ConfigError, ValueError)),
+    }
+
+
+def attempt(name: str, content: bytes) -> bool:
+    """Hand an input to a target; whether it was taken. Any error that is not an answer of the target comes through."""
+    target = targets()[name]
+    try:
+        target.call(content)
+    except target.refuses:
+        return False
+    return True
