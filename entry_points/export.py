@@ -69,8 +69,8 @@ def main(arguments: list[str]) -> int:
     also = reading.only(lambda path: getattr(flags, "bands" if BANDS.fullmatch(path) else "files") == "read")
     drop = words(flags.drop)
     wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", drop, also)
-    gaps = reading.gaps if flags.bands == "read" else {}
-    facts = pack(store, wanted, Path(flags.out), gaps, lambda runs: counted(runs, "export"))
+    derived = reading.derived if flags.bands == "read" else {}
+    facts = pack(store, wanted, Path(flags.out), derived, lambda runs: counted(runs, "export"))
     adopt(store, f"export to {flags.out}", "export")
     counts = " ".join(f"{kind}={number}" for kind, number in facts["runs"].items())
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")

@@ -12,9 +12,11 @@ import pandas as pd
 from analysis import papers
 from analysis.exhibits.evaluate import attempt
 from analysis.exhibits.sources import Sources
-from analysis.reading.evidence import Evidence, series_name
+from analysis.reading.evidence import DERIVED, DERIVED_RANKS, Evidence, series_name
 from analysis.reading.files import RunFiles
 from grok.recorders.weights import WEIGHTS
+from grok.runs.measure import KINDS, RANKS
+from grok.store.errors import StoreError
 from grok.store.store import Store
 
 ASKED: Final = ("arrays", "file", "json", "csv", "table")
@@ -55,10 +57,15 @@ class NotedFiles:
 
 
 class NotingEvidence(Evidence):
-    """Evidence that remembers which files were read for something other than a gap series, and which series were asked for."""
+    """Evidence that remembers which files were read for something other than a gap series or ranks, and which of these were.
+
+    Attributes:
+        ranks: by run id, what ranks are told from, of runs that hold no such table.
+    """
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
+        self.ranks: dict[str, pd.DataFrame] = {}
         self.noted = NotedFiles(self.files)
         self.files = self.noted  # type: ignore[assignment]  # the same to all that read
 
@@ -66,6 +73,21 @@ class NotingEvidence(Evidence):
         """As `Evidence.gap`; the band that it is made from is not noted."""
         with self._aside():
             return super().gap(*args, **kwargs)
+
+    def measured(self, run_id: str, kind: str) -> pd.DataFrame:
+        """As `Evidence.measured`; the band that ranks are made from is not noted."""
+        if KINDS[kind][0] != RANKS:
+            return super().measured(run_id, kind)
+        with self._aside():
+            found = super().measured(run_id, kind)
+            if run_id not in self.ranks:
+                try:
+                    self.files.table(run_id, RANKS)
+                except StoreError:
+                    self.ranks[run_id] = found
+                else:
+                    self.noted.asked.setdefault(run_id, set()).add(RANKS)
+        return found
 
     @contextmanager
     def _aside(self) -> Any:
@@ -81,11 +103,13 @@ class Reading:
     """What the report reads beyond histories.
 
     Attributes:
-        files: paths by run id. gaps: by run id, the gap series that were asked for: columns series and value, epochs in order.
+        files: paths by run id.
+        derived: by run id and path, tables that travel in place of bands: the gap series that were asked for (columns series
+            and value, epochs in order), and what ranks are told from.
     """
 
     files: dict[str, set[str]]
-    gaps: dict[str, pd.DataFrame]
+    derived: dict[str, dict[str, pd.DataFrame]]
 
     def only(self, wanted: Callable[[str], bool]) -> dict[str, set[str]]:
         """The files whose path is wanted."""
@@ -102,6 +126,8 @@ def read_by_report(store: Store) -> Reading:
     evidence = NotingEvidence(store)
     for claim in papers.CLAIMS:
         attempt(evidence, claim.studies, claim.measure)
+    for question in papers.QUESTIONS:
+        attempt(evidence, question.studies, question.measure)
     for chapter in papers.ERRATA:
         attempt(evidence, chapter.studies, chapter.build)
     for panel in papers.PANELS:
@@ -109,8 +135,10 @@ def read_by_report(store: Store) -> Reading:
     parts: dict[str, list[pd.DataFrame]] = {}
     for key, series in sorted(evidence.series.items()):
         parts.setdefault(key[0], []).append(pd.DataFrame({"series": series_name(*key[1:]), "value": series}))
-    gaps = {run_id: pd.concat(found, ignore_index=True) for run_id, found in parts.items()}
-    return Reading(evidence.noted.asked, gaps)
+    derived = {run_id: {DERIVED: pd.concat(found, ignore_index=True)} for run_id, found in parts.items()}
+    for run_id, ranks in sorted(evidence.ranks.items()):
+        derived.setdefault(run_id, {})[DERIVED_RANKS] = ranks
+    return Reading(evidence.noted.asked, derived)
 
 
 def _prepared(prepare: Callable[[Evidence], Any]) -> Callable[[Sources], Any]:

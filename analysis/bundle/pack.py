@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from analysis.bundle import layout, tables
 from analysis.bundle.crate import crate
-from analysis.reading.evidence import DERIVED
+from analysis.reading.evidence import DERIVED, DERIVED_RANKS
 from analysis.reading.runs import conditions
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
@@ -66,7 +66,7 @@ class Wanted:
             return bool(PARENTS.fullmatch(path))
         if path in self.also.get(run.run_id, ()):
             return True
-        return path in (HISTORY, DERIVED) or (self.bands if BANDS.fullmatch(path) else self.files)
+        return path in (HISTORY, DERIVED, DERIVED_RANKS) or (self.bands if BANDS.fullmatch(path) else self.files)
 
 
 def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:
@@ -103,14 +103,14 @@ def pack(
     store: Store,
     wanted: Wanted,
     out: Path,
-    derived: Mapping[str, pd.DataFrame] | None = None,
+    derived: Mapping[str, Mapping[str, pd.DataFrame]] | None = None,
     progress: Callable[[Sequence[StoredRun]], Iterable[StoredRun]] = iter,
 ) -> dict[str, Any]:
     """Write a bundle; the same store gives the same bytes.
 
     Args:
         store: of the runs. wanted: which, and what of them. out: a new folder, or one that holds a bundle alone.
-        derived: by run id, a table of series that go in for bands that do not; it travels as `DERIVED`.
+        derived: by run id and path, tables that go in for bands that do not: `DERIVED` and `DERIVED_RANKS`.
         progress: shows how far it is: gives the runs that it is given, one by one.
 
     Returns:
@@ -121,7 +121,7 @@ def pack(
     with layout.building(out) as folder:
         packing = _Packing(folder)
         for run in progress(runs):
-            packing.add(store, run, record(run, names[run.experiment_id]), wanted, (derived or {}).get(run.run_id))
+            packing.add(store, run, record(run, names[run.experiment_id]), wanted, (derived or {}).get(run.run_id, {}))
         facts = packing.finish(wanted)
         layout.write_json(folder / layout.CRATE, crate(facts, layout.entries(folder)))
         layout.write_manifest(folder, facts)
@@ -140,7 +140,7 @@ class _Packing:
         self.kinds: list[str] = []
         self.studies: set[str] = set()
 
-    def add(self, store: Store, run: StoredRun, one: Record, wanted: Wanted, derived: pd.DataFrame | None) -> None:
+    def add(self, store: Store, run: StoredRun, one: Record, wanted: Wanted, derived: Mapping[str, pd.DataFrame]) -> None:
         """Take a run and its files."""
         tracked = TrackedRun(store.client, run, artifact_uri=run.artifact_uri)
         there = tracked.walk()
@@ -160,8 +160,9 @@ class _Packing:
                     shutil.copyfile(local, target)
                     row["files"].append(path)
         without = {BAND, FACTORS} & set(row["left_out"])
-        if derived is not None and without and DERIVED not in row["tables"]:
-            self._take(row, run.run_id, DERIVED, tables.plain(derived))
+        for path, frame in derived.items() if without else ():
+            if path not in row["tables"]:
+                self._take(row, run.run_id, path, tables.plain(frame))
         self.rows.append(_row(one) | row)
         self.kinds.append(run.kind)
         self.studies |= set(run.studies)

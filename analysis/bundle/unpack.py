@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from analysis.bundle import layout, tables
 from analysis.bundle.layout import BundleError
-from analysis.reading.evidence import DERIVED
+from analysis.reading.evidence import DERIVED, DERIVED_RANKS
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND
 from grok.store.errors import StoreError
@@ -280,7 +280,7 @@ def _other_file(store: Store, run: Packed, known: StoredRun) -> str:
     tracked = TrackedRun(store.client, known, artifact_uri=known.artifact_uri)
     with tempfile.TemporaryDirectory() as scratch:
         for path in (*run.tables, *run.files):
-            if path in known.files_left_out or (path == DERIVED and BAND not in known.files_left_out):
+            if path in known.files_left_out or (path in (DERIVED, DERIVED_RANKS) and BAND not in known.files_left_out):
                 continue  # not here, and not missed
             try:
                 local = tracked.get_file(path, Path(scratch))

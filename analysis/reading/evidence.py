@@ -33,6 +33,8 @@ SENSITIVITY_STUDY = "sensitivity"
 """Stands among the studies that a figure reads for the newest run of the entry point `sensitivity`."""
 DERIVED = "derived/gaps.parquet"
 """Artifact of a run that came without its band: gap series by epoch, columns `series` (as `series_name` has it) and `value`."""
+DERIVED_RANKS = "derived/ranks.parquet"
+"""Likewise what ranks are told from, of a run that was not measured."""
 NO_STUDY, ANOTHER = "of no study", "another run of the same config counts"
 
 
@@ -151,8 +153,17 @@ class Evidence:
         if path != RANKS:
             told = f"{path} must have been measured, got none of run {run_id}"
             raise StoreError(f"{told}. Run python -m entry_points.measure --study NAME for its study.")
+        if self._came_without(run_id, "gram"):
+            return self._came_ranks(run_id)
         (config,) = (run.config for run in self._found if run.run_id == run_id)
         return ranks_of(config, self.band(run_id))
+
+    def _came_ranks(self, run_id: str) -> pd.DataFrame:
+        try:
+            return cast(pd.DataFrame, self.files.file(run_id, DERIVED_RANKS).content)
+        except StoreError:
+            told = f"ranks must have come with the run, got {run_id}, which came without its band"
+            raise StoreError(f"{told}. Export it anew with --bands all.") from None
 
     def gap(self, run_id: str, *, window: int = 20, k: int = 2, method: str = "gram", seed: int = 0) -> np.ndarray:
         """(T + 1,) float64: λ_k / λ_{k+1} of ΔW as `grok.numerics.gaps.gap_series` has it."""
