@@ -14,6 +14,7 @@ from torch import Tensor
 ROUNDING = 1e-24
 """Share of a neuron's power below which it does not vary: the square of some hundred roundings of float64."""
 
+
 def dominance(w: Tensor, modulus: int, *, weighted: bool = True, permute: int | None = None) -> float:
     """How far one frequency dominates each neuron.
 

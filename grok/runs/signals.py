@@ -1,17 +1,15 @@
 """Signals of finished runs from the states that they left: a table `signals.parquet` beside a run's other files.
 
-States come from checkpoints where they hold every epoch that is asked for, else from training the run again, which counts only
-where it meets each checkpoint on the way bit for bit. One pass serves all signals. What is there in a signal's present version is
-not computed again.
+States come from checkpoints where they hold every epoch that is asked for, else from training the run again, which counts
+only where it meets each checkpoint on the way bit for bit. One pass serves all signals. What is there in a signal's present
+version is not computed again.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -31,13 +29,13 @@ from grok.spec.config import ResolvedConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS
 from grok.store.errors import StoreError
-from grok.store.store import Store
+from grok.store.store import Store, connect
 from grok.store.tags import StoredRun
 from grok.tasks.base import Problem
 from grok.training.loop import Training
 from grok.training.parts import network_of, task_of
 
-TABLE, VERSIONS = "signals.parquet", "signals.npz"
+TABLE, VERSIONS = "signals.parquet", "signal_versions.parquet"
 COLUMNS = ["epoch", "signal", "variant", "value"]
 MEMORISED = 0.99
 """Training accuracy from which a run has memorised."""
@@ -233,9 +231,9 @@ def compute(run: Finished, signals: Mapping[str, Signal], epochs: Sequence[int])
     moving = {name: signal for name, signal in signals.items() if signal.per_epoch}
     seen: dict[tuple[str, str], list[Any]] = {(name, v): [] for name, signal in moving.items() for v in signal.variants}
     for state in _each(run, history, epochs) if moving else ():
-        for name, variant in seen:
+        for (name, variant), values in seen.items():
             needs = {need: getattr(state, need) for need in moving[name].needs if need not in OF_RUN}
-            seen[name, variant].append(moving[name].at(fixed | needs, variant))
+            values.append(moving[name].at(fixed | needs, variant))
     for (name, variant), values in seen.items():
         found = signals[name].over_history(np.array(values, dtype=np.float64), variant)
         rows += [(epoch, name, variant, float(value)) for epoch, value in zip(epochs, found, strict=True)]
@@ -265,7 +263,9 @@ def _each(run: Finished, history: pd.DataFrame, epochs: Sequence[int]) -> Iterat
 def signals_of_run(
     store: Store, stored: StoredRun, names: Sequence[str] = SIGNALS.names, epochs: Sequence[int] = (), *, force: bool = False
 ) -> int:
-    """Put signals of a finished run into its `signals.parquet`; what is there in the present version stays.
+    """Put signals of a finished run into its `signals.parquet`; what is there already stays.
+
+    A signal that lacks an epoch is computed anew at all of its epochs, in one order: some read the values before.
 
     Args:
         store: that holds it. stored: a training run that is done. names: of signals; those that it cannot feed are left out.
@@ -281,7 +281,9 @@ def signals_of_run(
     wanted = sorted({0, *run.epochs} if not epochs else set(epochs))
     last = len(cast(pd.DataFrame, get(run.tracked, "history.parquet").content)) - 1
     if not wanted or wanted[0] < 0 or wanted[-1] > last:
-        raise ConfigError(f"epochs must be whole numbers in [0, {last}] of run {stored.run_id}, got {epochs}. Leave out others.")
+        raise ConfigError(
+            f"epochs must be whole numbers in [0, {last}] of run {stored.run_id}, got {epochs}. Leave out others."
+        )
     signals = usable(run.config, names)
     table, versions = _stored(run)
     missing = {}
@@ -290,13 +292,14 @@ def signals_of_run(
         if force or versions.get(name) != signal.version or not set(wanted) <= there:
             missing[name] = signal
     if missing:
-        fresh = compute(run, missing, wanted)
-        others = table[~table["signal"].isin(list(missing))]
+        stale = table["signal"].isin(list(missing))
+        fresh = compute(run, missing, sorted({*wanted, *map(int, table.loc[stale, "epoch"])}))
+        others = table[~stale]
         whole = fresh if others.empty else pd.concat([others, fresh])
         whole = whole.sort_values(["signal", "variant", "epoch"], ignore_index=True)
         versions |= {name: signal.version for name, signal in missing.items()}
-        order = sorted(versions)
-        put(run.tracked, File(VERSIONS, {"signal": np.array(order), "version": np.array([versions[name] for name in order])}))
+        known = pd.DataFrame({"signal": sorted(versions), "version": [versions[name] for name in sorted(versions)]})
+        put(run.tracked, File(VERSIONS, known))
         put(run.tracked, File(TABLE, whole))
     return len(missing)
 
@@ -306,15 +309,19 @@ def _stored(run: Finished) -> tuple[pd.DataFrame, dict[str, int]]:
     if not {TABLE, VERSIONS} <= set(run.tracked.list_files("")):
         return pd.DataFrame({"epoch": [], "signal": [], "variant": [], "value": []}), {}
     table = cast(pd.DataFrame, get(run.tracked, TABLE).content)
-    arrays = cast(Mapping[str, np.ndarray], get(run.tracked, VERSIONS).content)
-    return table, {str(name): int(version) for name, version in zip(arrays["signal"], arrays["version"], strict=True)}
+    known = cast(pd.DataFrame, get(run.tracked, VERSIONS).content)
+    return table, {str(name): int(version) for name, version in zip(known["signal"], known["version"], strict=True)}
 
 
-def task(payload: tuple[str, str, tuple[str, ...], tuple[int, ...], bool]) -> tuple[str, int, str]:
-    """One run on a worker: (store's address, run id, signals, epochs, force) to (run id, signals computed, what went wrong)."""
-    address, run_id, names, epochs, force = payload
+def task(payload: tuple[str, str, str, tuple[str, ...], tuple[int, ...], bool]) -> tuple[str, int, str]:
+    """One run on a worker, of (address and experiment of the store, run id, signals, epochs, force).
+
+    Returns:
+        The run id, how many signals were computed, and what went wrong, empty if nothing did.
+    """
+    address, experiment, run_id, names, epochs, force = payload
     try:
-        store = Store(address)
+        store = connect(address, experiment)
         return run_id, signals_of_run(store, store.get(run_id), names, epochs, force=force), ""
     except (ConfigError, StoreError) as error:
         return run_id, 0, str(error)
