@@ -2,6 +2,7 @@
 
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
+from analysis.papers.signals import board
 from analysis.papers.xu import (
     cause,
     designs,
@@ -45,9 +46,10 @@ QUESTIONS: tuple[Question, ...] = (
     *repulsion_nulls.QUESTIONS,
     *starved.QUESTIONS,
     *fresh.QUESTIONS,
+    *board.QUESTIONS,
 )
 """What nobody has published an answer to, in the order of the report."""
-ERRATA: tuple[Chapter, ...] = (*fresh.CHAPTERS, *rounding.CHAPTERS, *designs.CHAPTERS, *errata.CHAPTERS)
+ERRATA: tuple[Chapter, ...] = (*fresh.CHAPTERS, *rounding.CHAPTERS, *designs.CHAPTERS, *errata.CHAPTERS, *board.CHAPTERS)
 """Every chapter, in the order of the report, those of a section together."""
 PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS)
 """Every figure, in the order of the report."""

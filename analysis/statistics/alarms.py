@@ -83,15 +83,23 @@ def detected(run: Watched, threshold: float) -> bool:
     return not math.isnan(epoch) and epoch > first_chance(run)
 
 
-def calibrate(negatives: Sequence[Watched], rate: float = FPR) -> float:
-    """The lowest threshold at which at most a share `rate` of the negatives fires; NaN of none.
+def calibrate(negatives: Sequence[Watched], rate: float = FPR, positives: Sequence[Watched] = ()) -> float:
+    """A threshold at which at most a share `rate` of the negatives fires; NaN without one.
 
-    With n negatives ⌊rate · n⌋ may fire: the threshold is just above the next peak.
+    With n negatives ⌊rate · n⌋ may fire: the lowest such threshold is just above the next peak. There, at the edge of what
+    negatives do by chance, about as many of others fire again; where 0.8 of the positives reach a higher peak the threshold is
+    midway to it.
+
+    Args:
+        negatives, positives: of the calibration. rate: of negatives that may fire.
     """
     peaks = sorted((sustained_peak(run) for run in negatives), reverse=True)
     if not peaks:
         return math.nan
-    return float(np.nextafter(peaks[math.floor(rate * len(peaks) + 1e-9)], math.inf))
+    edge = float(np.nextafter(peaks[math.floor(rate * len(peaks) + 1e-9)], math.inf))
+    reached = sorted(map(sustained_peak, positives), reverse=True)
+    peak = reached[math.ceil(DETECTED * len(reached) - 1e-9) - 1] if reached else -math.inf
+    return (edge + peak) / 2 if peak > edge > -math.inf else edge
 
 
 def auroc(positives: Sequence[Watched], negatives: Sequence[Watched]) -> Estimate:
@@ -166,8 +174,8 @@ def score(calibration: Sequence[Watched], held_out: Sequence[Watched], fired: Se
         calibration: runs whose negatives give the threshold. held_out: runs, of other seeds, on which it is told.
         fired: alarm epochs of `held_out` under a printed rule, NaN for none, in place of the threshold's.
     """
-    calm = [run for run in calibration if not run.positive]
-    threshold = math.nan if fired is not None else calibrate(calm)
+    calm, grown = [run for run in calibration if not run.positive], [run for run in calibration if run.positive]
+    threshold = math.nan if fired is not None else calibrate(calm, FPR, grown)
     epochs = [fire_epoch(run, threshold) for run in held_out] if fired is None else list(fired)
     pairs = list(zip(held_out, epochs, strict=True))
     good = [(run, epoch) for run, epoch in pairs if run.positive]
@@ -180,8 +188,8 @@ def score(calibration: Sequence[Watched], held_out: Sequence[Watched], fired: Se
     }
     relative = median_interval(np.array([(run.t50 - epoch) / run.t50 for run, epoch in found], dtype=np.float64))
     positives, negatives = [run for run, _ in good], [run for run, _ in bad]
-    levels = {rate: calibrate(calm, rate) for rate in COVERAGE}
-    plain = calibrate([run for run in calm if not run.decayed])
+    levels = {rate: calibrate(calm, rate, grown) for rate in COVERAGE}
+    plain = calibrate([run for run in calm if not run.decayed], FPR, grown)
     decayed = [run for run in negatives if run.decayed]
     hits, false = len(found), sum(not math.isnan(epoch) for _, epoch in bad)
     p = stats.fisher_exact([[hits, len(good) - hits], [false, len(bad) - false]], alternative="greater").pvalue
@@ -207,13 +215,14 @@ def verdict(found: Score, unstable: float = 0.0) -> str:
     """What a signal is, in words; the first of these that holds.
 
     - *not testable*: fewer than five held-out runs that grok, or that do not.
-    - *unstable to rounding or estimator*: the alarm comes in one rounding and not in another in over a tenth of the runs that
-      were replicated.
-    - of a signal that detects at least 0.8, with a false-positive rate of at most 0.1 pooled and 0.2 on the worst set: *clock*
-      where the alarm's epoch does not follow t50 (Spearman below 0.3), *alarm* where the median lead against t50 has its whole
-      interval above 0, else *follows*.
+    - of a signal that detects at least 0.8, with a false-positive rate of at most 0.1 pooled and 0.2 on the worst set:
+      *unstable
+      to rounding or estimator* where the alarm comes in one rounding and not in another in over a tenth of the runs that were
+      replicated, *clock* where the alarm's epoch does not follow t50 (Spearman below 0.3), *alarm* where the median lead
+      against t50 has its whole interval above 0, else *follows*.
     - *sees weight decay, not grokking*: with a threshold from negatives without decay it detects at least 0.8, and fires in at
       least half of the negatives with decay.
+    - *unstable to rounding or estimator*, as above.
     - *rank only*: AUROC before t10 at least 0.8, its interval above 1/2.
     - *no information*.
 
@@ -224,11 +233,12 @@ def verdict(found: Score, unstable: float = 0.0) -> str:
     holds = found.tpr.value >= DETECTED and found.fpr.value <= FALSE and worst <= WORST
     rules = (
         ("not testable", found.tpr.n < LEAST or found.fpr.n < LEAST),
-        ("unstable to rounding or estimator", unstable > UNSTABLE),
+        (WORDS[5], holds and unstable > UNSTABLE),
         ("clock", holds and found.tied < TIED),
         ("alarm", holds and found.leads["t50"].low > 0),
         ("follows", holds),
         ("sees weight decay, not grokking", found.decay_tpr >= DETECTED and found.decay_fpr >= ALARMS_ON_DECAY),
+        (WORDS[5], unstable > UNSTABLE),
         ("rank only", found.area.value >= RANKS and found.area.low > 0.5),
     )
     return next((word for word, true in rules if true), "no information")

@@ -153,7 +153,7 @@ def minibatch_gradients(config: ResolvedConfig, problem: Problem, weights: Mappi
     def gradient(at: Tensor, rows: Tensor, along: Tensor | None = None) -> Tensor:
         with torch.enable_grad():
             point = at.clone().requires_grad_()
-            w, v = (part.view(shape) for part, shape in zip(point.split(split), shapes, strict=True))
+            w, v = (part.view(shape) for part, shape in zip(torch.split(point, split), shapes, strict=True))
             z = sigma(w[problem.train_inputs[rows] + offset].sum(dim=1)) @ v
             z = z - z.mean(dim=1, keepdim=True)
             hit = z.gather(1, problem.train_labels[rows][:, None])

@@ -94,6 +94,15 @@ def test_calibration_lets_no_more_fire_than_it_may(rate: float, count: int) -> N
     assert sum(not math.isnan(fire_epoch(run, lower)) for run in negatives) == count + 1
 
 
+def test_the_threshold_is_midway_to_what_most_positives_reach() -> None:
+    """Negatives peak at 0.2, five positives at 1, 2, 3, 4, 5, of which 0.8 reach 2; below the edge they move nothing."""
+    calm = [watched(np.full(20, 0.2)) for _ in range(10)]
+    grown = [watched(np.full(20, float(level)), positive=True, t=100) for level in (5, 1, 4, 2, 3)]
+    assert calibrate(calm, 0.05, grown) == pytest.approx((0.2 + 2) / 2)
+    low = [run._replace(values=run.values / 100) for run in grown]
+    assert calibrate(calm, 0.05, low) == calibrate(calm)
+
+
 def test_equal_peaks_fire_together_or_not_at_all() -> None:
     """A clock over one horizon: no threshold below its end is allowed."""
     clock = [watched(EPOCHS.astype(float)) for _ in range(20)]
