@@ -217,8 +217,8 @@ def verdict(found: Score, unstable: float = 0.0) -> str:
     - *not testable*: fewer than five held-out runs that grok, or that do not.
     - of a signal that detects at least 0.8, with a false-positive rate of at most 0.1 pooled and 0.2 on the worst set:
       *unstable to rounding or estimator* where the alarm comes in one rounding and not in another in over a tenth of the runs
-      that were replicated, *clock* where the alarm's epoch does not follow t50 (Spearman below 0.3), *alarm* where the median lead
-      against t50 has its whole interval above 0, else *follows*.
+      that were replicated, *clock* where the alarm's epoch does not follow t50 (Spearman below 0.3),
+      *alarm* where the median lead against t50 has its whole interval above 0, else *follows*.
     - *sees weight decay, not grokking*: with a threshold from negatives without decay it detects at least 0.8, and fires in at
       least half of the negatives with decay.
     - *unstable to rounding or estimator*, as above.
