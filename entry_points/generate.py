@@ -28,6 +28,7 @@ ENTRY_POINTS = {
     "main": ("The study `quick`, or another of grok/spec/studies/; {help} explains them.", ""),
     "study": ("A study of grok/spec/studies/, or your file.yaml:name; {help} explains them.", ""),
     "measure": ("Tables that claims read, from the files of finished runs; {help} explains the parameters.", ""),
+    "signals": ("Signals of finished runs from their stored states; {help} explains the parameters.", ""),
     "analyze": ("The report of the store's runs; {help} explains the parameters.", ""),
     "export": ("Runs of the store into a folder to hand on; {help} explains the parameters.", ""),
     "import": ("The runs of such a folder into the store; {help} explains the parameters.", ""),

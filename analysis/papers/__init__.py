@@ -4,6 +4,7 @@ from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.papers.lifecycle import flip, numbers, sentences
 from analysis.papers.lifecycle import panels as lifecycle_panels
+from analysis.papers.signals import board
 from analysis.papers.xu import (
     cause,
     designs,
@@ -51,6 +52,7 @@ QUESTIONS: tuple[Question, ...] = (
     *starved.QUESTIONS,
     *fresh.QUESTIONS,
     *flip.QUESTIONS,
+    *board.QUESTIONS,
 )
 """What nobody has published an answer to, in the order of the report."""
 ERRATA: tuple[Chapter, ...] = (
@@ -60,6 +62,7 @@ ERRATA: tuple[Chapter, ...] = (
     *errata.CHAPTERS,
     *flip.CHAPTERS,
     *sentences.CHAPTERS,
+    *board.CHAPTERS,
 )
 """Every chapter, in the order of the report, those of a section together."""
 PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS, *lifecycle_panels.PANELS)

@@ -24,6 +24,7 @@ from analysis.reading.runs import (
 from grok.numerics.gaps import gap_series
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, RANKS, ranks_of
+from grok.runs.signals import TABLE as SIGNAL_TABLE
 from grok.store.errors import StoreError
 from grok.store.store import Store
 
@@ -143,6 +144,17 @@ class Evidence:
         if (run_id, kind) not in self._measured:
             self._measured[run_id, kind] = self._measure(run_id, KINDS[kind][0])
         return self._measured[run_id, kind]
+
+    def signals(self, run_id: str) -> pd.DataFrame:
+        """`signals.parquet` of a finished run, tidy: epoch, signal, variant, value. Shared: not to be changed.
+
+        Raises:
+            StoreError: if no signal of the run was computed.
+        """
+        key = (run_id, SIGNAL_TABLE)
+        if key not in self._measured:
+            self._measured[key] = self.files.table(run_id, SIGNAL_TABLE)
+        return self._measured[key]
 
     def _measure(self, run_id: str, path: str) -> pd.DataFrame:
         try:

@@ -21,6 +21,8 @@ CLASSES = {
 """Classes of information; a table that mixes them without saying so is unfair to T."""
 SAMPLES, WIDTH, OUTPUTS, LAGS, EIGENVALUES = 24, 8, 4, 6, 5
 """Sizes of the examples: n, K, M, L, and the eigenvalues that a history holds."""
+HELD_OUT = 1600
+"""Held-out samples of the examples: more than a signal that takes the first of them takes."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,16 @@ def _tensor(*shape: int) -> Callable[[np.random.Generator], Any]:
     return make
 
 
+def _integers(rng: np.random.Generator, *shape: int) -> Any:
+    import torch
+
+    return torch.from_numpy(rng.integers(0, OUTPUTS, shape))
+
+
 def _labels(rng: np.random.Generator) -> Any:
     import torch
 
-    return torch.from_numpy(np.arange(SAMPLES) % OUTPUTS)
+    return torch.from_numpy(rng.permutation(np.arange(SAMPLES) % OUTPUTS))
 
 
 def _layers(rng: np.random.Generator) -> Any:
@@ -83,11 +91,22 @@ NEEDS: dict[str, Need] = {
     "features": Need("epoch", "(n, K) tensor, on the training samples, raw", _tensor(SAMPLES, WIDTH)),
     "labels": Need("epoch", "(n,) int64 tensor, of the training samples", _labels),
     "logits": Need("epoch", "(n, M) tensor, on the training samples", _tensor(SAMPLES, OUTPUTS)),
+    "readout": Need("epoch", "(K, M) tensor, the last layer", _tensor(WIDTH, OUTPUTS)),
+    "inputs": Need("epoch", "(n, 2) int64 tensor, the training pairs", lambda rng: _integers(rng, SAMPLES, 2)),
     "weights": Need("epoch", "a tensor by layer", _layers),
+    "memorised": Need(
+        "epoch", "weights by layer at the first epoch seen with a training accuracy ≥ 0.99; None before it", _layers
+    ),
+    "minibatch_gradients": Need(
+        "epoch", "(draws, 6, P) float64 tensor, as `grok.numerics.dynamics.commutator` takes it", _tensor(3, 6, WIDTH)
+    ),
+    "grid_logits": Need(
+        "epoch", "(M², M) tensor, on all pairs, pair i being (i // M, i % M)", _tensor(OUTPUTS**2, OUTPUTS), "H"
+    ),
     "gradients": Need("epoch", "of the training loss, a tensor by layer", _layers),
-    "held_out_features": Need("epoch", "(n, K) tensor, on held-out samples, raw", _tensor(SAMPLES, WIDTH), "H"),
-    "held_out_logits": Need("epoch", "(n, M) tensor, on held-out samples", _tensor(SAMPLES, OUTPUTS), "H"),
-    "held_out_labels": Need("epoch", "(n,) int64 tensor, of held-out samples", _labels, "L"),
+    "held_out_features": Need("epoch", "(n, K) tensor, on held-out samples, raw", _tensor(HELD_OUT, WIDTH), "H"),
+    "held_out_logits": Need("epoch", "(n, M) tensor, on held-out samples", _tensor(HELD_OUT, OUTPUTS), "H"),
+    "held_out_labels": Need("epoch", "(n,) int64 tensor, of held-out samples", lambda rng: _integers(rng, HELD_OUT), "L"),
     "epoch": Need("history", "(T + 1,) int64, the epochs themselves", lambda rng, epochs: np.arange(epochs), "C"),
     "train_loss": Need("history", "(T + 1,) float64", _positive()),
     "train_accuracy": Need("history", "(T + 1,) float64 in [0, 1]", _shares),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from grok.signals._needs import CLASSES, NEEDS, from_history
+from grok.signals._rules import PrintedRule
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS, About, tried
 
@@ -26,6 +27,7 @@ __all__ = [
     "DIRECTIONS",
     "NEEDS",
     "Live",
+    "PrintedRule",
     "Signal",
     "cut",
     "example",
@@ -56,6 +58,8 @@ class Signal(About):
         direction: `rising` or `falling`, which of the two announces; fixed before looking.
         cadence: how often it is due, of `CADENCES`.
         variants: options of `compute` by the variant's name, the first being the signal as it was published.
+        over_options: options of `over` by the variant's name, where it takes any.
+        printed: the rule that its paper prints, None where it prints none.
         title, source, cost, version, skip: as every plug-in has them.
 
     Raises:
@@ -64,12 +68,14 @@ class Signal(About):
 
     name: str
     compute: Callable[..., Any]
-    over: Callable[[np.ndarray], np.ndarray] | None = None
+    over: Callable[..., np.ndarray] | None = None
     _: KW_ONLY
     information: str = "T"
     direction: str = "rising"
     cadence: str = "epoch"
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
+    over_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    printed: PrintedRule | None = None
 
     def __post_init__(self) -> None:
         """Check what it says of itself."""
@@ -101,6 +107,13 @@ class Signal(About):
                 raise ConfigError(
                     f"{what} must be one of {', '.join(known)}, got {getattr(self, what)} in signal {self.name}. Pick one."
                 )
+
+    def over_history(self, values: np.ndarray, variant: str | None = None) -> np.ndarray:
+        """What `over` makes of the values so far: (T + 1,); the values themselves where there is none."""
+        if self.over is None:
+            return values
+        chosen = next(iter(self.variants)) if variant is None else variant
+        return np.asarray(self.over(values, **self.over_options.get(chosen, {})), dtype=np.float64)
 
     @property
     def per_epoch(self) -> bool:
@@ -138,8 +151,7 @@ def series(signal: Signal, given: Mapping[str, Any], variant: str | None = None)
     if signal.per_epoch:
         values = np.array([signal.at(one, variant) for one in _epochs(signal, given)], dtype=np.float64)
         epochs = len(values)
-        if signal.over is not None:
-            values = np.asarray(signal.over(values), dtype=np.float64)
+        values = signal.over_history(values, variant)
     else:
         values = np.asarray(signal.at(given, variant), dtype=np.float64)
         epochs = next(len(given[need]) for need in signal.needs if NEEDS[need].kind == "history")
@@ -183,7 +195,7 @@ class Live:
             self.values.append(signal.at(self.run | given, self.variant))
             if signal.over is None:
                 return float(self.values.pop())
-            return float(signal.over(np.array(self.values, dtype=np.float64))[-1])
+            return float(signal.over_history(np.array(self.values, dtype=np.float64), self.variant)[-1])
         for need, rows in self._rows.items():
             if need not in given:
                 signal.at(self.run | given, self.variant)  # which says what is missing

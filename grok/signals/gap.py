@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from grok.numerics import spectra
-from grok.signals.base import Signal
+from grok.signals import _rules
+from grok.signals.base import PrintedRule, Signal
 
 
 def compute(eigenvalues: np.ndarray, window: int, *, k: int) -> np.ndarray:
@@ -22,4 +23,5 @@ SIGNAL = Signal(
     title="ratio of two neighbouring eigenvalues of the last updates' Gram",
     source="Xu (arXiv 2605.08119) §2: λ₂/λ₃, window 20; eq. 3 reads the slope of its logarithm",
     cost="nothing beside the spectra that every run records",
+    printed=PrintedRule("log-slope over 25 epochs above 0.04 at an epoch ≥ 100", _rules.slope_above(0.04, 25, 100)),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from grok.numerics.features import feature_observables
-from grok.signals.base import Signal
+from grok.signals import _rules
+from grok.signals.base import PrintedRule, Signal
 
 
 def compute(features: Tensor) -> float:
@@ -22,4 +23,5 @@ SIGNAL = Signal(
     title="share of the features' kernel that is not diagonal plus constant",
     source="Tian (arXiv 2509.21519) Fig. 3; Xu (arXiv 2605.08119) reads ρ ≥ 0.075 off the raw FFᵀ, as here",
     cost="one K×K product of the features",
+    printed=PrintedRule("at least 0.075", _rules.at_least(0.075)),
 )

@@ -47,6 +47,11 @@ class SyntheticEvidence:
     without: tuple[str, ...] = ("rounding",)
     """Studies that are there only if asked for: each claim would be judged seven times."""
 
+    @staticmethod
+    def signals(run_id: str) -> pd.DataFrame:
+        """None was computed."""
+        raise StoreError(f"signals.parquet must exist, got none of run {run_id}.")
+
     def __init__(
         self,
         *,

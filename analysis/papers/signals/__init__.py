@@ -1,0 +1,1 @@
+"""Published signals of grokking on the same runs: which one knows."""

@@ -1,0 +1,119 @@
+"""Compute signals of finished runs from their stored states: `python -m entry_points.signals --run RUN_ID --signals ildr,lar`.
+
+Each run gets a table `signals.parquet`: epoch, signal, variant, value. At checkpoint epochs nothing is trained; at others the
+run is trained again and must meet its checkpoints bit for bit. What is there already stays, so the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from entry_points.cli import OneLineParser, integer, run_main
+from grok.spec.fields import ConfigError
+from grok.spec.plugins import SIGNALS
+
+if TYPE_CHECKING:
+    from grok.store.store import Store
+
+FIRST = "Train a study first: python -m entry_points.study --study signals"
+
+
+def parser() -> OneLineParser:
+    """Which signals, of which runs, at which epochs."""
+    out = OneLineParser(prog="python -m entry_points.signals", description=__doc__)
+    out.add_argument("--run", default="none", metavar="RUN_IDS", help="runs, separated by commas. Default none.")
+    out.add_argument("--study", default="none", metavar="NAMES", help="studies, separated by commas. Default none.")
+    out.add_argument(
+        "--signals", default="all", metavar="NAMES", help=f"of {', '.join(SIGNALS.names)}, or module:NAME. Default all."
+    )
+    out.add_argument(
+        "--epochs",
+        default="checkpoints",
+        metavar="EPOCHS",
+        help="separated by commas, or first-last-step such as 0-400-10. Default checkpoints, and epoch 0.",
+    )
+    out.add_argument(
+        "--workers", type=integer("workers"), default=0, metavar="N", help="runs at once. Default 0: one per core."
+    )
+    out.add_argument(
+        "--force", action=argparse.BooleanOptionalAction, default=False, help="compute anew what is there already."
+    )
+    return out
+
+
+def epochs_of(text: str) -> tuple[int, ...]:
+    """Epochs as the command line has them; none for `checkpoints`.
+
+    Raises:
+        ConfigError: if it is none of the forms.
+    """
+    if text == "checkpoints":
+        return ()
+    found: list[int] = []
+    try:
+        for word in text.split(","):
+            parts = [int(part) for part in word.split("-")]
+            if len(parts) == 1:
+                found += parts
+            else:
+                first, last, step = parts
+                found += range(first, last + 1, step)
+    except ValueError:
+        found = []
+    if not found:
+        raise ConfigError(
+            f"epochs must be whole numbers separated by commas, first-last-step, or checkpoints, got {text}. Write 0,40,100."
+        )
+    return tuple(sorted(set(found)))
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, compute, print one line."""
+    flags = parser().parse_args(arguments)
+    epochs = epochs_of(flags.epochs)
+    from grok.runs import signals as runs
+    from grok.runs.fanout import Fanout
+    from grok.signals.base import find
+    from grok.store.store import adopted_run_id, open_store
+    from grok.store.tags import KIND
+
+    names = SIGNALS.names if flags.signals == "all" else tuple(dict.fromkeys(word.strip() for word in flags.signals.split(",")))
+    for name in names:
+        find(name)
+    fanout = Fanout("sequential" if flags.workers == 1 else "loky", flags.workers)
+    store, started = open_store(existing=FIRST), time.perf_counter()
+    run_ids = _runs(flags.run, flags.study, store)
+    computed, failed = 0, []
+    payloads = [(store.uri, store.experiment_id, run_id, names, epochs, flags.force) for run_id in run_ids]
+    for number, (run_id, count, error) in enumerate(fanout.map(runs.task, payloads), start=1):
+        computed += count
+        if error:
+            failed.append(run_id)
+            print(f"failed: {run_id}: {error}", file=sys.stderr)
+        elif sys.stderr.isatty():
+            print(f"{number}/{len(run_ids)} {run_id} {count}", file=sys.stderr)
+    if adopted_run_id() is not None:  # the run that `mlflow run` made; the tables are in the runs measured
+        store.create("signals", {KIND: "measure"}).end("failed" if failed else "complete")
+    print(f"runs={len(run_ids)} signals={computed} failed={len(failed)} seconds={time.perf_counter() - started:.0f}")
+    return 1 if failed else 0
+
+
+def _runs(run: str, study: str, store: Store) -> list[str]:
+    """Run ids that the flags name, each once."""
+    from analysis.reading.evidence import Evidence
+
+    if (run == "none") == (study == "none"):
+        raise ConfigError(f"run or study must be given, one of them, got run {run} and study {study}. Name one.")
+    if run != "none":
+        return list(dict.fromkeys(word.strip() for word in run.split(",")))
+    evidence, names = Evidence(store), [word.strip() for word in study.split(",")]
+    if unknown := [name for name in names if not len(evidence.runs(name))]:
+        raise ConfigError(f"study must have finished runs, got {', '.join(unknown)}. {FIRST}.")
+    return list(dict.fromkeys(run_id for name in names for run_id in evidence.runs(name)["run_id"]))
+
+
+if __name__ == "__main__":
+    run_main(main)

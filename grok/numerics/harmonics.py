@@ -1,0 +1,95 @@
+"""Fourier measures of modular addition: of the first layer's rows, and of the outputs averaged over orbits.
+
+Shapes: M modulus, K width. Pair i of all M² pairs is (i // M, i % M).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROUNDING = 1e-24
+"""Share of a neuron's power below which it does not vary: the square of some hundred roundings of float64."""
+
+
+def dominance(w: Tensor, modulus: int, *, weighted: bool = True, permute: int | None = None) -> float:
+    """How far one frequency dominates each neuron.
+
+        P_kj = |DFT_k W[0:M, j]|² + |DFT_k W[M:2M, j]|²,  s_kj = P_kj / Σ_k P_kj,  f = Σ_j ω_j max_k s_kj,  k = 1 … ⌊M/2⌋
+
+    Args:
+        w: (2M, K). modulus: M. weighted: ω_j ∝ ‖w_j‖², since neurons that die lose their frequency; else alike.
+        permute: seed of a random order of the tokens, a control; None leaves them.
+
+    Returns:
+        In [1/⌊M/2⌋, 1]; NaN where no neuron varies.
+
+    Source: the measure of Nanda et al. (arXiv 2301.05217) without the final network's key frequencies; the weighting is ours.
+    """
+    rows = w.double().reshape(2, modulus, -1)
+    if permute is not None:
+        order = np.random.default_rng(permute).permutation(modulus)
+        rows = rows[:, torch.from_numpy(order).to(rows.device)]
+    spectrum = torch.fft.rfft(rows, dim=1).abs().square().sum(dim=0)
+    power = spectrum[1:]
+    total = power.sum(dim=0)
+    alive = total > ROUNDING * spectrum.sum(dim=0)
+    if not bool(alive.any()):
+        return math.nan
+    share = power[:, alive].amax(dim=0) / total[alive]
+    weights = rows.square().sum(dim=(0, 1))[alive] if weighted else torch.ones_like(share)
+    return float((weights * share).sum() / weights.sum())
+
+
+def orbit_mean(logits: Tensor, modulus: int) -> Tensor:
+    """z̄[d], the mean output over all (a, b, c) with (a + b − c) mod M = d: (M,) float64, of outputs without their class mean.
+
+    Args:
+        logits: (M², M), all pairs in their order. modulus: M.
+    """
+    z = logits.double()
+    z = z - z.mean(dim=1, keepdim=True)
+    sums = z.new_zeros(modulus, modulus).index_add_(0, _sums(modulus, z.device), z) / modulus  # (s, c), s = (a + b) mod M
+    index = (torch.arange(modulus)[:, None] - torch.arange(modulus)[None, :]) % modulus
+    return z.new_zeros(modulus).index_add_(0, index.flatten().to(z.device), sums.flatten()) / modulus
+
+
+def _sums(modulus: int, device: torch.device) -> Tensor:
+    symbols = torch.arange(modulus, device=device)
+    return ((symbols[:, None] + symbols[None, :]) % modulus).flatten()
+
+
+def explained(logits: Tensor, modulus: int) -> float:
+    """FVE = Σ z̄² / Σ z², the share of the outputs' energy that depends on (a + b − c) mod M alone; NaN of no output."""
+    z = logits.double()
+    energy = float((z - z.mean(dim=1, keepdim=True)).square().sum())
+    return modulus**2 * float(orbit_mean(logits, modulus).square().sum()) / energy if energy > 0 else math.nan
+
+
+def restricted_loss(logits: Tensor, modulus: int) -> float:
+    """The loss of z̄ in place of z, over all pairs: Σ_d z̄_d² − 2 z̄_0 + 1 − 1/M, since z̄ of the right class is z̄_0.
+
+    Source: restricted loss of Nanda et al. (arXiv 2301.05217), with orbits in place of the final network's key frequencies.
+    """
+    mean = orbit_mean(logits, modulus)
+    return float(mean.square().sum() - 2 * mean[0]) + 1 - 1 / modulus
+
+
+def excluded_loss(logits: Tensor, inputs: Tensor, labels: Tensor, modulus: int) -> float:
+    """The training loss of z − z̄.
+
+    Args:
+        logits: (M², M), all pairs. inputs: (n, 2) int64, the training pairs. labels: (n,) int64. modulus: M.
+
+    Source: as `restricted_loss`.
+    """
+    mean = orbit_mean(logits, modulus)
+    a, b = inputs[:, 0], inputs[:, 1]
+    z = logits[a * modulus + b].double()
+    shift = ((a + b)[:, None] - torch.arange(modulus, device=a.device)[None, :]) % modulus
+    rest = z - z.mean(dim=1, keepdim=True) - mean[shift]
+    hit = rest.gather(1, labels[:, None]).sum()
+    return float((rest.square().sum() - 2 * hit) / len(z)) + 1 - 1 / modulus

@@ -1,0 +1,45 @@
+"""Published signals and laws that are not computed here, each with what is missing: rows of the leaderboard that say so."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+RECIPE = "no public recipe"
+"""What is missing where a paper defines a quantity but not how it is measured."""
+
+
+class Untestable(NamedTuple):
+    """A published signal without a file here.
+
+    Attributes:
+        name: short. paper: authors and arXiv number. missing: what would have to be there.
+    """
+
+    name: str
+    paper: str
+    missing: str
+
+
+UNTESTABLE: tuple[Untestable, ...] = (
+    Untestable("beta_ratio", "Yang, arXiv 2605.24057", f"{RECIPE} of the estimator of β(t); λ_max stands as `anisotropy`"),
+    Untestable("energy_threshold", "Khanh, arXiv 2606.07563", f"{RECIPE} of E_c; the norm's peak is read off `weight_norm`"),
+    Untestable("two_fields", "Khanh, arXiv 2605.16325", f"{RECIPE}: the theory names no measurement"),
+    Untestable(
+        "exposure_split", "A Pre-Training Analogue of Grokking, arXiv 2606.00230", "language-model checkpoints and their corpus"
+    ),
+    Untestable(
+        "escape_law", "Ersoy and Wiesner, arXiv 2606.17120", "runs on minibatches: a full batch has no noise temperature"
+    ),
+    Untestable(
+        "norm_clamp", "Truong et al., arXiv 2606.13753", "an intervention: weights clamped to a norm, cross-entropy, AdamW"
+    ),
+    Untestable(
+        "first_passage",
+        "Truong et al., arXiv 2605.18845",
+        "cross-entropy with AdamW; here the norm at memorisation is below the later one",
+    ),
+    Untestable("discrete_log_clock", "Nguyen, arXiv 2606.17399", "runs on multiplication mod a prime with a shared embedding"),
+    Untestable("head_cosine", "Verma, arXiv 2605.20441", "a network with attention"),
+    Untestable("head_entropy", "Verma, arXiv 2605.20441", "a network with attention"),
+)
+"""In the order of the leaderboard."""

@@ -1,0 +1,25 @@
+"""The effective rank of the first layer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from grok.numerics import geometry
+from grok.signals.base import Signal
+
+
+def compute(weights: dict[str, Tensor]) -> float:
+    """Exp of the entropy of s²/Σs², s the singular values."""
+    return geometry.effective_rank(weights["w"])
+
+
+SIGNAL = Signal(
+    "effective_rank_w",
+    compute,
+    needs=("weights",),
+    cadence="observed",
+    direction="falling",
+    title="effective rank of W",
+    source="standard: Roy and Vetterli (2007), of squared singular values",
+    cost="the singular values of W",
+)
