@@ -159,6 +159,7 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "rounding",
         "fresh",
         "cause",
+        "signals",
         "lifecycle",
         "lifecycle-dyck",
         "lifecycle-intervention",
@@ -166,7 +167,6 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "lifecycle-scan-mini",
         "lifecycle-scan",
         "lifecycle-modular",
-        "signals",
     ]
     for name, study in registry.items():
         assert study.name == name
