@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analysis.exhibits.panels import Panel
     from analysis.report.content import Content
 
-FIRST = "Run one first: mlflow run . -e study -P study=headline"
+FIRST = "Run one first: python -m entry_points.study --study headline"
 
 
 def parser() -> OneLineParser:

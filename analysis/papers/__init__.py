@@ -2,6 +2,7 @@
 
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
+from analysis.exhibits.paper import Paper
 from analysis.papers.xu import (
     cause,
     designs,
@@ -11,6 +12,7 @@ from analysis.papers.xu import (
     horizon,
     meaning,
     panels,
+    paper,
     phase,
     rank_panels,
     ranks,
@@ -23,6 +25,8 @@ from analysis.papers.xu import (
     windows,
 )
 
+PAPERS: tuple[Paper, ...] = (paper.PAPER,)
+"""What is held against the runs."""
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *phase.CLAIMS,
