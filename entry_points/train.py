@@ -6,8 +6,10 @@ The same command goes on with an interrupted run of the same config, or says tha
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from entry_points import found
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
 from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
@@ -68,6 +70,7 @@ def main(arguments: list[str]) -> int:
     if not one.made:
         point_to(store, one.run)
     if one.done:
+        _say(store.experiment_id, one.run_id, one.run.metrics)
         print(result_line(one.run_id, one.run.state, True, one.run.metrics))
         return 0
     lease.hold_or_refuse(store, one)
@@ -85,8 +88,19 @@ def main(arguments: list[str]) -> int:
             should_stop=holder,
             confirm=holder.confirm,
         )
+    if outcome.state == "complete":
+        _say(store.experiment_id, outcome.run_id, outcome.summary)
+    else:
+        print(f"It is {outcome.state}." + (" The same command goes on." if outcome.state == "interrupted" else ""))
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
+
+
+def _say(experiment: str, run_id: str, summary: Mapping[str, float]) -> None:
+    """What was found, and what to look at next."""
+    for line in (found.of_run(summary), found.look(experiment, run_id, "python -m entry_points.study --study quick")):
+        if line:
+            print(line)
 
 
 if __name__ == "__main__":

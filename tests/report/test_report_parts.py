@@ -464,6 +464,16 @@ def test_the_summary_has_the_counts_and_links_the_contradicted_claims(tmp_path: 
     assert words.contradicted_line(content_of(result("a", "not testable yet"))) == ""
 
 
+def test_runs_are_links_where_the_address_of_a_ui_is_given(tmp_path: Any) -> None:
+    for name, address in (("without", ""), ("with", "http://127.0.0.1:5000")):
+        (tmp_path / name).mkdir()
+        write.build(replace(content_of(result("a", "reproduced")), ui_url=address), tmp_path / name)
+    without, linked = ((tmp_path / name / "report.html").read_text(encoding="utf-8") for name in ("without", "with"))
+    assert '<a href="http://127.0.0.1:5000/#/runs/r">r</a>' in linked
+    assert "127.0.0.1" not in without
+    assert (tmp_path / "with" / "data" / "runs.csv").read_text(encoding="utf-8") == "what,id,run_id\nclaim,a,r\n"
+
+
 def test_diverged_runs_are_named_by_study(evidence: FakeEvidence, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     for name in ("CLAIMS", "ERRATA", "PANELS"):
         monkeypatch.setattr(papers, name, ())
