@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entry_points.cli import OneLineParser, run_main
+from entry_points.found import say
 from grok.spec.fields import ConfigError, shown
 from grok.spec.plugins import said
 
@@ -87,8 +88,7 @@ def main(arguments: list[str]) -> int:
         write.check(folder, out)
         run_id, reused = tracked.keep(open_store(), found, folder, vars(flags))
         write.publish(folder, out)
-    for line in _said(found, out):
-        print(line)
+    say(*_said(found, out))
     print(_line(found, run_id, reused, out))
     return 0
 

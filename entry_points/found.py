@@ -1,8 +1,9 @@
-"""What a command found, in a sentence, and what to look at next: printed before the result line."""
+"""What a command found, in a sentence, and what to look at next: for a person at a terminal."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,14 @@ UI = "http://127.0.0.1:5000"
 CONDITIONS = 6
 """Conditions that a study's sentence tells; the run has all."""
 MADE = {"kind": "train", "state": "complete"}
+
+
+def say(*lines: str) -> None:
+    """Print what is to be said on standard error, if that is a terminal, as with progress bars; empty lines are left out."""
+    if sys.stderr.isatty():
+        for line in lines:
+            if line:
+                print(line, file=sys.stderr)
 
 
 def of_run(summary: Mapping[str, float]) -> str:

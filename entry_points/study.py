@@ -66,10 +66,10 @@ def run(flags: argparse.Namespace) -> int:
 
     study = load_study(flags.study)
     if flags.plan:
+        there = found.plan_line(_store_if_there(), study)
         for cell in study.cells:
             print(f"{cell.condition}: {cell.config.display_name()}")
-        print(found.plan_line(_store_if_there(), study))
-        print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config")
+        print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config: {there}")
         return 0
     if flags.seeds_at_once < 0:
         raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
@@ -106,9 +106,7 @@ def run(flags: argparse.Namespace) -> int:
         raise
     if all(result.done for result in results):
         further = f"python -m entry_points.analyze --study {flags.study} --out report"
-        for line in (found.of_study(conditions), found.look(store.experiment_id, parent.run_id, further)):
-            if line:
-                print(line)
+        found.say(found.of_study(conditions), found.look(store.experiment_id, parent.run_id, further))
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)
 
 

@@ -90,17 +90,15 @@ def main(arguments: list[str]) -> int:
         )
     if outcome.state == "complete":
         _say(store.experiment_id, outcome.run_id, outcome.summary)
-    else:
-        print(f"It is {outcome.state}." + (" The same command goes on." if outcome.state == "interrupted" else ""))
+    elif outcome.state == "interrupted":
+        found.say("The same command goes on.")
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
 
 
 def _say(experiment: str, run_id: str, summary: Mapping[str, float]) -> None:
     """What was found, and what to look at next."""
-    for line in (found.of_run(summary), found.look(experiment, run_id, "python -m entry_points.study --study quick")):
-        if line:
-            print(line)
+    found.say(found.of_run(summary), found.look(experiment, run_id, "python -m entry_points.study --study quick"))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,14 @@ def test_a_run_is_told_in_one_sentence() -> None:
     assert found.of_run(never) == "The detector does not fire; test accuracy ends at 0.013."
     assert found.of_run({"accuracy/test": 0.5}) == "Test accuracy ends at 0.500."
     assert found.of_run({}) == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_is_told(terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    found.say("Found.", "", found.look("0", "abc", "next"))
+    look = "Look: mlflow ui, then http://127.0.0.1:5000/#/experiments/0/runs/abc. Next: next"
+    assert capsys.readouterr() == ("", f"Found.\n{look}\n" if terminal else "")
 
 
 def test_a_study_is_told_by_condition() -> None:

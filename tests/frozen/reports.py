@@ -52,7 +52,7 @@ def command(*arguments: str) -> str:
             status = left.code
     if status:
         raise RuntimeError(f"{status}: {err.getvalue()}")
-    return out.getvalue().splitlines()[-1]
+    return out.getvalue()
 
 
 def report(frozen: Frozen, folder: Path) -> dict[str, Any]:

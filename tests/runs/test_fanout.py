@@ -240,7 +240,7 @@ def words(process: subprocess.Popen[str], status: int) -> dict[str, str]:
     out, err = process.communicate(timeout=400)
     assert process.returncode == status, (out, err)
     assert "Traceback" not in err
-    return dict(word.split("=", 1) for word in out.splitlines()[-1].split())
+    return dict(word.split("=", 1) for word in out.split())
 
 
 @pytest.mark.slow
