@@ -127,8 +127,8 @@ def why(result: Result) -> str:
     reasons = {
         REPRODUCED: _held(result),
         CAVEAT: f"{what}It is within the margin, but not the printed value.",
-        NOT_REPRODUCED: f"{what}That is outside the margin, by less than a factor of 2.",
-        CONTRADICTED: f"{what}That is off by more than a factor of 2, or the opposite of what was published.",
+        NOT_REPRODUCED: f"{what}By the rule of this claim that is outside what counts as equal.",
+        CONTRADICTED: f"{what}By the rule of this claim that contradicts what was published.",
         UNDECIDABLE: f"{plain(result.rounding)} The order of summation decides.".strip(),
         IMPRECISE: f"{what}The interval is too wide to say whether that is within the margin.",
     }

@@ -34,8 +34,8 @@ NAMED = 2
 MEANING = {
     REPRODUCED: "The measured value has the printed digits, or its interval lies within a margin fixed before the runs.",
     CAVEAT: "It holds, but off by a run or a digit, or with runs missing.",
-    NOT_REPRODUCED: "The measured value lies outside the margin, by less than a factor of 2.",
-    CONTRADICTED: "The measured value is off by more than a factor of 2, or the runs do the opposite.",
+    NOT_REPRODUCED: "The measured value lies outside the margin, but does not contradict what was published.",
+    CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
     UNDECIDABLE: "The same runs, summed in another order, disagree.",
     IMPRECISE: "The interval is too wide for the margin: neither for nor against.",
     NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
