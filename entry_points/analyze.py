@@ -7,12 +7,15 @@ earlier report. The same store gives the same files, and the run that has them a
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entry_points.cli import OneLineParser, run_main
-from grok.spec.fields import ConfigError
+from entry_points.found import say
+from grok.spec.fields import ConfigError, shown
 from grok.spec.plugins import said
 
 if TYPE_CHECKING:
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
     from analysis.exhibits.panels import Panel
     from analysis.report.content import Content
 
-FIRST = "Run one first: mlflow run . -e study -P study=headline"
+ADDRESS = re.compile(r"https?://[^\s\"'<>]+")
+FIRST = "Run one first: python -m entry_points.study --study headline"
 
 
 def parser() -> OneLineParser:
@@ -50,6 +54,12 @@ def parser() -> OneLineParser:
         metavar="MODULE:NAME",
         help="claims, errata and figures of your own, in a list of that name; see docs/report.md. Default none.",
     )
+    out.add_argument(
+        "--ui-url",
+        default="none",
+        metavar="ADDRESS",
+        help="of the MLflow UI that the report links each run to, as http://127.0.0.1:5000. Default none.",
+    )
     return out
 
 
@@ -57,6 +67,7 @@ def main(arguments: list[str]) -> int:
     """Parse, read the store, write the report, track it, print one line."""
     flags = parser().parse_args(arguments)
     only, out, own = studies(flags.study), Path(flags.out), _own(flags.claims)
+    ui_url = "" if flags.ui_url == "none" else _ui_url(flags.ui_url)
     from analysis.reading.evidence import Evidence
     from analysis.report import content, tracked, write
     from analysis.report.compare import read_baseline
@@ -71,14 +82,39 @@ def main(arguments: list[str]) -> int:
         of = f" of the study {' or '.join(only)}" if only else " of a study"
         first = FIRST.replace("headline", only[0]) if only else FIRST
         raise ConfigError(f"store must hold a finished run{of}, got none in {masked(store.uri)}. {first}.")
-    found = content.gather(evidence, only, baseline, flags.baseline, own)
+    found = replace(content.gather(evidence, only, baseline, flags.baseline, own), ui_url=ui_url)
     with write.workspace(out) as folder:
         write.build(found, folder)
         write.check(folder, out)
         run_id, reused = tracked.keep(open_store(), found, folder, vars(flags))
         write.publish(folder, out)
+    say(*_said(found, out))
     print(_line(found, run_id, reused, out))
     return 0
+
+
+def _ui_url(text: str) -> str:
+    """The address of a UI, without a slash at its end.
+
+    Raises:
+        ConfigError: if it is no address of a web page.
+    """
+    if not ADDRESS.fullmatch(text):
+        raise ConfigError(
+            f"ui_url must be none or begin with http:// or https://, got {shown(text)}. Copy it from the browser."
+        )
+    return text.rstrip("/")
+
+
+def _said(found: Content, out: Path) -> list[str]:
+    """What was found, in a sentence each, and where to look."""
+    from analysis.report import opening
+    from analysis.report.cards import waiting
+
+    told = [f"{one.head}: {one.text}" for one in opening.sentences(found)[1:]]
+    missing = waiting(found)
+    further = f" Next, for {len(missing[0].results)} more claims: {missing[0].command}" if missing else ""
+    return [*told, f"Open {out / 'report.html'}.{further}"]
 
 
 def studies(text: str) -> tuple[str, ...]:

@@ -11,12 +11,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from entry_points import found
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
 from grok.spec.fields import ConfigError
 
 if TYPE_CHECKING:
     from grok.runs.cells import Result
     from grok.store.run import TrackedRun
+    from grok.store.store import Store
 
 
 def parser() -> OneLineParser:
@@ -64,9 +66,10 @@ def run(flags: argparse.Namespace) -> int:
 
     study = load_study(flags.study)
     if flags.plan:
+        there = found.plan_line(_store_if_there(), study)
         for cell in study.cells:
             print(f"{cell.condition}: {cell.config.display_name()}")
-        print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config")
+        print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config: {there}")
         return 0
     if flags.seeds_at_once < 0:
         raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
@@ -97,11 +100,25 @@ def run(flags: argparse.Namespace) -> int:
                 report=bar.update,
                 should_stop=stop,
             )
-        study_report.write(store, parent, study, results, time.perf_counter() - started)
+        conditions = study_report.write(store, parent, study, results, time.perf_counter() - started)
     except BaseException as error:
         parent.end_by(error)
         raise
+    if all(result.done for result in results):
+        further = f"python -m entry_points.analyze --study {flags.study} --out report"
+        found.say(found.of_study(conditions), found.look(store.experiment_id, parent.run_id, further))
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)
+
+
+def _store_if_there() -> Store | None:
+    """The store, to read; None where there is none yet."""
+    from grok.store.errors import StoreError
+    from grok.store.store import open_store
+
+    try:
+        return open_store(existing="Train a study first")
+    except StoreError:
+        return None
 
 
 def _end(parent: TrackedRun, name: str, results: list[Result], stopped: bool, seconds: float) -> int:

@@ -5,9 +5,12 @@ The same command goes on with an interrupted run of the same config, or says tha
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from entry_points import found
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
 from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
@@ -46,14 +49,7 @@ def parser() -> OneLineParser:
 def main(arguments: list[str]) -> int:
     """Parse, train or resume or replay, print one line."""
     flags = parser().parse_args(arguments)
-    if (flags.until is not None or flags.out is not None) and not flags.replay:
-        parser().error("--until and --out must come with --replay RUN_ID")
-    if (flags.at is not None) != bool(flags.branch_from):
-        parser().error("--branch-from RUN_ID and --at STEP must come together")
-    if flags.trust_code and not (flags.resume or flags.replay or flags.branch_from):
-        parser().error(
-            "--trust-code must come with --resume, --replay or --branch-from: what you name yourself is loaded anyway"
-        )
+    _check(flags)
     config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
 
     from analysis.figures import run_figures
@@ -86,6 +82,7 @@ def main(arguments: list[str]) -> int:
     if not one.made:
         point_to(store, one.run)
     if one.done:
+        _say(store.experiment_id, one.run_id, one.run.metrics)
         print(result_line(one.run_id, one.run.state, True, one.run.metrics))
         return 0
     lease.hold_or_refuse(store, one)
@@ -104,8 +101,29 @@ def main(arguments: list[str]) -> int:
             confirm=holder.confirm,
             branch=start,
         )
+    if outcome.state == "complete":
+        _say(store.experiment_id, outcome.run_id, outcome.summary)
+    elif outcome.state == "interrupted":
+        found.say("The same command goes on.")
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
+
+
+def _check(flags: argparse.Namespace) -> None:
+    """Refuse flags without those that they come with."""
+    if (flags.until is not None or flags.out is not None) and not flags.replay:
+        parser().error("--until and --out must come with --replay RUN_ID")
+    if (flags.at is not None) != bool(flags.branch_from):
+        parser().error("--branch-from RUN_ID and --at STEP must come together")
+    if flags.trust_code and not (flags.resume or flags.replay or flags.branch_from):
+        parser().error(
+            "--trust-code must come with --resume, --replay or --branch-from: what you name yourself is loaded anyway"
+        )
+
+
+def _say(experiment: str, run_id: str, summary: Mapping[str, float]) -> None:
+    """What was found, and what to look at next."""
+    found.say(found.of_run(summary), found.look(experiment, run_id, "python -m entry_points.study --study quick"))
 
 
 if __name__ == "__main__":

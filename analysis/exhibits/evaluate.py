@@ -138,6 +138,7 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
         told,
         made_by,
         p if verdict in (*HELD, *FAILED, IMPRECISE) else math.nan,
+        samples=found.samples,
     )
 
 

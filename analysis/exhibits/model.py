@@ -73,6 +73,7 @@ class Measured:
         run_ids: runs that were used, in order; those that the claim took from `Sources` are added by `evaluate`.
         entries: what it is made of.
         p: of the decision, for the false-discovery control; NaN where facts about named runs decide, or a rule without a test.
+        samples: the value of each run, by name of an estimate, where it is one per run; drawn beside the estimate.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Measured:
     run_ids: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
     p: float = math.nan
+    samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class Result:
         replicates: the same by other roundings, the default first; empty if it was judged on one. rounding: that in words.
         made_by: runs by code version, protocol and rounding, where recorded.
         p: of the decision, the largest over roundings; NaN without a test. adjusted: after the false-discovery control.
+        samples: as in `Measured`.
     """
 
     claim: Claim
@@ -194,6 +197,7 @@ class Result:
     made_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     p: float = math.nan
     adjusted: float = math.nan
+    samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Part(NamedTuple):
     Attributes:
         name, published, text, estimate, verdict: of the number.
         sides: its p-values against the margin; `NO_TEST` of a fact. far: p-value of lying outside a factor of 2.
-        margin: around the published value, in words.
+        margin: around the published value, in words. values: of each run, where there is one per run.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Part(NamedTuple):
     sides: Sides = NO_TEST
     far: float = math.nan
     margin: str = ""
+    values: tuple[float, ...] = ()
 
     @property
     def tested(self) -> bool:
@@ -121,7 +122,13 @@ def judge(parts: Sequence[Part], note: str = "") -> Measured:
     )
     estimates = {part.name: part.estimate for part in parts}
     said = " ".join([*notes, *([note] if note else [])])
-    return Measured(text, verdict, estimates, said, entries=entries, p=_p(shown, verdict))
+    samples = {part.name: part.values for part in parts if part.values}
+    return Measured(text, verdict, estimates, said, entries=entries, p=_p(shown, verdict), samples=samples)
+
+
+def _each(values: np.ndarray) -> tuple[float, ...]:
+    """The known values, for the eye."""
+    return tuple(float(value) for value in statistics.known(values))
 
 
 def _over_parts(parts: Sequence[Part]) -> list[Part]:
@@ -226,7 +233,8 @@ def median(name: str, values: Iterable[float], published: str, *, event: bool = 
     margin = margin or (EPOCH if event else SHARE)
     estimate = statistics.median_interval(x)
     sides, far = (quantile_sides(x, *ends) for ends in (margin.around(published), far_ends(float(published))))
-    return _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
+    part = _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
+    return part._replace(values=_each(x))
 
 
 def relation(name: str, values: np.ndarray, published: str, near: tuple[float, float], far: tuple[float, float]) -> Part:
@@ -238,7 +246,8 @@ def relation(name: str, values: np.ndarray, published: str, near: tuple[float, f
     estimate = statistics.median_interval(measured(name, values))
     sides, beyond = quantile_sides(values, *near), quantile_sides(values, *far).outside
     said = " … ".join(number(end) for end in near)
-    return Part(name, published, spread(*estimate[:3]), estimate, _decide(sides, beyond), sides, beyond, said)
+    text, decided = spread(*estimate[:3]), _decide(sides, beyond)
+    return Part(name, published, text, estimate, decided, sides, beyond, said, _each(values))
 
 
 def measured(name: str, values: np.ndarray) -> np.ndarray:
@@ -286,7 +295,8 @@ def ratio(name: str, above: Iterable[float], below: Iterable[float], published: 
     measured(name, a + b)
     estimate = statistics.ratio_of_medians(a, b, paired=True)
     sides, far = (quantile_sides(a / b, *ends) for ends in (margin.around(published), far_ends(float(published))))
-    return _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
+    part = _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
+    return part._replace(values=_each(a / b))
 
 
 def interval(name: str, fit: Fit, published: str, margin: Margin) -> Part:
@@ -348,7 +358,8 @@ def epochs(name: str, values: Iterable[float], published: Sequence[float]) -> Pa
     else:
         each = [_fact(one, f"{other:.0f}", EPOCH) for one, other in zip(came, expected, strict=True)]
         verdict = _together(each) if each else REPRODUCED
-    return Part(name, _list(wanted), _list(found), statistics.median_interval(found), verdict, margin=EPOCH.width)
+    estimate = statistics.median_interval(found)
+    return Part(name, _list(wanted), _list(found), estimate, verdict, margin=EPOCH.width, values=_each(found))
 
 
 def between(name: str, crossings: Sequence[tuple[float, float]], published: str) -> Part:

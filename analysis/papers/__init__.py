@@ -2,8 +2,10 @@
 
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
+from analysis.exhibits.paper import Paper
 from analysis.papers.lifecycle import flip, numbers, sentences
 from analysis.papers.lifecycle import panels as lifecycle_panels
+from analysis.papers.lifecycle import paper as lifecycle_paper
 from analysis.papers.signals import board
 from analysis.papers.xu import (
     cause,
@@ -14,6 +16,7 @@ from analysis.papers.xu import (
     horizon,
     meaning,
     panels,
+    paper,
     phase,
     rank_panels,
     ranks,
@@ -26,6 +29,8 @@ from analysis.papers.xu import (
     windows,
 )
 
+PAPERS: tuple[Paper, ...] = (paper.PAPER, lifecycle_paper.PAPER)
+"""What is held against the runs."""
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *phase.CLAIMS,

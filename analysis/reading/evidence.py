@@ -231,6 +231,6 @@ class Evidence:
     def command(study: str) -> str:
         """The command that makes a study's runs."""
         if study == SENSITIVITY_STUDY:
-            return "mlflow run . -e sensitivity -P study=headline"
+            return "python -m entry_points.sensitivity --study headline"
         name = study if is_own(study) or study in registered() else study.replace("/", ".yaml:", 1)
-        return f"mlflow run . -e study -P study={name}"
+        return f"python -m entry_points.study --study {name}"

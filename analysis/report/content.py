@@ -44,7 +44,7 @@ class Content:
         results: claims, in order. errata: demonstrations. drawn: figures, drawn or not. studies: those that it reads.
         left_out: run_id, name, study, condition, reason. runs: different finished runs. comparison: with a baseline, if any.
         diverged: study, condition, seed, run_id of each run that stopped since its numbers were no longer finite.
-        answers: to questions of ours.
+        answers: to questions of ours. ui_url: of the MLflow UI that runs are linked to; empty for none.
     """
 
     results: tuple[Result, ...]
@@ -56,6 +56,7 @@ class Content:
     comparison: Comparison | None = None
     diverged: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=DIVERGED))
     answers: tuple[Answered, ...] = ()
+    ui_url: str = ""
 
     @property
     def verdicts(self) -> dict[str, int]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.exhibits.model import VERDICTS
+from analysis import papers
+from analysis.exhibits.model import KINDS, VERDICTS
 from analysis.exhibits.panels import Drawn, Panel
-from analysis.report import words
+from analysis.report import opening, words
+from analysis.report.cards import cards, filters, waiting
 from analysis.report.content import Content
+from analysis.report.plain import brief, plain
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -59,10 +64,24 @@ def shown(drawn: Drawn, svg: str, files: Sequence[str]) -> Shown:
     )
 
 
-def context(content: Content, figures: Sequence[Shown]) -> dict[str, object]:
+def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
     """What both templates read."""
+    found = cards(content)
+    drawn = [figure.panel.id for figure in figures if figure.svg]
+    main = opening.main_figure(drawn)
     return {
         "title": words.TITLE,
+        "papers": papers.PAPERS,
+        "sentences": opening.sentences(content),
+        "top": next((figure for figure in figures if figure.panel.id == main), None),
+        "next": opening.next_links(content, drawn),
+        "meanings": opening.MEANING,
+        "cards": found,
+        "card_kinds": [kind for kind in KINDS if any(card.result.claim.kind == kind for card in found)],
+        "filters": filters(found),
+        "waiting": waiting(content),
+        "verdict_names": list(content.verdicts),
+        "ui_url": content.ui_url,
         "lead": words.lead(content),
         "verdicts": content.verdicts,
         "tally": words.tally_rows(content),
@@ -107,8 +126,25 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "slug": words.slug,
         "make": words.make,
         "order": order.__getitem__,
+        "plain": plain,
+        "brief": brief,
+        "first_sentence": words.first_sentence,
+        "address": words.address,
     }
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js"))
+    style, *scripts = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js", "filter.js"))
+    script = "".join(scripts)
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     own = {"style": Markup(style), "script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704  # our own files
-    return environment.get_template("report.html.j2").render(context(content, figures) | own)
+    found = context(content, figures)
+    own["top_use"] = again(found["top"])
+    return environment.get_template("report.html.j2").render(found | own)
+
+
+def again(figure: object) -> Markup:
+    """The drawing of a figure once more, without its bytes: an element that refers to it; empty where there is none."""
+    if not isinstance(figure, Shown):
+        return Markup("")
+    box, name = re.search(r'viewBox="([\d. ]+)"', figure.svg), re.search(r'<g id="([^"]+)"', figure.svg)
+    if box is None or name is None:
+        return Markup("")
+    return Markup(f'<svg viewBox="{box[1]}" role="img" aria-hidden="true"><use href="#{name[1]}"/></svg>')  # noqa: S704

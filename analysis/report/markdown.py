@@ -10,13 +10,14 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.report import words
+from analysis.report import opening, words
 from analysis.report.content import Content
 from analysis.report.html import TEMPLATES, Shown, context
+from analysis.report.plain import brief, plain
 from analysis.words import table as table_of
 
 LISTED = 200
-"""Run ids, and rows of a table, that the text shows; the CSV has all."""
+"""Rows of a table that the text shows; the CSV has all."""
 
 
 JOINER = "&#8288;"
@@ -41,11 +42,9 @@ def code(text: str) -> Markup:
     return Markup(escape(text)) if re.search(r"[`|\n]", text) else Markup(f"`{text}`")  # noqa: S704  # nothing acts in a span
 
 
-def ids(run_ids: Sequence[str]) -> Markup:
-    """Run ids in one line."""
-    more = f" and {len(run_ids) - LISTED} more" if len(run_ids) > LISTED else ""
-    text = ", ".join(code(run_id) for run_id in run_ids[:LISTED])
-    return Markup(f"{words.count(len(run_ids), 'run').capitalize()}: {text}{more}.")  # noqa: S704  # each is escaped
+def link(address: str) -> Markup:
+    """A link to an address of our own texts, named as people name it."""
+    return Markup(f"[{escape(words.address(address))}]({address})")  # noqa: S704
 
 
 def table(frame: pd.DataFrame) -> Markup:
@@ -76,7 +75,9 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "estimate": words.estimate,
         "paragraphs": words.paragraphs,
         "code": code,
-        "ids": ids,
+        "link": link,
+        "plain": plain,
+        "brief": brief,
         "table": table,
     }
     environment.filters |= own
@@ -85,7 +86,8 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
 
 def description(content: Content) -> str:
     """The same in a few lines, for the page of the MLflow run."""
-    lines = [words.lead(content), ""]
+    lines = [f"**{one.head}.** {escape(one.text)}\n" for one in opening.sentences(content)]
+    lines += [words.lead(content), ""]
     lines += [f"- **{number}** {verdict}" for verdict, number in content.verdicts.items()]
     if content.comparison is not None:
         lines += ["", escape(words.change_line(content.comparison))]

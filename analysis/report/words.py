@@ -221,3 +221,18 @@ def paragraphs(text: str) -> list[str]:
 def slug(text: str) -> str:
     """Lower-case words joined by dashes."""
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def first_sentence(text: str) -> str:
+    """As far as the first full stop that ends a sentence."""
+    return re.split(r"(?<=\.) (?=[A-ZΛ])", text, maxsplit=1)[0]
+
+
+def address(url: str) -> str:
+    """An address as people name it.
+
+    Example:
+        >>> address("https://arxiv.org/abs/2605.08119")
+        'arXiv:2605.08119'
+    """
+    return re.sub(r"^https://arxiv\.org/abs/", "arXiv:", url).removeprefix("https://")

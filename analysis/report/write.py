@@ -60,6 +60,7 @@ def build(content: Content, folder: Path) -> None:
     _csv(content.diverged, folder, "diverged")
     _csv(_claims_table(content), folder, "claims")
     _csv(_entries_table(content), folder, "entries")
+    _csv(_runs_table(content), folder, "runs")
     runs = {study.name: study.runs for study in content.studies}
     left_out = int(content.left_out["run_id"].nunique())
     _json(claims_json(content.results, runs, left_out, content.answers), folder / "claims.json")
@@ -112,6 +113,16 @@ def _entries_table(content: Content) -> pd.DataFrame:
         for e in r.entries
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _runs_table(content: Content) -> pd.DataFrame:
+    """A row per run of a claim, a question, a chapter or a figure."""
+    parts = [("claim", r.claim.id, r.run_ids) for r in content.results]
+    parts += [("question", a.question.id, a.run_ids) for a in content.answers]
+    parts += [("chapter", erratum.id, erratum.run_ids) for erratum in content.errata]
+    parts += [("figure", drawn.panel.id, drawn.run_ids) for drawn in content.drawn]
+    rows = [(what, name, run_id) for what, name, run_ids in parts for run_id in run_ids]
+    return pd.DataFrame(rows, columns=["what", "id", "run_id"])
 
 
 def _csv(table: pd.DataFrame, folder: Path, name: str) -> str:

@@ -74,7 +74,7 @@ def test_a_claim_is_reproduced_where_the_published_numbers_hold_and_fails_where_
 def test_a_claim_without_runs_is_not_testable_and_names_its_study(claim: Claim) -> None:
     (result,) = evaluate(SyntheticEvidence(studies=()), [claim])  # type: ignore[arg-type]
     assert (result.verdict, result.measured, result.n, result.run_ids) == (NOT_TESTABLE, "", 0, ())
-    assert any(f"mlflow run . -e study -P study={study}" in result.note for study in claim.studies)
+    assert any(f"python -m entry_points.study --study {study}" in result.note for study in claim.studies)
     assert all(f"study={study}" in result.command for study in claim.studies)
 
 
@@ -267,7 +267,7 @@ def test_a_user_adds_a_claim_in_one_place() -> None:
 
     claim = Claim("mine", "They generalise.", "me", "1.0", "test accuracy", ("headline",), verdicts.MEDIAN, measure, kind=TEXT)
     (result,) = evaluate(SyntheticEvidence(), [claim])  # type: ignore[arg-type]
-    assert (result.verdict, result.n, result.command) == (REPRODUCED, 15, "mlflow run . -e study -P study=headline")
+    assert (result.verdict, result.n, result.command) == (REPRODUCED, 15, "python -m entry_points.study --study headline")
 
 
 # the rules, by their words

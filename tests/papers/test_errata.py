@@ -148,7 +148,7 @@ def test_every_chapter_has_a_table_runs_and_a_command(good: dict[str, Erratum]) 
         assert "Not shown yet" not in erratum.text
         assert len(erratum.table) > 0
         assert erratum.run_ids
-        assert erratum.command.startswith("mlflow run . -e study -P study=")
+        assert erratum.command.startswith("python -m entry_points.study --study ")
         assert erratum.data_name == erratum.id
         assert erratum.table.map(lambda value: isinstance(value, (str, int, float, np.number))).all(axis=None)
 
@@ -157,7 +157,7 @@ def test_absent_studies_are_named() -> None:
     for erratum in written(Evidence(studies=())).values():
         assert erratum.table.empty
         assert "Not shown yet: 0 of the" in erratum.text
-        assert "mlflow run . -e study" in erratum.text
+        assert "python -m entry_points.study" in erratum.text
 
 
 def test_chapters_say_what_was_measured_whichever_way(good: Any, broken: Any) -> None:
@@ -253,7 +253,7 @@ def test_a_chapter_of_ones_own() -> None:
         return f"{len(sources.take('eta'))} runs.", pd.DataFrame({"n": [1]})
 
     (erratum,) = write(Evidence(), [Chapter("mine", "Mine", ("eta",), None, "Why.", build)])  # type: ignore[arg-type]
-    assert (erratum.text, erratum.command) == ("Why.\n\n26 runs.", "mlflow run . -e study -P study=eta")
+    assert (erratum.text, erratum.command) == ("Why.\n\n26 runs.", "python -m entry_points.study --study eta")
 
 
 def test_features_are_those_of_the_training(finished: Any) -> None:

@@ -318,8 +318,8 @@ def test_sensitivity_is_the_newest_complete_one(odd: Any) -> None:
 
 
 def test_commands() -> None:
-    assert Evidence.command("relu") == "mlflow run . -e study -P study=relu"
-    assert Evidence.command("my_studies/mine") == "mlflow run . -e study -P study=my_studies.yaml:mine"
+    assert Evidence.command("relu") == "python -m entry_points.study --study relu"
+    assert Evidence.command("my_studies/mine") == "python -m entry_points.study --study my_studies.yaml:mine"
 
 
 # queries

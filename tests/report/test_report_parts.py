@@ -108,7 +108,7 @@ def test_a_figure_whose_runs_are_absent_names_the_command(panel: Panel) -> None:
     assert found.figure is None
     assert found.tables == {}
     assert len(found.missing) == len(panel.studies)
-    assert all(command.startswith("mlflow run . -e ") for command in found.missing)
+    assert all(command.startswith("python -m entry_points.") for command in found.missing)
 
 
 def test_a_figure_says_which_studies_are_missing_or_not_complete(drawn: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def test_a_figure_says_which_studies_are_missing_or_not_complete(drawn: dict[str
     (panel,) = [panel for panel in PANELS if panel.id == "detector"]
     found = draw_one(panel, FakeEvidence(("headline",), keep=some))
     assert found.partial == ("headline: 4 of 30 runs",)
-    assert found.missing == ("mlflow run . -e study -P study=relu", "mlflow run . -e study -P study=controls")
+    assert found.missing == ("python -m entry_points.study --study relu", "python -m entry_points.study --study controls")
     assert len(found.run_ids) == 4
     assert drawn["detector"].partial[0] == "headline: 6 of 30 runs"
 
@@ -245,7 +245,7 @@ def test_a_study_of_which_nothing_is_drawn_lends_no_command(evidence: FakeEviden
     found = draw_one(panel_of("repulsion"), Unmeasured(("headline", "relu"), keep=lambda cell: cell.config.seed < 2))
     headline = evidence.runs("headline").query("seed < 2")
     assert set(found.run_ids) == set(headline["run_id"])
-    assert found.commands == ("mlflow run . -e study -P study=headline",)
+    assert found.commands == ("python -m entry_points.study --study headline",)
 
 
 @pytest.mark.parametrize(("name", "study"), [("precision", "svd"), ("windows", "headline")])
@@ -461,12 +461,23 @@ def test_the_summary_has_the_counts_and_links_the_contradicted_claims(tmp_path: 
     top = page[page.index("<h1") : page.index('<h2 id="claims"')]
     assert counts in top
     assert '<a href="#claim-b">Statement b.</a> Measured: 7 &lt;i&gt;.' in top
-    assert '"#claim-a"' not in top
+    listed = top[top.index('id="contradicted"') :]
+    assert '"#claim-a"' not in listed
     opening = text[: text.index("## Claims")]
     assert counts in opening
     assert "The runs contradict this one:\n\n- Statement b. Measured: 7 &lt;i&gt;. ([b](#rules-and-data))" in opening
     assert words.contradicted_line(content_of(result("a", "reproduced"))) == "The runs contradict none of them."
     assert words.contradicted_line(content_of(result("a", "not testable yet"))) == ""
+
+
+def test_runs_are_links_where_the_address_of_a_ui_is_given(tmp_path: Any) -> None:
+    for name, address in (("without", ""), ("with", "http://127.0.0.1:5000")):
+        (tmp_path / name).mkdir()
+        write.build(replace(content_of(result("a", "reproduced")), ui_url=address), tmp_path / name)
+    without, linked = ((tmp_path / name / "report.html").read_text(encoding="utf-8") for name in ("without", "with"))
+    assert '<a href="http://127.0.0.1:5000/#/runs/r">r</a>' in linked
+    assert "127.0.0.1" not in without
+    assert (tmp_path / "with" / "data" / "runs.csv").read_text(encoding="utf-8") == "what,id,run_id\nclaim,a,r\n"
 
 
 def test_diverged_runs_are_named_by_study(evidence: FakeEvidence, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

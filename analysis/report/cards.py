@@ -1,0 +1,152 @@
+"""A card per claim: what was printed and what was measured on one axis, the verdict, and a sentence why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from analysis.exhibits.model import (
+    CAVEAT,
+    CONTRADICTED,
+    FAILED,
+    IMPRECISE,
+    KINDS,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    UNDECIDABLE,
+    VERDICTS,
+    Entry,
+    Result,
+)
+from analysis.report import axis
+from analysis.report.content import Content
+from analysis.report.plain import brief, plain
+
+ROWS = 6
+"""Axes of a card; the rest stands in its fold."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A number of a claim: its name, both values in words, its verdict, and the drawing, empty where it cannot be drawn."""
+
+    name: str
+    published: str
+    measured: str
+    verdict: str
+    drawing: Markup
+
+
+@dataclass(frozen=True)
+class Card:
+    """A claim as the report shows it.
+
+    Attributes:
+        result: of the claim. rows: its numbers, `ROWS` at most. more: how many are left out of them.
+        why: the verdict in a sentence. measured: in brief. note: what a reader must know besides.
+        study: the one to run first. paper: whose claim it is.
+    """
+
+    result: Result
+    rows: tuple[Row, ...]
+    more: int
+    why: str
+    measured: str
+    note: str
+    study: str
+    paper: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The claims that one study would make testable: its name, the command, and their results."""
+
+    study: str
+    command: str
+    results: tuple[Result, ...]
+
+
+def cards(content: Content) -> tuple[Card, ...]:
+    """A card per tested claim, the weightiest source first, in the report's order within it."""
+    tested = [result for result in content.results if result.verdict != NOT_TESTABLE]
+    return tuple(_card(result) for result in sorted(tested, key=lambda r: KINDS.index(r.claim.kind)))
+
+
+def waiting(content: Content) -> tuple[Waiting, ...]:
+    """What cannot be tested yet, by the study to run first."""
+    found: dict[str, list[Result]] = {}
+    for result in content.results:
+        if result.verdict == NOT_TESTABLE:
+            found.setdefault(result.claim.studies[0], []).append(result)
+    return tuple(Waiting(study, some[0].command.split(" && ")[0], tuple(some)) for study, some in found.items())
+
+
+def _card(result: Result) -> Card:
+    rows = _rows(result)
+    paper = next((word for word in ("Xu", "Tian") if word in result.claim.source), "own")
+    return Card(
+        result,
+        tuple(rows[:ROWS]),
+        max(0, len(rows) - ROWS),
+        why(result),
+        brief(result.measured, 110),
+        plain(result.note),
+        result.claim.studies[0],
+        paper,
+    )
+
+
+def _rows(result: Result) -> list[Row]:
+    """The numbers that both sides have; one row of the claim itself where it is made of one number only."""
+    pairs = [(entry, result.estimates[entry.id]) for entry in result.entries if entry.id in result.estimates]
+    if not pairs and len(result.estimates) == 1:
+        (name, estimate), *_ = result.estimates.items()
+        pairs = [(Entry(name, {}, result.claim.published, result.measured, result.verdict), estimate)]
+    rows = []
+    for entry, estimate in pairs:
+        whole = f"{entry.published}/{estimate.n}" if entry.measured.endswith(f"/{estimate.n}") else entry.published
+        printed = whole if entry.published.isdigit() and math.isnan(axis.printed(entry.measured)) is False else entry.published
+        samples = result.samples.get(entry.id, ())
+        drawing = axis.draw(printed, estimate, samples, entry.setting.get("margin", ""))
+        rows.append(Row(plain(entry.id), plain(printed), plain(entry.measured), entry.verdict, drawing))
+    return rows
+
+
+def why(result: Result) -> str:
+    """The verdict in a sentence, of the entry that decides it where there are several."""
+    failing = [entry for entry in result.entries if entry.verdict in FAILED] if result.verdict in FAILED else []
+    decides = next((entry for entry in result.entries if entry.verdict == result.verdict), next(iter(failing), None))
+    what = ""
+    if decides is not None and len(result.entries) > 1:
+        named = plain(" ".join(decides.setting.values()) if not decides.measured else decides.id)
+        what = f"{named} is {brief(decides.measured, 80)} where {plain(decides.published)} was published. "
+    reasons = {
+        REPRODUCED: _held(result),
+        CAVEAT: f"{what}It is within the margin, but not the printed value.",
+        NOT_REPRODUCED: f"{what}By the rule of this claim that is outside what counts as equal.",
+        CONTRADICTED: f"{what}By the rule of this claim that contradicts what was published.",
+        UNDECIDABLE: f"{plain(result.rounding)} The order of summation decides.".strip(),
+        IMPRECISE: f"{what}The interval is too wide to say whether that is within the margin.",
+    }
+    return reasons.get(result.verdict, "").strip()
+
+
+def _held(result: Result) -> str:
+    if not math.isnan(result.p):
+        return "The interval lies within the margin around what was published."
+    return "The runs that the paper names give the published value."
+
+
+def filters(found: Sequence[Card]) -> list[tuple[str, str, list[str]]]:
+    """What the table is filtered by: name, label and values, those with a choice only."""
+    values = {
+        "verdict": ("Verdict", sorted({card.result.verdict for card in found}, key=VERDICTS.index)),
+        "kind": ("Whose word", sorted({card.result.claim.kind for card in found}, key=KINDS.index)),
+        "study": ("Study", sorted({study for card in found for study in card.result.claim.studies})),
+        "paper": ("Paper", sorted({card.paper for card in found})),
+    }
+    return [(name, label, options) for name, (label, options) in values.items() if len(options) > 1]

@@ -1,0 +1,154 @@
+"""The first screen: what was asked, what holds, what does not, what cannot be told, what surprised.
+
+Each sentence is made of verdicts by a template, so that none can be older than the runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from analysis import papers
+from analysis.exhibits.model import (
+    CAVEAT,
+    CONTRADICTED,
+    FAILED,
+    FRESH,
+    HELD,
+    IMPRECISE,
+    KINDS,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    TABLE,
+    UNDECIDABLE,
+    VERDICTS,
+    Result,
+)
+from analysis.report.content import Content
+from analysis.report.plain import brief
+from analysis.report.words import slug
+
+NAMED = 2
+"""Statements that a sentence names before it counts the rest."""
+MEANING = {
+    REPRODUCED: "The measured value has the printed digits, or its interval lies within a margin fixed before the runs.",
+    CAVEAT: "It holds, but off by a run or a digit, or with runs missing.",
+    NOT_REPRODUCED: "The measured value lies outside the margin, but does not contradict what was published.",
+    CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
+    UNDECIDABLE: "The same runs, summed in another order, disagree.",
+    IMPRECISE: "The interval is too wide for the margin: neither for nor against.",
+    NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
+}
+"""What each verdict means, a sentence; the rules themselves stand with each claim."""
+
+
+class Sentence(NamedTuple):
+    """A sentence of the first screen: its heading, and the claims that it names, with what follows each."""
+
+    head: str
+    before: str
+    named: tuple[tuple[str, str, str], ...]
+    after: str
+
+    @property
+    def text(self) -> str:
+        """The whole sentence without links."""
+        named = "; ".join(f"“{statement}” ({measured})" for _, statement, measured in self.named)
+        return " ".join(part for part in (self.before, f"{named}{'.' if named else ''}", self.after) if part)
+
+
+def published(results: Sequence[Result]) -> list[Result]:
+    """What was published, those on fresh seeds not counted again: sentences before rows, the weightiest source first."""
+    found = (result for result in results if result.claim.kind != FRESH)
+    return sorted(found, key=lambda r: (r.claim.kind == TABLE, KINDS.index(r.claim.kind)))
+
+
+def sentences(content: Content) -> tuple[Sentence, ...]:
+    """The five sentences, in order."""
+    found = published(content.results)
+    return (_asked(content, found), _held(content, found), _failed(found), _open(found), _surprised(content))
+
+
+def _asked(content: Content, found: Sequence[Result]) -> Sentence:
+    asks = " ".join(paper.asks for paper in papers.PAPERS)
+    runs = f"{content.runs} finished run{'' if content.runs == 1 else 's'}"
+    return Sentence("Asked", asks, (), f"{_count(len(found), 'published statement')} held against {runs}.")
+
+
+def _held(content: Content, found: Sequence[Result]) -> Sentence:
+    held, tested = [r for r in found if r.verdict in HELD], _tested(found)
+    if not tested:
+        return Sentence("Holds", "Nothing is tested yet: the store lacks the runs.", (), "")
+    caveats = sum(result.verdict == CAVEAT for result in held)
+    some = f", {caveats} with a caveat" if caveats else ""
+    first = f"{len(held)} of the {tested} that could be tested{some}{': ' if held else '.'}".strip()
+    fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
+    again = f"On seeds that nobody had run before: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
+    return Sentence("Holds", first, _named(held), again)
+
+
+def _failed(found: Sequence[Result]) -> Sentence:
+    failed = sorted((r for r in found if r.verdict in FAILED), key=lambda r: r.verdict != CONTRADICTED)
+    if not failed:
+        told = "None of the tested statements fails." if _tested(found) else "Nothing is tested yet."
+        return Sentence("Does not hold", told, (), "")
+    against = sum(result.verdict == CONTRADICTED for result in failed)
+    return Sentence("Does not hold", f"{len(failed)}, {against or 'none'} of them contradicted:", _named(failed), "")
+
+
+def _open(found: Sequence[Result]) -> Sentence:
+    counts = {verdict: sum(result.verdict == verdict for result in found) for verdict in VERDICTS}
+    parts = [
+        f"{counts[IMPRECISE]} since the runs are too few or too coarsely observed" if counts[IMPRECISE] else "",
+        f"{counts[UNDECIDABLE]} since the order of summation decides" if counts[UNDECIDABLE] else "",
+        f"{counts[NOT_TESTABLE]} since this store lacks their runs" if counts[NOT_TESTABLE] else "",
+    ]
+    told = "; ".join(part for part in parts if part)
+    return Sentence("Cannot be told", f"{told}." if told else "Nothing: every statement has a verdict.", (), "")
+
+
+def _surprised(content: Content) -> Sentence:
+    answers = {answer.question.id: answer for answer in content.answers}
+    told = " ".join(filter(None, (paper.surprise(answers) for paper in papers.PAPERS)))
+    return Sentence("Surprised", told or "Nothing yet: the questions behind it lack their runs.", (), "")
+
+
+def _tested(found: Sequence[Result]) -> int:
+    return sum(result.verdict != NOT_TESTABLE for result in found)
+
+
+def _named(results: Sequence[Result]) -> tuple[tuple[str, str, str], ...]:
+    chosen = results[:NAMED]
+    return tuple((r.claim.id, r.claim.statement.rstrip("."), brief(r.measured, 70)) for r in chosen)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{' is' if number == 1 else 's are'}"
+
+
+def main_figure(drawn: Sequence[str]) -> str:
+    """The id of the figure beside the sentences: the paper's, or else the first that is drawn; empty if none is.
+
+    Args:
+        drawn: ids of the figures that are drawn, in order.
+    """
+    wanted = [paper.figure for paper in papers.PAPERS if paper.figure in drawn]
+    return next(iter([*wanted, *drawn]), "")
+
+
+def next_links(content: Content, drawn: Sequence[str]) -> list[tuple[str, str]]:
+    """Where to go on, as anchors with their labels; only what is there.
+
+    Args:
+        content: of the report. drawn: ids of the figures that are drawn.
+    """
+    links = [("contradicted", "what the runs contradict")] if content.contradicted else []
+    links.append(("claims", "every claim, to sort and filter"))
+    if content.answers:
+        links.append(("questions", "what we asked besides"))
+    if content.errata:
+        links.append((slug(content.errata[0].section), content.errata[0].section.lower()))
+    if drawn:
+        links.append(("figures", "the figures"))
+    return [*links, ("runs", "the runs behind them"), ("method", "how to read this")]

@@ -1,0 +1,64 @@
+"""One vocabulary for what a reader sees: conditions, activations and powers of ten as the figures write them.
+
+What machines read (`claims.json`, the CSV) keeps the names of the store.
+"""
+
+from __future__ import annotations
+
+import re
+
+from analysis.words import CONDITIONS
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SAID = (
+    (re.compile(r"\beta0\b|\bcontrol (?=fires)|(?<!out )\bno weight decay\b"), CONDITIONS["eta0"]),
+    (re.compile(r"\bgrok (?=fires|late gap|[\d.]+ \[)"), f"with {CONDITIONS['grok']} "),
+    (re.compile(r"\bfire_epoch\b"), "fires at"),
+    (re.compile(r"\btest_50_epoch\b"), "test ≥ 0.5 at"),
+    (re.compile(r"\btest_99_epoch\b"), "test ≥ 0.99 at"),
+    (re.compile(r"\bdata[ _]starved\b"), CONDITIONS["data_starved"]),
+    (re.compile(r"\brandom_labels\b"), CONDITIONS["random_labels"]),
+    (re.compile(r"\brelu\b"), "ReLU"),
+    (re.compile(r"(?<=λ₂/λ₃ at )(\d+) (?=\d)"), r"\1: "),
+    (re.compile(r"(?<=without weight decay) (?=\d+/\d+$)"), " fires "),
+)
+"""Names of the store, and how a person says them."""
+POWER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?)0*(\d+)(?![\w.]*[a-zA-Z])")
+COMMAND = re.compile(r"(python -m [^.;]*(?:\.\w[^.;]*)*)")
+"""Left as it is: it is to be typed."""
+
+
+def _said(text: str) -> str:
+    for pattern, words in SAID:
+        text = pattern.sub(words, text)
+    return POWER.sub(lambda found: f"{found[1]}·10{(found[2].strip('+') + found[3]).translate(SUPERSCRIPT)}", text)
+
+
+def plain(text: str) -> str:
+    """A text of a claim in the words of the figures; commands in it stay as they are.
+
+    Example:
+        >>> plain("eta0 fires 1/15; λ₃ 8.49e-06")
+        'without weight decay fires 1/15; λ₃ 8.49·10⁻⁶'
+    """
+    parts = COMMAND.split(text)
+    return "".join(part if number % 2 else _said(part) for number, part in enumerate(parts))
+
+
+def brief(text: str, most: int = 90) -> str:
+    """The first of the parts that semicolons divide, as many as fit; at least one, cut between words.
+
+    Example:
+        >>> brief("a 1; b 2; c 3", 8)
+        'a 1; b 2 …'
+    """
+    parts = plain(text).split("; ")
+    kept: list[str] = []
+    for part in parts:
+        if kept and len("; ".join([*kept, part])) > most:
+            break
+        kept.append(part)
+    out = "; ".join(kept)
+    if len(out) > most:
+        out, kept = out[:most].rpartition(" ")[0], []
+    return out if len(kept) == len(parts) else f"{out} …"

@@ -1,0 +1,66 @@
+"""The sentence that ends a command, and the plan of a study."""
+
+from __future__ import annotations
+
+import math
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from entry_points import found
+from grok.spec.fields import ConfigError
+from grok.spec.studies import load_study
+
+
+def test_a_run_is_told_in_one_sentence() -> None:
+    summary = {"fired": 1.0, "fire_epoch": 173.0, "test_50_epoch": 101.0, "accuracy/test": 1.0}
+    assert found.of_run(summary) == (
+        "The detector fires at epoch 173; test accuracy reaches 0.5 at epoch 101; test accuracy ends at 1.000."
+    )
+    never = {"fired": 0.0, "fire_epoch": math.nan, "test_50_epoch": math.nan, "accuracy/test": 0.013}
+    assert found.of_run(never) == "The detector does not fire; test accuracy ends at 0.013."
+    assert found.of_run({"accuracy/test": 0.5}) == "Test accuracy ends at 0.500."
+    assert found.of_run({}) == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_is_told(terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    found.say("Found.", "", found.look("0", "abc", "next"))
+    look = "Look: mlflow ui, then http://127.0.0.1:5000/#/experiments/0/runs/abc. Next: next"
+    assert capsys.readouterr() == ("", f"Found.\n{look}\n" if terminal else "")
+
+
+def test_a_study_is_told_by_condition() -> None:
+    table = pd.DataFrame({"condition": ["grok", "eta0"], "activation": ["square", "relu"], "fired": [2, 0], "runs": [2, 2]})
+    assert found.of_study(table) == "The detector fires in: grok square 2 of 2, eta0 relu 0 of 2."
+    assert found.of_study(pd.concat([table] * 4)).endswith(", and 2 more.")
+    assert found.of_study(pd.DataFrame()) == ""
+
+
+def test_a_plan_counts_what_is_there_and_tells_minutes_from_it() -> None:
+    study = load_study("quick")
+    first, *others = study.cells
+    assert found.plan_line(None, study) == f"{len(study.cells)} to train, 0 there already."
+
+    def run(hash: str) -> Any:
+        return SimpleNamespace(get=lambda name: hash, metrics={"elapsed_s": 600.0})
+
+    some = SimpleNamespace(find=lambda tags: [run(first.config.hash), run("another")])
+    told = found.plan_line(some, study)  # type: ignore[arg-type]  # it is only asked for runs
+    assert told.startswith(f"{len(others)} to train, 1 there already, about ")
+    assert int(told.split("about ")[1].split()[0]) >= 10
+    every = SimpleNamespace(find=lambda tags: [run(cell.config.hash) for cell in study.cells])
+    assert found.plan_line(every, study) == f"0 to train, {len(study.cells)} there already."  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["javascript:alert(1)", "ftp://x", "http://a b", 'http://x"y'])
+def test_what_is_no_address_of_a_page_is_refused(text: str) -> None:
+    from entry_points import analyze
+
+    with pytest.raises(ConfigError, match="ui_url must be none or begin with http"):
+        analyze._ui_url(text)
+    assert analyze._ui_url("http://127.0.0.1:5000/") == "http://127.0.0.1:5000"

@@ -1,0 +1,186 @@
+"""The first screen, the cards and their axes: sentences that follow the verdicts, one vocabulary, places on a line."""
+
+from __future__ import annotations
+
+import doctest
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import papers
+from analysis.exhibits.model import FRESH, KINDS, TABLE, VERDICTS, Answer, Answered, Claim, Entry, Question, Result
+from analysis.papers.xu import paper
+from analysis.report import axis, cards, opening, plain, words
+from analysis.report.content import Content
+from analysis.statistics.estimates import Estimate
+
+NONE = math.nan
+
+
+def result(name: str, verdict: str, kind: str = KINDS[0], measured: str = "7") -> Result:
+    claim = Claim(name, f"Statement {name}.", "Xu", "1", "so", ("headline",), "rule", lambda _: None, kind=kind)  # type: ignore[arg-type, return-value]
+    return Result(claim, measured, {"x": Estimate(7.0, 6.0, 8.0, 3)}, verdict, "", 3, ("r",), "command")
+
+
+def content(*results: Result, answers: tuple[Answered, ...] = ()) -> Content:
+    return Content(results, (), (), (), pd.DataFrame(columns=["run_id"]), 5, answers=answers)
+
+
+def told(*results: Result, answers: tuple[Answered, ...] = ()) -> dict[str, str]:
+    return {one.head: one.text for one in opening.sentences(content(*results, answers=answers))}
+
+
+def answer(id: str, text: str, **shares: tuple[int, int]) -> Answered:
+    question = Question(id, "Is it?", ("headline",), "so", lambda _: Answer(""))
+    estimates = {name.replace("__", ", ").replace("_", " "): Estimate(a / b, NONE, NONE, b) for name, (a, b) in shares.items()}
+    return Answered(question, text, estimates, "", 0, (), "command")
+
+
+@pytest.mark.parametrize("module", [plain, axis, words])
+def test_the_examples_of_the_docstrings_are_so(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+# sentences
+
+
+def test_five_sentences_follow_the_verdicts() -> None:
+    found = told(
+        result("row", "contradicted", TABLE),
+        result("a", "reproduced"),
+        result("b", "contradicted", measured="1; 2"),
+        result("c", "not reproduced"),
+        result("d", "reproduced with a caveat"),
+        result("e", "not precise enough to tell"),
+        result("f", "undecidable to rounding"),
+        result("g", "not testable yet", measured=""),
+        result("h", "reproduced", FRESH),
+        result("i", "contradicted", FRESH),
+    )
+    assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
+    assert found["Asked"].endswith("8 published statements are held against 5 finished runs.")
+    assert found["Holds"] == (
+        "2 of the 7 that could be tested, 1 with a caveat: “Statement a” (7); “Statement d” (7). On seeds that nobody had run "
+        "before: 1 of 2."
+    )
+    assert found["Does not hold"] == "3, 2 of them contradicted: “Statement b” (1; 2); “Statement row” (7)."
+    assert found["Cannot be told"] == (
+        "1 since the runs are too few or too coarsely observed; 1 since the order of summation decides; 1 since this store "
+        "lacks their runs."
+    )
+    assert found["Surprised"] == "Nothing yet: the questions behind it lack their runs."
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_one_claim_of_each_verdict_is_told_in_the_right_sentence(verdict: str) -> None:
+    found = told(result("a", verdict))
+    named = [head for head, text in found.items() if "“Statement a”" in text]
+    assert named == {"reproduced": ["Holds"], "reproduced with a caveat": ["Holds"]}.get(
+        verdict, ["Does not hold"] if verdict in ("not reproduced", "contradicted") else []
+    )
+    assert set(opening.MEANING) == set(VERDICTS)
+
+
+def test_nothing_tested_claims_nothing() -> None:
+    found = told(result("a", "not testable yet", measured=""))
+    assert found["Holds"] == "Nothing is tested yet: the store lacks the runs."
+    assert found["Does not hold"] == "Nothing is tested yet."
+
+
+def test_the_surprise_is_what_the_counts_say() -> None:
+    counts = {"square__groks": (15, 15), "square__data_starved": (15, 15), "square__random_labels": (0, 15)}
+    no = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts)})
+    assert no == (
+        "The detector does not tell networks that grok from those that cannot: it fires in 15 of 15 networks with x² that "
+        "grok, and in 15 of 15 with x² and too few training pairs, which cannot generalise."
+    )
+    fresh = answer("fresh-negatives", "…", random_labels=(60, 100), without_weight_decay=(3, 100))
+    more = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh})
+    assert more == f"{no} On fresh seeds (x²): 60 of 100 with random labels, 3 of 100 without weight decay."
+    assert "here it marks grokking" in paper.surprise({"marks-grokking": answer("marks-grokking", "Yes: …", **counts)})
+    assert paper.surprise({}) == paper.surprise({"marks-grokking": answer("marks-grokking", "")}) == ""
+
+
+def test_the_figure_at_the_top_is_the_papers_or_the_first_that_is_drawn() -> None:
+    assert opening.main_figure(["headline", papers.PAPERS[0].figure]) == papers.PAPERS[0].figure
+    assert opening.main_figure(["eta", "scaling"]) == "eta"
+    assert opening.main_figure([]) == ""
+
+
+# one vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("grok fires 15/15; eta0 fires 0/15", "with weight decay fires 15/15; without weight decay fires 0/15"),
+        ("grok 0/5; ρ ≥ 0.075 11 [11, 11]", "grok 0/5; ρ ≥ 0.075 11 [11, 11]"),
+        ("fire_epoch 173; test_50_epoch 101", "fires at 173; test ≥ 0.5 at 101"),
+        ("λ₃ 2.09e-05, 1.5e+06", "λ₃ 2.09·10⁻⁵, 1.5·10⁶"),
+        ("square, data starved; relu", "square, too few pairs; ReLU"),
+        ("run 47e12ab0", "run 47e12ab0"),
+        ("λ₂/λ₃ at 300 317 [299, 329]", "λ₂/λ₃ at 300: 317 [299, 329]"),
+        ("Run python -m entry_points.study --study relu. On relu.", "Run python -m entry_points.study --study relu. On ReLU."),
+    ],
+)
+def test_names_of_the_store_are_said_as_figures_say_them(text: str, said: str) -> None:
+    assert plain.plain(text) == said
+
+
+def test_brief_texts_are_short_and_say_that_they_go_on() -> None:
+    long = "; ".join(f"number {k} is {k}" for k in range(40))
+    assert len(plain.brief(long, 60)) <= 62
+    assert plain.brief(long, 60).endswith(" …")
+    assert plain.brief("word " * 50, 60).endswith(" …")
+    assert plain.brief("15/15") == "15/15"
+
+
+# cards
+
+
+def test_tested_claims_have_a_card_each_and_the_others_wait_by_study() -> None:
+    found = content(result("a", "reproduced", TABLE), result("b", "contradicted"), result("c", "not testable yet", measured=""))
+    assert [card.result.claim.id for card in cards.cards(found)] == ["b", "a"]
+    (waits,) = cards.waiting(found)
+    assert (waits.study, waits.command, [r.claim.id for r in waits.results]) == ("headline", "command", ["c"])
+    assert [(name, options) for name, _, options in cards.filters(cards.cards(found))] == [
+        ("verdict", ["reproduced", "contradicted"]),
+        ("kind", [KINDS[0], TABLE]),
+    ]
+
+
+def test_a_reason_names_the_number_that_decides() -> None:
+    entries = (Entry("ρ", {}, "17", "17 [17, 18]", "reproduced"), Entry("lead", {}, "84", "12 [9, 13]", "not reproduced"))
+    one = replace(result("a", "contradicted"), entries=entries)
+    assert cards.why(one).startswith("lead is 12 [9, 13] where 84 was published. ")
+    assert all(cards.why(result("a", verdict)) for verdict in VERDICTS if verdict not in ("not testable yet",))
+
+
+def test_a_row_has_the_runs_the_margin_and_the_interval() -> None:
+    entries = (Entry("x", {"margin": "5 … 9"}, "7", "7 [6, 8]", "reproduced"),)
+    (card,) = cards.cards(content(replace(result("a", "reproduced"), entries=entries, samples={"x": (6.0, 7.0, 7.0, 8.0)})))
+    (row,) = card.rows
+    drawing = str(row.drawing)
+    assert [drawing.count(f'class="{name}"') for name in ("run", "point", "interval", "mark", "margin")] == [4, 1, 1, 1, 1]
+
+
+def test_places_on_the_axis_keep_their_order_and_stay_inside() -> None:
+    for values in ((1.0, 2.0, 3.0), (1e-6, 1e-3, 1.0), (5.0, 5.0), (-2.0, 0.0, 4.0)):
+        places = [axis.Scale(values, False)(value) for value in values]
+        assert places == sorted(places)
+        assert all(axis.SIDE <= place <= axis.WIDTH - axis.SIDE for place in places)
+    assert axis.Scale((1e-6, 1.0), False).log
+    assert not axis.Scale((1.0, 2.0), False).log
+
+
+def test_what_is_no_number_is_not_drawn_and_nothing_breaks_out() -> None:
+    assert axis.draw("never", Estimate(NONE, NONE, NONE, 0)) == ""
+    drawn = str(axis.draw('"><script>', Estimate(1.0, NONE, NONE, 1)))
+    assert "<script>" not in drawn
+    assert 'class="interval"' not in drawn
+    shares = str(axis.draw("15/15", Estimate(14 / 15, 0.7, 0.99, 15)))
+    assert re.findall(r"<text[^>]*>([^<]*)</text>", shares) == ["0", "1"]
