@@ -9,7 +9,7 @@ project = "Grok registry"
 author = copyright = "The grok registry authors"
 root_doc = "docs/index"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-include_patterns = ["docs/**", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/*.md"]
+include_patterns = ["docs/**", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/*.md", "analysis/claims/*.md"]
 exclude_patterns = ["docs/report/data/**", "docs/results/**", "docs/report/bundle/**"]
 html_theme = "furo"
 html_title = project

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from grok.networks.base import Network, View
 from grok.numerics.band import BandedGram
-from grok.spec.config import ResolvedConfig
+from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.plugins import About
 from grok.tasks.base import Task
 
@@ -364,8 +364,10 @@ class Recorder(About):
         start: gives what is kept of one run, before its first epoch: the class of the recording.
         artifacts: patterns of the paths that its files have.
         own_state: whether the state stands under the recorder's name in the file. Without, its names must be no other's.
+        check: refuses a config whose options it cannot take, before there is a run; None if it takes all.
     """
 
     start: Callable[[Run], Recording]
     artifacts: tuple[str, ...] = ()
     own_state: bool = True
+    check: Callable[[RunConfig], object] | None = None

@@ -17,6 +17,7 @@ from grok.networks.base import View
 from grok.numerics.edge import Edge, edge
 from grok.numerics.ledger import Keeper, Ledger
 from grok.recorders.base import File, Moment, Recorder, Recording, Run, Step
+from grok.spec.config import RunConfig
 from grok.spec.fields import refuse
 
 WINDOW = 5
@@ -43,13 +44,13 @@ class Plan(NamedTuple):
     whole: bool
 
 
-def plan(run: Run) -> Plan:
+def plan(config: RunConfig) -> Plan:
     """From the options `edge_intervals` (such as 25+50+100), `edge_rows` and `edge_layers` (first or all), or as published.
 
     Raises:
         ConfigError: if an option is not good.
     """
-    config, options = run.config, run.config.option_values
+    options = config.option_values
     published = config.evaluate_every
     fine = (25, 50, 100, 200) if published == 100 and config.network == "transformer" else (published,)
     text = options.get("edge_intervals", "+".join(map(str, fine)))
@@ -95,7 +96,7 @@ class EdgeRecording(Recording):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self.plan = plan(run)
+        self.plan = plan(run.config)
         sizes = run.task.sizes(run.config)
         self.named = dict(run.network.segments(run.config, sizes))
         self.keepers: dict[int, Keeper] = {}
@@ -221,4 +222,5 @@ RECORDER = Recorder(
     options=("edge_intervals", "edge_rows", "edge_layers"),
     start=EdgeRecording,
     artifacts=("edge/ledger-*.npz",),
+    check=plan,
 )

@@ -5,6 +5,7 @@ Shapes: N measured epochs, ascending.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,14 +66,15 @@ def times_first(factor: float, count: int, least: float = -np.inf, sustained: in
 
 def slope_above(threshold: float, lag: int, first: int) -> Fires:
     """[log v(t) − log v(t − lag)] / lag > threshold at an epoch ≥ first; both ends must have been measured."""
+    return functools.partial(_slope_holds, threshold, lag, first)  # no closure: a monitor that has it can be pickled
 
-    def holds(epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
-        known = {int(epoch): float(value) for epoch, value in zip(epochs, values, strict=True) if value > 0}
-        rises = [
-            np.log(known[e] / known[e - lag]) / lag if e in known and e - lag in known else -np.inf for e in map(int, epochs)
-        ]
-        return (np.array(rises) > threshold) & (np.asarray(epochs) >= first)
 
+def _slope_holds(
+    threshold: float, lag: int, first: int, epochs: np.ndarray, values: np.ndarray, memorised: float
+) -> np.ndarray:
+    known = {int(epoch): float(value) for epoch, value in zip(epochs, values, strict=True) if value > 0}
+    rises = [np.log(known[e] / known[e - lag]) / lag if e in known and e - lag in known else -np.inf for e in map(int, epochs)]
+    holds: np.ndarray = (np.array(rises) > threshold) & (np.asarray(epochs) >= first)
     return holds
 
 

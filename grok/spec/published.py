@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from grok.spec.fields import refuse
+from grok.spec.fields import refuse, shown
 from grok.spec.plugins import OWN
 
 DEFAULT_TASK, DEFAULT_NETWORK = "modular", "two_layer"
@@ -114,7 +114,7 @@ def check_fields(values: dict[str, Any], defaults: dict[str, Any]) -> None:
         auto = automatic(task, network)
         for field in table.get(name, ()):
             if values[field] not in (defaults[field], auto.get(field, defaults[field])):
-                refuse(field, f"be left out with {kind} {name}", values[field], "Drop it")
+                refuse(field, f"be left out with {kind} {name}", shown(" ".join(str(values[field]).split())), "Drop it")
     if values["labels"] in LABELS["dyck"] and values["labels"] not in LABELS.get(task, (values["labels"],)):
         refuse("labels", f"be one of {', '.join(LABELS[task])} with task {task}", values["labels"], "Pick one of these")
 

@@ -149,8 +149,8 @@ def _header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if version not in readers:
         raise ValueError(f"{name} is of npy version {version}")
     shape, _, dtype = readers[version](member)
-    if dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {dtype}, not plain numbers")
+    if dtype.kind not in "fiubU":
+        raise ValueError(f"{name} holds {dtype}, not plain numbers or text")
     if any(side < 0 for side in shape):
         raise ValueError(f"{name} has a negative side")
     return shape, dtype

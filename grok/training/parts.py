@@ -63,6 +63,9 @@ def check_parts(config: RunConfig) -> None:
     """
     network = network_of(config)
     network.check(config)
+    for recorder in recorders_of(config).values():
+        if recorder.check is not None:
+            recorder.check(config.resolved())
     if config.rounding != AUTO and not network.takes_rounding:
         name = names(config)[1]
         refuse("rounding", f"be auto with the network {name}", config.rounding, "It cannot name its order of summation")

@@ -111,7 +111,7 @@ def test_a_sensitivity_of_any_size_answers_at_once(name: str, text: str) -> None
 # numbers
 
 
-@pytest.mark.parametrize("name", sorted(RunConfig().to_strings()))
+@pytest.mark.parametrize("name", sorted({*RunConfig().to_strings()} - {"data_folder"}))  # a folder may have any name
 @pytest.mark.parametrize("text", [DIGITS, f"-{DIGITS}", f"1e{DIGITS}", f"gram,randomized_{DIGITS}", f"0,{DIGITS}"])
 def test_a_number_of_thousands_of_digits_is_one_short_line_in_any_field(name: str, text: str) -> None:
     said = refused(lambda: RunConfig.from_strings({name: text}))

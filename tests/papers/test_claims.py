@@ -75,7 +75,7 @@ def test_a_claim_without_runs_is_not_testable_and_names_its_study(claim: Claim) 
     (result,) = evaluate(SyntheticEvidence(studies=()), [claim])  # type: ignore[arg-type]
     assert (result.verdict, result.measured, result.n, result.run_ids) == (NOT_TESTABLE, "", 0, ())
     assert any(f"python -m entry_points.study --study {study}" in result.note for study in claim.studies)
-    assert all(f"study={study}" in result.command for study in claim.studies)
+    assert all(f"--study {study}" in result.command for study in claim.studies)
 
 
 def test_ids_are_unique_and_every_field_is_said() -> None:
@@ -117,7 +117,7 @@ def test_a_question_is_answered_where_its_runs_are_there(question: Question, wor
     assert found.n == len(found.run_ids) > 0
     (absent,) = ask(SyntheticEvidence(studies=()), [question])  # type: ignore[arg-type]
     assert (absent.text, absent.n, absent.run_ids) == ("", 0, ())
-    assert any(f"study={study}" in absent.note for study in question.studies)
+    assert any(f"--study {study}" in absent.note for study in question.studies)
 
 
 def asked(id: str, evidence: Any) -> Answered:
@@ -256,7 +256,7 @@ def test_sources_take_what_is_asked_for_in_the_grids_order() -> None:
     assert list(sources.run_ids) == list(runs["run_id"])
     with pytest.raises(ValueError, match="settings must be in the grid of controls"):
         sources.take("controls", condition="no such")
-    with pytest.raises(Absent, match=r"0 of the 26 runs .* study eta are there\. Run mlflow run"):
+    with pytest.raises(Absent, match=r"0 of the 26 runs .* study eta are there\. Run python -m entry_points\.study"):
         Sources(SyntheticEvidence(studies=("relu",))).take("eta")  # type: ignore[arg-type]
 
 

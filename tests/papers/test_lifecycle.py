@@ -47,7 +47,7 @@ def test_without_runs_a_claim_is_not_testable(claim: Claim) -> None:
     evidence: Any = LifecycleWorld(studies=())
     (found,) = evaluate(evidence, [claim])
     assert found.verdict == NOT_TESTABLE
-    assert f"study={claim.studies[0]}" in found.command
+    assert f"--study {claim.studies[0]}" in found.command
 
 
 def test_a_fall_and_a_rise_by_hand() -> None:

@@ -55,7 +55,7 @@ class Small(Config):
         shift=st.floats(-1, 1e300),
         ends=st.none() | st.lists(st.integers(-5, 10**9), max_size=3).map(tuple),
         names=st.lists(st.sampled_from("abc"), max_size=3).map(tuple),
-        threads=st.none() | st.integers(),
+        threads=st.none() | st.integers(1 - 2**63, 2**63 - 1),
     )
 )
 def test_text_and_back(config: Small) -> None:
