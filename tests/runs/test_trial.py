@@ -26,7 +26,7 @@ WRONG = {
     "other sizes": ("Sizes(train=80", "Sizes(train=81", "task must give train_inputs of shape (81, 3), as sizes says"),
     "another each time": (
         DRAWN,
-        "import random; labels = (labels + random.random() * 2).long() % 2; " + DRAWN,
+        "import random; labels = torch.tensor([random.getrandbits(1) for _ in labels]); " + DRAWN,
         "task must give the same",
     ),
     "draws": (DRAWN, "torch.rand(1); " + DRAWN, "task must leave torch's generator as it was"),
