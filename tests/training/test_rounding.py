@@ -138,6 +138,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_rounding(
 
 def test_a_run_says_how_it_was_rounded(finished: Any, store: Any) -> None:
     run = finished.run
+    torch.set_num_threads(TINY.threads or 1)  # as the run, whatever a test before has left
     assert run.rounding == rounding_used(TINY, max(256, (1 << 19) // TINY.width), torch.device("cpu")).word
     facts = run.rounding_facts
     assert (facts["rows"], facts["threads"], facts["order"]) == (str((1 << 19) // 32), "1", "forward")
