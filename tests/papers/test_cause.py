@@ -69,6 +69,7 @@ class MadeUp:
         ({"weight_decay": 1e-4}, [(0, 400)]),
         ({"weight_decay": 1e-4, "decay_off_at": 50.0, "decay_on_at": np.nan}, [(0, 50)]),
         ({"weight_decay": 1e-4, "decay_off_at": None, "decay_on_at": 200}, [(200, 400)]),
+        ({"weight_decay": 1e-4, "decay_off_at": "auto", "decay_on_at": 200}, [(200, 400)]),
         ({"weight_decay": 1e-4, "decay_off_at": 50, "decay_on_at": 200}, [(0, 50), (200, 400)]),
         ({"weight_decay": 1e-4, "decay_off_at": 200, "decay_on_at": 50}, [(50, 200)]),
     ],
@@ -92,6 +93,20 @@ def test_decay_that_ends_at_the_first_epoch_is_not_on_after_it() -> None:
     assert not on["decay on to 100, n = 0.4 M²"]
     assert on["decay on to 150, n = 0.4 M²"]
     assert on["decay on from 200, n = 0.4 M²"]
+
+
+def test_what_comes_after_the_horizon_does_not_count() -> None:
+    evidence = MadeUp("decay")
+    late = evidence.table["seed"] == 0
+    evidence.table.loc[late & (evidence.table["fired"] == 1), "fire_epoch"] = 401.0
+    evidence.table.loc[late & evidence.table["test_50_epoch"].notna(), "test_50_epoch"] = 400.0
+    whole = cause.table(evidence, evidence.table)  # type: ignore[arg-type]
+    early = cause.table(evidence, evidence.table, 400)  # type: ignore[arg-type]
+    assert whole["fired"].sum() == 60
+    assert early["fired"].sum() == 48
+    assert early["fired"].equals(early["fire_epoch"].notna())
+    assert early["test_50_epoch"].equals(whole["test_50_epoch"])
+    assert (early["loss_lowest"] > whole["loss_lowest"]).all()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +151,7 @@ def test_fires_before_the_switch_are_named() -> None:
 
 def test_the_question_is_answered_and_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = MadeUp("decay")
-    (question,), (panel,) = cause.QUESTIONS, cause.PANELS
+    (question, early), (panel,) = cause.QUESTIONS, cause.PANELS
 
     class Taking:
         def __init__(self) -> None:
@@ -147,6 +162,7 @@ def test_the_question_is_answered_and_drawn(monkeypatch: pytest.MonkeyPatch) -> 
 
     answer = question.measure(Taking())  # type: ignore[arg-type]
     assert answer.text == cause.sentence(cause.hold(cause.table(evidence, evidence.table)))  # type: ignore[arg-type]
+    assert early.measure(Taking()).estimates["predicted by decay"].value == 1.0  # type: ignore[arg-type]  # none fires late
     assert answer.estimates["predicted by decay"].value == 1.0
     assert answer.estimates["predicted by the most frequent outcome"].value < 0.7
     monkeypatch.setattr("analysis.exhibits.evaluate.grid", lambda study: ())
