@@ -93,7 +93,7 @@ def table(evidence: Evidence, runs: pd.DataFrame, until: int | None = None) -> p
 
     Returns:
         run_id, seed, intervention, decay (`0–100, 200–400`, blank if never), epochs, n_share, decay_on (after the detector's
-        first epoch), fired, fire_epoch, test_50_epoch, test (at its end), loss_lowest (of training; ∞ if it never was a number),
+        first epoch), fired, fire_epoch, test_50_epoch, test (at its end), loss_lowest (of training; ∞ if never a number),
         loss_at_first (at the detector's first epoch).
     """
     rows = []
