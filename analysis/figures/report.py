@@ -5,6 +5,7 @@ from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
 from analysis.figures.grids import Column, activations, scaling
 from analysis.figures.lifecycle import lifecycle_ablation, lifecycle_flip, lifecycle_grid, lifecycle_sweep
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
+from analysis.figures.rounding import rounding
 from analysis.figures.surface import surfaces
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "lifecycle_sweep",
     "precision",
     "repulsion",
+    "rounding",
     "scaling",
     "sign_match",
     "surfaces",

@@ -70,5 +70,5 @@ ERRATA: tuple[Chapter, ...] = (
     *board.CHAPTERS,
 )
 """Every chapter, in the order of the report, those of a section together."""
-PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS, *lifecycle_panels.PANELS)
+PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS, *rounding.PANELS, *lifecycle_panels.PANELS)
 """Every figure, in the order of the report."""

@@ -43,7 +43,7 @@ from grok.spec.studies import Cell
 from tests.helpers.fake_evidence import FakeEvidence
 from tests.helpers.lifecycle_world import LifecycleWorld
 
-STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations", "cause")
+STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations", "cause", "rounding")
 
 
 def draw_one(panel: Panel, evidence: Any) -> Drawn:
