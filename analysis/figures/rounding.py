@@ -12,7 +12,7 @@ from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
 
 
 def rounding(runs: pd.DataFrame) -> Figure:
-    """A block per activation and condition, a line per order of summation: each seed's fire epoch, the share that fires, and the
+    """A block per activation and condition, a line per order of summation: fire epochs, the share that fires, and the
     late gap, with medians.
 
     Args:
