@@ -264,14 +264,22 @@ class Run:
         return rows
 
     def points(self, first: int, last: int) -> Iterable[tuple[int, str, float]]:
-        """(epoch, metric, value) of every finite value in evaluated epochs from first to last − 1."""
-        frame = self.frame().iloc[first:last]
+        """(epoch, metric, value) for the charts, in evaluated epochs from first to last − 1.
+
+        Of a series of finite values those that `charted` names, and the last epoch's.
+        """
+        frame = self.frame()
         if self.config.evaluate_every > 1:
             frame = frame[[self.config.evaluated(epoch) for epoch in frame["epoch"]]]
         names = [name for name in frame.columns if name != "epoch"]
-        values = frame[names].to_numpy()
-        for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
-            yield int(frame["epoch"].iloc[row]), names[column], float(values[row, column])
+        epochs, values = frame["epoch"].to_numpy(), frame[names].to_numpy()
+        shown = np.zeros(values.shape, dtype=bool)
+        for column in range(len(names)):
+            seen = np.flatnonzero(np.isfinite(values[:, column]))
+            shown[seen, column] = charted(epochs[seen], self.config.log_every) | (epochs[seen] == self.config.last_epoch)
+        shown[(epochs < first) | (epochs >= last)] = False
+        for row, column in zip(*np.nonzero(shown), strict=True):
+            yield int(epochs[row]), names[column], float(values[row, column])
 
     def summary(self) -> dict[str, float]:
         """The run in a few numbers; what never happened is absent."""
@@ -285,6 +293,25 @@ class Run:
         del self.rows[epochs:]
         for recording in self.recordings.values():
             recording.truncate(epochs)
+
+
+def charted(epochs: np.ndarray, every: int) -> np.ndarray:
+    """Which epochs of a series stand in a chart that has a point every `every` epochs or, where there are fewer, all.
+
+    The first that comes at or after each multiple of `every`: so it does not matter how far a run has come.
+
+    Args:
+        epochs: (N,) int, at which the series has a value, ascending.
+
+    Returns:
+        (N,) bool.
+
+    Examples:
+        >>> charted(np.array([0, 1, 2, 3, 4, 10, 20, 30]), 4).tolist()
+        [True, False, False, False, True, True, True, True]
+    """
+    out: np.ndarray = np.diff(epochs // every, prepend=-1) > 0
+    return out
 
 
 class Recording:

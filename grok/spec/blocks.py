@@ -272,6 +272,14 @@ class ExecutionBlock:
         example="50,100",
         later=True,
     )
+    log_every: int | None = field(
+        None,
+        "epochs between the points of a metric in MLflow, for its charts; the files have all; auto = 200 points of a series",
+        "ours",
+        whole(1, "1 logs every epoch"),
+        example="10",
+        later=True,
+    )
     rounding: str = field(
         roundings.AUTO,
         "order of summation on a CPU, LIBRARY-ROWS-THREADS: whose products, samples a block, threads; with -reversed, blocks "

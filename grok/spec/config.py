@@ -55,6 +55,8 @@ PROTOCOL_VERSION = "1"
 """Version of the numbers: it moves when the same config would give different ones."""
 CHECKPOINTS = (50, 100, 175, 250, 300, 400, 500, 800)
 """Epochs of the published sign-match table (Xu, Theorem 6 table) up to 300, and three later ones."""
+CHART_POINTS = 200
+"""Of a metric in MLflow, about, unless `log_every` says otherwise: what a chart there shows."""
 BLOCKS = (TaskBlock, NetworkBlock, OptimisationBlock, TransformerBlock, RecordingBlock, DetectorBlock, ExecutionBlock)
 """What a run is made of, in the order of its flags."""
 EXECUTION_FIELDS = tuple(field.name for field in dataclasses.fields(ExecutionBlock) if field.name != "rounding")
@@ -66,7 +68,7 @@ ORDER = (
     *("device", "threads", "save_every", "task", "network", "recorders", "signals", "detector", "options"),
     *("rounding", "decay_off_at", "decay_on_at"),
     *(field.name for field in dataclasses.fields(TransformerBlock)),
-    "keep_states",
+    *("keep_states", "log_every"),
 )
 """Of params, of columns in tables and of what a name tells: as stored runs have it, what came later at the end."""
 SHOWN = {"weight_decay": "η={}", "labels": "{} labels", "n_train": "n={}", "modulus": "M={}", "width": "K={}"}
@@ -253,6 +255,7 @@ class ResolvedConfig(RunConfig):
         keep_states: tuple[int, ...]
         checkpoint_epochs: tuple[int, ...]
         save_every: int
+        log_every: int
 
     def _canonical(self) -> dict[str, Any]:
         """Aliases by their names, lists in order, and a value for every `auto`."""
@@ -262,6 +265,8 @@ class ResolvedConfig(RunConfig):
         put |= {name: value for name, value in self._automatic.items() if put[name] is None}
         if put["epochs"] is None:
             put["epochs"] = default_epochs(put["activation"])
+        if put["log_every"] is None:
+            put["log_every"] = _log_every(put["epochs"])
         if self.values()["keep_states"] is None:
             put["keep_states"] = tuple(step for step in put["keep_states"] if step < put["epochs"])
         if put["n_train"] is None:
@@ -286,7 +291,9 @@ def told_fields(configs: Iterable[RunConfig]) -> list[str]:
     runs = [config.resolved() for config in configs]
     default = default_config()
     later = {field.name: getattr(default, field.name) for field in dataclasses.fields(RunConfig) if field.metadata["later"]}
-    return [name for name in ORDER if name not in later or any(getattr(run, name) != later[name] for run in runs)]
+    charts = all(run.log_every == _log_every(run.epochs) for run in runs)
+    shown = [name for name in ORDER if name not in later or any(getattr(run, name) != later[name] for run in runs)]
+    return [name for name in shown if name != "log_every" or not charts]
 
 
 @functools.cache
@@ -298,6 +305,11 @@ def default_config() -> ResolvedConfig:
 def default_epochs(activation: str) -> int:
     """Epochs of an `auto`: 400 for square, 800 otherwise (Xu §2)."""
     return 400 if activation == "square" else 800
+
+
+def _log_every(epochs: int) -> int:
+    """Epochs between points of an `auto`."""
+    return max(1, round(epochs / CHART_POINTS))
 
 
 def _canonical_method(method: str) -> str:

@@ -47,6 +47,7 @@ LATER = {
     "switch_state": "keep",
     "switch_update": "free",
     "keep_states": "none",
+    "log_every": "1",
 }
 """Params that came after the store was written, at their defaults."""
 LATER_TAGS = ("grok.rounding", "grok.rounding_facts")

@@ -92,6 +92,7 @@ NOT_DEFAULT = {
     "switch_state": "reset",
     "switch_update": "aligned",
     "keep_states": "30",
+    "log_every": "3",
 }
 TINY = {
     "activation": "x2",

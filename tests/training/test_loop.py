@@ -320,7 +320,7 @@ CHANGES: dict[str, Any] = {
     "beta_2": 0.9,
     "evaluate_every": 7,
 }
-NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every", "keep_states"}
+NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every", "keep_states", "log_every"}
 """max_window decides what can be asked later, delta_w what is stored; the others say how a run is executed."""
 SEQUENCES = {
     "eval_sequences",
