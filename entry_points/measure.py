@@ -1,7 +1,7 @@
 """Measure finished runs from the files that they left, without training them again: `python -m entry_points.measure`.
 
 Each run gets small tables that claims read: repulsion at epoch 0 and the checkpoints beside its nulls, what ranks are told
-from, and the answers on unseen pairs. What is there already stays.
+from, the answers on unseen pairs, and ρ at every epoch of the start. What is there already stays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def parser() -> OneLineParser:
     out = OneLineParser(prog="python -m entry_points.measure", description=__doc__)
     out.add_argument("--study", default="headline", metavar="NAMES", help="studies, separated by commas. Default headline.")
     out.add_argument(
-        "--what", default="all", metavar="KINDS", help="repulsion, ranks, answers, separated by commas. Default all three."
+        "--what", default="all", metavar="KINDS", help="repulsion, ranks, answers, onset, separated by commas. Default all."
     )
     out.add_argument(
         "--force", action=argparse.BooleanOptionalAction, default=False, help="measure anew what is there already."

@@ -44,7 +44,8 @@ class Attempt(Generic[T]):
         made: None if that was not possible. problem: why, a sentence; empty otherwise.
         broken: whether an error that nothing foresaw stopped it, and not runs that are absent or cannot be read.
         run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline` for each incomplete take.
-        commands: that make the runs, by study. made_by: what made each run taken, as `Sources.made_by`.
+        commands: that make the runs, by study. made_by: what made each run taken, as `Sources.made_by`. replaced: of these
+            that are of another rounding.
     """
 
     made: T | None
@@ -54,6 +55,7 @@ class Attempt(Generic[T]):
     shortfalls: tuple[str, ...]
     commands: tuple[str, ...]
     made_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    replaced: int = 0
 
     @property
     def short(self) -> str:
@@ -78,9 +80,8 @@ def attempt(
     except Exception as error:
         problem, broken = fault(error), True
     commands = tuple(evidence.command(study) for study in studies)
-    return Attempt(
-        made, problem, broken, tuple(sources.run_ids), tuple(dict.fromkeys(sources.shortfalls)), commands, sources.made_by
-    )
+    shortfalls = tuple(dict.fromkeys(sources.shortfalls))
+    return Attempt(made, problem, broken, tuple(sources.run_ids), shortfalls, commands, sources.made_by, sources.replaced)
 
 
 def fault(error: Exception) -> str:
@@ -100,15 +101,20 @@ def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:
     return control([_judge(claim, evidence) for claim in claims])
 
 
-def repeat(claim: Claim, evidence: Evidence, runs: int) -> list[tuple[str, Measured]]:
-    """A claim on the runs of each rounding that repeats what it takes.
+def repeat(claim: Claim, evidence: Evidence, runs: int) -> list[tuple[Replicate, Measured]]:
+    """A claim with the runs of each rounding in place of those that it repeats, where it repeats any.
 
     Args:
         claim: to hold. evidence: of the store. runs: that the claim takes by default; a rounding with less than `ENOUGH` of as
-            many repeats a part of the claim only, and does not count.
+            many does not count.
     """
-    tried = ((name, attempt(evidence, claim.studies, claim.measure, name)) for name in replicates())
-    return [(name, one.made) for name, one in tried if one.made is not None and len(one.run_ids) >= ENOUGH * runs]
+    out = []
+    for name in replicates():
+        one = attempt(evidence, claim.studies, claim.measure, name)
+        if one.made is not None and one.replaced and len(one.run_ids) >= ENOUGH * runs:
+            made_by, _ = provenance(one.made_by)
+            out.append((Replicate(name, one.made.verdict, one.made.text, one.replaced, made_by), one.made))
+    return out
 
 
 def _judge(claim: Claim, evidence: Evidence) -> Result:
@@ -122,7 +128,7 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
     others = repeat(claim, evidence, len(run_ids))
     verdict, told = over_roundings(own, [other.verdict for _, other in others])
     made_by, mixed = provenance(tried.made_by)
-    repeated = (Replicate(DEFAULT, own, found.text), *(Replicate(name, one.verdict, one.text) for name, one in others))
+    repeated = (Replicate(DEFAULT, own, found.text, 0, made_by), *(replicate for replicate, _ in others))
     p = max((one.p for one in (found, *(other for _, other in others))), default=math.nan, key=lambda p: (not math.isnan(p), p))
     return Result(
         claim,

@@ -162,11 +162,18 @@ class Answered:
 
 @dataclass(frozen=True)
 class Replicate:
-    """A claim on the runs of one rounding: its name, the verdict, and what was measured, in words."""
+    """A claim on the runs of one rounding.
+
+    Attributes:
+        rounding: its name. verdict, measured: as of a result. replaced: runs of it, in place of as many of the default; 0 of
+            the default. made_by: as of a result.
+    """
 
     rounding: str
     verdict: str
     measured: str
+    replaced: int = 0
+    made_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ class Result:
         estimates: by name. verdict: one of `VERDICTS`. note: what a reader must know besides.
         n: runs used. run_ids: of them. command: that makes the data. entries: as in `Measured`.
         replicates: the same by other roundings, the default first; empty if it was judged on one. rounding: that in words.
-        made_by: runs by code version, protocol and rounding, where recorded.
+        made_by: runs by code version, protocol, rounding and device, where recorded.
         p: of the decision, the largest over roundings; NaN without a test. adjusted: after the false-discovery control.
         samples: as in `Measured`.
     """

@@ -40,7 +40,7 @@ def over_roundings(own: str, others: Sequence[str]) -> tuple[str, str]:
 
 
 def provenance(made_by: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, dict[str, int]], str]:
-    """Runs by code version, protocol and rounding, and a sentence that names a mixture; empty if there is none."""
+    """Runs by code version, protocol, rounding and device, and a sentence that names a mixture; empty if there is none."""
     found = {}
     for place, name in enumerate(MADE_BY):
         counts = Counter(one[place] for one in made_by.values())

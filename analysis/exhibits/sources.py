@@ -24,8 +24,8 @@ SLOPE_LAG, FIRST_EPOCH = 25, 100
 
 ROUNDINGS = "rounding"
 """The study whose runs repeat others by other orders of summation."""
-MADE_BY = ("code_version", "protocol", "rounding")
-"""What made a run's numbers, beside its config; the last in a word, as the run recorded it."""
+MADE_BY = ("code_version", "protocol", "rounding", "made_on")
+"""What made a run's numbers, beside its config, as the run recorded it: the rounding in a word, the device with its torch."""
 TRAJECTORY = tuple(
     one.name for block in (TaskBlock, NetworkBlock, OptimisationBlock) for one in fields(block) if one.name != "precision"
 )
@@ -42,7 +42,8 @@ class Sources:
     Attributes:
         evidence: of the store. run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline (diverged: 1a2b)` for each
             incomplete take. made_by: `MADE_BY` of each run taken, in its order; empty where it is not known.
-        rounding: one of `replicates`, whose runs are taken in place of those asked for; None for these themselves.
+        rounding: one of `replicates`, whose runs are taken in place of those asked for wherever all that are asked for at once
+            have one; None for these themselves. replaced: runs that were.
     """
 
     def __init__(self, evidence: Evidence, rounding: str | None = None) -> None:
@@ -50,6 +51,7 @@ class Sources:
         self.run_ids: dict[str, None] = {}
         self.shortfalls: list[str] = []
         self.made_by: dict[str, tuple[str, ...]] = {}
+        self.replaced = 0
 
     def take(self, study: str, *, diverged: bool = False, **where: Any) -> pd.DataFrame:
         """The finished runs of a study's grid with these settings, in the grid's order.
@@ -60,22 +62,18 @@ class Sources:
             where: `condition` or config fields; a value, or a tuple of which any will do.
 
         Raises:
-            Absent: if less than `ENOUGH` of them are there, or if not each has a replicate of the rounding asked for.
+            Absent: if less than `ENOUGH` of them are there.
         """
         if not grid(study):
             raise Absent(f"the project has no study {study}. Run {self.evidence.command(study)}")
         wanted = [cell for cell in grid(study) if all(_fits(cell, k, v) for k, v in where.items())]
         if not wanted:
             raise ValueError(f"settings must be in the grid of {study}, got {where}. See grok/spec/studies.")
-        if self.rounding is not None:
-            wanted, study = _replaced(wanted, self.rounding), ROUNDINGS
-        hashes = {cell.config.hash: number for number, cell in enumerate(wanted)}
-        runs = self.evidence.runs(study)
-        runs = runs[runs["config_hash"].isin(hashes)]
-        runs = runs.sort_values("config_hash", key=lambda column: column.map(hashes), ignore_index=True)
-        fell = "" if diverged or runs.empty else ", ".join(runs.loc[runs["state"] == "diverged", "run_id"])
-        if fell:
-            runs, fell = runs[runs["state"] != "diverged"].reset_index(drop=True), f" (diverged: {fell})"
+        other = [] if self.rounding is None else _replaced(wanted, self.rounding)
+        if other and len(self._there(ROUNDINGS, other, diverged)[0]) >= ENOUGH * len(other):
+            wanted, study = other, ROUNDINGS
+            self.replaced += len(other)
+        runs, fell = self._there(study, wanted, diverged)
         if len(runs) < ENOUGH * len(wanted):
             need = f"{len(runs)} of the {len(wanted)} runs that it needs of the study {study} are there{fell}"
             raise Absent(f"{need}. Run {self.evidence.command(study)}")
@@ -84,6 +82,17 @@ class Sources:
         self.run_ids |= dict.fromkeys(runs["run_id"])
         self.made_by |= {str(run["run_id"]): _made_by(run) for run in runs.to_dict("records")}
         return runs
+
+    def _there(self, study: str, wanted: list[Cell], diverged: bool) -> tuple[pd.DataFrame, str]:
+        """The finished runs of some cells of a study, in their order, and which were passed over since they diverged."""
+        hashes = {cell.config.hash: number for number, cell in enumerate(wanted)}
+        runs = self.evidence.runs(study)
+        runs = runs[runs["config_hash"].isin(hashes)]
+        runs = runs.sort_values("config_hash", key=lambda column: column.map(hashes), ignore_index=True)
+        fell = "" if diverged or runs.empty else ", ".join(runs.loc[runs["state"] == "diverged", "run_id"])
+        if fell:
+            runs, fell = runs[runs["state"] != "diverged"].reset_index(drop=True), f" (diverged: {fell})"
+        return runs, fell
 
 
 def replicates() -> tuple[str, ...]:
@@ -109,21 +118,16 @@ def _repeated(cells: tuple[Cell, ...]) -> dict[tuple[str, tuple[Any, ...]], Cell
 
 
 def _replaced(wanted: Iterable[Cell], rounding: str) -> list[Cell]:
-    """The cells of the study of roundings that repeat some by one of them.
-
-    Raises:
-        Absent: if one has none.
-    """
+    """The cells of the study of roundings that repeat some by one of them; none where one of them has none."""
     there = _repeated(grid(ROUNDINGS))
     found = [there.get((rounding, _trajectory(cell))) for cell in wanted]
-    if None in found:
-        raise Absent(f"{found.count(None)} of {len(found)} runs have no replicate by {rounding}")
-    return [cell for cell in found if cell is not None]
+    return [] if None in found else [cell for cell in found if cell is not None]
 
 
 def _made_by(run: dict[Any, Any]) -> tuple[str, ...]:
     used = run.get("rounding_used") or run.get("rounding") or ""
-    return tuple("" if pd.isna(one) else str(one) for one in (run.get("code_version", ""), run.get("protocol", ""), used))
+    made = (run.get("code_version", ""), run.get("protocol", ""), used, run.get("made_on", ""))
+    return tuple("" if pd.isna(one) else str(one) for one in made)
 
 
 def _fits(cell: Cell, name: str, value: Any) -> bool:

@@ -23,7 +23,7 @@ from analysis.reading.runs import (
 )
 from grok.numerics.gaps import gap_series
 from grok.recorders.spectrum import BAND, FACTORS
-from grok.runs.measure import KINDS, RANKS, ranks_of
+from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
 from grok.runs.signals import TABLE as SIGNAL_TABLE
 from grok.store.errors import StoreError
 from grok.store.store import Store
@@ -63,6 +63,7 @@ class Evidence:
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, Runs] = {}
         self._measured: dict[tuple[str, str], pd.DataFrame] = {}
+        self._histories: dict[str, pd.DataFrame] = {}
         self.series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
         self._came: dict[str, dict[str, np.ndarray]] = {}
 
@@ -117,8 +118,23 @@ class Evidence:
         return table.sort_values(["study", "run_id"], key=lambda c: c.map(order) if c.name == "study" else c, ignore_index=True)
 
     def history(self, run_id: str) -> pd.DataFrame:
-        """`history.parquet`: a row per epoch. Shared: not to be changed."""
-        return self.files.history(run_id)
+        """`history.parquet`: a row per epoch, with ρ at every epoch of the start where that was measured.
+
+        Shared: not to be changed.
+        """
+        if run_id not in self._histories:
+            self._histories[run_id] = self._with_onset(run_id, self.files.history(run_id))
+        return self._histories[run_id]
+
+    def _with_onset(self, run_id: str, history: pd.DataFrame) -> pd.DataFrame:
+        seen = history[RHO][:ONSET_END].notna() if RHO in history else pd.Series(dtype=bool)
+        if seen.all() or not seen.any():
+            return history
+        try:
+            onset = self.measured(run_id, "onset")
+        except StoreError:
+            return history
+        return history.assign(**{RHO: history[RHO].fillna(history["epoch"].map(onset.set_index("epoch")[RHO]))})
 
     def band(self, run_id: str) -> dict[str, np.ndarray]:
         """`w` and `v`, (T, L) float64. Shared: not to be changed."""

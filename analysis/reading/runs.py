@@ -16,12 +16,12 @@ from grok.spec.fields import ConfigError, to_text
 from grok.spec.plugins import NETWORKS, own_code
 from grok.spec.studies import OWN_FILE, Cell, load_study, registry
 from grok.store.store import Store
-from grok.store.tags import RESOLVED, ROUNDING_FACTS, StoredRun, tag
+from grok.store.tags import CODE_DIRTY, CODE_SEEN, RESOLVED, ROUNDING_FACTS, StoredRun, tag
 
 OLDER = "an older run of the same config"
-MADE_BY = ("code_version", "protocol", "rounding_used", "rounding_facts")
-"""Columns that say what made a run's numbers: commit, version of the numbers, order of summation in a word and in full; empty
-where the code that trained it did not say."""
+MADE_BY = ("code_version", "protocol", "rounding_used", "rounding_facts", "made_on")
+"""Columns that say what made a run's numbers: commit, version of the numbers, order of summation in a word and in full, device
+and torch; empty where the code that trained it did not say."""
 LEFT_OUT = ["run_id", "name", "study", "condition", "reason"]
 
 
@@ -128,7 +128,8 @@ def select(
         seen.add(run.config_hash)
         config = configs[run.run_id]
         known = {name: _told(getattr(config, name), name) for name in told}
-        known |= dict(zip(MADE_BY, (run.code_version, run.protocol, run.rounding, run.get(ROUNDING_FACTS)), strict=True))
+        made = (_code(run), run.protocol, run.rounding, run.get(ROUNDING_FACTS), _made_on(run))
+        known |= dict(zip(MADE_BY, made, strict=True))
         rows.append(
             {"run_id": run.run_id, "condition": place, "state": run.state, "config_hash": run.config_hash}
             | known
@@ -175,6 +176,18 @@ def tidy(
     if not parts:
         return pd.DataFrame(columns=[*keys, "epoch", *metrics])
     return pd.concat(parts, ignore_index=True)[[*keys, "epoch", *metrics]]
+
+
+def _code(run: StoredRun) -> str:
+    """The commit, and that the tree differed from it, or that the tag was set right afterwards."""
+    seen, changed = run.get(CODE_SEEN), run.get(CODE_DIRTY) == "true"
+    beside = [f"recorded as {seen}"] if seen else ["tree changed"] if changed else []
+    return " ".join([run.code_version, *(f"({text})" for text in beside)])
+
+
+def _made_on(run: StoredRun) -> str:
+    device, version = run.get("device"), run.get("torch")
+    return ", ".join(text for text in (device, f"torch {version}" if version else "") if text)
 
 
 def _told(value: object, name: str) -> object:

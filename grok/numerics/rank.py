@@ -190,6 +190,9 @@ def walk_median(aspect: float) -> float:
 def above_walk(values: np.ndarray, parameters: int) -> np.ndarray:
     """How many eigenvalues stand above those of a random walk: independent updates, their noise read from the median.
 
+    It binds for independent updates alone: those that momentum correlates have half of their eigenvalues above it, and the
+    drift `Matérn 1/2`, their autocorrelation, is the null of these.
+
         λ > λ_median / μ_β · (1 + √β)²,  β = w/P
 
     Args:

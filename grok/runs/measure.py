@@ -1,8 +1,8 @@
 """What is measured of a finished run from the files that it left, without training it again: tables beside its others.
 
 Repulsion with its nulls and answers on unseen pairs come from the weights at checkpoint epochs and from those at epoch 0, which
-follow from the seed; ranks come from the band. Only pairs that are fixed at an epoch that is no checkpoint need a replay up to
-there, which counts only where it meets the stored weights bit for bit.
+follow from the seed; ranks come from the band. Only pairs that are fixed at an epoch that is no checkpoint, and ρ at every
+epoch of the start, need a replay up to there, which counts only where it meets the stored weights bit for bit.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from grok.networks.base import Stack
 from grok.numerics import answers, nulls, rank
+from grok.numerics.features import feature_observables
 from grok.numerics.linalg import upper_gram
 from grok.numerics.repulsion import PairError, centred, rank_pairs
 from grok.recorders.base import File
@@ -39,7 +40,10 @@ from grok.training.devices import resolve_device
 from grok.training.loop import Training
 from grok.training.parts import network_of, task_of
 
-REPULSION, RANKS, ANSWERS = "repulsion_nulls.parquet", "ranks.parquet", "answers.parquet"
+REPULSION, RANKS, ANSWERS, ONSET = "repulsion_nulls.parquet", "ranks.parquet", "answers.parquet", "onset.parquet"
+ONSET_END = 100
+"""Last epoch of the start: the published levels of ρ are all reached before 30 (Xu's findings, ρ thresholds)."""
+RHO = "features/rho"
 SURROGATE_EPOCHS = (0, 100, 175, 300)
 """At which surrogates are drawn, and at the last checkpoint: before, around and after the published detector's fire."""
 
@@ -159,15 +163,45 @@ def _replayed(run: Finished, epoch: int) -> dict[str, Tensor] | None:
     before = [stored for stored in run.epochs if 0 < stored < epoch]
     if not before or run.epochs[-1] < epoch:
         return None
+    for step, here in _again(run, epoch):
+        if step in before and not _same(here, run.weights(step)):
+            return None
+        if step == epoch:
+            return {name: tensor.cpu().clone() for name, tensor in here.items()}
+    return None
+
+
+def _again(run: Finished, last: int) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Epoch and live weights by layer of the same training, begun anew and seen by nobody, up to an epoch."""
     unseen = replace(run.config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), pair_ranking="current")
     training = Training(replace(unseen, spectrum_methods=("gram",), recorders=(), signals=(), max_window=run.config.window))
     for step in training:
-        here = {name: tensor[0] for name, tensor in training.weights.items()}
-        if step.epoch in before and not _same(here, run.weights(step.epoch)):
-            return None
-        if step.epoch == epoch:
-            return {name: tensor.cpu().clone() for name, tensor in here.items()}
-    return None
+        yield step.epoch, {name: tensor[0] for name, tensor in training.weights.items()}
+        if step.epoch == last:
+            return
+
+
+def onset_table(run: Finished) -> pd.DataFrame:
+    """ρ at every epoch to 100, by training again: runs observe it now and then only, and levels are reached in between.
+
+    Returns:
+        Columns `epoch` and `features/rho`, epochs at which it is not defined left out; empty where a checkpoint of the stretch
+        has other bits, or where there is none.
+    """
+    last, found, met = min(ONSET_END, run.config.last_epoch), list[tuple[int, float]](), False
+    stack = untrained(run.config)
+    problem = task_of(run.config).problem(run.config)
+    batch = stack.batch(problem.train_inputs[None], problem.train_labels[None])
+    for epoch, weights in _again(run, last):
+        if epoch > 0 and epoch in run.epochs:
+            if not _same(weights, run.weights(epoch)):
+                return pd.DataFrame()
+            met = True
+        with torch.no_grad():
+            rho = feature_observables(put_weights(stack, weights).features(batch)[0])[RHO]
+        if not math.isnan(rho):
+            found.append((epoch, rho))
+    return pd.DataFrame(found, columns=["epoch", RHO]) if met else pd.DataFrame()
 
 
 def _same(weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> bool:
@@ -230,6 +264,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...], Callable[[Finished], pd.DataFrame]]
     "repulsion": (REPULSION, ("features",), _repulsion),
     "ranks": (RANKS, (), _ranks),
     "answers": (ANSWERS, ("features", "readout"), answers_table),
+    "onset": (ONSET, ("features",), onset_table),
 }
 """By name: the table's file, what the network must give, and how it is measured."""
 

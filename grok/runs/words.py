@@ -29,7 +29,7 @@ def host_tags(training: Training) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "device": gpu or _processor(),
         ROUNDING: rounding.word,
-        ROUNDING_FACTS: rounding_facts(training.config, rounding, device),
+        ROUNDING_FACTS: rounding_facts(training.config, rounding, device, len(training.runs)),
     }
 
 

@@ -47,8 +47,13 @@ def rounding_used(config: RunConfig, rows: int, device: torch.device) -> Roundin
     return named(config.rounding) or Rounding(library, rows if device.type == "cpu" else 0, torch.get_num_threads())
 
 
-def rounding_facts(config: RunConfig, used: Rounding, device: torch.device) -> str:
-    """`rounding_used` and what else decides the bits, compactly: `library=onednn rows=256 order=forward threads=1 …`."""
+def rounding_facts(config: RunConfig, used: Rounding, device: torch.device, seeds: int = 1) -> str:
+    """`rounding_used` and what else decides the bits, compactly: `library=onednn rows=256 order=forward threads=1 …`.
+
+    Args:
+        config: of the run. used: of `rounding_used`. device: where it trains. seeds: trained in lockstep, which decides bits on
+            a GPU alone.
+    """
     facts = {
         "library": used.library,
         "rows": used.rows,
@@ -56,6 +61,7 @@ def rounding_facts(config: RunConfig, used: Rounding, device: torch.device) -> s
         "threads": used.threads,
         "precision": config.precision,
         "device": device.type,
+        "seeds": seeds,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
     }

@@ -126,6 +126,8 @@ class SyntheticEvidence:
                     lambdas[epoch, :3] = [float(text) * (3 if self.broken else 1) for text in printed]
         columns: dict[str, Any] = {"epoch": epochs, "accuracy/train": np.where(epochs >= 25, 1.0, 0.5), "accuracy/test": 0.5}
         columns |= {"loss/train": np.geomspace(1.0, 0.1 if cell.config.weight_decay > 0 else 1e-4, len(epochs))}
+        if study == "scaling":
+            columns |= {"norm/w": 30.0, "norm/v": 10.0}
         columns |= {f"delta_w/lambda_{k + 1}": lambdas[:, k] for k in range(5)}
         gap_12 = np.where(epochs >= 2, 26.0, np.nan)
         if grok:
@@ -138,7 +140,17 @@ class SyntheticEvidence:
         if self.broken:
             columns["delta_w/gap_23"] = np.where(epochs < 350, 300.0, 3.0)
             columns |= {"accuracy/train": 0.4, "delta_w/gap_12": 1.0, "features/rho": 0.2 if square and not grok else 0.0}
-        return pd.DataFrame(columns | self._repulsion(epochs, cell)).iloc[: self._rows(study, cell)]
+        out = pd.DataFrame(columns | self._repulsion(epochs, cell)).iloc[: self._rows(study, cell)]
+        if study == "scaling" and cell.config.modulus == 127 and cell.config.n_train > 8000 and not self.broken:
+            late = out["epoch"] >= 200  # collapsed
+            out.loc[late, ["norm/w", "norm/v", "accuracy/train", "loss/train", "features/rho"]] = (
+                0,
+                0,
+                1 / 127,
+                126 / 127,
+                np.nan,
+            )
+        return out
 
     def _repulsion(self, epochs: np.ndarray, cell: Cell) -> dict[str, np.ndarray]:
         rate = np.full(len(epochs), np.nan)
@@ -232,7 +244,8 @@ def measured_answers(cell: Cell, broken: bool) -> pd.DataFrame:
     tests, seen = 4537, 900 if broken else 3000
     outside = tests - seen
     row = {"epoch": cell.config.epochs, "tests": tests, "right": round(outside / 57), "seen": seen, "seen_expected": 880.0}
-    row |= {"outside_right": round(outside / 57), "outside_expected": outside / 57, "label_seen": 0, "additive": 3000}
+    right = round(outside / 57) + cell.config.seed % 3 - 1
+    row |= {"outside_right": right, "outside_expected": outside / 57, "label_seen": 0, "additive": 3000}
     return pd.DataFrame([row | {"additive_right": 0, "interaction_right": 70 + cell.config.seed}])
 
 

@@ -22,7 +22,7 @@ from analysis.exhibits.model import (
 )
 from analysis.papers.xu import rank_panels, ranks, repulsion_nulls, starved
 from analysis.papers.xu.repulsion_nulls import matched
-from analysis.papers.xu.starved import MORE, NOT, SIGNAL, THIS, verdict
+from analysis.papers.xu.starved import MORE, NOT, SIGNAL, THIS, flip, verdict
 from analysis.statistics.estimates import Estimate
 from tests.helpers.synthetic import SyntheticEvidence, measured_repulsion
 
@@ -229,22 +229,36 @@ def test_the_figure_draws_ratios_beside_drifts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("excess", "right", "expected"),
+    ("excess", "beyond", "expected"),
     [
-        (Estimate(0.8, 0.7, 0.9, 15), 18, THIS),
-        (Estimate(0.8, 0.7, 0.9, 15), 5, MORE),
-        (Estimate(0.8, 0.7, 0.9, 15), 60, SIGNAL),
-        (Estimate(0.1, 0.05, 0.9, 15), 18, NOT),
-        (Estimate(np.nan, np.nan, np.nan, 0), 18, NOT),
+        (Estimate(0.3, 0.2, 0.4, 15), 0.0, THIS),
+        (Estimate(0.3, 0.2, 0.4, 15), -3.0, MORE),
+        (Estimate(0.3, 0.2, 0.4, 15), 3.0, SIGNAL),
+        (Estimate(0.1, 0.05, 0.9, 15), 0.0, NOT),
+        (Estimate(np.nan, np.nan, np.nan, 0), 0.0, NOT),
     ],
 )
-def test_the_answer_follows_its_rule(excess: Estimate, right: int, expected: str) -> None:
-    """Of 1000 answers at 1/57 18 are right by chance; the central 95 % are 10 to 26."""
-    assert verdict(excess, right, 1000, 1 / 57) == expected
+def test_the_answer_follows_its_rule(excess: Estimate, beyond: float, expected: str) -> None:
+    """Fifteen networks with so many right answers more than chance, plus or minus 4."""
+    noise = np.tile([-4.0, 0.0, 4.0], 5)
+    assert verdict(excess, noise + beyond) == expected
+
+
+def test_one_network_that_answers_right_very_often_is_no_signal_of_fifteen() -> None:
+    """Among its answers a binomial would see one; the seeds are the unit."""
+    beyond = np.zeros(15)
+    beyond[3] = 400.0
+    assert verdict(Estimate(0.3, 0.2, 0.4, 15), beyond) == THIS
+
+
+def test_the_sign_flip_goes_through_every_sign() -> None:
+    assert flip(np.arange(1.0, 6.0), "greater") == 1 / 32
+    assert flip(np.arange(1.0, 6.0), "less") == 1.0
+    assert flip(np.arange(1.0, 16.0), "greater") == 1 / 32768
 
 
 def test_all_answers_seen_leave_nothing_outside() -> None:
-    assert verdict(Estimate(0.8, 0.8, 0.8, 15), 0, 0, 0.0) == THIS
+    assert verdict(Estimate(0.8, 0.8, 0.8, 15), np.zeros(15)) == THIS
 
 
 def test_starved_networks_are_asked_by_activation() -> None:

@@ -59,7 +59,9 @@ def test_study_runs_are_the_finished_members_once_each(filled: Any) -> None:
     assert row["accuracy/test"] == metrics["accuracy/test"]
     assert row["fired"] == metrics["fired"]
     run = store.get(ids["two"])
-    assert tuple(row[name] for name in MADE_BY) == (run.code_version, "1", run.rounding, run.tags["grok.rounding_facts"])
+    code, *others = (row[name] for name in MADE_BY)
+    assert code == run.code_version + (" (tree changed)" if run.get("code_dirty") == "true" else "")
+    assert others == ["1", run.rounding, run.tags["grok.rounding_facts"], f"{run.get('device')}, torch {run.get('torch')}"]
     assert run.rounding
     assert run.code_version
     reasons = dict(zip(left_out["run_id"], left_out["reason"], strict=True))

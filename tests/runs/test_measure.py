@@ -15,7 +15,18 @@ from grok.numerics import rank
 from grok.numerics.repulsion import measure_repulsion
 from grok.recorders.spectrum import BAND
 from grok.runs import measure
-from grok.runs.measure import ANSWERS, KINDS, RANKS, REPULSION, Finished, answers_table, fixed_pairs, ranks_of, repulsion_table
+from grok.runs.measure import (
+    ANSWERS,
+    KINDS,
+    RANKS,
+    REPULSION,
+    Finished,
+    answers_table,
+    fixed_pairs,
+    onset_table,
+    ranks_of,
+    repulsion_table,
+)
 from grok.spec.fields import ConfigError
 from grok.store import files
 from grok.store.errors import StoreError
@@ -111,6 +122,28 @@ def test_answers_have_the_accuracy_that_was_scored(finished: Any, run: Finished)
     assert (found["label_seen"] == 0).all()
 
 
+def test_rho_of_the_start_is_that_which_was_seen_and_what_lies_between(
+    finished: Any, run: Finished, monkeypatch: Any, store: Any
+) -> None:
+    found = onset_table(run)
+    assert found["epoch"].tolist() == list(range(65))
+    history = pd.read_parquet(finished.root / "history.parquet")
+    seen = history["features/rho"].dropna()
+    assert 4 < len(seen) < 65
+    assert found["features/rho"][seen.index].tolist() == seen.tolist()
+
+    evidence = Evidence(finished.store)
+    run_id = finished.outcome.run_id
+    assert evidence.history(run_id)["features/rho"].isna().sum() == 65 - len(seen)
+    monkeypatch.setattr(Evidence, "_measure", lambda *of: found)
+    whole = Evidence(finished.store).history(run_id)
+    assert whole["features/rho"].tolist() == found["features/rho"].tolist()
+    pd.testing.assert_frame_equal(whole.drop(columns="features/rho"), history.drop(columns="features/rho"))
+
+    monkeypatch.setattr(measure, "_same", lambda *of: False)
+    assert onset_table(run).empty  # other bits
+
+
 def test_the_command_puts_tables_beside_a_studys_runs_and_claims_read_them(
     store: Any, write: Any, study: Any, capsys: Any
 ) -> None:
@@ -138,7 +171,7 @@ def test_the_command_puts_tables_beside_a_studys_runs_and_claims_read_them(
 
 def test_bad_input_is_refused(finished: Any) -> None:
     run = finished.store.get(finished.outcome.run_id)
-    with pytest.raises(ConfigError, match="what must be of repulsion, ranks, answers, got rank"):
+    with pytest.raises(ConfigError, match="what must be of repulsion, ranks, answers, onset, got rank"):
         measure.measure(finished.store, run, ("rank",))
     running = dataclasses.replace(run, tags=run.tags | {name: "running" for name in run.tags if name.endswith("state")})
     with pytest.raises(StoreError, match="must be finished to be measured"):

@@ -156,6 +156,7 @@ def test_a_run_says_how_it_was_rounded(finished: Any, store: Any) -> None:
         "threads": "1",
         "precision": "float64",
         "device": "cpu",
+        "seeds": "1",
         "cpu": "",
         "torch": "",
     }

@@ -126,8 +126,8 @@ CHAPTERS = (
         (ROUNDINGS,),
         None,
         "The same configs were trained by several orders of summation: two libraries of matrix products, two orders of "
-        "blocks, one and two threads, and float64. A two-way analysis of variance, seeds and roundings both random, says what "
-        "each does.",
+        "blocks, the blocks of one thread and of two (whose number alone changes no bit), and float64. A two-way "
+        "analysis of variance, seeds and roundings both random, says what each does.",
         _decomposed,
         section="Rounding",
     ),

@@ -14,6 +14,7 @@ from analysis.exhibits.sources import Absent, Sources
 from analysis.statistics.estimates import Estimate, median_interval
 from analysis.words import number, spread
 
+ONE_SIDED = 0.025
 BEYOND = 0.05
 """By which the share of seen labels must exceed chance to explain anything."""
 THIS, MORE, SIGNAL, NOT = (
@@ -24,17 +25,33 @@ THIS, MORE, SIGNAL, NOT = (
 )
 
 
-def verdict(excess: Estimate, right: int, outside: int, chance: float) -> str:
+def verdict(excess: Estimate, beyond: np.ndarray) -> str:
     """The answer, by its rule.
 
     Args:
         excess: over runs, share of answers that are a seen label less its chance value.
-        right: right answers among those outside. outside: how many these are. chance: to be right there, in [0, 1].
+        beyond: (R,) right answers among those outside less how many would be by chance, of each run: the unit, since the
+            answers of one network are not independent.
     """
     if not excess.low > BEYOND:
         return NOT
-    low, high = stats.binom.interval(0.95, outside, chance) if outside else (0, 0)
-    return MORE if right < low else SIGNAL if right > high else THIS
+    if flip(beyond, "less") <= ONE_SIDED:
+        return MORE
+    return SIGNAL if flip(beyond, "greater") <= ONE_SIDED else THIS
+
+
+def flip(values: np.ndarray, side: str) -> float:
+    """P of the exact one-sided sign-flip test of a mean of 0.
+
+    Args:
+        values: (R,), R ≤ 15: all 2^R signs are gone through. side: `less` or `greater`.
+    """
+    if not np.any(values):
+        return 1.0
+    found = stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", n_resamples=1 << 15, alternative=side, vectorized=True
+    )
+    return float(found.pvalue)
 
 
 def last_answers(sources: Sources, runs: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +76,7 @@ def _below_chance(sources: Sources) -> Answer:
         excess = median_interval((share - chance).to_numpy())
         total, right = int(outside.sum()), int(found["outside_right"].sum())
         expected = float(found["outside_expected"].sum())
-        said = verdict(excess, right, total, expected / total if total else 0.0)
+        said = verdict(excess, (found["outside_right"] - found["outside_expected"]).to_numpy(dtype=np.float64))
         accuracy, follows = (
             median_interval((found["right"] / tests).to_numpy()),
             float(np.median(found["outside_expected"] / tests)),
@@ -73,17 +90,14 @@ def _below_chance(sources: Sources) -> Answer:
             estimates[f"{name}: {part.replace('_', ', ')}"] = median_interval((found[part] / tests).to_numpy())
         texts.append(
             f"{name}: {said.lower()}. {spread(*estimates[f'{name}: share of seen labels'][:3])} of the answers are labels "
-            f"seen in "
-            f"the pair's row or column, by chance {number(float(chance.median()))}; of the {total} others {right} are right, "
-            f"by "
-            f"chance {number(expected)}. Accuracy {number(accuracy.value, 2)}, {number(follows, 2)} follows, 1/M is "
+            f"seen in the pair's row or column, by chance {number(float(chance.median()))}; of the {total} others {right} are "
+            f"right, by chance {number(expected)}. Accuracy {number(accuracy.value, 2)}, {number(follows, 2)} follows, 1/M is "
             f"{number(1 / 71, 2)}"
         )
         parts = {part: estimates[f"{name}: {part}"].value for part in ("additive", "additive, right", "interaction, right")}
         notes.append(
             f"{name}: row and column parts of the logits alone give the same answer in {number(parts['additive'])} and are "
-            f"right "
-            f"in {number(parts['additive, right'], 2)}; the interaction alone is right in "
+            f"right in {number(parts['additive, right'], 2)}; the interaction alone is right in "
             f"{number(parts['interaction, right'], 2)}"
         )
     return Answer("; ".join(texts), estimates, f"Medians over runs. {'; '.join(notes)}.")
@@ -95,12 +109,9 @@ QUESTIONS = (
         "Why do starved networks score below chance?",
         ("controls",),
         "A row or a column of the table has each label once, so the right label of an unseen pair is never among those seen "
-        "in its "
-        f"row or column. It is this if the answers are seen labels more often than by chance, by {BEYOND} or more, and of the "
-        f"other "
-        "answers as many are right as by chance among the unseen labels (binomial, 95 %); this and more if fewer; this "
-        "against a "
-        "signal if more; otherwise not this.",
+        "in its row or column. It is this if the answers are seen labels more often than by chance, by "
+        f"{BEYOND} or more, and of the other answers as many are right as by chance among the unseen labels (exact sign-flip "
+        "over seeds, 2.5 % to each side); this and more if fewer; this against a signal if more; otherwise not this.",
         _below_chance,
     ),
 )

@@ -6,17 +6,22 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from analysis.exhibits import verdicts
 from analysis.exhibits.margins import EPOCH, R_SQUARED, RATIO
 from analysis.exhibits.model import NOTES, TEXT, Claim, Measured
-from analysis.exhibits.sources import Sources, column, watched
+from analysis.exhibits.sources import Sources, at, column, series, watched
 from analysis.printed.xu import ETA_LEADS, ETA_LINE, ETA_LONG, ETA_ROWS, FINDINGS, SCALING, XU, EtaRow, ScalingSetting
+from analysis.reading.derived import with_ending
 from analysis.statistics import estimates as statistics
 from analysis.statistics.clusters import clustered_line
 from analysis.words import number
 
 LONG = "η 1e-5, 2000 epochs"
+RHO = "features/rho"
+CHANCE_BY = 250
+"""Epoch by which the author's notes have train accuracy at 0.008 = 1/127."""
 
 
 def _eta(row: EtaRow) -> Callable[[Sources], Measured]:
@@ -86,8 +91,10 @@ def _scaling(entry: ScalingSetting) -> Callable[[Sources], Measured]:
         runs = sources.take("scaling", diverged=True, modulus=entry.modulus, n_train=entry.n_train)
         test = column(runs, "test_99_epoch")
         parts = [verdicts.count("grok", int(np.isfinite(test).sum()), len(runs), entry.grok, 5)]
+        note = ""
         if entry.rho is None:
-            parts.append(verdicts.count("diverged", int((runs["state"] == "diverged").sum()), len(runs), 5, 5))
+            found, note = _ended(sources, runs)
+            parts += found
         if entry.test is not None:
             parts.append(verdicts.median("test ≥ 0.99", test, entry.test, event=True))
         if entry.rho is not None:
@@ -95,9 +102,30 @@ def _scaling(entry: ScalingSetting) -> Callable[[Sources], Measured]:
             parts.append(verdicts.median("ρ ≥ 0.075", column(runs, "rho_epoch"), entry.rho, event=True))
         if entry.lead is not None:
             parts.append(verdicts.median("lead", column(runs, "lead"), entry.lead, event=True))
-        return verdicts.judge(parts, _divergence(column(runs, "diverged_epoch")))
+        return verdicts.judge(parts, note or _divergence(column(runs, "diverged_epoch")))
 
     return measure
+
+
+def _ended(sources: Sources, runs: pd.DataFrame) -> tuple[list[verdicts.Part], str]:
+    """What the author saw of a cell that he calls divergence: train accuracy at chance, no ρ at the end; and how these
+    runs ended.
+    """
+    for metric in ("loss/train", "accuracy/train", "norm/w"):
+        watched(sources, runs, metric)
+    ends = with_ending(runs, {run_id: sources.evidence.history(run_id) for run_id in runs["run_id"]})
+    chance = 1.5 / runs["modulus"].to_numpy(dtype=np.float64)
+    lost = int((~(at(sources, runs, "accuracy/train", CHANCE_BY) > chance)).sum())
+    silent = sum(not np.isfinite(series(sources, run_id, RHO)[-1:]).any() for run_id in runs["run_id"])
+    parts = [
+        verdicts.count(f"train accuracy at chance by {CHANCE_BY}", lost, len(runs), 5, 5),
+        verdicts.count("no ρ at the end", silent, len(runs), 5, 5),
+    ]
+    told = ", ".join(f"{name} {n}" for name, n in ends["ended"].value_counts().items())
+    median = statistics.quartiles(ends["ended_epoch"].to_numpy(dtype=np.float64)).value
+    when = "" if math.isnan(median) else f", at median epoch {number(median)}"
+    meaning = "both layers vanish and the loss stays that of an output of zero, every number finite"
+    return parts, f"How they ended: {told}{when}. Collapsed: {meaning}."
 
 
 def _divergence(epochs: np.ndarray) -> str:
@@ -112,7 +140,7 @@ def _eta_text(row: EtaRow) -> str:
 
 def _scaling_text(entry: ScalingSetting) -> str:
     if entry.rho is None:
-        return f"{entry.grok}/5, numerical divergence, ρ NaN"
+        return f"{entry.grok}/5, numerical divergence: train accuracy 0.008 by epoch 250, ρ NaN"
     return f"grok {entry.grok}/5; test ≥ 0.99 {entry.test or '–'}; ρ {entry.rho}; lead {entry.lead or '–'}"
 
 
@@ -183,7 +211,12 @@ CLAIMS = (
             f"M = {entry.modulus}, p = {entry.share}: who groks, and when.",
             f"{FINDINGS}, M × p table",
             _scaling_text(entry),
-            "runs that reach test accuracy 0.99; median epochs of that, of ρ ≥ 0.075 and of the lead",
+            "runs that reach test accuracy 0.99; "
+            + (
+                "runs with train accuracy at 1/M by epoch 250, and without ρ at the end"
+                if entry.rho is None
+                else "median epochs of that, of ρ ≥ 0.075 and of the lead"
+            ),
             ("scaling",),
             RULE,
             _scaling(entry),
