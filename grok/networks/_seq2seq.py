@@ -80,6 +80,13 @@ class Seq2seq(nn.Module):
         real = (inputs[:, : self.places] != PAD).to(memory)[:, :, None]
         return out | {"encoder": (memory * real).sum(dim=1) / real.sum(dim=1)}
 
+    def encoded(self, inputs: Tensor) -> Tensor:
+        """Output of the encoder's last layer before its norm, 0 at padding: (n, A, d)."""
+        read, _, _, padding = self.embed(inputs, 1)
+        for layer in self.transformer.encoder.layers:
+            read = layer(read, src_key_padding_mask=padding)
+        return read * (inputs[:, : self.places] != PAD).to(read)[:, :, None]
+
     def _read(self, inputs: Tensor, length: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         read, said, mask, padding = self.embed(inputs, length)
         return self.transformer.encoder(read, src_key_padding_mask=padding), {"embedding": said}, mask
@@ -122,7 +129,8 @@ def attended(block: nn.MultiheadAttention, queries: Tensor, keys: Tensor | None,
     parts = [nn.functional.linear(x, w, b) for x, w, b in zip((queries, other), weights, biases, strict=False)]
     query, key = (part.view(*part.shape[:2], block.num_heads, -1).transpose(1, 2) for part in parts)
     scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
-    return (scores if mask is None else scores + mask).softmax(dim=-1)
+    out: Tensor = (scores if mask is None else scores + mask).softmax(dim=-1)
+    return out
 
 
 @dataclass(frozen=True, kw_only=True)

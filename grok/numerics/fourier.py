@@ -73,4 +73,5 @@ def counting_divergence(attention: Tensor) -> Tensor:
     rows = attention.double().mean(dim=0)
     places = torch.arange(1, rows.shape[-1] + 1, dtype=torch.float64)
     terms = torch.special.xlogy(rows, rows * places[:, None]).sum(dim=-1)
-    return terms[:, 1:].mean(dim=1)
+    out: Tensor = terms[:, 1:].mean(dim=1)
+    return out

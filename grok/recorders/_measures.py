@@ -177,10 +177,13 @@ def positions(single: Instrument, states: Mapping[str, np.ndarray]) -> Iterator[
     """
     if single.places < 2:
         return
-    layers = {name: state for name, state in states.items() if name.startswith("layer")}
-    even = np.ones((len(single.labels), 1))
-    for name, state in {**layers, "padding": even}.items():
-        shares = fourier.positional(single.filled(state))
+    grids = {name: single.filled(state) for name, state in states.items() if name.startswith("layer")}
+    grids["padding"] = single.filled(np.ones((len(single.labels), 1)))
+    if hasattr(single.module, "encoded"):
+        with torch.no_grad():
+            grids["encoder"] = single.module.encoded(single.inputs).numpy()
+    for name, grid in grids.items():
+        shares = fourier.positional(grid)
         order = np.argsort(-shares)
         yield "fourier", f"position/{name}/frequency", 0.0, float(order[0])
         yield "fourier", f"position/{name}/first", 0.0, float(shares[order[0]])

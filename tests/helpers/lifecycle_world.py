@@ -100,40 +100,55 @@ class LifecycleWorld:
                 "edge/cos2_theta": 0.1,
                 "edge/cos2_theta_0": 0.2,
                 "norm/all": [self.numbers(cell, "norm", "all", int(step)) for step in steps],
+                "norm/used": [self.numbers(cell, "norm", "used", int(step)) for step in steps],
             }
         )
 
     def arrays(self, run_id: str, path: str) -> dict[str, Any]:
         every = int(path[-8:-4])
         cell = self.cells[run_id]
-        found = ledger(every, cell.config.epochs, *self.times(cell), self.window)
-        return found._asdict() | {"segments": np.array(["layers.0.q"])}
+        known = ledger(every, cell.config.epochs, *self.times(cell), self.window)
+        found = Ledger._make([np.repeat(part, 2, axis=-1) if part.ndim > 1 else part for part in known])
+        return found._asdict() | {"segments": np.array(["layers.0.q", "rest"])}
 
     def file(self, run_id: str, path: str) -> File:
         cell = self.cells[run_id]
         rows = [
             (step, kind, name, 0.0, self.numbers(cell, kind, name, step))
-            for step in (200, 500, 600, 1000, 1400, 3900, 4000)
+            for step in STEPS
             for kind, names in NAMES.items()
             for name in names
         ]
         for step in (600, 1400, 3900):
             rows += [(step, "sweep", "accuracy", float(x), self.sweep(x)) for x in (-6.0, -3.0, -0.05, 0.0, 0.05, 3.0, 6.0)]
             rows += [(step, "sweep", "projection", 0.0, 6.0), (step, "sweep", "published", 0.05, self.sweep(0.05))]
-        for step in range(200, 4001, 100):
-            rows += [(step, "flow", name, 0.0, self.numbers(cell, "flow", name, step)) for name in NAMES["flow"]]
+        rows += [(200, "untrained", name, 0.0, self.numbers(cell, "untrained", name, 200)) for name in UNTRAINED]
+        for step in range(200, 4001, cell.config.evaluate_every):
+            rows += [(step, "flow", name, 0.0, self.numbers(cell, "flow", name, step)) for name in FLOW]
         table = pd.DataFrame(rows, columns=["step", "kind", "name", "x", "value"])
         return File(path, table.drop_duplicates(["step", "kind", "name", "x"], ignore_index=True))
 
 
+STEPS = (100, 200, 300, 400, 500, 600, 1000, 1400, 2000, 2500, 3400, 3900, 4000, 5000, 9500, 10000)
+FLOW = tuple(f"{letter}{k}" for letter in "dhg" for k in (1, 2, 3))
+UNTRAINED = ("linear_raw/token", "linear_standardised_ols/sequence", "mlp_raw/token")
 REMOVALS = ("edge", "bulk", "random_plane", "isotropic", "radial_displacement", "radial_residual", "angle_matched", "zero")
 READERS = ("linear_raw", "quadratic_raw", "mlp_raw", "linear_standardised", "linear_standardised_ols", "logistic_standardised")
+READERS += ("mlp_standardised",)
+OTHERS = ("before/linear_raw/same", "sign/linear_raw/token", "centroid_step", "centroid_first", "shuffled/linear_raw/token")
+OTHERS += ("shuffled/mlp_raw/token", *(f"{layer}/linear_raw/token" for layer in ("embedding", "layer0", "layer1")))
+OTHERS += tuple(f"{what}/logistic_standardised/sample" for what in ("verb", "direction", "repetition"))
+POSITIONS = tuple(
+    f"position/{layer}/{n}" for layer in ("layer1", "encoder", "padding") for n in ("frequency", "first", "three")
+)
+MAPS = tuple(f"entropy/{place}{i}" for place in ("layer", "encoder", "cross") for i in range(3))
 NAMES: dict[str, tuple[str, ...]] = {
-    "ablation": tuple(f"{name}/{what}" for name in REMOVALS for what in ("change", "share")),
-    "probe": tuple(f"{place}/{name}/{s}" for place in ("before", "after") for name in READERS for s in ("token", "sequence")),
+    "ablation": tuple(f"{name}/{what}" for name in REMOVALS for what in ("change", "share", "change_token")),
+    "probe": tuple(f"{place}/{name}/{s}" for place in ("before", "after") for name in READERS for s in ("token", "sequence"))
+    + OTHERS,
+    "sweep": ("largest_divergence",),
     "curvature": tuple(f"{what}/v{k}" for what in ("published", "test", "sigma", "change") for k in (1, 2, 3, 4)),
-    "attention": ("entropy/layer0", "entropy/layer1", "uniform"),
-    "fourier": ("elevation", "ramp"),
-    "functional": ("linear_raw/token",),
-    "flow": ("d1", "d2", "h1", "h2", "g1", "g2"),
+    "attention": (*MAPS, "counting_most/layer0", "entropy_least/layer0", "uniform"),
+    "fourier": ("elevation", "ramp", "quadratic", *POSITIONS),
+    "functional": ("linear_raw/token", "linear_standardised/token"),
 }
