@@ -42,7 +42,8 @@ def costs(sources: Sources) -> pd.DataFrame:
     for step in PHASES:
         row: dict[str, float] = {"step": step}
         for name in ("edge", "bulk", "random_plane", *CONTROLS, "zero"):
-            row[name] = float(np.median([-measured(sources, one, "ablation", f"{name}/change", step, EVERY) for one in runs]))
+            found = [-measured(sources, one, "ablation", f"{name}/change", step, EVERY) for one in runs]
+            row[name] = float("nan") if name == "bulk" and step <= 2 * EVERY else float(np.median(found))
         row["share"] = float(np.median([measured(sources, one, "ablation", "edge/share", step) for one in runs]))
         out.append(row)
     return pd.DataFrame(out)
