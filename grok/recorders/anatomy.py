@@ -129,10 +129,13 @@ class Anatomy(Recording):
         return kept | {f"first/{layer}": value for layer, value in self.first.items()}, {"rows": list(self.rows)}
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take them back."""
+        """Take them back; of a parent what it measured before the switch stays with the parent."""
+        if not facts:
+            return
         self.snapshots = [tensors[f"snapshot{i}"] for i in range(sum(name.startswith("snapshot") for name in tensors))]
         self.first = {name.removeprefix("first/"): value for name, value in tensors.items() if name.startswith("first/")}
-        self.rows = [(int(step), kind, name, float(x), float(value)) for step, kind, name, x, value in facts["rows"]]
+        rows = [(int(step), kind, name, float(x), float(value)) for step, kind, name, x, value in facts["rows"]]
+        self.rows = [row for row in rows if row[0] >= self.config.switch_at]
 
     def truncate(self, epochs: int) -> None:
         """Forget what was measured from that step on."""

@@ -70,9 +70,8 @@ def null_table() -> pd.DataFrame:
 
 def without_a_task(sources: Sources) -> Answer:
     """The nulls beside the runs with true labels."""
-    table = null_table()
     runs = grid(sources).groupby(["every", "rows"], as_index=False)["falls"].median()
-    table = table.merge(runs, on=["every", "rows"])
+    table = null_table().merge(runs, on=["every", "rows"])
     entries = []
     for row in table.to_dict("records"):
         told = f"noise falls {_said(row['falls_noise'])}, ends at {number(row['last_share_noise'])}; runs {_said(row['falls'])}"

@@ -339,7 +339,9 @@ def decisive(sources: Sources) -> tuple[str, pd.DataFrame]:
     found = arms(sources)
     table = pd.concat([*(arm.table for arm in found.values()), grid(sources)], ignore_index=True)
     table = table.assign(leaves=(table["rows"] + 1) * table["every"], falls_eta_omega_t=table["falls"] * table["eta_omega"])
-    table["falls_in_windows"] = table["falls"] / table["leaves"]
+    table["falls_in_windows"] = table["falls"] / (table["rows"] * table["every"])
+    table["rises_eta_omega_t"] = table["rises"] * table["eta_omega"]
+    table["rises_in_windows"] = table["rises"] / (table["rows"] * table["every"])
     return answer(sources).text, table.drop_duplicates(["run_id", "every", "rows"], ignore_index=True)
 
 
