@@ -121,17 +121,14 @@ def lifecycle_probes(tables: Tables) -> Figure:
 
 def lifecycle_intervention(tables: Tables) -> Figure:
     """A panel per score; start and end of each run, an arm a place."""
-    table = tables["branches"].copy()
-    keys = ["condition", "weight_decay", "state", "update"]
-    arms = table[keys].drop_duplicates().reset_index(drop=True)
-    names = [f"{row.condition} ω={row.weight_decay:g} {row.state}, {row.update}" for row in arms.itertuples()]
+    arms = list(tables["branches"].groupby(["condition", "weight_decay", "state", "update"], sort=False))
+    names = [f"{condition} ω={decay:g} {state}, {update}" for (condition, decay, state, update), _ in arms]
     scores = ("linear R²", "standardised", "accuracy")
     figure = Figure(figsize=(9.0, 0.9 + 0.24 * len(arms)), layout="constrained")
     panels = figure.subplots(1, len(scores), sharey=True)
     for ax, score in zip(panels, scores, strict=True):
-        for place, arm in enumerate(arms.itertuples(index=False)):
-            part = table[(table[keys] == pd.Series(arm._asdict())).all(axis=1)]
-            for offset, run in zip(np.linspace(-0.2, 0.2, max(len(part), 1)), part.to_dict("records"), strict=False):
+        for place, (_, part) in enumerate(arms):
+            for offset, run in zip(np.linspace(-0.2, 0.2, len(part)), part.to_dict("records"), strict=True):
                 ends = [run[f"{score}, start"], run[f"{score}, end"]]
                 ax.plot(ends, [place + offset] * 2, color=COLOURS[0], linewidth=1)
                 ax.plot(ends[1], place + offset, "o", color=COLOURS[1], markersize=3)

@@ -193,13 +193,14 @@ def answer(sources: Sources) -> Answer:
         told += ", ".join(f"{term} {number(row[term])}" for term in TERMS)
         name = f"{row['task']} ηωt={row['eta_omega_t']:g}"
         entries.append(Entry(name, {"task": row["task"], "ηωt": f"{row['eta_omega_t']:g}"}, row["published"], told, ""))
-    spread = [
-        f"at ηωt = {time:g} grad% is {', '.join(f'{r.task} {number(r.grad_share)}' for r in part.itertuples())}"
-        for time, part in table.groupby("eta_omega_t")
-    ]
+    spread = [f"at ηωt = {time:g} grad% is {_told(part)}" for time, part in table.groupby("eta_omega_t")]
     missing = [task for task in TASKS if task not in set(table["task"])]
     note = f"Without {', '.join(missing)}." if missing else ""
     return Answer("; ".join(spread) + ".", {}, note, entries=tuple(entries))
+
+
+def _told(part: pd.DataFrame) -> str:
+    return ", ".join(f"{row['task']} {number(row['grad_share'])}" for row in part.to_dict("records"))
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -11,8 +11,14 @@ from analysis.papers.lifecycle.flip import THRESHOLDS, events
 from analysis.papers.lifecycle.reading import DYCK, LONG, PUBLISHED_N, grok_step, ledger, measured, value, windows
 from grok.numerics.edge import compression, gap_23
 
-PROBED = ("before/linear_raw/token", "before/linear_standardised_ols/token", "before/linear_standardised_ols/sequence")
-PROBED += ("before/mlp_raw/token", "before/mlp_standardised/sequence", "after/logistic_standardised/sequence")
+PROBED: tuple[str, ...] = (
+    "before/linear_raw/token",
+    "before/linear_standardised_ols/token",
+    "before/linear_standardised_ols/sequence",
+    "before/mlp_raw/token",
+    "before/mlp_standardised/sequence",
+    "after/logistic_standardised/sequence",
+)
 PROBE_STEPS = (200, 500, 600, 1400, 2000, 3900)
 
 
