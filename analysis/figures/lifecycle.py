@@ -87,3 +87,84 @@ def lifecycle_sweep(tables: Tables) -> Figure:
     panels[0].set(ylabel="token accuracy")
     panels[0].legend(fontsize=7)
     return figure
+
+
+def lifecycle_phases(tables: Tables) -> Figure:
+    """A panel per threshold, a line per run."""
+    table = tables["phases"].dropna(subset=["offset", "grad_share"])
+    levels = sorted(tables["phases"]["level"].unique())
+    figure = Figure(figsize=(2.6 * len(levels), 3.0), layout="constrained")
+    for ax, level in zip(np.atleast_1d(figure.subplots(1, len(levels), sharey=True)), levels, strict=True):
+        for place, (seed, run) in enumerate(table[table["level"] == level].groupby("seed")):
+            ax.plot(run["offset"], run["grad_share"], label=f"seed {seed}", **_look(place))
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set(title=f"accuracy {level:g}", xlabel="step less grok step", ylabel="grad% of $v_1$", ylim=(-0.03, 1.03))
+        if ax.lines[1:]:
+            ax.legend(fontsize=7)
+    return figure
+
+
+def lifecycle_probes(tables: Tables) -> Figure:
+    """A panel per condition, a line per reader; the untrained network is at step 0."""
+    table = tables["probes"]
+    conditions = list(dict.fromkeys(table["condition"]))
+    figure = Figure(figsize=(3.2 * len(conditions), 4.2), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(conditions), sharey=True))
+    for ax, condition in zip(panels, conditions, strict=True):
+        for place, (reader, part) in enumerate(table[table["condition"] == condition].groupby("reader", sort=False)):
+            marker = "s" if (part["step"] == 0).all() else "o"
+            ax.plot(part["step"], part["score"], label=str(reader), marker=marker, markersize=3, **_look(place))
+        ax.set(title=str(condition), xlabel="step", ylabel="score")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncol=2, fontsize=6)
+    return figure
+
+
+def lifecycle_intervention(tables: Tables) -> Figure:
+    """A panel per score; start and end of each run, an arm a place."""
+    arms = list(tables["branches"].groupby(["condition", "weight_decay", "state", "update"], sort=False))
+    names = [f"{condition} ω={decay:g} {state}, {update}" for (condition, decay, state, update), _ in arms]
+    scores = ("linear R²", "standardised", "accuracy")
+    figure = Figure(figsize=(9.0, 0.9 + 0.24 * len(arms)), layout="constrained")
+    panels = figure.subplots(1, len(scores), sharey=True)
+    for ax, score in zip(panels, scores, strict=True):
+        for place, (_, part) in enumerate(arms):
+            for offset, run in zip(np.linspace(-0.2, 0.2, len(part)), part.to_dict("records"), strict=True):
+                ends = [run[f"{score}, start"], run[f"{score}, end"]]
+                ax.plot(ends, [place + offset] * 2, color=COLOURS[0], linewidth=1)
+                ax.plot(ends[1], place + offset, "o", color=COLOURS[1], markersize=3)
+        ax.set(title=score, xlabel="start to end (point)", ylabel="")
+    panels[0].set_yticks(range(len(arms)), names, fontsize=7)
+    panels[0].set(ylabel="branch")
+    return figure
+
+
+def lifecycle_flow(tables: Tables) -> Figure:
+    """A column per task, a row per reading of W."""
+    table = tables["flow"]
+    tasks, readings = list(dict.fromkeys(table["task"])), sorted(table["window"].unique())
+    figure = Figure(figsize=(2.8 * len(tasks), 2.6 * len(readings)), layout="constrained")
+    panels = figure.subplots(len(readings), len(tasks), squeeze=False)
+    for row, window in zip(panels, readings, strict=True):
+        for ax, task in zip(row, tasks, strict=True):
+            part = table[(table["task"] == task) & (table["window"] == window)]
+            points = ax.scatter(part["predicted"], part["measured"], c=part["eta_omega_t"], s=6, cmap="cividis")
+            low, high = float(part["measured"].min()), float(part["measured"].max())
+            ax.plot([low, high], [low, high], color="black", linewidth=0.8)
+            ax.set(title=f"{task}, W = {window:g}", xlabel="predicted dg/dt", ylabel="measured dg/dt")
+            figure.colorbar(points, ax=ax, label=r"$\eta\omega t$")
+    return figure
+
+
+def lifecycle_classes(tables: Tables) -> Figure:
+    """A panel per quantity, a line per task over ηωt."""
+    table = tables["classes"]
+    table = table[table["window"] == table["window"].min()]
+    names = ("grad_share", "curvature", "damping", "driving")
+    figure = Figure(figsize=(9.6, 2.8), layout="constrained")
+    for ax, name in zip(figure.subplots(1, len(names), sharey=True), names, strict=True):
+        for place, (task, part) in enumerate(table.groupby("task", sort=False)):
+            ax.plot(part["eta_omega_t"], part[name], marker="osD^"[place % 4], label=str(task), **_look(place))
+        title = "grad%" if name == "grad_share" else f"share of {name}"
+        ax.set(title=title, xlabel=r"$\eta\omega t$", ylabel="share", ylim=(-0.03, 1.03), xscale="log")
+    figure.axes[0].legend(fontsize=7)
+    return figure

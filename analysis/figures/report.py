@@ -3,7 +3,17 @@
 from analysis.figures.cause import cause
 from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
 from analysis.figures.grids import Column, activations, scaling
-from analysis.figures.lifecycle import lifecycle_ablation, lifecycle_flip, lifecycle_grid, lifecycle_sweep
+from analysis.figures.lifecycle import (
+    lifecycle_ablation,
+    lifecycle_classes,
+    lifecycle_flip,
+    lifecycle_flow,
+    lifecycle_grid,
+    lifecycle_intervention,
+    lifecycle_phases,
+    lifecycle_probes,
+    lifecycle_sweep,
+)
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
 from analysis.figures.rounding import rounding
 from analysis.figures.surface import surfaces
@@ -17,8 +27,13 @@ __all__ = [
     "eta_scatter",
     "headline",
     "lifecycle_ablation",
+    "lifecycle_classes",
     "lifecycle_flip",
+    "lifecycle_flow",
     "lifecycle_grid",
+    "lifecycle_intervention",
+    "lifecycle_phases",
+    "lifecycle_probes",
     "lifecycle_sweep",
     "precision",
     "repulsion",

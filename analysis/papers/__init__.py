@@ -3,7 +3,8 @@
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.exhibits.paper import Paper
-from analysis.papers.lifecycle import flip, numbers, sentences
+from analysis.papers.lifecycle import classes, controls, flip, numbers, scan, sentences, side
+from analysis.papers.lifecycle import errata as lifecycle_errata
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
 from analysis.papers.signals import board
@@ -44,7 +45,10 @@ CLAIMS: tuple[Claim, ...] = (
     *rebuttal.CLAIMS,
     *flip.CLAIMS,
     *sentences.CLAIMS,
+    *classes.CLAIMS,
     *numbers.CLAIMS,
+    *side.CLAIMS,
+    *scan.CLAIMS,
 )
 """Every published statement, in the order of the report."""
 QUESTIONS: tuple[Question, ...] = (
@@ -57,6 +61,8 @@ QUESTIONS: tuple[Question, ...] = (
     *starved.QUESTIONS,
     *fresh.QUESTIONS,
     *flip.QUESTIONS,
+    *controls.QUESTIONS,
+    *classes.QUESTIONS,
     *board.QUESTIONS,
 )
 """What nobody has published an answer to, in the order of the report."""
@@ -67,6 +73,8 @@ ERRATA: tuple[Chapter, ...] = (
     *errata.CHAPTERS,
     *flip.CHAPTERS,
     *sentences.CHAPTERS,
+    *lifecycle_errata.CHAPTERS,
+    *classes.CHAPTERS,
     *board.CHAPTERS,
 )
 """Every chapter, in the order of the report, those of a section together."""

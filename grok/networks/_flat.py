@@ -256,6 +256,22 @@ class FlatNetwork(Network):
         """W_Q, W_K, W_V and W_O of each attention block."""
         return segments(self.blank(sizes))
 
+    def unused(self, config: RunConfig, sizes: Sizes) -> dict[str, list[slice]]:
+        """Rows that the module says no input reads, as parts of its layer."""
+        module = self.blank(sizes)
+        told: Mapping[str, slice] = getattr(module, "unused", dict)()
+        parameters, out = dict(module.named_parameters()), dict[str, list[slice]]()
+        for layer, keys in split_keys(module).items():
+            at = 0
+            for key in keys:
+                rows, *rest = parameters[key].shape
+                if key in told:
+                    start, stop, _ = told[key].indices(rows)
+                    width = int(np.prod(rest))
+                    out.setdefault(layer, []).append(slice(at + start * width, at + stop * width))
+                at += parameters[key].numel()
+        return out
+
     def flops(self, config: RunConfig, sizes: Sizes) -> float:
         """Six a parameter and place of a step's batch, two a place that is evaluated, per step."""
         drawn = config.resolved().batch_size or sizes.train

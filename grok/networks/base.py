@@ -163,6 +163,10 @@ class Network(About, ABC):
         """Named parts of the first layer as it is flattened, in order and without gaps; none if it has no parts."""
         return {}
 
+    def unused(self, config: RunConfig, sizes: Sizes) -> dict[str, list[slice]]:
+        """Parts of a flat layer that no input of the task ever reads, so that nothing but decay moves them; none by default."""
+        return {}
+
     @abstractmethod
     def shapes(self, config: RunConfig, sizes: Sizes) -> dict[str, tuple[int, ...]]:
         """Of each layer of one seed, in the order of `layers`."""

@@ -32,7 +32,7 @@ class Encoder(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.causal = sizes.outputs > 0
+        self.causal, self.places = sizes.outputs > 0, sizes.places
         self.token = nn.Embedding(sizes.symbols, DIM)
         self.position = nn.Embedding(POSITIONS if self.causal else sizes.places, DIM)
         layer = nn.TransformerEncoderLayer(DIM, HEADS, HIDDEN, 0.0, "gelu", batch_first=True, norm_first=True)
@@ -71,6 +71,21 @@ class Encoder(nn.Module):
             scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
             out.append((scores if mask is None else scores + mask).softmax(dim=-1))
         return out
+
+    def states(self, tokens: Tensor, length: int) -> dict[str, Tensor]:
+        """`embedding`, `layer0` …, `norm`: (n, length, d) each, or (n, d) at place 0 where a sample has one label."""
+        found = self.hidden(tokens[:, :length] if self.causal else tokens)
+        names = ("embedding", *(f"layer{i}" for i in range(LAYERS)), "norm")
+        return {name: state if self.causal else state[:, 0] for name, state in zip(names, found, strict=True)}
+
+    def maps(self, tokens: Tensor, length: int) -> dict[str, Tensor]:
+        """Attention weights `layer0` …: (n, H, T, T) at the first `length` places."""
+        found = self.attention(tokens[:, :length] if self.causal else tokens)
+        return {f"layer{i}": weights for i, weights in enumerate(found)}
+
+    def unused(self) -> dict[str, slice]:
+        """Rows of parameters that no input reads: the positions beyond the places of Dyck-1."""
+        return {"position.weight": slice(self.places, None)} if self.places < self.position.num_embeddings else {}
 
     def forward(self, tokens: Tensor, length: int) -> Tensor:
         """Scores of the first `length` places (n, length, C); or (n, C) at place 0."""

@@ -119,6 +119,21 @@ def curvature(loss: Callable[[Tensor], Tensor], theta: Tensor, direction: Tensor
     return float(torch.dot(hessian_vector(loss, theta, direction), direction))
 
 
+def curvatures(loss: Callable[[Tensor], Tensor], theta: Tensor, directions: Tensor) -> tuple[Tensor, list[float]]:
+    """∇L and vᵀ H v of several directions, with one gradient for all.
+
+    Args:
+        loss: of θ, differentiable twice. theta: (p,) float64. directions: (k, p) float64.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention have no second derivative
+        at = theta.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(at), at, create_graph=True)
+        products = [torch.autograd.grad(torch.dot(gradient, v), at, retain_graph=True)[0] for v in directions]
+    return gradient.detach(), [float(torch.dot(hv, v)) for hv, v in zip(products, directions, strict=True)]
+
+
 def hessian_vector(loss: Callable[[Tensor], Tensor], theta: Tensor, direction: Tensor) -> Tensor:
     """H v, (p,) float64: the gradient of ⟨∇L, v⟩."""
     from torch.nn.attention import SDPBackend, sdpa_kernel

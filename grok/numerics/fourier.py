@@ -55,3 +55,23 @@ def uniform_entropy(places: int) -> float:
 def entropy(attention: Tensor) -> Tensor:
     """Entropy of each row of attention weights, in nats: (n, H, T, T) to (n, H, T)."""
     return -(attention * attention.clamp(min=torch.finfo(attention.dtype).tiny).log()).sum(dim=-1)
+
+
+def counting_divergence(attention: Tensor) -> Tensor:
+    """How far causal attention is from counting what it sees: KL(mean row ‖ even over t + 1 places), mean over t ≥ 1, nats.
+
+    The mean over sequences is taken first, as published, which hides what depends on the content.
+
+    Args:
+        attention: (n, H, T, T).
+
+    Returns:
+        (H,) float64; 0 where each row is even.
+
+    Source: Xu (arXiv 2604.07380), its code.
+    """
+    rows = attention.double().mean(dim=0)
+    places = torch.arange(1, rows.shape[-1] + 1, dtype=torch.float64)
+    terms = torch.special.xlogy(rows, rows * places[:, None]).sum(dim=-1)
+    out: Tensor = terms[:, 1:].mean(dim=1)
+    return out

@@ -32,7 +32,8 @@ class Judged(NamedTuple):
 
     Attributes:
         r_squared: 1 − Σ (measured − predicted)² / Σ (measured − mean)². persistence: of the last measured dg/dt as prediction.
-        signs: share of intervals whose sign is right. correlation: of the two. n: intervals.
+        signs: share of intervals whose sign is right. correlation: of the two. n: intervals. Scores are NaN where the gap, or
+            what is predicted of it, never changes its pace.
     """
 
     r_squared: float
@@ -73,11 +74,13 @@ def judge(predicted: np.ndarray, gap: np.ndarray, every: float) -> Judged:
         raise ValueError(f"gap must have at least 4 snapshots, got {len(gap)}. Train longer.")
     measured = np.diff(gap) / every
     last, now, then = measured[:-1], measured[1:], predicted[1:-1]
-    spread = float(((now - now.mean()) ** 2).sum())
+    spread, signs = float(((now - now.mean()) ** 2).sum()), float((np.sign(now) == np.sign(then)).mean())
+    if spread == 0 or np.ptp(then) == 0:
+        return Judged(float("nan"), float("nan"), signs, float("nan"), len(now))
     return Judged(
         1 - float(((now - then) ** 2).sum()) / spread,
         1 - float(((now - last) ** 2).sum()) / spread,
-        float((np.sign(now) == np.sign(then)).mean()),
+        signs,
         float(np.corrcoef(now, then)[0, 1]),
         len(now),
     )

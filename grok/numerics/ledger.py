@@ -48,6 +48,48 @@ class Ledger(NamedTuple):
         return Ledger._make([*summed, self.rate, self.first])
 
 
+def coarsen(ledger: Ledger, factor: int) -> Ledger:
+    """The ledger of intervals of k·N steps, from that of N steps: a change over k intervals is the sum of their changes.
+
+        ⟨Δ_I, Δ_J⟩ = Σ_{i in I, j in J} ⟨δ_i, δ_j⟩, and likewise with D
+
+    Exact up to rounding. L lags of N are ⌊L / k⌋ lags of k·N. An interval that would reach back across a restart is NaN, and
+    so is ‖D_I‖², whose terms are not kept.
+
+    Args:
+        ledger: without segments, as `Ledger.of` gives it. factor: k ≥ 1.
+
+    Raises:
+        ValueError: if not even one lag is left.
+    """
+    lags, count = ledger.dd.shape[1] // factor, ledger.intervals // factor
+    if factor < 1 or lags < 1:
+        raise ValueError(f"factor must be in [1, {ledger.dd.shape[1]}] (lags of the ledger), got {factor}. Lower it.")
+    ends = np.arange(1, count + 1) * factor
+    first = -(-ledger.first[ends - 1] // factor)
+    out = {name: np.full((count, lags), np.nan) for name in ("dd", "wd", "dw")}
+    td, t0d = np.full(count, np.nan), np.add.reduceat(ledger.t0d[: count * factor], ends - factor) if count else np.empty(0)
+    for new in range(count):
+        if first[new] > new:
+            continue
+        mine = range(new * factor, (new + 1) * factor)
+        td[new] = sum(ledger.td[j] + sum(_pair(ledger.dd, ledger.dd, i, j) for i in mine if i > j) for j in mine)
+        for lag in range(min(lags, new + 1 - int(first[new]))):
+            old = range((new - lag) * factor, (new - lag + 1) * factor)
+            out["dd"][new, lag] = sum(_pair(ledger.dd, ledger.dd, i, j) for i in mine for j in old)
+            out["wd"][new, lag] = sum(_pair(ledger.wd, ledger.dw, i, j) for i in mine for j in old)
+            out["dw"][new, lag] = sum(_pair(ledger.dw, ledger.wd, i, j) for i in mine for j in old)
+    at = np.concatenate(([0], ends))
+    rate = np.add.reduceat(ledger.rate[: count * factor], ends - factor) if count else np.empty(0)
+    blank = np.full(count, np.nan)
+    return Ledger(**out, ww=blank, td=td, t0d=t0d, tt=ledger.tt[at], tt0=ledger.tt0[at], rate=rate, first=first)
+
+
+def _pair(newer: np.ndarray, older: np.ndarray, i: int, j: int) -> float:
+    """⟨a_i, b_j⟩: from ⟨a_i, b_{i−l}⟩ in `newer` for j ≤ i, and from ⟨b_j, a_{j−l}⟩ in `older` for j > i."""
+    return float(newer[i, i - j] if j <= i else older[j, j - i])
+
+
 class Keeper:
     """Takes θ after every N steps with what decay did in between, and writes the ledger.
 
@@ -119,14 +161,14 @@ class Keeper:
         }
         return Ledger(**found)
 
-    def tail(self, size: int) -> Ledger:
-        """All segments together of the last rows, as a ledger of their own; θ_0 stays the first of all."""
+    def tail(self, size: int, segments: Sequence[int] | None = None) -> Ledger:
+        """Some segments together, or all, of the last rows, as a ledger of their own; θ_0 stays the first of all."""
         count = min(self.count - self.first, size)
         last = {name: np.stack(rows[-count:]) for name, rows in self.parts.items()}
         for name in ("tt", "tt0"):
             last[name] = np.stack([self.parts[name][0], *self.parts[name][-count:]])
         last["first"] = np.zeros(count, dtype=np.int64)
-        return Ledger(**last).of()
+        return Ledger(**last).of(segments)
 
     def truncate(self, count: int) -> None:
         """Forget all but the first intervals."""

@@ -44,6 +44,34 @@ def by_sequence(rows: Sequence[tuple[int, ...]], prefixes: Sequence[tuple[int, .
     return Split(member, ~member & np.array([prefix not in known for prefix in prefixes]))
 
 
+def in_sample(count: int) -> Split:
+    """Fitted and scored on the same tokens, as one published table has it."""
+    return Split(np.ones(count, dtype=bool), np.ones(count, dtype=bool))
+
+
+class Centroids(NamedTuple):
+    """Means of the features of each class, in the order of the classes.
+
+    Attributes:
+        step: mean distance of neighbours. first: share of their variance along its leading direction, in [0, 1].
+    """
+
+    step: float
+    first: float
+
+
+def centroids(features: np.ndarray, labels: np.ndarray) -> Centroids:
+    """Of the classes that occur. The step has the scale of the features: halved features, half the step.
+
+    Source: Xu (arXiv 2604.07380), its notes.
+    """
+    means = np.stack([features[labels == one].mean(axis=0, dtype=np.float64) for one in np.unique(labels)])
+    values = np.linalg.svd(means - means.mean(axis=0), compute_uv=False) ** 2
+    total = float(values.sum())
+    first = float(values[0]) / total if total > 0 else float("nan")
+    return Centroids(float(np.linalg.norm(np.diff(means, axis=0), axis=1).mean()), first)
+
+
 def standardised(features: np.ndarray, split: Split) -> np.ndarray:
     """Mean 0 and variance 1 on the fitted tokens; constant features stay 0."""
     fitted = features[split.fitted]
@@ -90,6 +118,27 @@ def score(probe: Any, features: np.ndarray, labels: np.ndarray, split: Split) ->
         warnings.simplefilter("ignore")  # a probe that has not converged is scored as it is
         probe.fit(features[split.fitted], labels[split.fitted])
         return float(probe.score(features[split.scored], labels[split.scored]))
+
+
+def periodic(features: np.ndarray, labels: np.ndarray, split: Split) -> float:
+    """The best R² over frequencies k of ridge from standardised features to cos and sin of 2 π k c / M.
+
+    It is a maximum over M / 2 frequencies: what shuffled labels give stands beside it.
+
+    Args:
+        features: (n, d). labels: c, (n,) classes 0 … M − 1 of which the last occurs. split: of the tokens.
+
+    Source: ours, after the single frequency that Xu (arXiv 2604.07380) tells of modular addition.
+    """
+    from sklearn.metrics import r2_score
+
+    classes = int(labels.max()) + 1
+    angles = 2 * np.pi * np.outer(labels, np.arange(1, classes // 2 + 1)) / classes
+    waves = np.concatenate((np.cos(angles), np.sin(angles)), axis=1)
+    scaled = standardised(features, split)
+    found = linear().fit(scaled[split.fitted], waves[split.fitted]).predict(scaled[split.scored])
+    scores = np.asarray(r2_score(waves[split.scored], found, multioutput="raw_values")).reshape(2, -1)
+    return float(scores.mean(axis=0).max())
 
 
 READERS: dict[str, tuple[Callable[[], Any], bool]] = {

@@ -26,6 +26,8 @@ ROWS = 20
 """Rows of the longest window that can be read later, unless an option says other."""
 LEDGER = "edge/ledger-{:04d}.npz"
 """Of the intervals of N steps: the arrays of `Ledger`, and `segments`, their names."""
+OTHERS = "rest"
+"""Segment of all other layers, which are kept beside the first where `edge_layers` is all; the metrics leave it out."""
 RING = ".ring"
 """How the names of the raw rows end in a state; a branch leaves them behind."""
 
@@ -99,6 +101,7 @@ class EdgeRecording(Recording):
         self.plan = plan(run.config)
         sizes = run.task.sizes(run.config)
         self.named = dict(run.network.segments(run.config, sizes))
+        self.unused = run.network.unused(run.config, sizes)
         self.keepers: dict[int, Keeper] = {}
         self.decay: dict[int, Tensor] = {}
         self.fine = torch.empty(0)
@@ -126,6 +129,9 @@ class EdgeRecording(Recording):
         if self.config.evaluated(t):
             squares = {layer: float(value.double().square().sum()) for layer, value in weights.items()}
             found["norm/all"] = sum(squares.values()) ** 0.5
+            idle = [weights[layer].flatten()[part] for layer, parts in self.unused.items() for part in parts]
+            if idle:
+                found["norm/used"] = (sum(squares.values()) - sum(float(x.double().square().sum()) for x in idle)) ** 0.5
             if t % self.plan.published == 0:
                 found |= self._measure(t // self.plan.published)
         rate = self.config.learning_rate * self.config.decay_at(t)
@@ -147,7 +153,7 @@ class EdgeRecording(Recording):
         parts = self.named or {self.run.layers[0]: slice(0, len(theta))}
         end = max(part.stop for part in parts.values())
         if end < len(theta):
-            parts = parts | {"rest": slice(end, len(theta))}
+            parts = parts | {OTHERS: slice(end, len(theta))}
         self.named = parts
         for every in self.plan.intervals:
             self.keepers[every] = Keeper(theta, list(parts.values()), self.plan.rows + 1)
@@ -170,7 +176,8 @@ class EdgeRecording(Recording):
         keeper = self.keepers[self.plan.published]
         if end == 0 or keeper.count == keeper.first:
             return {}
-        found = edge(keeper.tail(WINDOW), min(keeper.count - keeper.first, WINDOW), WINDOW)
+        first = [place for place, name in enumerate(self.named) if name != OTHERS]
+        found = edge(keeper.tail(WINDOW, first), min(keeper.count - keeper.first, WINDOW), WINDOW)
         return {} if found is None else metrics(found)
 
     def ledger(self, every: int) -> Ledger:

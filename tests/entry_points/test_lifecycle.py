@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -57,11 +58,17 @@ def table(store: Store, run_id: str) -> pd.DataFrame:
     return content
 
 
+SCAN: dict[str, Any] = {"task": "scan", "network": "seq2seq_mini", "n_train": 40, "batch_size": 8, "eval_sequences": 10}
+SCAN |= {"epochs": 30, "evaluate_every": 10, "options": "edge_intervals=10;edge_rows=5", "save_every": 5, "keep_states": ()}
+MOMENTS = [pytest.param(PARTS, moment, id=f"dyck-{moment}") for moment in range(10)]
+MOMENTS += [pytest.param(SCAN, 4 * moment, id=f"scan-{moment}") for moment in range(3)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", range(10))
-def test_a_killed_run_goes_on_to_the_same_bits(store: Store, session_store: Store, moment: int) -> None:
-    """Killed after its first saves, at ten moments; then run again by the same command."""
-    config = small(**PARTS)
+@pytest.mark.parametrize(("parts", "moment"), MOMENTS)
+def test_a_killed_run_goes_on_to_the_same_bits(store: Store, session_store: Store, parts: dict[str, Any], moment: int) -> None:
+    """Killed after its first saves, at ten moments of Dyck-1 and three of SCAN; then run again by the same command."""
+    config = small(**parts)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri, "OMP_NUM_THREADS": "1"}
     line = [sys.executable, "-m", "entry_points.train", *flags(config)]
     process = subprocess.Popen(line, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -76,6 +83,14 @@ def test_a_killed_run_goes_on_to_the_same_bits(store: Store, session_store: Stor
     (run,) = store.find({"kind": "train"})
     (straight,) = train_tracked([config], session_store)
     pd.testing.assert_frame_equal(table(store, run.run_id), table(session_store, straight.run_id))
+    mine, theirs = (ledger_of(one, run_id) for one, run_id in ((store, run.run_id), (session_store, straight.run_id)))
+    for name, array in theirs.items():
+        np.testing.assert_array_equal(mine[name], array, err_msg=name)
+
+
+def ledger_of(store: Store, run_id: str) -> dict[str, np.ndarray]:
+    content = get(TrackedRun(store.client, run_id), "edge/ledger-0010.npz").content
+    return {str(name): np.asarray(value) for name, value in dict(content).items()}
 
 
 @pytest.mark.slow

@@ -98,3 +98,44 @@ def test_buckets_change_the_loss_and_gradient_by_rounding_only() -> None:
     assert found[0][1] == found[1][1]
     for name, gradient in found[0][2].items():
         torch.testing.assert_close(gradient, found[1][2][name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"task": "dyck"},
+        {"task": "scan", "network": "seq2seq_mini", "n_train": 8},
+        {"task": "modular", "network": "transformer", "modulus": 7},
+    ],
+    ids=str,
+)
+def test_states_and_maps_are_those_of_the_forward_pass(parts: dict[str, str]) -> None:
+    """The head on `norm` gives the scores; attention's rows sum to 1, causal ones look at no later place."""
+    config = RunConfig(**parts).resolved()
+    module, problem = stack(config, torch.float64).modules[0], TASKS.find(config.task).problem(config)  # type: ignore[attr-defined]
+    inputs, length = problem.train_inputs[:5], 9
+    with torch.no_grad():
+        states, maps = module.states(inputs, length), module.maps(inputs, length)
+        torch.testing.assert_close(module.head(states["norm"]), module(inputs, length), rtol=0, atol=1e-12)
+    for name, weights in maps.items():
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]).double(), rtol=0, atol=1e-12)
+        if name.startswith("layer") and config.task != "modular":
+            assert float(weights.triu(1).abs().max()) == 0.0
+    if config.task == "scan":
+        padded = inputs[:, : module.places] == 0
+        assert float(maps["encoder0"].transpose(1, 3)[padded].abs().max()) == 0.0
+        assert set(maps) == {f"{place}{i}" for place in ("encoder", "layer", "cross") for i in (0, 1)}
+
+
+def test_rows_that_no_input_reads() -> None:
+    """Their gradient is 0, and there are as many as the table has more than places."""
+    for parts in ({"task": "dyck"}, {"task": "scan", "network": "seq2seq_mini", "n_train": 8}):
+        config = RunConfig(**parts).resolved()  # type: ignore[arg-type]
+        sizes, network = TASKS.find(config.task).sizes(config), NETWORKS.find(config.network)
+        ((layer, (idle,)),) = network.unused(config, sizes).items()
+        built, problem = stack(config), TASKS.find(config.task).problem(config)
+        built.loss_and_gradient(built.batch(problem.train_inputs[None], problem.train_labels[None]))
+        gradient = built.gradients[layer][0]
+        assert float(gradient[idle].abs().max()) == 0.0
+        assert idle.stop - idle.start == {"dyck": 24 * 128, "scan": 128}[config.task]
+    assert NETWORKS.find("two_layer").unused(RunConfig().resolved(), TASKS.find("modular").sizes(RunConfig().resolved())) == {}

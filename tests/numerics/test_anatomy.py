@@ -118,3 +118,38 @@ def test_spectra_and_their_nulls() -> None:
     assert fourier.uniform_entropy(24) == pytest.approx(2.2827, abs=5e-5)
     even = torch.tril(torch.ones(24, 24)) / torch.arange(1, 25)[:, None]
     assert float(fourier.entropy(even[None, None]).mean()) == pytest.approx(fourier.uniform_entropy(24), rel=1e-5)
+
+
+def test_curvatures_of_several_directions_are_those_of_each() -> None:
+    weights, planes = torch.tensor([1.0, 2.0]).double(), torch.tensor([[0.6, 0.8], [0.8, -0.6]]).double()
+
+    def loss(t: torch.Tensor) -> torch.Tensor:
+        return (t**4).sum() + t[0] * t[1]
+
+    slope, bent = ablation.curvatures(loss, weights, planes)
+    assert slope.tolist() == [6.0, 33.0]
+    assert bent == pytest.approx([ablation.curvature(loss, weights, v) for v in planes])
+
+
+def test_a_head_that_counts_and_one_that_looks_at_itself() -> None:
+    """Even rows are at 0; all weight on the row's own place is at ln(t + 1), mean over t = 1, 2, 3: ln(2 · 3 · 4) / 3."""
+    even = torch.tril(torch.ones(4, 4)) / torch.arange(1, 5)[:, None]
+    found = fourier.counting_divergence(torch.stack((even, torch.eye(4)))[None])
+    assert found.tolist() == pytest.approx([0.0, np.log(24) / 3], abs=1e-7)
+
+
+def test_centroids_on_a_line_and_on_a_circle() -> None:
+    labels = np.repeat(np.arange(8), 5)
+    line = np.outer(labels, [3.0, 4.0]) + np.tile([[0.0, 1.0], [0, -1], [1, 0], [-1, 0], [0, 0]], (8, 1))
+    assert probes.centroids(line, labels) == pytest.approx((5.0, 1.0))
+    angles = 2 * np.pi * labels / 8
+    assert probes.centroids(np.stack((np.cos(angles), np.sin(angles)), axis=1), labels).first == pytest.approx(0.5)
+
+
+def test_a_periodic_response_is_found_and_noise_is_not() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 20, 600)
+    wave = np.stack((np.cos(2 * np.pi * 7 * labels / 20), np.sin(2 * np.pi * 7 * labels / 20)), axis=1)
+    split = probes.by_token(600, 0)
+    assert probes.periodic(wave @ rng.standard_normal((2, 5)), labels, split) > 0.99
+    assert probes.periodic(rng.standard_normal((600, 5)), labels, split) < 0.2

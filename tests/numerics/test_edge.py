@@ -8,7 +8,7 @@ import torch
 
 from grok.numerics.edge import compression, edge, gap_23, leading, rotation, share, stability
 from grok.numerics.edge_nulls import noise, passive, passive_factor
-from grok.numerics.ledger import Keeper, Ledger
+from grok.numerics.ledger import Keeper, Ledger, coarsen
 
 P, T, W = 40, 9, 5
 
@@ -159,3 +159,45 @@ def test_the_share_by_hand() -> None:
     assert share(1.0, 1.0) == 0.5  # where Adam balances decay
     assert share(1.0, 0.0) == 1.0  # without decay, whatever happens
     assert np.isnan(share(0.0, 0.0))
+
+
+def test_longer_intervals_are_sums_of_shorter_ones() -> None:
+    """Every measure of 3 N from the ledger of N equals that of a keeper of 3 N, to rounding of its float32 rows."""
+    generator = torch.Generator().manual_seed(4)
+    start = torch.randn(40, generator=generator, dtype=torch.float64)
+    fine, coarse = (Keeper(start, [slice(0, 40)], lags) for lags in (15, 5))
+    theta, total = start.clone(), torch.zeros(40, dtype=torch.float64)
+    for step in range(1, 25):
+        decay = -0.1 * theta
+        theta = theta + decay + 0.2 * torch.randn(40, generator=generator, dtype=torch.float64)
+        total += decay
+        fine.take(theta, decay, 0.1)
+        if step % 3 == 0:
+            coarse.take(theta, total, 0.3)
+            total = torch.zeros(40, dtype=torch.float64)
+    mine, theirs = coarsen(fine.ledger().of(), 3), coarse.ledger().of()
+    for end in range(2, 9):
+        for k in (1, 2):
+            one, other = edge(mine, end, 5, k), edge(theirs, end, 5, k)
+            assert one is not None
+            assert other is not None
+            for name in ("exact", "trapezoid"):
+                assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-4, abs=1e-6)
+            assert (one.cos2_theta, one.cos2_theta_0) == pytest.approx((other.cos2_theta, other.cos2_theta_0), rel=1e-4)
+            np.testing.assert_allclose(one.lambdas, other.lambdas, rtol=1e-5)
+    with pytest.raises(ValueError, match="factor must be in"):
+        coarsen(fine.ledger().of(), 16)
+
+
+def test_a_longer_interval_does_not_reach_across_a_restart() -> None:
+    keeper, theta = Keeper(torch.ones(3), [slice(0, 3)], lags=9), torch.ones(3, dtype=torch.float64)
+    for step in range(1, 13):
+        theta = theta + 0.1 * step
+        keeper.take(theta, torch.zeros(3, dtype=torch.float64), 0.1)
+        if step == 4:
+            keeper.restart()
+    found = coarsen(keeper.ledger().of(), 3)
+    assert found.first.tolist() == [0, 2, 2, 2]
+    assert np.isnan(found.dd[1]).all()
+    assert np.isfinite(found.dd[2, 0])
+    assert edge(found, 2, 5) is None

@@ -106,6 +106,19 @@ def test_the_history_has_a_row_per_snapshot_and_every_named_column(straight: Tra
     assert history["edge/lambda_3"].notna().tolist() == [False, False, False, True]
     norms = history[["norm/attention", "norm/rest"]].to_numpy()
     np.testing.assert_allclose(history["norm/all"], np.sqrt((norms**2).sum(axis=1)), rtol=1e-6)  # one is float32
+    idle = 24 * 128  # rows of the position table from N(0, 1) that only decay: at step 0 their square is χ² of as many degrees
+    off = history["norm/all"].iloc[0] ** 2 - history["norm/used"].iloc[0] ** 2
+    assert off == pytest.approx(idle, abs=5 * (2 * idle) ** 0.5)
+
+
+def test_the_metrics_are_the_attention_s_where_all_parameters_are_kept(straight: Trained) -> None:
+    whole = Trained(small(options="edge_intervals=2+4;edge_rows=5;edge_layers=all"))
+    names = [name for name in straight.frame if name.startswith("edge/")]
+    pd.testing.assert_frame_equal(whole.frame[names], straight.frame[names])
+    mine, theirs = (run.member.run.recordings["edge"].ledger(4) for run in (whole, straight))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(mine.dd[..., :-1], theirs.dd)
+    everything = float(whole.member.run.recordings["edge"].ledger(4).of().tt[-1]) ** 0.5  # type: ignore[attr-defined]
+    assert everything == pytest.approx(float(whole.frame["norm/all"].iloc[-1]), rel=1e-6)
 
 
 def test_batches_are_those_of_one_global_generator() -> None:

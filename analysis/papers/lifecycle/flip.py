@@ -146,7 +146,7 @@ def follows_decay(found: dict[str, Arm]) -> str:
     names = ("grok", "rate_half", "rate_2", "decay_half", "decay_2", "scale_4", "scale_quarter")
     if not set(names) <= set(found):
         return "cannot tell"
-    at = {name: _middle(found[name].dimensionless) for name in names}
+    at = {name: middle(found[name].dimensionless) for name in names}
     paces = [at[name] for name in names[:5]]
     if not np.isfinite(list(at.values())).all():
         return "cannot tell"
@@ -168,7 +168,7 @@ def follows_window(found: dict[str, Arm], table: pd.DataFrame, steps: int) -> st
     return "holds" if least >= 0.75 else "fails" if least < 0.5 else "cannot tell"
 
 
-def _middle(values: np.ndarray) -> float:
+def middle(values: np.ndarray) -> float:
     """The median where an event that never came counts as latest; NaN if that is the median."""
     found = float(np.median(np.where(np.isfinite(values), values, np.inf)))
     return found if np.isfinite(found) else float("nan")
@@ -190,12 +190,12 @@ def answer(sources: Sources) -> Answer:
     entries, estimates = [], {}
     for name, arm in found.items():
         estimates[name] = median_interval(arm.falls)
-        told = f"step {_said(_middle(arm.falls))}, ηωt {_said(_middle(arm.dimensionless))}"
+        told = f"step {_said(middle(arm.falls))}, ηωt {_said(middle(arm.dimensionless))}"
         seeds = ", ".join(f"{seed}: {_said(step)}" for seed, step in zip(arm.table["seed"], arm.falls, strict=True))
         entries.append(Entry(name, {"arm": name}, "", f"{told} ({seeds})", ""))
     for every, size in itertools.product(INTERVALS, ROWS):
         part = table[(table["every"] == every) & (table["rows"] == size)]
-        leaves, falls = (size + 1) * every, _middle(part["falls"].to_numpy())
+        leaves, falls = (size + 1) * every, middle(part["falls"].to_numpy())
         entries.append(
             Entry(f"N={every} W={size}", {"N": str(every), "W": str(size)}, str(leaves), f"falls {_said(falls)}", "")
         )
@@ -339,7 +339,9 @@ def decisive(sources: Sources) -> tuple[str, pd.DataFrame]:
     found = arms(sources)
     table = pd.concat([*(arm.table for arm in found.values()), grid(sources)], ignore_index=True)
     table = table.assign(leaves=(table["rows"] + 1) * table["every"], falls_eta_omega_t=table["falls"] * table["eta_omega"])
-    table["falls_in_windows"] = table["falls"] / table["leaves"]
+    table["falls_in_windows"] = table["falls"] / (table["rows"] * table["every"])
+    table["rises_eta_omega_t"] = table["rises"] * table["eta_omega"]
+    table["rises_in_windows"] = table["rises"] / (table["rows"] * table["every"])
     return answer(sources).text, table.drop_duplicates(["run_id", "every", "rows"], ignore_index=True)
 
 

@@ -1,13 +1,19 @@
-"""Figures of the lifecycle: grad% on every window of every arm, the fall over N and W, ablations and controls, a sweep."""
+"""Figures of the lifecycle: grad% on every window, the fall over N and W, ablations, probes, branches, the gap flow."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
 
 from analysis.exhibits.panels import Panel, Prepared, drawer
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle.flip import ARMS, grid
-from analysis.papers.lifecycle.reading import DYCK, SCALE, anatomy
+from analysis.papers.lifecycle import classes
+from analysis.papers.lifecycle.controls import intervention_table
+from analysis.papers.lifecycle.errata import probe_table
+from analysis.papers.lifecycle.flip import ARMS, THRESHOLDS, grid
+from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, MINI, MODULAR, SCALE, anatomy, grok_step
 from analysis.papers.lifecycle.sentences import costs
 from analysis.reading.evidence import Evidence
 
@@ -40,24 +46,46 @@ def _flip(evidence: Evidence) -> Prepared:
     return Prepared({"curves": table}, tuple(dict.fromkeys(table["run_id"])))
 
 
-def _grid(evidence: Evidence) -> Prepared:
+def _table(evidence: Evidence, name: str, make: Callable[[Sources], pd.DataFrame]) -> Prepared:
+    """A table with the runs that it took, or an empty one where they are absent."""
     sources = Sources(evidence)
-    if evidence.runs(DYCK).empty:
-        return Prepared({"grid": pd.DataFrame()})
     try:
-        return Prepared({"grid": grid(sources)}, tuple(sources.run_ids))
+        table = make(sources)
     except Absent:
-        return Prepared({"grid": pd.DataFrame()})
+        return Prepared({name: pd.DataFrame()})
+    return Prepared({name: table}, tuple(sources.run_ids))
 
 
-def _ablation(evidence: Evidence) -> Prepared:
-    sources = Sources(evidence)
-    if evidence.runs(DYCK).empty:
-        return Prepared({"costs": pd.DataFrame()})
-    try:
-        return Prepared({"costs": costs(sources)}, tuple(sources.run_ids))
-    except Absent:
-        return Prepared({"costs": pd.DataFrame()})
+def _phases(evidence: Evidence) -> Prepared:
+    """Every window against the offset from the grok step at each threshold."""
+
+    def make(sources: Sources) -> pd.DataFrame:
+        tables = []
+        for run in sources.take(DYCK, condition="grok").to_dict("records"):
+            history = evidence.history(str(run["run_id"]))[["step", "edge/grad_share"]]
+            for level in THRESHOLDS:
+                offset = history["step"] - grok_step(sources, str(run["run_id"]), level)
+                tables.append(history.assign(seed=int(run["seed"]), level=level, offset=offset))
+        return pd.concat(tables, ignore_index=True).rename(columns={"edge/grad_share": "grad_share"})
+
+    return _table(evidence, "phases", make)
+
+
+def _flow(evidence: Evidence) -> Prepared:
+    """Predicted and measured dg/dt of each interval, under both readings of W."""
+
+    def make(sources: Sources) -> pd.DataFrame:
+        tables = []
+        for task, runs in classes.there(sources).items():
+            for run in runs:
+                for window in classes.WINDOWS:
+                    times, gap, terms = classes.measured_flow(sources, run, window)
+                    part = pd.DataFrame({"eta_omega_t": times[:-1], "measured": np.diff(gap) / float(run["evaluate_every"])})
+                    part = part.assign(task=task, seed=int(run["seed"]), window=window, predicted=terms.total[:-1])
+                    tables.append(part)
+        return pd.concat(tables, ignore_index=True)
+
+    return _table(evidence, "flow", make)
 
 
 def _sweep(evidence: Evidence) -> Prepared:
@@ -88,16 +116,59 @@ PANELS: tuple[Panel, ...] = (
         "A point per run, N and W, with weight decay and true labels, against the step (W + 1)·N; the line is equality. "
         "Runs in which it never falls are not drawn.",
         (DYCK,),
-        _grid,
+        lambda evidence: _table(evidence, "grid", grid),
         drawer("lifecycle_grid"),
     ),
     Panel(
         "lifecycle-ablation",
         "What removing the edge costs, and what else removes as much",
-        "Median over seeds of the loss of token accuracy on 300 test sequences, at three phases.",
+        "Median over seeds of the loss of token accuracy on 300 test sequences, at five phases.",
         (DYCK,),
-        _ablation,
+        lambda evidence: _table(evidence, "costs", costs),
         drawer("lifecycle_ablation"),
+    ),
+    Panel(
+        "lifecycle-phases",
+        "grad% by what the grok step is taken to be",
+        "Every window of each run with weight decay and true labels, N = 100 and W = 5, against the offset from the first step "
+        "at 0.95, 0.98 and 0.99. A run that never gets there is not drawn.",
+        (DYCK,),
+        _phases,
+        drawer("lifecycle_phases"),
+    ),
+    Panel(
+        "lifecycle-probes",
+        "What a probe reads, and what its nulls do",
+        "Median over seeds by step. Linear and MLP probes are scored by R², the logistic read-out by accuracy.",
+        (DYCK,),
+        lambda evidence: _table(evidence, "probes", probe_table),
+        drawer("lifecycle_probes"),
+    ),
+    Panel(
+        "lifecycle-intervention",
+        "What is left after a change, against where it began",
+        "Linear R² as published and with standardised features and no penalty, and test accuracy: start and end of each branch "
+        "of Dyck-1, a line per run.",
+        (INTERVENTION,),
+        lambda evidence: _table(evidence, "branches", intervention_table),
+        drawer("lifecycle_intervention"),
+    ),
+    Panel(
+        "lifecycle-flow",
+        "What the gap flow equation predicts, and what the gap does",
+        "Measured against predicted dg/dt per step, a point per interval up to ηωt = 4; the line is equality. W in rows above, "
+        "in steps below.",
+        (DYCK, MINI, MODULAR),
+        _flow,
+        drawer("lifecycle_flow"),
+    ),
+    Panel(
+        "lifecycle-classes",
+        "Three tasks at the same ηωt",
+        "Median over seeds of grad%, and of the shares of the gap flow's three terms, W in rows.",
+        (DYCK, MINI, MODULAR),
+        lambda evidence: _table(evidence, "classes", lambda sources: classes.medians(classes.phases(sources))),
+        drawer("lifecycle_classes"),
     ),
     Panel(
         "lifecycle-sweep",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
 from analysis.exhibits.sources import Absent, Sources
 from grok.numerics.edge import Edge, edge
-from grok.numerics.ledger import Ledger
+from grok.numerics.ledger import Ledger, coarsen
 from grok.recorders.anatomy import TABLE
-from grok.recorders.edge import LEDGER
+from grok.recorders.edge import LEDGER, OTHERS
+from grok.store.errors import StoreError
 
 DYCK, SCAN, MINI, MODULAR = "lifecycle-dyck", "lifecycle-scan", "lifecycle-scan-mini", "lifecycle-modular"
-SCALE, INTERVENTION = "lifecycle-scale", "lifecycle-intervention"
+SCALE, INTERVENTION, LONG = "lifecycle-scale", "lifecycle-intervention", "lifecycle-long"
+STORED = (200, 100, 50, 25)
+"""Intervals that runs keep."""
 HALF = 0.5
 PUBLISHED_N, PUBLISHED_W = 100, 5
 
@@ -62,12 +66,46 @@ def grok_step(sources: Sources, run_id: str, level: float, metric: str = "accura
     return float(reached.iloc[0]) if len(reached) else float("nan")
 
 
+_TABLES: WeakKeyDictionary[Any, dict[str, dict[str, pd.DataFrame]]] = WeakKeyDictionary()
+"""Anatomies by kind, by run id, of the files they are from: a claim asks for many numbers of one."""
+EVERYTHING = "everything"
+"""In place of a part of a segment's name: all parameters, where a run has kept them."""
+
+
 def ledger(sources: Sources, run_id: str, every: int, blocks: str = "") -> Ledger:
-    """The inner products of intervals of N steps, of all segments or of those whose name has a text in it."""
-    arrays = sources.evidence.files.arrays(run_id, LEDGER.format(every))
-    found = Ledger(**{name: arrays[name] for name in Ledger._fields})
-    chosen = [place for place, name in enumerate(arrays["segments"].tolist()) if blocks in name]
-    return found.of(chosen)
+    """The inner products of intervals of N steps, read from a coarser sum of shorter ones where the run has not kept N itself.
+
+    Args:
+        blocks: of the segments whose name has this text in it; the attention's without it; `EVERYTHING` for all parameters.
+
+    Raises:
+        Absent: if the run keeps the attention alone and all parameters are asked for. StoreError: if it has no such intervals.
+    """
+    arrays, factor = _arrays(sources, run_id, every)
+    names = arrays["segments"].tolist()
+    if blocks == EVERYTHING and OTHERS not in names:
+        raise Absent(f"run {run_id} has kept the attention's weights alone")
+    chosen = [place for place, name in enumerate(names) if blocks == EVERYTHING or (name != OTHERS and blocks in name)]
+    found = Ledger(**{name: arrays[name] for name in Ledger._fields}).of(chosen)
+    return found if factor == 1 else coarsen(found, factor)
+
+
+def _arrays(sources: Sources, run_id: str, every: int) -> tuple[dict[str, np.ndarray], int]:
+    """The arrays of N, or those of the longest stored interval that N is a multiple of, and the multiple."""
+    try:
+        return sources.evidence.files.arrays(run_id, LEDGER.format(every)), 1
+    except StoreError:
+        for stored in (one for one in STORED if one < every and every % one == 0):
+            try:
+                return sources.evidence.files.arrays(run_id, LEDGER.format(stored)), every // stored
+            except StoreError:
+                continue
+        raise
+
+
+def segments(sources: Sources, run_id: str, every: int = 100) -> list[str]:
+    """Names of the attention's matrices, block by block."""
+    return [name for name in _arrays(sources, run_id, every)[0]["segments"].tolist() if name != OTHERS]
 
 
 def windows(found: Ledger, size: int, k: int = 1) -> list[Edge]:
@@ -91,20 +129,25 @@ def flip(edges: list[Edge], every: int, size: int) -> Flip:
 
 def anatomy(sources: Sources, run_id: str, kind: str) -> pd.DataFrame:
     """Rows of one kind of `anatomy.parquet`: step, name, x, value."""
-    content = sources.evidence.files.file(run_id, TABLE).content
-    if not isinstance(content, pd.DataFrame):
-        raise Absent(f"run {run_id} has no table of its anatomy")
-    return content[content["kind"] == kind].drop(columns="kind").reset_index(drop=True)
+    kept = _TABLES.setdefault(sources.evidence.files, {})
+    if run_id not in kept:
+        content = sources.evidence.files.file(run_id, TABLE).content
+        if not isinstance(content, pd.DataFrame):
+            raise Absent(f"run {run_id} has no table of its anatomy")
+        kept[run_id] = {str(name): part.drop(columns="kind") for name, part in content.groupby("kind")}
+    if kind not in kept[run_id]:
+        raise Absent(f"no {kind} was measured of run {run_id}")
+    return kept[run_id][kind].reset_index(drop=True)
 
 
-def measured(sources: Sources, run_id: str, kind: str, name: str, step: int) -> float:
-    """One number of the anatomy.
+def measured(sources: Sources, run_id: str, kind: str, name: str, step: int, reach: int = 0) -> float:
+    """One number of the anatomy, or the median of those within `reach` steps.
 
     Raises:
         Absent: if it was not measured at that step.
     """
     table = anatomy(sources, run_id, kind)
-    found = table.loc[(table["step"] == step) & (table["name"] == name), "value"]
+    found = table.loc[((table["step"] - step).abs() <= reach) & (table["name"] == name), "value"]
     if found.empty:
         raise Absent(f"{kind} {name} was not measured at step {step} of run {run_id}")
-    return float(found.iloc[0])
+    return float(found.median())

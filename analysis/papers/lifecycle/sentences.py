@@ -22,13 +22,14 @@ from analysis.printed.lifecycle import LIFECYCLE
 from analysis.statistics.estimates import median_interval
 from analysis.words import number
 from grok.numerics.edge import compression, gap_23
-from grok.numerics.gap_flow import flow, judge
 
+PHASES = (200, 500, 600, 1400, 3900)
+"""Of the paper's ablation, and 600; the window of the first has two changes and no bulk."""
 AFTER = (600, 1400, 3900)
 """Phases after the fall of the published window."""
 CONTROLS = ("isotropic", "radial_displacement", "radial_residual", "angle_matched")
 MORE, NO_LESS = 0.05, 0.02
-EVERY, ROWS = 100, 5
+EVERY = 100
 
 
 def _runs(sources: Sources, condition: str = "grok") -> list[str]:
@@ -38,10 +39,11 @@ def _runs(sources: Sources, condition: str = "grok") -> list[str]:
 def costs(sources: Sources) -> pd.DataFrame:
     """Cost in accuracy of the edge and of each control, median over seeds: a row per phase, a column per removal."""
     runs, out = _runs(sources), []
-    for step in AFTER:
+    for step in PHASES:
         row: dict[str, float] = {"step": step}
         for name in ("edge", "bulk", "random_plane", *CONTROLS, "zero"):
-            row[name] = float(np.median([-measured(sources, one, "ablation", f"{name}/change", step) for one in runs]))
+            found = [-measured(sources, one, "ablation", f"{name}/change", step, EVERY) for one in runs]
+            row[name] = float("nan") if name == "bulk" and step <= 2 * EVERY else float(np.median(found))
         row["share"] = float(np.median([measured(sources, one, "ablation", "edge/share", step) for one in runs]))
         out.append(row)
     return pd.DataFrame(out)
@@ -50,6 +52,7 @@ def costs(sources: Sources) -> pd.DataFrame:
 def not_a_norm_effect(sources: Sources) -> Measured:
     """The edge against each control that removes as much."""
     table = costs(sources)
+    table = table[table["step"].isin(AFTER)]
     edge, others = table["edge"].to_numpy(), table[list(CONTROLS)].to_numpy()
     above = (edge[:, None] - others >= MORE).all(axis=1)
     matched = (others >= edge[:, None] - NO_LESS).any(axis=1)
@@ -136,27 +139,6 @@ def removing_decay(sources: Sources) -> Measured:
     return Measured(text, verdict, {"R² at step 1000": median_interval(np.array(starts))}, "The paper prints end points only.")
 
 
-def gap_flow(sources: Sources) -> Measured:
-    """Predicted against measured dg/dt, by run."""
-    out, told = [], []
-    for run in sources.take(DYCK, condition="grok").to_dict("records"):
-        table = anatomy(sources, str(run["run_id"]), "flow").pivot_table(index="step", columns="name", values="value")
-        d, h, g = (table[[f"{letter}1", f"{letter}2"]].to_numpy() for letter in "dhg")
-        pace = float(run["learning_rate"]), float(run["weight_decay"])
-        best = max(
-            (judge(flow(d, h, g, *pace, window=w).total, d[:, 0] - d[:, 1], EVERY) for w in (ROWS, ROWS * EVERY)),
-            key=lambda one: one.r_squared,
-        )
-        out.append(best)
-        told.append(f"seed {run['seed']}: R² {best.r_squared:.2f} (persistence {best.persistence:.2f}), signs {best.signs:.0%}")
-    good = [one.r_squared > max(one.persistence, 0.0) and one.signs > 0.6 for one in out]
-    bad = [one.r_squared < 0 and one.signs < 0.55 for one in out]
-    verdict = REPRODUCED if all(good) else CONTRADICTED if all(bad) else NOT_REPRODUCED
-    return Measured(
-        "; ".join(told), verdict, note="W in rows or in steps, whichever predicts better: the paper leaves it open."
-    )
-
-
 def compresses_only_where_it_groks(sources: Sources) -> Measured:
     """The ratio of g₂₃ without selection by maximum, at the grok step, and at the same step of runs without decay."""
     found: dict[str, list[float]] = {"grok": [], "memo": []}
@@ -225,18 +207,6 @@ CLAIMS: tuple[Claim, ...] = (
         (INTERVENTION,),
         "Reproduced if it gains more than .02 in both arms; contradicted if it loses in both.",
         removing_decay,
-        kind=TEXT,
-    ),
-    Claim(
-        "lifecycle-gap-flow",
-        "The gap flow equation predicts how the gap moves.",
-        f"{LIFECYCLE}, § classes; Xu (arXiv 2603.28964)",
-        "asserted",
-        "the equation with h by Hessian-vector products and G by gradients, against the measured dg/dt of snapshots",
-        (DYCK,),
-        "Reproduced if R² is above that of persistence and above 0 with more than 60 % of signs right in each seed; "
-        "contradicted if R² is below 0 and fewer than 55 % of signs are right in each.",
-        gap_flow,
         kind=TEXT,
     ),
     Claim(
