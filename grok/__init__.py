@@ -1,7 +1,7 @@
 """Grokking dynamics: train, record the spectrum of weight updates, detect, measure repulsion.
 
-What is exported here is free of I/O, but for `load_run`, which reads a tracked run. Names are imported when they are first used,
-so that what needs the config alone, such as `--help`, does not wait for torch, and a library user needs no MLflow.
+What is exported here is free of I/O, but for `load_run`, which reads a tracked run. Names are imported when they are first
+used, so that what needs the config alone, such as `--help`, does not wait for torch, and a library user needs no MLflow.
 """
 
 from importlib import import_module

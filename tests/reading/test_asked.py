@@ -53,7 +53,7 @@ def test_what_is_not_there_is_refused(mine: tuple[Any, str]) -> None:
         analysis.tidy("nope", store=store)
     with pytest.raises(ConfigError, match="got nope"):
         analysis.runs("nope", store=store)
-    with pytest.raises(ConfigError, match="columns of runs must be among .*seed.*, got sead"):
+    with pytest.raises(ConfigError, match=r"columns of runs must be among .*seed.*, got sead"):
         analysis.runs(study, store=store, sead=1)
     with pytest.raises(AttributeError, match="no attribute 'runz'"):
         analysis.runz  # noqa: B018

@@ -122,7 +122,7 @@ def test_code_of_somebodys_own_is_not_run_unasked(tmp_path: Path, monkeypatch: p
     run = LoadedRun(StoredRun.of(_with_params(stored, params)), finished.store)
     assert run.config.activation == "my_load:double"
     assert len(run.gap()) == TINY.epochs + 1
-    with pytest.raises(StoreError, match="activation my_load:double .*trust_code=True"):
+    with pytest.raises(StoreError, match=r"activation my_load:double .*trust_code=True"):
         run.network()
     trusted = replace(run, trust_code=True)
     with pytest.raises(grok.ConfigError, match="it ran"):
