@@ -74,10 +74,15 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "analysis":
+        from grok._beside import mount
+
+        mount()
+        return import_module("analysis")
     if name not in _HOMES:
         raise AttributeError(f"module 'grok' has no attribute {name!r}")
     return getattr(import_module(f"grok.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted((*_HOMES, "analysis", "__version__"))

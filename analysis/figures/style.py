@@ -85,7 +85,7 @@ def key(figure: Figure, axes: Axis, first: Axes, handles: Iterable[Any], columns
     if axes is None:
         figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
     else:
-        first.legend(handles=list(handles), loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns)
+        first.legend(handles=list(handles), loc="lower left", bbox_to_anchor=(0, 1.0), fontsize="small")
 
 
 def legend(ax: Axes, columns: int) -> None:

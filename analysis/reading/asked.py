@@ -77,6 +77,27 @@ def tidy(
     return histories(store, metrics, study=study, condition=condition, activation=activation)
 
 
+def run_ids(evidence: Evidence, studies: str) -> list[str]:
+    """The ids of the finished runs of some studies, each once.
+
+    Args:
+        evidence: of the store. studies: names as the command that trains them has them, separated by commas.
+
+    Raises:
+        ConfigError: if there is no such study, or it has no finished runs.
+    """
+    found: dict[str, None] = {}
+    for name in (word.strip() for word in studies.split(",")):
+        table = evidence.runs(name)
+        if not len(table):
+            if "/" not in name:
+                load_study(name)  # or says which there are
+            told = f"study must have finished runs in {evidence.store.shown}, got {name} with none"
+            raise ConfigError(f"{told}. Run it first: {evidence.command(name)}.")
+        found |= dict.fromkeys(table["run_id"])
+    return list(found)
+
+
 def _opened(store: Store | None) -> Store:
     return store or open_store(existing=FIRST)
 
