@@ -11,7 +11,6 @@ import sys
 import time
 
 from entry_points.cli import OneLineParser, run_main
-from grok.spec.fields import ConfigError
 
 FIRST = "Train a study first: python -m entry_points.study --study headline"
 
@@ -19,7 +18,12 @@ FIRST = "Train a study first: python -m entry_points.study --study headline"
 def parser() -> OneLineParser:
     """Which runs, and what of them."""
     out = OneLineParser(prog="python -m entry_points.measure", description=__doc__)
-    out.add_argument("--study", default="headline", metavar="NAMES", help="studies, separated by commas. Default headline.")
+    out.add_argument(
+        "--study",
+        default="headline",
+        metavar="NAMES",
+        help="of studies, or your file.yaml:name; separated by commas. Default headline.",
+    )
     out.add_argument(
         "--what", default="all", metavar="KINDS", help="repulsion, ranks, answers, onset, separated by commas. Default all."
     )
@@ -32,6 +36,7 @@ def parser() -> OneLineParser:
 def main(arguments: list[str]) -> int:
     """Parse, measure, print one line."""
     flags = parser().parse_args(arguments)
+    from analysis.reading.asked import run_ids as of_studies
     from analysis.reading.evidence import Evidence
     from grok.runs.measure import KINDS, measure
     from grok.store.store import adopted_run_id, open_store
@@ -39,11 +44,7 @@ def main(arguments: list[str]) -> int:
 
     kinds = tuple(KINDS) if flags.what == "all" else tuple(dict.fromkeys(word.strip() for word in flags.what.split(",")))
     store, started = open_store(existing=FIRST), time.perf_counter()
-    evidence = Evidence(store)
-    studies = [word.strip() for word in flags.study.split(",")]
-    if unknown := [name for name in studies if not len(evidence.runs(name))]:
-        raise ConfigError(f"study must have finished runs, got {', '.join(unknown)}. {FIRST}.")
-    run_ids = list(dict.fromkeys(run_id for name in studies for run_id in evidence.runs(name)["run_id"]))
+    run_ids = of_studies(Evidence(store), flags.study)
     written = 0
     for number, run_id in enumerate(run_ids, start=1):
         paths = measure(store, store.get(run_id), kinds, force=flags.force)

@@ -25,7 +25,9 @@ def parser() -> OneLineParser:
     """Which signals, of which runs, at which epochs."""
     out = OneLineParser(prog="python -m entry_points.signals", description=__doc__)
     out.add_argument("--run", default="none", metavar="RUN_IDS", help="runs, separated by commas. Default none.")
-    out.add_argument("--study", default="none", metavar="NAMES", help="studies, separated by commas. Default none.")
+    out.add_argument(
+        "--study", default="none", metavar="NAMES", help="studies, or your file.yaml:name, separated by commas. Default none."
+    )
     out.add_argument(
         "--signals", default="all", metavar="NAMES", help=f"of {', '.join(SIGNALS.names)}, or module:NAME. Default all."
     )
@@ -103,16 +105,14 @@ def main(arguments: list[str]) -> int:
 
 def _runs(run: str, study: str, store: Store) -> list[str]:
     """Run ids that the flags name, each once."""
+    from analysis.reading.asked import run_ids as of_studies
     from analysis.reading.evidence import Evidence
 
     if (run == "none") == (study == "none"):
         raise ConfigError(f"run or study must be given, one of them, got run {run} and study {study}. Name one.")
     if run != "none":
         return list(dict.fromkeys(word.strip() for word in run.split(",")))
-    evidence, names = Evidence(store), [word.strip() for word in study.split(",")]
-    if unknown := [name for name in names if not len(evidence.runs(name))]:
-        raise ConfigError(f"study must have finished runs, got {', '.join(unknown)}. {FIRST}.")
-    return list(dict.fromkeys(run_id for name in names for run_id in evidence.runs(name)["run_id"]))
+    return of_studies(Evidence(store), study)
 
 
 if __name__ == "__main__":

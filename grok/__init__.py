@@ -1,7 +1,7 @@
 """Grokking dynamics: train, record the spectrum of weight updates, detect, measure repulsion.
 
-Everything exported here is free of I/O; `grok.store.store` and `grok.runs.train` put runs into MLflow. Names are imported when
-they are first used, so that what needs the config alone, such as `--help`, does not wait for torch.
+What is exported here is free of I/O, but for `load_run`, which reads a tracked run. Names are imported when they are first
+used, so that what needs the config alone, such as `--help`, does not wait for torch, and a library user needs no MLflow.
 """
 
 from importlib import import_module
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from grok.numerics.spectra import rolling_eigenvalues as rolling_eigenvalues
     from grok.recorders.base import Recorder as Recorder
     from grok.recorders.base import Step as Step
+    from grok.runs.load import LoadedRun as LoadedRun
+    from grok.runs.load import load_run as load_run
     from grok.signals.base import Signal as Signal
     from grok.spec.config import RunConfig as RunConfig
     from grok.spec.fields import ConfigError as ConfigError
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from grok.training.loop import Record as Record
     from grok.training.loop import Training as Training
     from grok.training.loop import train as train
+
+__version__ = "0.1.0"
 
 _HOMES = {
     "Network": "networks.base",
@@ -64,14 +68,21 @@ _HOMES = {
     "Range": "detectors.base",
     "Rule": "detectors.base",
     "Signal": "signals.base",
+    "LoadedRun": "runs.load",
+    "load_run": "runs.load",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "analysis":
+        from grok._beside import mount
+
+        mount()
+        return import_module("analysis")
     if name not in _HOMES:
         raise AttributeError(f"module 'grok' has no attribute {name!r}")
     return getattr(import_module(f"grok.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted((*_HOMES, "analysis", "__version__"))

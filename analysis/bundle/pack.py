@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from analysis.bundle import layout, tables
 from analysis.bundle.crate import crate
 from analysis.reading.evidence import DERIVED, DERIVED_RANKS
-from analysis.reading.runs import conditions
+from analysis.reading.runs import conditions, stored_name
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.store.run import TrackedRun
@@ -94,9 +94,10 @@ def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:
 
 def _serves(run: StoredRun, studies: Sequence[str]) -> bool:
     """Whether a run is of one of these studies, or is of another and counts there, as the report has it."""
+    names = [stored_name(study) for study in studies]
     if run.kind != TRAIN:
-        return run.get(STUDY_NAME) in studies or run.get("sensitivity_study") in studies
-    return any(study in run.studies or run.config_hash in conditions(study) for study in studies)
+        return run.get(STUDY_NAME) in names or run.get("sensitivity_study") in names
+    return any(name in run.studies for name in names) or any(run.config_hash in conditions(study) for study in studies)
 
 
 def pack(

@@ -11,23 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, plain
+from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, Axis, key, placed, plain
 
 WIDTH = 6.4
 GRAY = "#808080"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
-def headline(curves: pd.DataFrame, fires: pd.DataFrame) -> Figure:
+def headline(curves: pd.DataFrame, fires: pd.DataFrame, axes: Axis = None) -> Figure:
     """Test accuracy and λ₂/λ₃ over epochs, a tick for each run's fire epoch.
 
     Args:
         curves: condition, metric, epoch, median, q1, q3.
         fires: condition, fire_epoch (NaN: never).
+        axes: two, to draw into; None for a figure of its own.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 4.4))
-        accuracy, gap = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.25))
+        figure, (accuracy, gap) = placed(axes, (WIDTH, 4.4), 2, sharex=True, height_ratios=(1, 1.25))
         for metric, ax in (("accuracy/test", accuracy), ("delta_w/gap_23", gap)):
             _bands(ax, curves[curves["metric"] == metric])
         handles = accuracy.get_legend_handles_labels()[0]
@@ -43,7 +43,7 @@ def headline(curves: pd.DataFrame, fires: pd.DataFrame) -> Figure:
         gap.set(ylabel=r"$\lambda_2/\lambda_3$ of the update Gram", yscale="log", xlabel="epoch")
         top = gap.get_ylim()[1]
         gap.set_ylim(top=top * 4)
-        figure.legend(handles=handles, loc="outside upper left", ncols=2)
+        key(figure, axes, accuracy, handles, 2)
     return figure
 
 
@@ -78,17 +78,17 @@ def eigenvalues(curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def repulsion(points: pd.DataFrame) -> Figure:
+def repulsion(points: pd.DataFrame, axes: Axis = None) -> Figure:
     """Repulsion rate of the most similar pairs by epoch, above the same rate of random pairs.
 
     Args:
         points: activation, condition, epoch, rate, rate_q1, rate_q3, null_rate, null_low, null_high.
+        axes: one per activation, to draw into; None for a figure of its own.
     """
     columns = _known(points["activation"], ACTIVATIONS)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.1))
-        axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-        for ax, activation in zip(axes, columns, strict=True):
+        figure, panels = placed(axes, (WIDTH, 3.1), 1, len(columns), sharey=True)
+        for ax, activation in zip(panels, columns, strict=True):
             part = points[points["activation"] == activation]
             for condition in _known(part["condition"], CONDITIONS):
                 label, colour, dash, marker = CONDITIONS[condition]
@@ -97,19 +97,20 @@ def repulsion(points: pd.DataFrame) -> Figure:
                 ax.plot(line["epoch"], line["null_rate"], color=colour, linestyle=dash, linewidth=0.8)
                 _points(ax, line, "rate", colour, dash, marker, f"{label}: top pairs")
             ax.set(title=ACTIVATIONS[activation], xlabel="epoch")
-        axes[0].set_ylabel("repulsion rate")
-        axes[0].set_ylim(top=1.03)  # shared, and after all is drawn
-        handles = [*axes[0].get_legend_handles_labels()[0], Patch(color=GRAY, alpha=0.3, linewidth=0, label="random pairs")]
-        figure.legend(handles=handles, loc="outside upper left", ncols=3)
+        panels[0].set_ylabel("repulsion rate")
+        panels[0].set_ylim(top=1.03)  # shared, and after all is drawn
+        handles = [*panels[0].get_legend_handles_labels()[0], Patch(color=GRAY, alpha=0.3, linewidth=0, label="random pairs")]
+        key(figure, axes, panels[0], handles, 3)
     return figure
 
 
-def sign_match(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def sign_match(points: pd.DataFrame, published: pd.DataFrame, axes: Axis = None) -> Figure:
     """The published estimator, the repulsion rate and Theorem 6's rule on the same pairs, beside the published row.
 
     Args:
         points: activation, epoch, and `<name>`, `<name>_q1`, `<name>_q3` of rate, published_estimator, theorem6, null_rate.
         published: activation, epoch, value.
+        axes: one per activation, to draw into; None for a figure of its own.
     """
     kinds = (
         ("theorem6", "Theorem 6's rule", COLOURS[2], ":", "^"),
@@ -119,18 +120,17 @@ def sign_match(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
     )
     columns = _known(points["activation"], ACTIVATIONS)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.2))
-        axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-        for ax, activation in zip(axes, columns, strict=True):
+        figure, panels = placed(axes, (WIDTH, 3.2), 1, len(columns), sharey=True)
+        for ax, activation in zip(panels, columns, strict=True):
             part = points[points["activation"] == activation]
             for name, label, colour, dash, marker in kinds:
                 _points(ax, part, name, colour, dash, marker, label)
             row = published[published["activation"] == activation]
             ax.plot(row["epoch"], row["value"], linestyle="", marker="x", markersize=7, color=COLOURS[3], label="printed")
             ax.set(title=ACTIVATIONS[activation], xlabel="epoch")
-        axes[0].set_ylabel("share of top pairs")
-        axes[0].set_ylim(top=1.03)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+        panels[0].set_ylabel("share of top pairs")
+        panels[0].set_ylim(top=1.03)
+        key(figure, axes, panels[0], panels[0].get_legend_handles_labels()[0], 3)
     return figure
 
 

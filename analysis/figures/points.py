@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,26 +13,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from analysis.figures.curves import GRAY, WIDTH
-from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, plain, power
+from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, Axis, key, placed, plain, power
 
 METHODS = {"gram": "float64 Gram", "gram32": "float32 Gram", "svd": "full SVD"} | {
     f"randomized_{n}": f"randomised SVD, +{n}" for n in (5, 10, 20)
 }
 
 
-def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame) -> Figure:
+def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame, axes: Axis = None) -> Figure:
     """Where the detector fires: the share of runs, and each run's epoch, by activation and condition.
 
     Args:
         shares: activation, condition, fired, runs, share, low, high; a row of the figure each, top first.
         fires: activation, condition, fire_epoch (NaN: never).
+        axes: two that share y, to draw into; None for a figure of its own.
     """
     rows = list(zip(shares["activation"], shares["condition"], strict=True))
     steps = [0.0, *(1.0 if above == below else 1.6 for (above, _), (below, _) in pairwise(rows))]
     at = dict(zip(rows, np.cumsum(steps).tolist(), strict=True))
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.2 + 0.34 * max(at.values())))
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.35))
+        size = (WIDTH, 1.2 + 0.34 * max(at.values()))
+        figure, (left, right) = placed(axes, size, 1, 2, sharey=True, width_ratios=(1, 1.35))
         for row in shares.to_dict("records"):
             y = at[row["activation"], row["condition"]]
             _, colour, _, marker = CONDITIONS[row["condition"]]
@@ -52,19 +54,19 @@ def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame) -> Figure:
     return figure
 
 
-def eta_scatter(points: pd.DataFrame, line: pd.DataFrame, text: str) -> Figure:
+def eta_scatter(points: pd.DataFrame, line: pd.DataFrame, text: str, axes: Axis = None) -> Figure:
     """Epoch of the ρ rule against epoch of generalisation, a point per run, with the regression and the published line.
 
     Args:
         points: weight_decay, test_50_epoch, rho_epoch.
         line: x, fit, low, high, published.
         text: the fitted equation.
+        axes: to draw into; None for a figure of its own.
     """
     values = sorted(points["weight_decay"].unique())
     markers = "osD^vP*X"
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.6))
-        ax = figure.subplots()
+        figure, (ax,) = placed(axes, (WIDTH, 3.6))
         for number, value in enumerate(values):
             part = points[points["weight_decay"] == value]
             ax.plot(
@@ -85,24 +87,24 @@ def eta_scatter(points: pd.DataFrame, line: pd.DataFrame, text: str) -> Figure:
     return figure
 
 
-def windows(table: pd.DataFrame, fires: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def windows(table: pd.DataFrame, fires: pd.DataFrame, published: pd.DataFrame, axes: Axis = None) -> Figure:
     """What the window does: share of runs that fire, fire epochs, late gap, by condition.
 
     Args:
         table: condition, window, share, low, high, gap, gap_q1, gap_q3.
         fires: condition, window, fire_epoch.
         published: condition, window, gap.
+        axes: three that share x, to draw into; None for a figure of its own.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 5.6))
-        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.2, 1.2))
+        figure, (top, middle, bottom) = placed(axes, (WIDTH, 5.6), 3, sharex=True, height_ratios=(1, 1.2, 1.2))
         for shift, condition in ((-0.012, "grok"), (0.012, "eta0")):
             label, colour, dash, marker = CONDITIONS[condition]
             part = table[table["condition"] == condition]
             if part.empty:
                 continue
             x = part["window"].to_numpy() * np.exp(shift)
-            style = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4.5, "capsize": 2}
+            style: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4.5, "capsize": 2}
             top.errorbar(x, part["share"], yerr=_bars(part, "share", "low", "high"), label=label, **style)
             bottom.errorbar(x, part["gap"], yerr=_bars(part, "gap", "gap_q1", "gap_q3"), **style)
             mine = fires[fires["condition"] == condition].dropna(subset="fire_epoch")
@@ -124,7 +126,7 @@ def windows(table: pd.DataFrame, fires: pd.DataFrame, published: pd.DataFrame) -
         bottom.set(ylabel=r"late $\lambda_2/\lambda_3$", yscale="log", xlabel="window w, epochs", xscale="log")
         _ticks(bottom, sorted(table["window"].unique()))
         handles = [*top.get_legend_handles_labels()[0], *bottom.get_legend_handles_labels()[0]]
-        figure.legend(handles=handles, loc="outside upper left", ncols=2)
+        key(figure, axes, top, handles, 2)
     return figure
 
 

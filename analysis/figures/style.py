@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,11 +39,53 @@ STYLE = {
 }
 
 
-def titled(title: str, height: float) -> Figure:
+COLUMN = 5.2
+"""Inches: the width of a column of a page."""
+
+
+def titled(text: str, height: float) -> Figure:
     """A figure of column width with a wrapped title."""
-    figure = Figure(figsize=(5.2, height))
-    figure.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=9)
+    figure = Figure(figsize=(COLUMN, height))
+    title(figure, text)
     return figure
+
+
+def title(figure: Figure, text: str) -> None:
+    """A wrapped title above a figure."""
+    figure.suptitle(textwrap.fill(text, 60), x=0.01, ha="left", fontsize=9)
+
+
+Axis = Axes | Sequence[Axes] | np.ndarray | None
+"""Where a figure's function draws: axes of the caller's, or a figure of its own if None."""
+
+
+def placed(axes: Axis, size: tuple[float, float], rows: int = 1, columns: int = 1, **grid: Any) -> tuple[Figure, list[Axes]]:
+    """The axes to draw into, row by row, and their figure.
+
+    Args:
+        axes: of the caller's, as many as the figure has; None for those of a new figure.
+        size: of that, inches. rows, columns, grid: of its axes, as `Figure.subplots` has them.
+
+    Raises:
+        ValueError: if the caller's are more or fewer.
+    """
+    if axes is None:
+        figure = Figure(figsize=size)
+        return figure, list(figure.subplots(rows, columns, squeeze=False, **grid).flat)
+    given = list(np.ravel(np.asarray(axes, dtype=object)))
+    if len(given) != rows * columns:
+        raise ValueError(f"axes must be {rows * columns}, got {len(given)}. Make them by plt.subplots({rows}, {columns}).")
+    whole = given[0].figure
+    assert isinstance(whole, Figure)
+    return whole, given
+
+
+def key(figure: Figure, axes: Axis, first: Axes, handles: Iterable[Any], columns: int) -> None:
+    """The legend of a whole figure: above it where it is its own, else above the first of the caller's axes."""
+    if axes is None:
+        figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
+    else:
+        first.legend(handles=list(handles), loc="lower left", bbox_to_anchor=(0, 1.0), fontsize="small")
 
 
 def legend(ax: Axes, columns: int) -> None:

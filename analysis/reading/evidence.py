@@ -77,8 +77,8 @@ class Evidence:
         """The finished runs of a study: a row per config as `select` has it, with `rho_epoch` and `lead`; by condition,
         activation, seed and config. Empty if the study has none.
 
-        A run of another study, or of none, counts too where its config is in the grid of the registry's study: seed 0 of
-        `quick` is seed 0 of `headline`.
+        A run of another study, or of none, counts too where its config is in the grid of the study: seed 0 of `quick` is
+        seed 0 of `headline`.
         """
         return self.select(study).table
 
@@ -88,9 +88,8 @@ class Evidence:
         The one reader of "the runs of a study": of the report, of the study's own summary and of the sensitivity. One of
         your own is `file.yaml:name`, as for the command that trains it, or `file/name`, as the store has it.
         """
-        study = stored_name(study)
         if study not in self._studies:
-            found = select(self._found, study, files=self.files, grid=conditions(study))
+            found = select(self._found, stored_name(study), files=self.files, grid=conditions(study))
             table = found.table
             if len(table):
                 keys = ["condition", "activation", "weight_decay", "modulus", "n_train", "seed", "config_hash"]

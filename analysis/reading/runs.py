@@ -66,7 +66,7 @@ def grid(study: str) -> tuple[Cell, ...]:
 
 @functools.cache
 def conditions(study: str) -> dict[str, str]:
-    """Condition by config hash, of a study of the registry; empty for another."""
+    """Condition by config hash, of a study of the registry or of your own file; empty for another."""
     return {cell.config.hash: cell.condition for cell in grid(study)}
 
 
@@ -166,8 +166,8 @@ def tidy(
     """
     found = training_runs(store)
     files = RunFiles(store, found)
-    own = conditions(study) if study else {}
-    table = select(found, study, activation=activation, condition=condition, tags=tags, files=files, grid=own).table
+    own, named = (conditions(study), stored_name(study)) if study else ({}, None)
+    table = select(found, named, activation=activation, condition=condition, tags=tags, files=files, grid=own).table
     keys = ["run_id", "condition", "activation", "weight_decay", "seed"]
     parts = []
     for run in table[keys].sort_values(keys[1:] + keys[:1]).to_dict("records"):

@@ -28,6 +28,7 @@ from grok.numerics.methods import factor_kind
 from grok.numerics.spectra import gap, rolling_eigenvalues
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 from grok.spec.fields import ConfigError
+from grok.spec.studies import load_study
 from grok.store.store import Store
 
 CONDITIONS = ("grok", *CONTROLS)
@@ -290,6 +291,8 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
             if has_raw:
                 raw.setdefault(key, cell)
     if config.study in empty:
+        if "/" not in config.study:
+            load_study(config.study)  # or says which there are
         raise ConfigError(
             f"study must have finished runs in {store.shown}, got {config.study} with none. "
             f"Run it first: python -m entry_points.study --study {config.study.replace('/', '.yaml:', 1)}."

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from grok.recorders.base import File
 from grok.runs.member import Member
+from grok.runs.trial_optimizer import check_optimizer
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import OWN, said
@@ -32,7 +33,7 @@ SAMPLES = 8
 
 
 def check_own(config: RunConfig) -> None:
-    """Try the task, the network and the recorders of a config that are somebody's own; nothing is stored.
+    """Try the task, the network, the optimiser and the recorders of a config that are somebody's own; nothing is stored.
 
     An activation, a signal and a detector are tried where they are looked up.
 
@@ -42,7 +43,8 @@ def check_own(config: RunConfig) -> None:
     c = config.resolved()
     task, network = (name if OWN.fullmatch(name) else "" for name in (c.task, c.network))
     recorders = [name for name in c.recorders if OWN.fullmatch(name)]
-    if not (task or network or recorders):
+    optimizer = c.optimizer if OWN.fullmatch(c.optimizer) else ""
+    if not (task or network or recorders or optimizer):
         return
     threads = torch.get_num_threads()
     try:
@@ -52,6 +54,11 @@ def check_own(config: RunConfig) -> None:
         if network:
             with _said("network", network):
                 _check_network(network, c)
+        if optimizer:
+            with _said("optimizer", optimizer):
+                check_optimizer(optimizer, c)
+        if not (task or network or recorders):
+            return
         with _said("recorder" if recorders else "network" if network else "task", ", ".join(recorders) or network or task):
             _check_run(c, recorders)
     finally:

@@ -108,8 +108,14 @@ class OptimisationBlock:
 
     optimizer: str | None = field(
         None,
-        "optimiser of torch.optim, its other settings at default; auto = adamw for transformers, else adam",
+        "optimiser of torch.optim, its other settings at default, or your own as module:NAME; auto = adamw for transformers, "
+        "else adam",
         "Xu §2",
+        Rule(
+            lambda value, _: value in OPTIMIZERS or bool(plugins.OWN.fullmatch(value)),
+            f"be one of {', '.join(OPTIMIZERS)} or module:NAME",
+            "Pick one of these or give your own",
+        ),
         choices=OPTIMIZERS,
         example="adam",
     )

@@ -216,6 +216,7 @@ class RunConfig(
         """
         network = self.network or network_of(self.task)
         named = {"activation": self.activation, "task": self.task, "network": network, "detector": self.detector}
+        named["optimizer"] = self.optimizer or ""  # auto is one of torch
         named |= {f"recorders {name}": name for name in self.recorders} | {f"signals {name}": name for name in self.signals}
         return {place: path for place, name in named.items() if (path := own_source(name)) is not None}
 

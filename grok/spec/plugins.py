@@ -175,8 +175,8 @@ def own_source(name: str) -> Path | None:
 
 def own_code(config: Any) -> list[str]:
     """What a config names of one's own, `field module:NAME` each: code that runs when it is used."""
-    fields = ("activation", "task", "network", "detector", "recorders", "signals")
-    named = [(field, getattr(config, field)) for field in fields]
+    fields = ("activation", "task", "network", "optimizer", "detector", "recorders", "signals")
+    named = [(field, getattr(config, field) or "") for field in fields]
     each = [(field, name) for field, value in named for name in ((value,) if isinstance(value, str) else value)]
     return [f"{field} {name}" for field, name in each if OWN.fullmatch(name)]
 

@@ -91,13 +91,33 @@ def load_study(name: str) -> Study:
         ConfigError: if there is no such file or study, or it breaks a rule; the message names the place.
     """
     own = OWN_FILE.fullmatch(name)
-    studies = load_file(Path(own[1])) if own else registry()
-    if own and own[2] is None and len(studies) == 1:
-        return next(iter(studies.values()))
-    wanted = own[2] if own else name
-    if wanted not in studies:
-        raise ConfigError(f"study must be one of {', '.join(studies)}, or file.yaml:name, got {wanted or 'none'}. Pick one.")
-    return studies[wanted]
+    if own:
+        return _own(Path(own[1]), own[2])
+    studies = registry()
+    if name not in studies:
+        said = shown(name) if name else "none"
+        raise ConfigError(f"study must be one of {', '.join(studies)}, or file.yaml:name, got {said}. {_near(name, studies)}")
+    return studies[name]
+
+
+def _own(path: Path, wanted: str | None) -> Study:
+    """One study of a file of your own, the only one if none is named; a fault in another does not stand in its way."""
+    bodies = _bodies(path)
+    if wanted is None and len(bodies) == 1:
+        wanted = next(iter(bodies))
+    if wanted not in bodies:
+        spelled = [f"{path}:{name}" for name in bodies]
+        named = shown(wanted) if wanted else "none"
+        raise ConfigError(f"study must be one of {', '.join(spelled)}, got {named}. {_near(f'{path}:{wanted}', spelled)}")
+    return _study(f"{path.stem}/{wanted}", bodies[wanted])
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    """What to do about a name that is not there."""
+    import difflib  # only a mistake needs it
+
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"Did you mean {near[0]}?" if near else "Pick one."
 
 
 def registry() -> dict[str, Study]:
@@ -144,12 +164,17 @@ def load_file(path: Path) -> dict[str, Study]:
     Raises:
         ConfigError: if the file cannot be read or a study breaks a rule.
     """
+    return {name: _study(f"{path.stem}/{name}", body) for name, body in _bodies(path).items()}
+
+
+def _bodies(path: Path) -> dict[str, Any]:
+    """The studies of a file of your own as YAML has them, no more runs than are allowed."""
     bodies = _read(path, names=(path.stem,))
     counts = [_count(block) for body in bodies.values() for block in _blocks(body)]
     runs = sum(counts)
     if max(counts, default=0) <= MOST_RUNS < runs:  # of a block alone it is said with its place
         raise ConfigError(f"study file must have at most {MOST_RUNS} runs in all, got {runs} in {path}. Shorten it.")
-    return {name: _study(f"{path.stem}/{name}", body) for name, body in bodies.items()}
+    return bodies
 
 
 def _blocks(body: Any) -> list[Any]:

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from torch import Tensor
 
 from grok.store import files
+from grok.store.errors import StoreError
 from grok.store.moved import local_path
 from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
@@ -22,6 +24,8 @@ from grok.store.tags import ACTIVATION, tag
 
 SERVED = PROJECT / "grok" / "store" / "served.py"
 """What MLflow runs to load it."""
+NETWORK_FILE = "artifacts/network.safetensors"
+"""Of a logged model."""
 
 
 def log_network(
@@ -77,6 +81,27 @@ def log_network(
         run.client.log_model_artifacts(model.model_id, f"{folder}/model")
     run.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     run.client.log_outputs(run.run_id, models=[LoggedModelOutput(model.model_id, step)])
+
+
+def logged_network(run: TrackedRun, folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The network that `log_network` has logged: tensors by layer, and the facts beside them.
+
+    Args:
+        run: that trained it. folder: to download into, where the store is not local.
+
+    Raises:
+        StoreError: if the run has none.
+    """
+    outputs = run.look().outputs
+    models = outputs.model_outputs if outputs is not None else []
+    if not models:
+        raise StoreError(f"run must have logged its network, got {run.run_id} without. Repeat the command that trained it.")
+    place = str(run.client.get_logged_model(models[0].model_id).artifact_location)
+    local = local_path(place)
+    if local is None:
+        repository = get_artifact_repository(place, tracking_uri=run.client.tracking_uri)
+        return files.load(Path(repository.download_artifacts(NETWORK_FILE, str(folder))))
+    return files.load(local / NETWORK_FILE)
 
 
 def _drop_files(model: Any) -> None:

@@ -9,8 +9,14 @@ from pathlib import Path
 from grok.store.tags import CODE_DIRTY, CODE_VERSION
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+"""The clone; where the package is installed, the folder that it is in."""
 GIVEN_VERSION = "GROK_CODE_VERSION"
 """Environment variable with the commit of a copy of the code that is no checkout, in a container for example."""
+
+
+def home() -> Path:
+    """Where results go by default: the clone, or the current folder where the package is installed."""
+    return PROJECT if (PROJECT / "MLproject").is_file() else Path.cwd()
 
 
 def code_tags() -> dict[str, str]:

@@ -1,5 +1,5 @@
 """A tracking store: open it, find, create or reopen runs. `MLFLOW_TRACKING_URI` names it; without that it is `mlflow.db`
-and `mlruns/` in the project's folder.
+and `mlruns/` in the project's folder, or the current one where the package is installed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import sqlite
 from grok.store.alive import hold, is_ours, process_tags
 from grok.store.errors import StoreError, masked, one_line
-from grok.store.provenance import PROJECT
+from grok.store.provenance import home
 from grok.store.run import TrackedRun
 from grok.store.tags import (
     CONFIG_HASH,
@@ -71,7 +71,7 @@ class Store:
     @property
     def folder(self) -> Path:
         """Where files that belong to the store are kept on this machine: beside its database, else in the project's folder."""
-        return sqlite.path_of(self.uri).parent if self.is_local else PROJECT
+        return sqlite.path_of(self.uri).parent if self.is_local else home()
 
     @property
     def shown(self) -> str:
@@ -219,7 +219,7 @@ def adopted_run_id() -> str | None:
 
 def tracking_uri() -> str:
     """The store that `MLFLOW_TRACKING_URI` names, or the project's own."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or sqlite.uri_of(PROJECT / "mlflow.db")
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or sqlite.uri_of(home() / "mlflow.db")
     scheme, mark, rest = uri.partition(":")
     return f"{scheme.lower()}{mark}{rest}"  # HTTP:// is http://, which MLflow would take for a scheme of its own
 

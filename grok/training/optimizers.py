@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from grok.networks.base import Stack
 from grok.spec.config import ResolvedConfig
+from grok.spec.fields import ConfigError
+from grok.spec.plugins import said
 
 State = Mapping[str, Tensor]
 """`LAYER/NAME` to the optimiser's tensors of that layer; empty before the first step."""
@@ -22,7 +25,7 @@ def make_optimizer(config: ResolvedConfig, network: Stack) -> torch.optim.Optimi
     and SGD's weight decay is L2: η w is added to the gradient, and Adam divides the sum by √v̂, so that a weight shrinks by
     about lr · η / √v̂ of itself a step. AdamW's and Muon's is decoupled: a weight shrinks by lr · η of itself a step, whatever
     its gradient. Muon's step is for matrices and depends on their orientation: the two-layer network's are (2M, K) and (K, M),
-    as in σ(XW)V.
+    as in σ(XW)V. One of somebody's own says itself what its weight decay is.
     """
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     parameters, betas = network.parameters(), (0.9, config.beta_2)
@@ -33,8 +36,31 @@ def make_optimizer(config: ResolvedConfig, network: Stack) -> torch.optim.Optimi
             return torch.optim.AdamW(parameters, fused=True, betas=betas, **settings)
         case "sgd":
             return torch.optim.SGD(parameters, fused=True, **settings)
-        case _:
+        case "muon":
             return torch.optim.Muon(parameters, **settings)
+        case own:
+            return own_optimizer(own)(parameters, **settings)
+
+
+def own_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
+    """What makes an optimiser of somebody's own, `module:NAME`: called with parameters, `lr` and `weight_decay`.
+
+    Raises:
+        ConfigError: if it cannot be imported or is nothing to call.
+    """
+    try:
+        found = pkgutil.resolve_name(name)
+    except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too, a person needs one line
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        told = f"optimizer must be importable, got {name} ({said(error)})"
+        raise ConfigError(f"{told}. Run from the folder that has {name.partition(':')[0]}.py.") from error
+    if not callable(found):
+        raise ConfigError(
+            f"optimizer must make an optimiser, got {name} ({type(found).__name__}). See docs/howto/optimizer.md."
+        )
+    make: Callable[..., torch.optim.Optimizer] = found
+    return make
 
 
 def set_weight_decay(optimizer: torch.optim.Optimizer, config: ResolvedConfig, epoch: int) -> None:

@@ -92,5 +92,5 @@ def network_sources(config: RunConfig) -> tuple[Path, ...]:
 def sources(config: RunConfig) -> tuple[Path, ...]:
     """Every file of the user's own that the config names, each once."""
     task, _, recorders = names(config)
-    own = [own_source(name) for name in (task, *recorders, *config.signals, config.detector)]
+    own = [own_source(name) for name in (task, *recorders, *config.signals, config.detector, config.optimizer or "")]
     return tuple(dict.fromkeys([*network_sources(config), *(path for path in own if path)]))

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
+from analysis import figures
 from analysis.figures import COLOURS, run_figures
 
 
@@ -104,3 +106,40 @@ def test_many_measurements_fit_the_figure(finished, tables):
     figure = run_figures(tables[0], pairs, finished.config)["top_pairs"]
     drawn(figure)
     assert [line.get_label() for line in figure.axes[0].lines] == [str(epoch) for epoch in range(0, 161, 20)]
+
+
+@pytest.mark.parametrize(("name", "panels"), [("accuracy", 2), ("spectrum", 3), ("top_pairs", 2)])
+def test_a_figure_of_a_run_draws_into_axes_of_the_caller(finished, tables, name, panels):
+    history, pairs = tables
+    given = (history, pairs) if name == "top_pairs" else (history,)
+    own = run_figures(*tables, finished.config)[name]
+    figure = Figure()
+    axes = figure.subplots(panels, 1)
+    draw = getattr(figures, name)
+    assert draw(*given, finished.config, axes=axes) is figure
+    for mine, theirs in zip(axes, own.axes, strict=True):
+        assert len(mine.lines) == len(theirs.lines) > 0
+        for line_here, line_there in zip(mine.lines, theirs.lines, strict=True):
+            np.testing.assert_array_equal(line_here.get_ydata(), line_there.get_ydata())
+    assert figure._suptitle is None
+    with pytest.raises(ValueError, match=rf"axes must be {panels}, got {panels + 1}"):
+        draw(*given, finished.config, axes=Figure().subplots(panels + 1, 1))
+
+
+def test_the_headline_draws_into_axes_of_the_caller():
+    epochs = np.arange(5)
+    quartiles = {"median": epochs + 1.0, "q1": epochs + 0.5, "q3": epochs + 2.0}
+    curves = pd.concat(
+        pd.DataFrame({"condition": condition, "metric": metric, "epoch": epochs} | quartiles)
+        for condition in ("grok", "eta0")
+        for metric in ("accuracy/test", "delta_w/gap_23")
+    )
+    fires = pd.DataFrame({"condition": ["grok", "eta0"], "fire_epoch": [3.0, np.nan]})
+    figure = Figure()
+    axes = figure.subplots(2, 1)
+    assert figures.headline(curves, fires, axes) is figure
+    assert axes[0].get_legend() is not None
+    assert not figure.legends
+    own = figures.headline(curves, fires)
+    assert own is not figure
+    assert [text.get_text() for text in own.legends[0].get_texts()] == [t.get_text() for t in axes[0].get_legend().get_texts()]

@@ -180,6 +180,25 @@ def check_network(howto: HowTo, store: Callable[[], Any]) -> None:
     assert steps[-1]["loss/train"] < steps[0]["loss/train"]
 
 
+def check_optimizer(howto: HowTo, store: Callable[[], Any]) -> None:
+    """It passes the trial, its first step is lr against the gradient's sign after the decay, and it trains."""
+    import torch
+
+    from grok import train
+    from grok.runs.trial import check_own
+    from grok.training.optimizers import own_optimizer
+
+    config = replace(CONFIG, optimizer=howto.name, learning_rate=3e-3)
+    check_own(config)
+    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    weight.grad = torch.tensor([0.5, -3.0])
+    own_optimizer(howto.name)([weight], lr=0.1, weight_decay=0.2).step()
+    torch.testing.assert_close(weight.detach(), torch.tensor([0.98 - 0.1, -1.96 + 0.1]))
+    steps = [step.metrics() for step in train(config)]
+    assert steps[-1]["loss/train"] < steps[0]["loss/train"]
+    assert config.hash != replace(CONFIG, learning_rate=3e-3).hash
+
+
 def check_recorder(howto: HowTo, store: Callable[[], Any]) -> None:
     """Stopped and gone on it leaves the same, without a store and in one; its metrics and its artifacts are there."""
     from grok.runs.saving import get
@@ -273,6 +292,7 @@ CHECKS: dict[str, Check] = {
     "detector": check_detector,
     "figure": check_figure,
     "network": check_network,
+    "optimizer": check_optimizer,
     "recorder": check_recorder,
     "signal": check_signal,
     "study": check_study,

@@ -11,7 +11,7 @@ import pytest
 from tests.project.howto_checks import CHECKS, follow
 
 HOWTO = Path(__file__).resolve().parent.parent.parent / "docs" / "howto"
-KINDS = ["claim", "detector", "figure", "network", "recorder", "signal", "study", "task"]
+KINDS = ["claim", "detector", "figure", "network", "optimizer", "recorder", "signal", "study", "task"]
 """What a contributor can add."""
 
 
@@ -47,6 +47,9 @@ def test_every_check_has_its_text() -> None:
         ("network", ".mul_(2 / residual", ".mul_(1 / residual"),
         ("network", 'layers=("u",)', 'layers=("w",)'),
         ("network", "--network my_networks:linear", "--networks my_networks:linear"),
+        ("optimizer", ".sub_(direction", ".add_(direction"),
+        ("optimizer", 'state["average"] = torch', 'state["averages"] = torch'),
+        ("optimizer", "--optimizer my_optimizers:Lion", "--optimiser my_optimizers:Lion"),
         ("recorder", "return dict(self.start), {", "return {}, {"),
         ("recorder", '{"table": list(self.table)}', '{"table": self.table[1:]}'),
         ("recorder", 'artifacts=("distance.parquet",)', 'artifacts=("distances.parquet",)'),

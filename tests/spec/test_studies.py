@@ -324,8 +324,20 @@ def test_study_that_is_not_there(own: Callable[[str], str]) -> None:
         load_study("/nowhere/x.yaml:y")
     path = own(GOOD + GOOD.replace("mine", "other"))
     for name in (path, f"{path}:third"):
-        with pytest.raises(ConfigError, match=r"study must be one of mine, other, or file.yaml:name, got (none|third)"):
+        with pytest.raises(ConfigError, match=rf"study must be one of {path}:mine, {path}:other, got (none|third)"):
             load_study(name)
+    for near, told in ((f"{path}:othr", f"{path}:other"), ("headlin", "headline")):
+        with pytest.raises(ConfigError, match=rf"Did you mean {told}\?$"):
+            load_study(near)
+
+
+def test_a_fault_in_one_study_of_a_file_does_not_block_its_others(own: Callable[[str], str]) -> None:
+    path = own(GOOD + "bad: {runs: 3}\n")
+    assert load_study(f"{path}:mine").name == "my/mine"
+    with pytest.raises(ConfigError, match="study my/bad must have a list `runs`"):
+        load_study(f"{path}:bad")
+    with pytest.raises(ConfigError, match=rf"study must be one of {path}:mine, {path}:bad, got none"):
+        load_study(path)
 
 
 def test_windows_reach_no_further_than_the_raw_spectra(tmp_path: Path) -> None:
