@@ -177,7 +177,7 @@ def run_study(
     common = Payload(
         (),
         store.uri,
-        store.experiment_id,
+        parent.stored.experiment_id,  # beside it, or the UI would not nest them
         parent.run_id,
         study_tag(study.name),
         session,
