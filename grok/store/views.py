@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import mlflow
 
-from grok.store.errors import masked
 from grok.store.tags import KIND, NOTE, RESOLVED, STATE, STUDY_NAME, TRAIN, WALL, study_tag, tag
 
 EXPERIMENT: Final = "grok"
@@ -216,8 +215,9 @@ def _id(text: str) -> str:
 
 
 def address(uri: str) -> str:
-    """Where a store is to be seen: a server at its own address, anything else where `mlflow ui` serves by itself."""
-    return masked(uri).rstrip("/") if uri.startswith(("http://", "https://")) else UI
+    """Where a store is to be seen: a server at its own address without a password, else where `mlflow ui` serves by itself."""
+    scheme, mark, rest = uri.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2].rstrip('/')}" if scheme in ("http", "https") else UI
 
 
 def run_page(experiment_id: str, run_id: str) -> str:
