@@ -33,7 +33,7 @@ from grok.store.prior import create, with_threads_of
 from grok.store.provenance import code_tags
 from grok.store.run import RESUME, TrackedRun
 from grok.store.store import Store
-from grok.store.tags import NOTE, RESUMED_WITH, StoredRun
+from grok.store.tags import NOTE, RESUMED_WITH, SEARCHED, StoredRun
 from grok.training.devices import check_device
 from grok.training.loop import Training
 from grok.training.parts import check_parts, network_facts, network_of, network_sources, sources, task_of
@@ -391,7 +391,7 @@ class _Loop:
         config, architecture = member.config, network_of(member.config)
         sizes, facts = task_of(config).sizes(config), network_facts(config) | {"config_hash": config.hash}
         weights = {name: tensor[member.index] for name, tensor in self.training.weights.items()}
-        example = np.empty((1, sizes.places), dtype=np.int64)
+        example = self.training.problems[member.index].train_inputs[:2].cpu().numpy().astype(np.int64)
         scores = np.empty((0, *([sizes.outputs] if sizes.outputs else []), sizes.classes), dtype=config.precision)
         log_network(
             run,
@@ -401,4 +401,5 @@ class _Loop:
             network_sources(config),
             model_type=architecture.model_type,
             example=(example, scores),
+            params={name: config.to_strings()[name] for name in (*SEARCHED, "task", "labels", "modulus", "width", "seed")},
         )

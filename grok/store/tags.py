@@ -33,7 +33,9 @@ ACTIVATION: Final = "activation"
 """Of a logged model."""
 POINTS_TO: Final = "points_to"
 RESOLVED: Final = "resolved."
-"""`resolved.NAME`: the value of a param that `mlflow run` has logged in another spelling."""
+"""`resolved.NAME`: the value of a param: of `SEARCHED`, and of any that `mlflow run` has logged in another spelling."""
+SEARCHED: Final = ("activation", "weight_decay", "n_train", "learning_rate", "optimizer", "epochs", "network")
+"""Params that may read `auto`, or an alias: each training run has their values as tags too, however it was launched."""
 
 HOST: Final = "host"
 PROCESS: Final = "process"
