@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entry_points import found
@@ -66,7 +68,7 @@ def run(flags: argparse.Namespace) -> int:
 
     study = load_study(flags.study)
     if flags.plan:
-        there = found.plan_line(_store_if_there(), study)
+        there = found.plan_line(_store_if_there(), study, measure=True)
         for cell in study.cells:
             print(f"{cell.condition}: {cell.config.display_name()}")
         print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config: {there}")
@@ -88,7 +90,7 @@ def run(flags: argparse.Namespace) -> int:
     store = open_store()
     parent = runs.open_parent(store, study, flags.force)
     try:
-        with CellBar(study.name, len(study.cells)) as bar:
+        with tempfile.TemporaryDirectory(prefix="grok-") as watch, CellBar(study, Path(watch)) as bar:
             results = runs.run_study(
                 study,
                 store,
@@ -99,6 +101,7 @@ def run(flags: argparse.Namespace) -> int:
                 figures=run_figures,
                 report=bar.update,
                 should_stop=stop,
+                watch=watch,
             )
         conditions = study_report.write(store, parent, study, results, time.perf_counter() - started)
     except BaseException as error:
@@ -106,7 +109,9 @@ def run(flags: argparse.Namespace) -> int:
         raise
     if all(result.done for result in results):
         further = f"python -m entry_points.analyze --study {flags.study} --out report"
-        found.say(found.of_study(conditions), found.look(store.experiment_id, parent.run_id, further))
+        found.say(found.of_study(conditions), found.look(store, parent.stored.experiment_id, parent.run_id, further))
+    elif stop():
+        found.say(found.AGAIN)
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)
 
 

@@ -134,8 +134,12 @@ def tags_of(experiment: str, version: str = mlflow.__version__) -> dict[str, str
         experiment: its name. version: of MLflow; no views for one whose form of them is not known.
     """
     out = {KIND_TAG: "custom_model_development"} | ({NOTE: NOTES[experiment]} if experiment in NOTES else {})
-    known = any(version.startswith(f"{one}.") for one in VERSIONS)
-    return out | ({SHARED + view.key: encoded(view) for view in views_of(experiment)} if known else {})
+    return out | ({SHARED + view.key: encoded(view) for view in views_of(experiment)} if known(version) else {})
+
+
+def known(version: str = mlflow.__version__) -> bool:
+    """Whether the form of a version's views is known."""
+    return any(version.startswith(f"{one}.") for one in VERSIONS)
 
 
 def missing(experiment: str, there: Mapping[str, str]) -> dict[str, str]:
@@ -240,3 +244,17 @@ def run_list(experiment_id: str, view: View | None = None, *, charts: bool = Fal
 def members_page(experiment_id: str, study: str) -> str:
     """The runs of a study, those that other commands trained too, for a link within the UI."""
     return run_list(experiment_id, search=f"tags.`{study_tag(study)}` IS NOT NULL")
+
+
+REPORT_LINE: Final = "Newest report: "
+"""How the line of a study's description begins that links the report."""
+
+
+def with_report(note: str, link: str) -> str:
+    """A study's description with the line that links the newest report, in place of an earlier one; third of its parts.
+
+    Args:
+        note: in Markdown. link: in Markdown; empty for none.
+    """
+    parts = [part for part in note.split("\n\n") if not part.startswith(REPORT_LINE)]
+    return "\n\n".join([*parts[:2], f"{REPORT_LINE}{link}.", *parts[2:]]) if link else "\n\n".join(parts)

@@ -370,7 +370,7 @@ def test_a_second_ctrl_c_stops_at_once_and_says_how_to_go_on(store, tiny, flags,
     monkeypatch.setattr(EpochBar, "update", strike)
     done = command(*flags(tiny()))
     assert (done.status, done.out) == (130, "")
-    assert_one_line(done.err, "error: stopped. The same command goes on from the last save")
+    assert_one_line(done.err, "error: stopped. Repeat the command to go on from the last save")
     (run,) = store.prior(tiny())
     assert (run.info.status, run.data.tags["grok.state"]) == ("KILLED", "interrupted")
 
