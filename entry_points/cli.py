@@ -47,13 +47,13 @@ class OneLineParser(argparse.ArgumentParser):
             Refused: always.
         """
         told = f"{message}{self._meant(message)}. See --help."
-        print(f"error: {told}" if message.startswith("unrecognized") else f"{self.prog}: {told}", file=sys.stderr)
+        print(f"error: {told}", file=sys.stderr)
         raise Refused(told)
 
     def _meant(self, message: str) -> str:
         """Flags that an unknown one may be meant for."""
         flags = {option for action in self._actions for option in action.option_strings if option.startswith("--")}
-        found = []
+        found: list[str] = []
         for word in re.findall(r"--[\w-]+", message if message.startswith("unrecognized") else ""):
             name = word.removeprefix("--").replace("-", "_")
             known = f"--{SPELT.get(name, name).replace('_', '-')}"
@@ -107,23 +107,19 @@ def run_main(main: Callable[[list[str]], int]) -> None:
 def _status(main: Callable[[list[str]], int]) -> int:
     try:
         return main(sys.argv[1:])
-    except Refused as refused:
-        _tell_launcher("refused", refused.reason)
-        return 2
-    except SystemExit as left:  # --help
+    except SystemExit as left:  # --help, or what argparse refused
+        if isinstance(left, Refused):
+            _tell_launcher("refused", left.reason)
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except ConfigError as error:
         return _fail(2, error)
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, "stopped. Repeat the command to go on from the last save")
-    except ModuleNotFoundError as error:
-        if os.environ.get("GROK_TRACEBACK"):
-            raise
-        return _fail(1, without(error))
     except Exception as error:
         if os.environ.get("GROK_TRACEBACK"):
             raise
-        return _fail(getattr(error, "exit_status", 1), NO_WORDS.get(type(error), error))
+        told = without(error) if isinstance(error, ModuleNotFoundError) else NO_WORDS.get(type(error), error)
+        return _fail(getattr(error, "exit_status", 1), told)
 
 
 def without(error: ModuleNotFoundError) -> object:

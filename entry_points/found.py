@@ -55,7 +55,8 @@ def minutes(config: ResolvedConfig, elapsed_s: float, name: str) -> str:
     """About how long a study of the registry takes by the time of a run just done, for the end of a line with its command.
 
     Args:
-        config: of the run. elapsed_s: that it took; nothing is said of a run of less than `TELLING_S`, which training did not fill.
+        config: of the run.
+        elapsed_s: that it took; nothing is said of a run of less than `TELLING_S`, which training did not fill.
         name: of the study.
     """
     from grok.spec.studies import load_study, training_flops
@@ -84,11 +85,8 @@ def plan_line(store: Store | None, study: Study, measure: bool = False) -> str:
     text = f"{len(todo)} to train, {len(work) - len(todo)} there already"
     if not todo:
         return f"{text}."
-    own = [
-        run.metrics["elapsed_s"] / work[run.get("config_hash")]
-        for run in runs
-        if _timed(run) and run.get("config_hash") in work
-    ]
+    seconds = {run.get("config_hash"): run.metrics.get("elapsed_s", 0) for run in runs}
+    own = [seconds[hash] / work[hash] for hash in work if seconds.get(hash, 0) > 0]
     rates, source = sorted(own), "by the runs of this study that are there"
     if not rates and measure:
         from grok.runs.timing import seconds_per_flop

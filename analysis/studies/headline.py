@@ -64,8 +64,8 @@ def metrics(conditions: pd.DataFrame, done: int, cells: int) -> dict[str, float]
         return out
     if len(conditions) > SEPARATE:
         gathered = conditions.groupby("condition", sort=False)[["fired", "runs"]].sum()
-        for name, row in gathered.iterrows():
-            out |= {f"fires/{_safe(str(name))}": float(row["fired"]), f"of/{_safe(str(name))}": float(row["runs"])}
+        for name, counts in gathered.iterrows():
+            out |= {f"fires/{_safe(str(name))}": float(counts["fired"]), f"of/{_safe(str(name))}": float(counts["runs"])}
         return out
     keys = list(conditions.columns[: list(conditions.columns).index("runs")])
     needed = _needed(conditions, keys)
