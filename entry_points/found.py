@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN", "look", "minutes", "of_run", "of_study", "plan_line", "say"]
 
 MADE = {"kind": "train", "state": "complete"}
-TELLING_S = 5.0
-"""Seconds that a run must have taken for others to be told from it; ours."""
+TELLING = 0.1
+"""Share of the default run's work that a run must have for the time of others to be told from it; ours."""
 AGAIN = "Repeat the command to go on."
 """What is said of whatever was stopped."""
 
@@ -55,16 +55,17 @@ def minutes(config: ResolvedConfig, elapsed_s: float, name: str) -> str:
     """About how long a study of the registry takes by the time of a run just done, for the end of a line with its command.
 
     Args:
-        config: of the run.
-        elapsed_s: that it took; nothing is said of a run of less than `TELLING_S`, which training did not fill.
-        name: of the study.
+        config: of the run; nothing is said of one so small that training did not fill its time.
+        elapsed_s: that it took. name: of the study.
     """
+    from grok.spec.config import default_config
     from grok.spec.studies import load_study, training_flops
 
-    if not elapsed_s >= TELLING_S:
+    own = training_flops(config)
+    if not elapsed_s or own < TELLING * training_flops(default_config()):
         return ""
     work = sum(training_flops(cell.config) for cell in load_study(name).cells)
-    return f"  # about {max(1, round(work * elapsed_s / training_flops(config) / 60))} min of one worker"
+    return f"  # about {max(1, round(work * elapsed_s / own / 60))} min of one worker"
 
 
 def plan_line(store: Store | None, study: Study, measure: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import sys
@@ -21,6 +22,7 @@ from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
 from grok.store.tags import ACTIVATION, tag
 
+logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells that it tries the example
 SERVED = PROJECT / "grok" / "store" / "served.py"
 """What MLflow runs to load it."""
 FORBIDDEN = re.compile(r"[/:.%\"']")
