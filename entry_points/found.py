@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,40 @@ if TYPE_CHECKING:
     from grok.spec.studies import Study
     from grok.store.store import Store
 
-__all__ = ["AGAIN", "look", "minutes", "of_run", "of_study", "plan_line", "say"]
+__all__ = ["AGAIN", "add_store_flags", "check_store_flags", "look", "minutes", "of_run", "of_study", "plan_line", "say"]
 
 MADE = {"kind": "train", "state": "complete"}
 TELLING = 0.1
 """Share of the default run's work that a run must have for the time of others to be told from it; ours."""
 AGAIN = "Repeat the command to go on."
 """What is said of whatever was stopped."""
+
+
+def add_store_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of `train` and `study` on what else the store is to have."""
+    parser.add_argument(
+        "--register",
+        default="none",
+        metavar="NAME",
+        help="also put the final networks into MLflow's registry of models, as versions of this model. Default none.",
+    )
+    parser.add_argument(
+        "--system-metrics", action="store_true", help="also log processor, memory, disk and network of the machine"
+    )
+
+
+def check_store_flags(flags: argparse.Namespace) -> None:
+    """Refuse a name that no model can have; ask for system metrics.
+
+    Raises:
+        ConfigError: if the name is none.
+    """
+    if flags.register != "none" or flags.system_metrics:
+        from grok.store import register, system
+
+        register.check_name(flags.register)
+        if flags.system_metrics:
+            system.ask()
 
 
 def say(*lines: str) -> None:

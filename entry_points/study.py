@@ -53,6 +53,7 @@ def parser() -> OneLineParser:
     out.add_argument(
         "--plan", action=argparse.BooleanOptionalAction, default=False, help="print the grid and its cost, train nothing"
     )
+    found.add_store_flags(out)
     return out
 
 
@@ -75,6 +76,7 @@ def run(flags: argparse.Namespace) -> int:
         return 0
     if flags.seeds_at_once < 0:
         raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
+    found.check_store_flags(flags)
     stop = StopRequest()
     from analysis.figures import run_figures
     from analysis.studies import report as study_report
@@ -107,12 +109,26 @@ def run(flags: argparse.Namespace) -> int:
     except BaseException as error:
         parent.end_by(error)
         raise
+    _register(store, flags.register, results)
     if all(result.done for result in results):
         further = f"python -m entry_points.analyze --study {flags.study} --out report"
         found.say(found.of_study(conditions), found.look(store, parent.stored.experiment_id, parent.run_id, further))
     elif stop():
         found.say(found.AGAIN)
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)
+
+
+def _register(store: Store, name: str, results: list[Result]) -> None:
+    """Put the networks of the finished cells into the registry of models, if that was asked for; an alias a condition."""
+    if name == "none":
+        return
+    from grok.store.register import register
+
+    done = [result for result in results if result.done and result.run_id]
+    aliases: dict[str, str] = {}
+    for result in done:  # the first of a condition is its first seed
+        aliases.setdefault(result.cell.condition, result.run_id)
+    register(store, name, {one.run_id: f"{one.cell.condition}: {one.cell.config.display_name()}" for one in done}, aliases)
 
 
 def _store_if_there() -> Store | None:

@@ -46,6 +46,7 @@ def parser() -> OneLineParser:
     group.add_argument(
         "--until", metavar="EPOCH", type=integer("until"), help="checkpoint epoch at which --replay compares; default: the last"
     )
+    found.add_store_flags(out.add_argument_group("store"))
     group.add_argument("--out", metavar="FILE", type=Path, help="where --replay writes the rebuilt weights (safetensors)")
     return out
 
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
     """Parse, train or resume or replay, print one line."""
     flags = parser().parse_args(arguments)
     _check(flags)
+    found.check_store_flags(flags)
     config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
 
     from analysis.figures import run_figures
@@ -86,6 +88,7 @@ def main(arguments: list[str]) -> int:
     if not one.made:
         point_to(store, one.run)
     if one.done:
+        _register(store, flags.register, one.run_id)
         _say(store, config, one.run.experiment_id, one.run_id, one.run.metrics)
         print(result_line(one.run_id, one.run.state, True, one.run.metrics))
         return 0
@@ -108,6 +111,7 @@ def main(arguments: list[str]) -> int:
     if outcome.state == "interrupted":
         found.say(found.AGAIN)
     else:
+        _register(store, flags.register, outcome.run_id)
         _say(store, config, one.run.experiment_id, outcome.run_id, bar.newest | outcome.summary)
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
@@ -123,6 +127,16 @@ def _check(flags: argparse.Namespace) -> None:
         parser().error(
             "--trust-code must come with --resume, --replay or --branch-from: what you name yourself is loaded anyway"
         )
+
+
+def _register(store: Store, name: str, run_id: str) -> None:
+    """Put the run's network into the registry of models, if that was asked for; its aliases are its conditions in studies."""
+    if name == "none":
+        return
+    from grok.store.register import register
+
+    run = store.get(run_id)
+    register(store, name, {run_id: run.name}, dict.fromkeys(run.studies.values(), run_id))
 
 
 def _say(store: Store, config: ResolvedConfig, experiment_id: str, run_id: str, summary: Mapping[str, float]) -> None:

@@ -33,6 +33,7 @@ from grok.store.prior import create, with_threads_of
 from grok.store.provenance import code_tags
 from grok.store.run import RESUME, TrackedRun
 from grok.store.store import Store
+from grok.store.system import watched
 from grok.store.tags import NOTE, RESUMED_WITH, SEARCHED, StoredRun
 from grok.training.devices import check_device
 from grok.training.loop import Training
@@ -117,7 +118,8 @@ def train_tracked(
         restored = all(run.resumed for run in tracked) and _restore(training, members, tracked)
         if branch is not None and not restored:
             _load_branch(training, members[0], branch)
-        return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
+        with watched([run.run_id for run in tracked]):
+            return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
     except BaseException as error:
         _mark_failed(configs, tracked, error, confirm)
         raise
