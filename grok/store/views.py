@@ -29,13 +29,14 @@ DEFAULT_ID: Final = "0"
 """MLflow's experiment `Default`, where `mlflow run` puts its runs unless it is told another."""
 NOTES: Final = {
     EXPERIMENT: (
-        "Networks that learn late, and the spectrum of their updates: a run a network, a parent run a study. "
         "Open **Views** for *Detector* (training runs: when the detector fires, when the network generalises; its charts are "
-        "in order) and *Studies* (one line a study). Reports are in the experiment `grok-reports`."
+        "in order) and *Studies* (one line a study). "
+        "Reports are in the experiment `grok-reports`. "
+        "A run is a network that learns late, with the spectrum of its updates; a parent run is a study."
     ),
     REPORTS: (
-        "What the runs of `grok` say: reports (every published number with a verdict) and sensitivity studies of the detector. "
-        "Open **Views** for *Reports* and *Sensitivity*; a report's page is its artifact `report.html`."
+        "Open **Views** for *Reports* and *Sensitivity*; a report's page is its artifact `report.html`. "
+        "It is what the runs of `grok` say: every published number with a verdict, and whether the detector's setting made it."
     ),
 }
 KIND_TAG: Final = "mlflow.experimentKind"
@@ -91,6 +92,8 @@ DETECTOR: Final = View(
         ),
         "Weights and features": ("norm/w", "norm/v", "features/rho", "repulsion/rate"),
     },
+    order="tags.`mlflow.runName`",  # sorted by time, the UI puts the studies in and folds their runs away
+    ascending=True,
 )
 """Training runs, by when the detector fires."""
 VIEWS: Final = (
