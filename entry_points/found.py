@@ -18,6 +18,8 @@ __all__ = ["AGAIN", "add_store_flags", "check_store_flags", "look", "minutes", "
 MADE = {"kind": "train", "state": "complete"}
 TELLING = 0.1
 """Share of the default run's work that a run must have for the time of others to be told from it; ours."""
+BESIDE = {"train": "All curves", "study": "All studies", "analysis": "All reports", "sensitivity": "All sensitivity studies"}
+"""What the list beside a run of a kind has."""
 AGAIN = "Repeat the command to go on."
 """What is said of whatever was stopped."""
 
@@ -63,20 +65,20 @@ def of_study(conditions: Any) -> str:
     return headline.sentence(conditions)
 
 
-def look(store: Store, experiment_id: str, run_id: str, *further: str) -> str:
+def look(store: Store, experiment_id: str, run_id: str, *further: str, kind: str = "train") -> str:
     """Where the run is to be seen and its like beside it, and what to do next; a line each.
 
     Args:
         store: that has the run. experiment_id: of its experiment. run_id: of the run.
-        further: commands, each perhaps with its minutes.
+        further: commands, each perhaps with its minutes. kind: of the runs beside it; training runs are shown as curves.
     """
     from grok.store import views
 
-    ui = views.address(store.uri)
+    ui, (view,) = views.address(store.uri), [view for view in views.VIEWS if view.kind == kind]
     first = f"Look: {'' if ui != views.UI else 'mlflow ui, then '}{ui}/{views.run_page(experiment_id, run_id)}"
-    shown = views.DETECTOR if views.known() and experiment_id == store.experiment_id else None
-    curves = views.run_list(experiment_id, shown, charts=True)
-    return "\n".join([first, f"All curves: {ui}/{curves}", *(f"Next: {one}" for one in further)])
+    shown = view if views.known() and experiment_id == store.home(kind) else None
+    page = views.run_list(experiment_id, shown, charts=kind == "train")
+    return "\n".join([first, f"{BESIDE[kind]}: {ui}/{page}", *(f"Next: {one}" for one in further)])
 
 
 def minutes(config: ResolvedConfig, elapsed_s: float, name: str) -> str:

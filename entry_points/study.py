@@ -112,7 +112,8 @@ def run(flags: argparse.Namespace) -> int:
     _register(store, flags.register, results)
     if all(result.done for result in results):
         further = f"python -m entry_points.analyze --study {flags.study} --out report"
-        found.say(found.of_study(conditions), found.look(store, parent.stored.experiment_id, parent.run_id, further))
+        links = found.look(store, parent.stored.experiment_id, parent.run_id, further, kind="study")
+        found.say(found.of_study(conditions), links)
     elif stop():
         found.say(found.AGAIN)
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)

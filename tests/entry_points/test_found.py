@@ -33,7 +33,7 @@ def test_a_person_is_told_wherever_standard_error_goes(capsys: pytest.CaptureFix
 
 
 def test_links_land_in_the_training_pages_and_in_the_view_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    store: Any = SimpleNamespace(uri="sqlite:////x/mlflow.db", experiment_id="1")
+    store: Any = SimpleNamespace(uri="sqlite:////x/mlflow.db", home={"train": "1", "analysis": "2"}.get)
     run = "#/experiments/1/runs/abc?workflowType=machine_learning"
     charts = "#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=CHART"
     assert found.look(store, "1", "abc", "a", "b").splitlines() == [
@@ -42,10 +42,12 @@ def test_links_land_in_the_training_pages_and_in_the_view_where_there_is_one(mon
         "Next: a",
         "Next: b",
     ]
+    reports = "#/experiments/2/runs?workflowType=machine_learning&viewStateShareKey=grok-reports"
+    assert found.look(store, "2", "abc", kind="analysis").endswith(f"\nAll reports: http://127.0.0.1:5000/{reports}")
     assert "viewStateShareKey" not in found.look(store, "0", "abc")  # of an experiment that may not have it
     monkeypatch.setattr("grok.store.views.known", lambda: False)
     assert "viewStateShareKey" not in found.look(store, "1", "abc")
-    served: Any = SimpleNamespace(uri="http://me:secret@host:8080", experiment_id="1")
+    served: Any = SimpleNamespace(uri="http://me:secret@host:8080", home={"train": "1"}.get)
     assert found.look(served, "1", "abc").startswith(f"Look: http://host:8080/{run}\n")
 
 
