@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entry_points import found as told
 from entry_points.cli import OneLineParser, run_main
-from entry_points.found import say
 from grok.spec.fields import ConfigError, shown
 from grok.spec.plugins import said
 
@@ -86,9 +86,10 @@ def main(arguments: list[str]) -> int:
     with write.workspace(out) as folder:
         write.build(found, folder)
         write.check(folder, out)
-        run_id, reused = tracked.keep(open_store(), found, folder, vars(flags))
+        kept = open_store()
+        run_id, reused = tracked.keep(kept, found, folder, vars(flags))
         write.publish(folder, out)
-    say(*_said(found, out))
+    told.say(*_said(found, out), told.look(kept, kept.get(run_id).experiment_id, run_id, kind="analysis"))
     print(_line(found, run_id, reused, out))
     return 0
 

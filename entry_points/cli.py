@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import io
 import os
 import re
@@ -22,6 +23,14 @@ NO_WORDS: dict[type[BaseException], str] = {
     MemoryError: "memory must hold the work, got none left. Lower width, modulus, max_window or the number of workers",
 }
 """What is said where Python says nothing of use."""
+EXTRAS = {"mlflow": "registry", "distributed": "dask", "psycopg2": "postgres"}
+"""By the package that is missing, the extra of the project that has it; the others that it imports are of `registry`."""
+ADAPTERS = ("lightning", "transformers", "accelerate", "ignite")
+OURS = ("grok", "analysis", "entry_points")
+CHOICE = re.compile(r"must be one of (?P<names>.+), got (?P<name>[^\s,]+)\. (?P<step>.+)")
+"""How an unknown name is refused, whatever room does it."""
+SPELT = {"optimiser": "optimizer", "batchsize": "batch_size", "lr": "learning_rate", "wd": "weight_decay"}
+"""What flags are called elsewhere."""
 LONGEST_NUMBER = 19
 """Characters of a whole number."""
 
@@ -34,12 +43,36 @@ class OneLineParser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\.?\d")  # argparse takes -1e-4 for a flag
 
     def error(self, message: str) -> Any:
-        """Print one line and leave with status 2."""
-        self.exit(2, f"{self.prog}: {message}. See --help.\n")
+        """Print one line and leave with status 2.
+
+        Raises:
+            Refused: always.
+        """
+        told = f"{message}{self._meant(message)}. See --help."
+        print(f"error: {told}", file=sys.stderr)
+        raise Refused(told)
+
+    def _meant(self, message: str) -> str:
+        """Flags that an unknown one may be meant for."""
+        flags = {option for action in self._actions for option in action.option_strings if option.startswith("--")}
+        found: list[str] = []
+        for word in re.findall(r"--[\w-]+", message if message.startswith("unrecognized") else ""):
+            name = word.removeprefix("--").replace("-", "_")
+            known = f"--{SPELT.get(name, name).replace('_', '-')}"
+            found += [known] if known in flags else difflib.get_close_matches(word, flags, n=1, cutoff=0.7)
+        return f". Did you mean {', '.join(dict.fromkeys(found))}?" if found else ""
 
     def valued(self) -> dict[str, Any]:
         """The default of each flag that takes a value, by its name."""
         return {action.dest: action.default for action in self._actions if action.nargs != 0}
+
+
+class Refused(SystemExit):
+    """A command line that cannot be read; status 2, with the reason, which has been printed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(2)
+        self.reason = reason
 
 
 class StopRequest:
@@ -77,15 +110,37 @@ def _status(main: Callable[[list[str]], int]) -> int:
     try:
         return main(sys.argv[1:])
     except SystemExit as left:  # --help, or what argparse refused
+        if isinstance(left, Refused):
+            _tell_launcher("refused", left.reason)
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except ConfigError as error:
         return _fail(2, error)
     except KeyboardInterrupt:
-        return _fail(INTERRUPTED, "stopped. The same command goes on from the last save")
+        return _fail(INTERRUPTED, "stopped. Repeat the command to go on from the last save")
     except Exception as error:
         if os.environ.get("GROK_TRACEBACK"):
             raise
-        return _fail(getattr(error, "exit_status", 1), NO_WORDS.get(type(error), error))
+        told = without(error) if isinstance(error, ModuleNotFoundError) else NO_WORDS.get(type(error), error)
+        return _fail(getattr(error, "exit_status", 1), told)
+
+
+def without(error: ModuleNotFoundError) -> object:
+    """What to install for a package that is not there; the error itself where it is a module of ours or of a user's own."""
+    name = (error.name or "").partition(".")[0]
+    if not name or name in OURS or os.path.exists(f"{name}.py"):
+        return error
+    extra = "adapters" if name in ADAPTERS else EXTRAS.get(name, "registry")
+    return f"the package {name} must be installed, got none. In the project's folder: pip install -e '.[{extra}]'"
+
+
+def _tell_launcher(state: str, reason: str) -> None:
+    """Say on the run that `mlflow run` made for this process why nothing came of it, if nothing has taken it."""
+    if not os.environ.get("MLFLOW_RUN_ID"):
+        return
+    with contextlib.suppress(Exception):  # the store may be what is wrong; the reason is on standard error anyway
+        from grok.store.store import give_reason
+
+        give_reason(state, reason)
 
 
 class _Lenient(io.TextIOBase):
@@ -155,9 +210,21 @@ def _flushed() -> int:
     return _fail(1, f"standard output must take the result line, got {one_line(error)}. The work is done and in the store")
 
 
+def meant(line: str) -> str:
+    """A refusal of an unknown name with the one that it may be meant for, where one is near."""
+    found = CHOICE.search(line)
+    if found is None or "Did you mean" in line:
+        return line
+    names = re.split(r", or |, | or ", found["names"])
+    near = difflib.get_close_matches(found["name"], names, n=1, cutoff=0.7)
+    return f"{line[: found.start('step')]}Did you mean {near[0]}? {found['step']}" if near else line
+
+
 def _fail(status: int, reason: object) -> int:
-    line = one_line(reason)
+    line = meant(one_line(reason))
     print(f"error: {line}", file=sys.stderr)
+    if status:
+        _tell_launcher({2: "refused", INTERRUPTED: "stopped"}.get(status, "failed"), line)
     return status
 
 

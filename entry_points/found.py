@@ -1,85 +1,129 @@
-"""What a command found, in a sentence, and what to look at next: for a person at a terminal."""
+"""What a command found, in a sentence, and what to look at next: for a person, on standard error."""
 
 from __future__ import annotations
 
-import math
+import argparse
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from grok.runs.told import of_run
+
 if TYPE_CHECKING:
+    from grok.spec.config import ResolvedConfig
     from grok.spec.studies import Study
     from grok.store.store import Store
 
-UI = "http://127.0.0.1:5000"
-"""Where `mlflow ui` shows the store, unless it is told otherwise."""
-CONDITIONS = 6
-"""Conditions that a study's sentence tells; the run has all."""
+__all__ = ["AGAIN", "add_store_flags", "check_store_flags", "look", "minutes", "of_run", "of_study", "plan_line", "say"]
+
 MADE = {"kind": "train", "state": "complete"}
+TELLING = 0.1
+"""Share of the default run's work that a run must have for the time of others to be told from it; ours."""
+BESIDE = {"train": "All curves", "study": "All studies", "analysis": "All reports", "sensitivity": "All sensitivity studies"}
+"""What the list beside a run of a kind has."""
+AGAIN = "Repeat the command to go on."
+"""What is said of whatever was stopped."""
+
+
+def add_store_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of `train` and `study` on what else the store is to have."""
+    parser.add_argument(
+        "--register",
+        default="none",
+        metavar="NAME",
+        help="also put the final networks into MLflow's registry of models, as versions of this model. Default none.",
+    )
+    parser.add_argument(
+        "--system-metrics", action="store_true", help="also log processor, memory, disk and network of the machine"
+    )
+
+
+def check_store_flags(flags: argparse.Namespace) -> None:
+    """Refuse a name that no model can have; ask for system metrics.
+
+    Raises:
+        ConfigError: if the name is none.
+    """
+    if flags.register != "none" or flags.system_metrics:
+        from grok.store import register, system
+
+        register.check_name(flags.register)
+        if flags.system_metrics:
+            system.ask()
 
 
 def say(*lines: str) -> None:
-    """Print what is to be said on standard error, if that is a terminal, as with progress bars; empty lines are left out."""
-    if sys.stderr.isatty():
-        for line in lines:
-            if line:
-                print(line, file=sys.stderr)
-
-
-def of_run(summary: Mapping[str, float]) -> str:
-    """When the detector fired and how the network generalised, from a run's summary."""
-    parts = []
-    if "fired" in summary:
-        when = summary.get("fire_epoch", math.nan)
-        parts.append(f"The detector fires at epoch {when:.0f}" if summary["fired"] else "The detector does not fire")
-    reached = summary.get("test_50_epoch", math.nan)
-    if not math.isnan(reached):
-        parts.append(f"test accuracy reaches 0.5 at epoch {reached:.0f}")
-    ended = summary.get("accuracy/test", math.nan)
-    if not math.isnan(ended):
-        parts.append(f"test accuracy ends at {ended:.3f}")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+    """Print what is to be said on standard error, where progress is; empty lines are left out."""
+    for line in lines:
+        if line:
+            print(line, file=sys.stderr, flush=True)
 
 
 def of_study(conditions: Any) -> str:
     """How often the detector fires by condition, from the table of a study's conditions; empty without one."""
-    if not len(conditions) or not {"condition", "fired", "runs"} <= set(conditions.columns):
-        return ""
-    names = ["condition", *(name for name in ("activation",) if name in conditions.columns)]
-    rows = conditions.to_dict("records")
-    told = [f"{' '.join(str(row[name]) for name in names)} {row['fired']} of {row['runs']}" for row in rows[:CONDITIONS]]
-    more = f", and {len(rows) - CONDITIONS} more" if len(rows) > CONDITIONS else ""
-    return f"The detector fires in: {', '.join(told)}{more}."
+    from analysis.studies import headline
+
+    return headline.sentence(conditions)
 
 
-def look(experiment: str, run_id: str, further: str) -> str:
-    """Where the run is to be seen, and the next command.
+def look(store: Store, experiment_id: str, run_id: str, *further: str, kind: str = "train") -> str:
+    """Where the run is to be seen and its like beside it, and what to do next; a line each.
 
     Args:
-        experiment: its id. run_id: of the run. further: a command.
+        store: that has the run. experiment_id: of its experiment. run_id: of the run.
+        further: commands, each perhaps with its minutes. kind: of the runs beside it; training runs are shown as curves.
     """
-    return f"Look: mlflow ui, then {UI}/#/experiments/{experiment}/runs/{run_id}. Next: {further}"
+    from grok.store import views
+
+    ui, (view,) = views.address(store.uri), [view for view in views.VIEWS if view.kind == kind]
+    first = f"Look: {'' if ui != views.UI else 'mlflow ui, then '}{ui}/{views.run_page(experiment_id, run_id)}"
+    shown = view if views.known() and experiment_id == store.home(kind) else None
+    page = views.run_list(experiment_id, shown, charts=kind == "train")
+    return "\n".join([first, f"{BESIDE[kind]}: {ui}/{page}", *(f"Next: {one}" for one in further)])
 
 
-def plan_line(store: Store | None, study: Study) -> str:
+def minutes(config: ResolvedConfig, elapsed_s: float, name: str) -> str:
+    """About how long a study of the registry takes by the time of a run just done, for the end of a line with its command.
+
+    Args:
+        config: of the run; nothing is said of one so small that training did not fill its time.
+        elapsed_s: that it took. name: of the study.
+    """
+    from grok.spec.config import default_config
+    from grok.spec.studies import load_study, training_flops
+
+    own = training_flops(config)
+    if not elapsed_s or own < TELLING * training_flops(default_config()):
+        return ""
+    work = sum(training_flops(cell.config) for cell in load_study(name).cells)
+    return f"  # about {max(1, round(work * elapsed_s / own / 60))} min of one worker"
+
+
+def plan_line(store: Store | None, study: Study, measure: bool = False) -> str:
     """How many cells of a study are in the store already, and about how many minutes the others take, one after the other.
 
-    The time is that of the runs that are there, by their work; unknown where there is none.
+    The time is that of this study's runs that are there, by their work; else, if asked for, of a few epochs that are trained
+    for it now.
 
     Args:
-        store: None where there is none yet. study: its grid.
+        store: None where there is none yet. study: its grid. measure: whether to train some epochs where no run tells the time.
     """
     from grok.spec.studies import training_flops
 
     runs = [] if store is None else store.find(MADE)
     there = {run.get("config_hash") for run in runs}
-    seconds = {run.get("config_hash"): run.metrics["elapsed_s"] for run in runs if run.metrics.get("elapsed_s", 0) > 0}
     work = {cell.config.hash: training_flops(cell.config) for cell in study.cells}
-    todo = [hash for hash in work if hash not in there]
-    known = sorted(seconds[hash] / work[hash] for hash in work if hash in seconds)
+    todo = [cell for cell in study.cells if cell.config.hash not in there]
     text = f"{len(todo)} to train, {len(work) - len(todo)} there already"
-    if todo and known:
-        minutes = sum(work[hash] for hash in todo) * known[len(known) // 2] / 60
-        text += f", about {max(1, round(minutes))} min of one worker, by the runs of this study that are there"
+    if not todo:
+        return f"{text}."
+    seconds = {run.get("config_hash"): run.metrics.get("elapsed_s", 0) for run in runs}
+    own = [seconds[hash] / work[hash] for hash in work if seconds.get(hash, 0) > 0]
+    rates, source = sorted(own), "by the runs of this study that are there"
+    if not rates and measure:
+        from grok.runs.timing import seconds_per_flop
+
+        rates, source = [seconds_per_flop(todo[0].config)], "at least, by a few epochs just trained"
+    if rates:
+        needed = sum(work[cell.config.hash] for cell in todo) * rates[len(rates) // 2] / 60
+        text += f", about {max(1, round(needed))} min of one worker, {source}"
     return f"{text}."

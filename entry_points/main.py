@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
     chosen = load_study(flags.study)  # whose name in the store is not that of its file
     seeds = len({cell.config.seed for cell in chosen.cells if cell.condition == "grok"})
     if seeds < SEEDS:
-        _say(f"sensitivity: skipped, it needs {SEEDS} seeds of condition grok and {chosen.name} has {seeds}: --study headline")
+        more = "To have it: python -m entry_points.main --study headline"
+        _say(f"sensitivity: skipped, it needs {SEEDS} seeds of condition grok and {chosen.name} has {seeds}. {more}")
     else:
         status = _follow("sensitivity", "--study", chosen.name)
     return max(status, _follow("analyze", "--out", "report"))

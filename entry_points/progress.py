@@ -1,22 +1,67 @@
-"""The progress bar: on standard error, silent when that is not a terminal."""
+"""Progress: a bar on standard error where that is a terminal, elsewhere a line a minute."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from grok.runs.cells import Result
+from grok.runs.watch import epochs_in
 from grok.spec.config import ResolvedConfig
+from grok.spec.studies import Study, training_flops
 
 T = TypeVar("T")
+TICK_S = 1.0
+"""Seconds between two looks at the runs at work."""
+SHOWN_AT_WORK = 3
+"""Runs at work that a bar has room for."""
+
+
+LINE_S = 60.0
+"""Seconds between the lines of a log file: where standard error is no terminal, bars are silent and these tell the state."""
+
+
+def told_time(seconds: float) -> str:
+    """A time that is left, in words."""
+    return f"about {max(1, round(seconds / 60))} min left" if seconds >= 90 else "about a minute left"
+
+
+class Log:
+    """A line now and then on a standard error that is no terminal.
+
+    Args:
+        name: that each line begins with. every_s: seconds between lines.
+    """
+
+    def __init__(self, name: str, every_s: float | None = None) -> None:
+        self.name, self.every_s = name, LINE_S if every_s is None else every_s
+        self.silent = sys.stderr.isatty()
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for a line."""
+        return not self.silent and time.monotonic() - self._last >= self.every_s
+
+    def line(self, text: str) -> None:
+        """Print one."""
+        self._last = time.monotonic()
+        print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
 
 class EpochBar:
-    """A tqdm bar over epochs with accuracy and gap."""
+    """A tqdm bar over epochs with accuracy and gap; in a log file, a line a minute.
+
+    Attributes:
+        newest: metrics by name.
+    """
 
     def __init__(self, config: ResolvedConfig) -> None:
         self._bar = tqdm(
@@ -27,12 +72,24 @@ class EpochBar:
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
         )
+        self._log, self._epochs = Log(config.display_name()), config.epochs
+        self._first: tuple[float, int] | None = None
+        self.newest: dict[str, float] = {}
 
     def update(self, epoch: int, metrics: dict[str, float]) -> None:
         """Move to `epoch` and show what is new."""
+        self.newest = metrics
         names = {"accuracy/train": "train", "accuracy/test": "test"} | {n: "λ₂/λ₃" for n in metrics if n.endswith("/gap_23")}
-        self._bar.set_postfix({label: f"{metrics[key]:.3g}" for key, label in names.items() if key in metrics}, refresh=False)
+        shown = {label: f"{metrics[key]:.3g}" for key, label in names.items() if key in metrics}
+        self._bar.set_postfix(shown, refresh=False)
         self._bar.update(epoch - self._bar.n)
+        now = time.monotonic()
+        self._first = self._first or (now, epoch)
+        if self._log.due():
+            began, first = self._first
+            left = (now - began) / max(epoch - first, 1) * (self._epochs - epoch)
+            told = "".join(f", {label} {text}" for label, text in shown.items())
+            self._log.line(f"epoch {epoch} of {self._epochs}{told}, {told_time(left)}")
 
     def __enter__(self) -> EpochBar:
         return self
@@ -49,36 +106,85 @@ def counted(items: Sequence[T], name: str) -> Iterable[T]:
 
 
 class CellBar:
-    """A tqdm bar over a study's cells; each cell that ends is named on standard error."""
+    """A tqdm bar over a study's cells that ticks, with the epochs of the runs at work and an estimate; each cell that ends is
+    named on standard error. In a log file, a line a minute.
 
-    def __init__(self, name: str, cells: int) -> None:
+    Args:
+        study: whose cells are trained.
+        watch: folder into which local workers write how far they are, as `grok.runs.watch` has it; None where none do.
+    """
+
+    def __init__(self, study: Study, watch: Path | None = None) -> None:
+        silent = not sys.stderr.isatty()
+        form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
         self._bar = tqdm(
-            total=cells, desc=name, unit="run", file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True
+            total=len(study.cells), desc=study.name, bar_format=form, file=sys.stderr, disable=silent, dynamic_ncols=True
         )
-        self._reused = 0
+        self._left = {cell.config.hash: cell for cell in study.cells}
+        self._work = {cell.config.hash: training_flops(cell.config) for cell in study.cells}
+        self._watch, self._log = watch, Log(study.name)
+        self._began, self._trained, self._reused, self._done = time.monotonic(), 0.0, 0, 0
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def update(self, result: Result) -> None:
         """Count a cell and say how it ended."""
-        self._reused += result.reused
-        self._bar.set_postfix({"reused": self._reused}, refresh=False)
-        self._bar.update(result.done)
-        if not result.reused:
-            self._bar.write(f"{result.state}: {result.cell.condition}: {result.cell.config.display_name()}", file=sys.stderr)
+        with self._lock:
+            self._reused += result.reused
+            self._done += result.done
+            self._bar.update(result.done)
+            hash = result.cell.config.hash
+            if result.done and self._left.pop(hash, None) is not None and not result.reused:
+                self._trained += self._work[hash]
+            if not result.reused:
+                self._bar.write(
+                    f"{result.state}: {result.cell.condition}: {result.cell.config.display_name()}", file=sys.stderr
+                )
+            self._bar.set_postfix_str(self._state(), refresh=True)
+
+    def _state(self) -> str:
+        """How many are reused, who is at work, and how long it takes still."""
+        now = {hash: epoch for hash, epoch in epochs_in(self._watch).items() if hash in self._left}
+        parts = [f"{self._reused} reused"] if self._reused else []
+        for hash, epoch in list(now.items())[:SHOWN_AT_WORK]:
+            config = self._left[hash].config
+            parts.append(f"{config.activation} {config.seed}: {epoch}/{config.epochs}")
+        if len(now) > SHOWN_AT_WORK:
+            parts.append(f"{len(now) - SHOWN_AT_WORK} more at work")
+        under_way = sum(self._work[hash] * epoch / self._left[hash].config.epochs for hash, epoch in now.items())
+        done, elapsed = self._trained + under_way, time.monotonic() - self._began
+        left = sum(self._work[hash] for hash in self._left) - under_way
+        if done > 0 and left > 0:
+            parts.append(told_time(elapsed / done * left))
+        return ", ".join(parts)
+
+    def _tick(self) -> None:
+        while not self._ended.wait(TICK_S):
+            with self._lock, contextlib.suppress(Exception):  # how far it is may be unknown for a moment
+                self._bar.set_postfix_str(self._state(), refresh=True)
+                if self._log.due():
+                    state = self._state()
+                    self._log.line(f"{self._done} of {self._bar.total or len(self._work)} runs{', ' if state else ''}{state}")
 
     def __enter__(self) -> CellBar:
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        self._thread.join()
         self._bar.close()
         if self._reused:
-            print(f"{self._reused} runs were complete already and are reused", file=sys.stderr)
+            runs = "1 run was" if self._reused == 1 else f"{self._reused} runs were"
+            print(f"{runs} complete already and reused", file=sys.stderr)
 
 
 class StageBar:
-    """A tqdm bar for each stage of a longer command, one after the other."""
+    """A tqdm bar for each stage of a longer command, one after the other; in a log file, a line a minute."""
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._log = Log("at work")
         self._stage = ""
 
     def update(self, stage: str, done: int, total: int) -> None:
@@ -88,6 +194,8 @@ class StageBar:
             self._stage = stage
             self._bar = tqdm(total=total, desc=stage, file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
+        if self._log.due():
+            self._log.line(f"{stage}, {done} of {total}")
 
     def close(self) -> None:
         """End the bar at hand."""

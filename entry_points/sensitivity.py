@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from analysis.sensitivity.settings import SensitivityConfig
+from entry_points import found
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
 from entry_points.generate import add_config_flags, config_from
 
 if TYPE_CHECKING:
     from analysis.sensitivity.study import Results
+
+FURTHER = "python -m entry_points.analyze --out report"
 
 
 def parser() -> OneLineParser:
@@ -68,8 +71,12 @@ def main(arguments: list[str]) -> int:
         raise
     state = "interrupted" if results.stopped else "complete"
     parent.end(state)
-    if not results.stopped:
+    if results.stopped:
+        found.say(found.AGAIN)
+    else:
         _say(results.data)
+        links = found.look(store, parent.stored.experiment_id, parent.run_id, FURTHER, kind="sensitivity")
+        found.say(links)
     print(_line(parent.run_id, config, results, state, time.perf_counter() - started))
     return INTERRUPTED if results.stopped else 0
 

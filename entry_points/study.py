@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entry_points import found
@@ -51,6 +53,7 @@ def parser() -> OneLineParser:
     out.add_argument(
         "--plan", action=argparse.BooleanOptionalAction, default=False, help="print the grid and its cost, train nothing"
     )
+    found.add_store_flags(out)
     return out
 
 
@@ -66,13 +69,14 @@ def run(flags: argparse.Namespace) -> int:
 
     study = load_study(flags.study)
     if flags.plan:
-        there = found.plan_line(_store_if_there(), study)
+        there = found.plan_line(_store_if_there(), study, measure=True)
         for cell in study.cells:
             print(f"{cell.condition}: {cell.config.display_name()}")
         print(f"study={study.name} cells={len(study.cells)} cost={study.cost():.1f} runs of the default config: {there}")
         return 0
     if flags.seeds_at_once < 0:
         raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
+    found.check_store_flags(flags)
     stop = StopRequest()
     from analysis.figures import run_figures
     from analysis.studies import report as study_report
@@ -88,7 +92,7 @@ def run(flags: argparse.Namespace) -> int:
     store = open_store()
     parent = runs.open_parent(store, study, flags.force)
     try:
-        with CellBar(study.name, len(study.cells)) as bar:
+        with tempfile.TemporaryDirectory(prefix="grok-") as watch, CellBar(study, Path(watch)) as bar:
             results = runs.run_study(
                 study,
                 store,
@@ -99,15 +103,33 @@ def run(flags: argparse.Namespace) -> int:
                 figures=run_figures,
                 report=bar.update,
                 should_stop=stop,
+                watch=watch,
             )
         conditions = study_report.write(store, parent, study, results, time.perf_counter() - started)
     except BaseException as error:
         parent.end_by(error)
         raise
+    _register(store, flags.register, results)
     if all(result.done for result in results):
         further = f"python -m entry_points.analyze --study {flags.study} --out report"
-        found.say(found.of_study(conditions), found.look(store.experiment_id, parent.run_id, further))
+        links = found.look(store, parent.stored.experiment_id, parent.run_id, further, kind="study")
+        found.say(found.of_study(conditions), links)
+    elif stop():
+        found.say(found.AGAIN)
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)
+
+
+def _register(store: Store, name: str, results: list[Result]) -> None:
+    """Put the networks of the finished cells into the registry of models, if that was asked for; an alias a condition."""
+    if name == "none":
+        return
+    from grok.store.register import register
+
+    done = [result for result in results if result.done and result.run_id]
+    aliases: dict[str, str] = {}
+    for result in done:  # the first of a condition is its first seed
+        aliases.setdefault(result.cell.condition, result.run_id)
+    register(store, name, {one.run_id: f"{one.cell.condition}: {one.cell.config.display_name()}" for one in done}, aliases)
 
 
 def _store_if_there() -> Store | None:

@@ -9,12 +9,16 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entry_points import found
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
 from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
 from grok.spec.config import ResolvedConfig, RunConfig
+
+if TYPE_CHECKING:
+    from grok.store.store import Store
 
 
 def parser() -> OneLineParser:
@@ -42,6 +46,7 @@ def parser() -> OneLineParser:
     group.add_argument(
         "--until", metavar="EPOCH", type=integer("until"), help="checkpoint epoch at which --replay compares; default: the last"
     )
+    found.add_store_flags(out.add_argument_group("store"))
     group.add_argument("--out", metavar="FILE", type=Path, help="where --replay writes the rebuilt weights (safetensors)")
     return out
 
@@ -50,6 +55,7 @@ def main(arguments: list[str]) -> int:
     """Parse, train or resume or replay, print one line."""
     flags = parser().parse_args(arguments)
     _check(flags)
+    found.check_store_flags(flags)
     config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
 
     from analysis.figures import run_figures
@@ -82,7 +88,8 @@ def main(arguments: list[str]) -> int:
     if not one.made:
         point_to(store, one.run)
     if one.done:
-        _say(store.experiment_id, one.run_id, one.run.metrics)
+        _register(store, flags.register, one.run_id)
+        _say(store, config, one.run.experiment_id, one.run_id, one.run.metrics)
         print(result_line(one.run_id, one.run.state, True, one.run.metrics))
         return 0
     lease.hold_or_refuse(store, one)
@@ -101,10 +108,11 @@ def main(arguments: list[str]) -> int:
             confirm=holder.confirm,
             branch=start,
         )
-    if outcome.state == "complete":
-        _say(store.experiment_id, outcome.run_id, outcome.summary)
-    elif outcome.state == "interrupted":
-        found.say("The same command goes on.")
+    if outcome.state == "interrupted":
+        found.say(found.AGAIN)
+    else:
+        _register(store, flags.register, outcome.run_id)
+        _say(store, config, one.run.experiment_id, outcome.run_id, bar.newest | outcome.summary)
     print(result_line(outcome.run_id, outcome.state, False, outcome.summary))
     return INTERRUPTED if outcome.state == "interrupted" else 0
 
@@ -121,9 +129,20 @@ def _check(flags: argparse.Namespace) -> None:
         )
 
 
-def _say(experiment: str, run_id: str, summary: Mapping[str, float]) -> None:
+def _register(store: Store, name: str, run_id: str) -> None:
+    """Put the run's network into the registry of models, if that was asked for; its aliases are its conditions in studies."""
+    if name == "none":
+        return
+    from grok.store.register import register
+
+    run = store.get(run_id)
+    register(store, name, {run_id: run.name}, dict.fromkeys(run.studies.values(), run_id))
+
+
+def _say(store: Store, config: ResolvedConfig, experiment_id: str, run_id: str, summary: Mapping[str, float]) -> None:
     """What was found, and what to look at next."""
-    found.say(found.of_run(summary), found.look(experiment, run_id, "python -m entry_points.study --study quick"))
+    further = f"python -m entry_points.study --study quick{found.minutes(config, summary.get('elapsed_s', 0), 'quick')}"
+    found.say(found.of_run(summary), found.look(store, experiment_id, run_id, further))
 
 
 if __name__ == "__main__":

@@ -129,11 +129,12 @@ def flags() -> Callable[[RunConfig], list[str]]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command line gave back."""
+    """What a command line gave back; `said` is what it told a person at its end, which `err` is without."""
 
     status: int
     out: str
     err: str
+    said: tuple[str, ...] = ()
 
     @property
     def words(self) -> dict[str, str]:
@@ -144,15 +145,17 @@ class Answer:
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """`command(*arguments)`: the train command line, in this process."""
-    from entry_points import cli, train
+    from entry_points import cli, found, train
 
     def run(*arguments: str) -> Answer:
+        said: list[str] = []
         monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        monkeypatch.setattr(found, "say", lambda *lines: said.extend(filter(None, lines)))
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             cli.run_main(train.main)
         text = capsys.readouterr()
-        return Answer(left.value.code if isinstance(left.value.code, int) else 1, text.out, text.err)
+        return Answer(left.value.code if isinstance(left.value.code, int) else 1, text.out, text.err, tuple(said))
 
     return run
 

@@ -116,6 +116,11 @@ class Evidence:
         order = {study: number for number, study in enumerate((*self.studies, ""))}
         return table.sort_values(["study", "run_id"], key=lambda c: c.map(order) if c.name == "study" else c, ignore_index=True)
 
+    @cached_property
+    def homes(self) -> dict[str, str]:
+        """The experiment of each training run, by run id."""
+        return {run.run_id: run.experiment_id for run in self._found}
+
     def history(self, run_id: str) -> pd.DataFrame:
         """`history.parquet`: a row per epoch, with ρ at every epoch of the start where that was measured.
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from analysis.exhibits.model import HELD, NOT_TESTABLE
 from analysis.report import markdown, words, write
 from analysis.report.content import Content
+from grok.store import views
 from grok.store.prior import reap
 from grok.store.provenance import code_tags
+from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
+from grok.store.tags import KIND, NOTE, REPORT, STUDY_NAME, StoredRun
 
 
 def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, str]) -> tuple[str, bool]:
@@ -26,9 +30,11 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
     for prior in store.find({"kind": "analysis", "state": "complete", "report_digest": digest}):
         point_to(store, prior.run_id)
         return prior.run_id, True
-    tags = {"kind": "analysis", "report_digest": digest, "mlflow.note.content": markdown.description(content)} | code_tags()
+    parents = _studies(store)
+    note = f"{markdown.description(content)}\n{_of(parents)}"
+    tags = {KIND: "analysis", "report_digest": digest, NOTE: note} | code_tags()
     tags |= {f"analyze.{name}": value for name, value in settings.items()}
-    run = store.create("dissociation report", tags)
+    run = store.create(name(content), tags)
     try:
         run.log_points(
             (0, f"claims/{words.slug(verdict).replace('-', '_')}", number) for verdict, number in content.verdicts.items()
@@ -39,4 +45,28 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
         run.end_by(error)
         raise
     run.end("complete")
+    link = f"[{run.stored.name}]({views.run_page(run.stored.experiment_id, run.run_id)})"
+    for parent in parents:
+        note = views.with_report(parent.tags.get(NOTE, ""), link)
+        TrackedRun(store.client, parent).set_tags({NOTE: note, REPORT: link})
     return run.run_id, False
+
+
+def name(content: Content) -> str:
+    """What a report's run is called: how many runs it read, and how many of the claims that could be tested hold."""
+    tested = sum(number for verdict, number in content.verdicts.items() if verdict != NOT_TESTABLE)
+    return f"report: {content.runs} runs, {sum(content.verdicts.get(verdict, 0) for verdict in HELD)}/{tested} reproduced"
+
+
+def _studies(store: Store) -> list[StoredRun]:
+    """The newest parent run of each study that is complete, in the order of their names."""
+    newest: dict[str, StoredRun] = {}
+    for run in store.find({KIND: "study", "state": "complete"}):
+        newest.setdefault(run.get(STUDY_NAME), run)
+    return [newest[study] for study in sorted(newest)]
+
+
+def _of(parents: list[StoredRun]) -> str:
+    """Links to the studies whose runs the report may speak of."""
+    told = [f"[{run.get(STUDY_NAME)}]({views.run_page(run.experiment_id, run.run_id)})" for run in parents]
+    return f"The page is the artifact `report.html`. Studies: {', '.join(told) or 'none'}."

@@ -52,7 +52,7 @@ def open_run(store: Store, config: SensitivityConfig, cells: Cells) -> TrackedRu
             parent = store.reopen(run.run_id, tags)
             break
     else:
-        parent = store.create(f"sensitivity: {config.study}", tags)
+        parent = store.create(f"sensitivity: {config.study}, {config.rule}, {config.mode}", tags)
     parent.log_params(config.to_strings())
     return parent
 

@@ -13,15 +13,19 @@ from analysis import figures
 from analysis.reading.derived import by_setting
 from analysis.reading.evidence import Evidence
 from analysis.reading.runs import MADE_BY
-from analysis.studies import markdown, summary
+from analysis.studies import headline, markdown, summary
 from analysis.words import watched
 from grok.runs.cells import Result
 from grok.spec.studies import Study
+from grok.store import views
 from grok.store.run import TrackedRun
 from grok.store.store import Store
+from grok.store.tags import NOTE, REPORT
 
 NOTE_LENGTH = 7500
 """Characters of the description in the MLflow UI, which keeps 8000 of a tag; `summary.md` has all."""
+MAIN = 2
+"""Sections of the summary before the links to the runs: what the table holds, and the table."""
 
 
 class Wall(NamedTuple):
@@ -62,23 +66,26 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     table = found.table[found.table["config_hash"].isin(order)]
     table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
     wall = add_wall_time(store, parent, results, seconds)
-    head = _head(study, results, found.left_out, wall, table)
-    conditions, sections = pd.DataFrame(), list[str]()
+    conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()
+    head = _head(study, results, found.left_out, wall, table, headline.sentence(conditions))
+    done = sum(result.done for result in results)
+    parent.log_summary(headline.metrics(conditions, done, len(results)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if len(table):
-            conditions, sections = _write_tables(evidence, study, table, folder)
+            sections = _write_tables(evidence, study, table, folder)
             for path in sorted(folder.glob("*.png")):
                 parent.put_file(path, "figures")
+        sections.insert(MAIN, headline.links(study.name, parent.stored.experiment_id, results, evidence.homes))
         (folder / "summary.md").write_text("\n\n".join([head, *sections]) + "\n", encoding="utf-8")
         for path in sorted(path for path in folder.iterdir() if path.suffix != ".png"):
             parent.put_file(path)
-    parent.set_tags({"mlflow.note.content": _note(head, sections)})
+    parent.set_tags({NOTE: views.with_report(_note(head, sections), parent.stored.get(REPORT))})
     return conditions
 
 
-def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Tables and figures into a folder; the table of conditions, and the sections of the summary, the main one first."""
+def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder: Path) -> list[str]:
+    """Tables and figures into a folder; the sections of the summary, the main one first."""
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
     shown = by_setting(table, evidence.gap, study.windows) if study.windows else table
     conditions = summary.conditions(shown)
@@ -103,7 +110,7 @@ def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder:
         rates, null = (summary.repulsion_series(repulsion, fields, name) for name in ("rate", "null_rate"))
         figures.study_repulsion(rates, null, study.name).savefig(folder / "repulsion.png")
         sections.append("Repulsion of the most similar pairs of features:\n\n" + markdown.repulsion(repulsion, fields))
-    return conditions, sections
+    return sections
 
 
 def _note(head: str, sections: Sequence[str]) -> str:
@@ -119,11 +126,12 @@ def _note(head: str, sections: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _head(study: Study, results: Sequence[Result], left_out: pd.DataFrame, wall: Wall, table: pd.DataFrame) -> str:
-    """What was asked, how far it got, how long it took, what failed and what is not counted."""
+def _head(study: Study, results: Sequence[Result], left_out: pd.DataFrame, wall: Wall, table: pd.DataFrame, found: str) -> str:
+    """What was found and what was asked, how far it got, how long it took, what failed and what is not counted."""
     done, reused = sum(result.done for result in results), sum(result.done and result.reused for result in results)
-    head = (
-        f"**{study.sentence}**\n\nSource: {study.source}. {done} of {len(results)} runs are complete ({done - reused} "
+    head = f"**{found}**\n\n" if found else ""
+    head += (
+        f"{study.sentence}\n\nSource: {study.source}. {done} of {len(results)} runs are complete ({done - reused} "
         f"trained, {reused} reused by the last command, in {wall.last_s:.0f} s)."
     )
     if len(table):

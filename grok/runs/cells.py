@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from grok.runs import stopping, train
+from grok.runs.watch import Watch
 from grok.spec.studies import Cell
 from grok.store import lease
 from grok.store.errors import BusyError, TakenOverError, one_line
@@ -58,6 +59,7 @@ class Payload:
         but: ids of runs that are passed over.
         figures: draws each run's figures.
         wait: whether to wait for cells that another command trains.
+        watch: folder of this machine to note epochs in; empty for none.
     """
 
     cells: tuple[Cell, ...]
@@ -71,6 +73,7 @@ class Payload:
     but: frozenset[str] = frozenset()
     figures: train.FigureMaker | None = None
     wait: bool = False
+    watch: str = ""
 
 
 _Held = tuple[Cell, Lease]
@@ -143,6 +146,7 @@ def _train(store: Store, held: list[_Held], threads: int, payload: Payload, shou
             resume=[one.run for _, one in held],
             parent=payload.parent,
             figures=payload.figures,
+            progress=Watch(payload.watch, [config.hash for config in configs]),
             should_stop=should_stop,
             confirm=should_stop.confirm,
         )

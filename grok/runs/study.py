@@ -158,6 +158,7 @@ def run_study(
     figures: FigureMaker | None = None,
     report: Callable[[Result], None] = lambda result: None,
     should_stop: Callable[[], bool] = lambda: False,
+    watch: str = "",
 ) -> list[Result]:
     """Bring every cell of a study to its end.
 
@@ -168,6 +169,7 @@ def run_study(
         figures: draws each run's figures; importable on the workers.
         report: told of each cell as it ends.
         should_stop: True asks the workers to save and stop; cells not begun stay out.
+        watch: folder into which workers of this machine note their epochs; empty for none.
 
     Returns:
         A result per cell, in the study's order.
@@ -177,7 +179,7 @@ def run_study(
     common = Payload(
         (),
         store.uri,
-        store.experiment_id,
+        parent.stored.experiment_id,  # beside it, or the UI would not nest them
         parent.run_id,
         study_tag(study.name),
         session,
@@ -185,6 +187,7 @@ def run_study(
         threads=fanout.threads(),
         but=older,
         figures=figures,
+        watch=watch if fanout.backend != "dask" else "",
     )
     results = _reuse(study, store, older, report)
     _progress(parent, study, results)

@@ -33,7 +33,8 @@ from grok.store.prior import create, with_threads_of
 from grok.store.provenance import code_tags
 from grok.store.run import RESUME, TrackedRun
 from grok.store.store import Store
-from grok.store.tags import NOTE, RESUMED_WITH, StoredRun
+from grok.store.system import watched
+from grok.store.tags import NOTE, RESUMED_WITH, SEARCHED, StoredRun
 from grok.training.devices import check_device
 from grok.training.loop import Training
 from grok.training.parts import check_parts, network_facts, network_of, network_sources, sources, task_of
@@ -117,7 +118,8 @@ def train_tracked(
         restored = all(run.resumed for run in tracked) and _restore(training, members, tracked)
         if branch is not None and not restored:
             _load_branch(training, members[0], branch)
-        return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
+        with watched([run.run_id for run in tracked]):
+            return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
     except BaseException as error:
         _mark_failed(configs, tracked, error, confirm)
         raise
@@ -391,7 +393,7 @@ class _Loop:
         config, architecture = member.config, network_of(member.config)
         sizes, facts = task_of(config).sizes(config), network_facts(config) | {"config_hash": config.hash}
         weights = {name: tensor[member.index] for name, tensor in self.training.weights.items()}
-        example = np.empty((1, sizes.places), dtype=np.int64)
+        example = self.training.problems[member.index].train_inputs[:2].cpu().numpy().astype(np.int64)
         scores = np.empty((0, *([sizes.outputs] if sizes.outputs else []), sizes.classes), dtype=config.precision)
         log_network(
             run,
@@ -401,4 +403,5 @@ class _Loop:
             network_sources(config),
             model_type=architecture.model_type,
             example=(example, scores),
+            params={name: config.to_strings()[name] for name in (*SEARCHED, "task", "labels", "modulus", "width", "seed")},
         )

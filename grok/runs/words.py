@@ -10,6 +10,7 @@ import threadpoolctl
 import torch
 
 from grok.detectors._chosen import chosen
+from grok.runs import told
 from grok.spec.config import ResolvedConfig
 from grok.store.tags import ROUNDING, ROUNDING_FACTS
 from grok.training.devices import rounding_facts
@@ -59,16 +60,16 @@ def task(config: ResolvedConfig) -> str:
 
 def running(config: ResolvedConfig) -> str:
     """Description while it trains."""
-    return f"{task(config)}\n\n*Training.*"
+    return f"*Training.*\n\n{task(config)}"
 
 
 def stopped(config: ResolvedConfig, reason: str) -> str:
     """Description of a run that did not get to its end."""
-    return f"{task(config)}\n\n**{reason}** The same command goes on from the last save."
+    return f"**{reason}** Repeat the command to go on from the last save.\n\n{task(config)}"
 
 
 def finished(config: ResolvedConfig, summary: dict[str, float], final: dict[str, float]) -> str:
-    """Description in Markdown of a finished run: what happened, the detector's verdict, where to look."""
+    """Description in Markdown of a finished run: the result first, which is all that the UI shows unasked."""
     c = config
 
     def at(name: str) -> str:
@@ -83,12 +84,9 @@ def finished(config: ResolvedConfig, summary: dict[str, float], final: dict[str,
             f"(random pairs {final['repulsion/null_rate']:.3f}) |"
         )
     watched = network_of(c).layers[0].upper()
-    ended = ""
-    if "diverged_epoch" in summary:
-        ended = f"\n\n**Diverged**: the loss is not finite from epoch {summary['diverged_epoch']:.0f} on; the run ends there."
     accuracy = " / ".join(f"{final[name]:.3f}" if name in final else "–" for name in ("accuracy/train", "accuracy/test"))
     return (
-        f"{task(c)}{ended}\n\n| | |\n|---|---|\n"
+        f"**{told.of_run({**final, **summary})}**\n\n{task(c)}\n\n| | |\n|---|---|\n"
         f"| {chosen(c).words} | **{verdict}** |\n"
         f"| test accuracy ≥ 0.5 | {at('test_50_epoch')} |\n| test accuracy ≥ 0.99 | {at('test_99_epoch')} |\n"
         f"| train accuracy ≥ 0.99 | {at('train_99_epoch')} |\n"

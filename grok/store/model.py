@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -22,10 +24,13 @@ from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
 from grok.store.tags import ACTIVATION, tag
 
+logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells that it tries the example
 SERVED = PROJECT / "grok" / "store" / "served.py"
 """What MLflow runs to load it."""
 NETWORK_FILE = "artifacts/network.safetensors"
 """Of a logged model."""
+FORBIDDEN = re.compile(r"[/:.%\"']")
+"""Characters that MLflow takes in no model's name."""
 
 
 def log_network(
@@ -37,6 +42,7 @@ def log_network(
     *,
     model_type: str,
     example: tuple[np.ndarray, np.ndarray],
+    params: Mapping[str, str] | None = None,
 ) -> None:
     """Log the network of a run as an MLflow model, once.
 
@@ -44,7 +50,9 @@ def log_network(
         run: that trained it. tensors: by layer. step: epoch.
         facts: what the network needs beside them, an `activation` perhaps.
         code: files of the user's own that the network needs, which go along.
-        model_type: as the network calls itself. example: inputs and scores, for the signature.
+        model_type: as the network calls itself.
+        example: inputs to try it with, and scores of any number of them, for the signature.
+        params: of its config, for its page in the UI.
     """
     if run.resumed:
         outputs = run.look().outputs
@@ -59,9 +67,10 @@ def log_network(
         from mlflow.pyfunc import save_model
     model = run.client.create_logged_model(
         run.stored.experiment_id,
-        name="network",
+        name=FORBIDDEN.sub("_", f"network of {run.stored.name}"),
         source_run_id=run.run_id,
         tags={tag(ACTIVATION): str(facts["activation"])} if "activation" in facts else {},
+        params=dict(params or {}),
         model_type=model_type,
     )
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -75,6 +84,7 @@ def log_network(
             python_model=str(SERVED),
             artifacts={"network": str(weights)},
             signature=signature,
+            input_example=example[0] if len(example[0]) else None,
             code_paths=[str(PROJECT / "grok"), *map(str, code)],
             pip_requirements=[*requirements, "safetensors"],
         )

@@ -97,7 +97,13 @@ def create(
 ) -> TrackedRun:
     """A new run of a config's identity, with nothing logged yet."""
     identity = {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}
-    return store.create(config.display_name(), {**identity, **code_tags(), **(tags or {})}, parent)
+    return store.create(run_name(config), {**identity, **code_tags(), **(tags or {})}, parent)
+
+
+def run_name(config: ResolvedConfig) -> str:
+    """`display_name` with two digits of the seed, so that runs sort by their names."""
+    head, _, seed = config.display_name().rpartition(" ")
+    return f"{head} {int(seed):02d}"
 
 
 def run_config(run: StoredRun, trust_code: bool = False) -> ResolvedConfig:

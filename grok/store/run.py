@@ -25,7 +25,7 @@ from grok.store import files
 from grok.store.alive import let_go
 from grok.store.errors import StoreError, one_line
 from grok.store.moved import local_path
-from grok.store.tags import DONE, ERROR, HEARTBEAT, RESOLVED, RUNNING, STATE, STATES, StoredRun, named, tag
+from grok.store.tags import DONE, ERROR, HEARTBEAT, RESOLVED, RUNNING, SEARCHED, STATE, STATES, StoredRun, named, tag
 
 DATASET_TRIES = 5
 RESUME = "resume"
@@ -76,13 +76,15 @@ class TrackedRun:
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in named(tags).items()])
 
     def log_config(self, config: ResolvedConfig) -> None:
-        """Log a resolved config as params. Params are write-once: those that were there stay as they are.
+        """Log a resolved config as params, and those that one searches for as tags: `mlflow run` may have logged `auto` there.
+
+        Params are write-once: those that were there stay as they are.
 
         Raises:
             StoreError: if a param was there already and means another run.
         """
         self.check_config(config)
-        self.log_params(config.to_strings())
+        self.log_params(config.to_strings(), SEARCHED)
 
     def check_config(self, config: ResolvedConfig) -> None:
         """Make sure that the params that are there are those of a config.
@@ -100,12 +102,17 @@ class TrackedRun:
             told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)
             raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")
 
-    def log_params(self, params: Mapping[str, str]) -> None:
-        """Log plain params; those that were there, as `mlflow run` has spelt them, stay and get a tag `resolved.NAME`."""
+    def log_params(self, params: Mapping[str, str], searched: Iterable[str] = ()) -> None:
+        """Log plain params; those that were there, as `mlflow run` has spelt them, stay and get a tag `resolved.NAME`.
+
+        Args:
+            params: by name. searched: names of those that get such a tag in any case.
+        """
         there = self.stored.params
         new = [Param(name, text) for name, text in params.items() if name not in there]
-        spelt = [RunTag(tag(RESOLVED + k), params[k]) for k in there if k in params and there[k] != params[k]]
-        self.client.log_batch(self.run_id, params=new, tags=spelt)
+        spelt = [k for k in there if k in params and there[k] != params[k]]
+        resolved = [RunTag(tag(RESOLVED + name), params[name]) for name in dict.fromkeys([*searched, *spelt])]
+        self.client.log_batch(self.run_id, params=new, tags=resolved)
 
     def log_points(self, points: Iterable[tuple[int, str, float]]) -> None:
         """Log (step, metric, value) points in batches; a step that an earlier process logged is left as it is."""
@@ -114,6 +121,13 @@ class TrackedRun:
         for start in range(0, len(fresh), 1000):
             batch = [Metric(key, value, now, step) for step, key, value in fresh[start : start + 1000]]
             self.client.log_batch(self.run_id, metrics=batch, tags=[RunTag(tag(HEARTBEAT), str(now // 1000))])
+
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        """Log numbers that a later command may put others in the place of: the newest counts, one that is the same stays."""
+        there, now = self.look().metrics, int(time.time() * 1000)
+        fresh = [Metric(key, float(value), now, 0) for key, value in values.items() if there.get(key) != value]
+        for start in range(0, len(fresh), 1000):
+            self.client.log_batch(self.run_id, metrics=fresh[start : start + 1000])
 
     def _logged(self, key: str) -> set[int]:
         if self._known is None:

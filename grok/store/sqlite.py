@@ -127,6 +127,24 @@ def make(path: Path) -> None:
             raise
 
 
+def move_run(path: Path, run_id: str, experiment_id: str) -> None:
+    """Put a run that has nothing yet into another experiment, with the place of its files; MLflow itself has no call for it.
+
+    Args:
+        path: of the database. run_id: of a run that `mlflow run` has just made. experiment_id: of the experiment.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        (place,) = database.execute(
+            "SELECT artifact_location FROM experiments WHERE experiment_id = ?", (int(experiment_id),)
+        ).fetchone()
+        database.execute(
+            "UPDATE runs SET experiment_id = ?, artifact_uri = ? WHERE run_uuid = ?",
+            (int(experiment_id), f"{place.rstrip('/')}/{run_id}/artifacts", run_id),
+        )
+        database.execute("COMMIT")
+
+
 def _is_whole(database: sqlite3.Connection) -> bool:
     """Whether the tables were made to the end: the experiment `Default` is the last thing that MLflow puts there."""
     try:

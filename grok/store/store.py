@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
-from grok.store import sqlite
+from grok.store import sqlite, views
 from grok.store.alive import hold, is_ours, process_tags
 from grok.store.errors import StoreError, masked, one_line
 from grok.store.provenance import home
@@ -56,17 +56,24 @@ EXTRAS = {"psycopg2": ".[postgres]", "psycopg": "psycopg[binary]"}
 """By the package that is missing, what has it."""
 REFUSED = re.compile(r"error code (40[13])\b")
 """What MLflow says of a server that does not know who asks, or does not let them."""
-KIND_TAG = "mlflow.experimentKind"
-"""Asks the MLflow UI for its pages on training, not those on language models."""
+MOVED = (TRAIN, "study", *views.ASIDE)
+"""Kinds of runs that leave the experiment `Default`, where `mlflow run` has put them, for the project's own."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store and the experiment that new runs go to."""
+    """A tracking store and the experiment that new runs go to.
+
+    Attributes:
+        client: of the store. uri: that names it.
+        experiment_id: of the experiment; of `grok` where nobody has named another.
+        own: whether nobody has, so that reports go to an experiment of theirs.
+    """
 
     client: mlflow.MlflowClient
     uri: str
     experiment_id: str
+    own: bool = False
 
     @property
     def folder(self) -> Path:
@@ -138,23 +145,39 @@ class Store:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             folder = self.folder / "mlruns" / quote(name, safe=" ")
-            return str(self.client.create_experiment(name, folder.as_uri() if self.is_local else None))
+            place = folder.as_uri() if self.is_local else None
+            try:
+                return str(self.client.create_experiment(name, place, views.tags_of(name)))
+            except MlflowException:  # another command made it at the same moment
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
         if found.lifecycle_stage != "active":
             raise StoreError(f"experiment must be active, got {name} (deleted). Restore it or set MLFLOW_EXPERIMENT_NAME.")
-        return str(found.experiment_id)
+        return self.furnish(found)
+
+    def furnish(self, experiment: Any) -> str:
+        """The id of an experiment, which gets the note and the saved views that it lacks."""
+        for key, text in views.missing(experiment.name, experiment.tags).items():
+            self.client.set_experiment_tag(experiment.experiment_id, key, text)
+        return str(experiment.experiment_id)
+
+    def home(self, kind: str) -> str:
+        """The id of the experiment that a new run of a kind goes to."""
+        return self.experiment(views.REPORTS) if self.own and kind in views.ASIDE else self.experiment_id
 
     def create(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> TrackedRun:
         """A new run; the one that `mlflow run` has made for this process, if it has."""
         marks = {RUN_NAME: name} | ({PARENT: parent} if parent else {})
         marks = named({**marks, **tags, STATE: RUNNING, **process_tags()})
-        run_id = os.environ.pop("MLFLOW_RUN_ID", None)
+        run_id, kind = os.environ.pop("MLFLOW_RUN_ID", None), marks.get(tag(KIND), "")
         if run_id is None or parent is not None:
-            if KIND_TAG not in self.client.get_experiment(self.experiment_id).tags:
-                self.client.set_experiment_tag(self.experiment_id, KIND_TAG, "custom_model_development")
-            made = self.client.create_run(self.experiment_id, tags=resolve_tags(marks))  # at once: others see it whole
+            made = self.client.create_run(self.home(kind), tags=resolve_tags(marks))  # at once: others see it whole
             hold(made.info.run_id)
             return TrackedRun(self.client, StoredRun.of(made))
         hold(run_id)
+        if self.own and self.is_local and kind in MOVED:
+            sqlite.move_run(sqlite.path_of(self.uri), run_id, self.home(kind))
         run = TrackedRun(self.client, replace(_marked(self.get(run_id), marks), name=name))
         run.set_tags(marks)
         return run
@@ -196,14 +219,38 @@ def point_to(store: Store, run: StoredRun | str) -> None:
 def hand_over(store: Store, made: str, run: StoredRun | str) -> None:
     """Turn a run into a pointer to the one that has the work."""
     run = store.known(run)
+    page = views.run_page(run.experiment_id, run.run_id)
+    why = "Nothing was trained or computed here: what the command asks for has a run already, and the same is not done twice."
     tags = {
         KIND: "pointer",
         STATE: "complete",
         POINTS_TO: run.run_id,
         RUN_NAME: f"see: {run.name}",
-        NOTE: f"This config has a run already: **{run.name}** (`{run.run_id}`). The work is there.",
+        NOTE: f"**The work is in [{run.name}]({page})** (`{run.run_id}`).\n\n{why} A new run: the same command with `--force`.",
     }
     store.client.log_batch(made, tags=[RunTag(key, value) for key, value in named(tags).items()])
+
+
+def give_reason(state: str, reason: str) -> None:
+    """Say on the run that `mlflow run` made for this process, and that nothing has taken, why nothing came of it.
+
+    Args:
+        state: `refused`, `failed` or `stopped`. reason: in one line.
+    """
+    made = os.environ.pop("MLFLOW_RUN_ID", None)
+    if made is None:
+        return
+    client = mlflow.MlflowClient(tracking_uri())
+    wrong, mark, step = reason.rpartition(". ")
+    note = f"**{wrong}.**\n\n{step}" if mark else f"**{reason}**"
+    marks = {
+        KIND: "refused",
+        STATE: "failed",
+        ERROR: reason,
+        RUN_NAME: f"{state}: {reason}"[:80],
+        NOTE: f"{note}\n\nNothing was trained or computed by this command.",
+    }
+    client.log_batch(made, tags=[RunTag(key, text) for key, text in named(marks).items()])
 
 
 def adopt(store: Store, name: str, kind: str) -> None:
@@ -227,7 +274,8 @@ def tracking_uri() -> str:
 def open_store(existing: str = "") -> Store:
     """Open the store that `MLFLOW_TRACKING_URI` names, or the project's own, and its experiment.
 
-    The experiment is that of `MLFLOW_RUN_ID`, `MLFLOW_EXPERIMENT_ID` or `MLFLOW_EXPERIMENT_NAME`, else MLflow's Default.
+    The experiment is that of `MLFLOW_RUN_ID`, `MLFLOW_EXPERIMENT_ID` or `MLFLOW_EXPERIMENT_NAME`, else `grok`. Runs of other
+    experiments are found all the same.
 
     Args:
         existing: for who only reads: nothing is made, neither a database nor an experiment; what to do if there is no database.
@@ -249,7 +297,7 @@ def open_store(existing: str = "") -> Store:
         client = mlflow.MlflowClient(uri)
         if existing and not sqlite.is_sqlite(uri):
             client.search_experiments(max_results=1)  # are we let in?
-        store = Store(client, uri, "" if existing else _experiment(client, uri))
+        store = Store(client, uri, "") if existing else _with_experiment(Store(client, uri, ""))
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line
@@ -294,11 +342,14 @@ def _check_server(uri: str) -> None:
         ) from error
 
 
-def _experiment(client: mlflow.MlflowClient, uri: str) -> str:
-    run_id = adopted_run_id()
-    if run_id:
-        return str(client.get_run(run_id).info.experiment_id)
-    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return str(client.get_experiment(experiment_id).experiment_id)
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
-    return Store(client, uri, "").experiment(name)
+def _with_experiment(store: Store) -> Store:
+    """The store with the experiment that new runs go to.
+
+    `mlflow run` without `--experiment-name` names MLflow's `Default`: nobody has chosen that. A run that it made there is moved
+    as it is taken, which only a local database allows; on a server the runs stay where they were made.
+    """
+    client, run_id, name = store.client, adopted_run_id(), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    named = client.get_run(run_id).info.experiment_id if run_id else os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if named and (named != views.DEFAULT_ID or name or not store.is_local):
+        return replace(store, experiment_id=store.furnish(client.get_experiment(named)))
+    return replace(store, experiment_id=store.experiment(name or views.EXPERIMENT), own=name in (None, "", views.EXPERIMENT))

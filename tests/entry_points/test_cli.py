@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -45,6 +46,8 @@ def test_a_run_prints_one_line_and_nothing_else(store, tiny, flags, command):
     done = command(*flags(tiny()))
     assert (done.status, done.err) == (0, "")
     assert_one_line(done.out)
+    assert done.said[0].startswith("The detector fires at epoch 46; test accuracy ends at 0.")
+    assert f"/runs/{done.words['run']}?workflowType=machine_learning" in done.said[1]
     (run,) = store.prior(tiny())
     assert done.words["run"] == run.info.run_id
     assert (done.words["state"], done.words["reused"]) == ("complete", "no")
@@ -172,6 +175,94 @@ def test_params_of_another_run_under_the_made_run_fail_it(store, tiny, flags, co
     assert store.get(made).info.status == "FAILED"
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "first"),
+    [
+        (["--activation", "rleu"], "refused: activation must be one of", "**activation must be one of"),
+        (["--bogus", "3"], "refused: unrecognized arguments: --bogus 3", "**unrecognized arguments: --bogus 3.**"),
+    ],
+)
+def test_a_launch_that_is_refused_says_why_on_its_run(store, command, monkeypatch, words, name, first):
+    made = store.client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", made)
+    done = command(*words)
+    assert done.status == 2
+    run = store.get(made)
+    assert run.name.startswith(name)
+    assert run.tags["mlflow.note.content"].startswith(first)
+    assert (run.kind, run.state) == ("refused", "failed")
+    assert f"error: {run.get('error')}\n" == done.err
+    assert "MLFLOW_RUN_ID" not in os.environ
+
+
+def test_an_unknown_name_is_refused_with_what_was_perhaps_meant():
+    from entry_points.cli import meant
+    from grok.spec.fields import ConfigError
+    from grok.spec.studies import load_study
+
+    for wrong, right in (("rleu", "relu"), ("squar", "square")):
+        with pytest.raises(ConfigError) as refused:
+            RunConfig(activation=wrong)
+        assert f", got {wrong}. Did you mean {right}? Pick one of these or give your own." in meant(str(refused.value))
+    with pytest.raises(ConfigError) as refused:
+        load_study("headlin")
+    assert meant(str(refused.value)).endswith("got headlin. Did you mean headline? Pick one.")
+    with pytest.raises(ConfigError) as refused:
+        RunConfig(activation="zzz")
+    assert meant(str(refused.value)) == str(refused.value)
+    assert meant("seed must be ≥ 0, got -1. Raise it.") == "seed must be ≥ 0, got -1. Raise it."
+
+
+def test_a_package_that_is_missing_is_named_with_the_extra_that_has_it(monkeypatch, capsys):
+    from entry_points import cli
+
+    def needs(name):
+        def main(arguments):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        monkeypatch.setattr(sys, "argv", ["train"])
+        with pytest.raises(SystemExit) as left:
+            cli.run_main(main)
+        return left.value.code, capsys.readouterr().err
+
+    told = "must be installed, got none. In the project's folder: pip install -e '.[{}]'\n"
+    for name, extra in (("mlflow.entities", "registry"), ("distributed", "dask"), ("ignite", "adapters"), ("tqdm", "registry")):
+        assert needs(name) == (1, f"error: the package {name.partition('.')[0]} {told.format(extra)}")
+    assert needs("grok.nothing") == (1, "error: No module named 'grok.nothing'\n")
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {*cli.EXTRAS.values(), "adapters"} <= extras.keys()
+
+
+def test_a_log_file_gets_a_line_now_and_then(tiny, monkeypatch, capsys):
+    from entry_points import progress
+
+    monkeypatch.setattr(progress, "LINE_S", 0.0)
+    with progress.EpochBar(tiny()) as bar:
+        bar.update(16, {"accuracy/test": 0.25})
+        bar.update(32, {"accuracy/test": 0.5})
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("seed 0: epoch 32 of 64, test 0.5, about a minute left")
+
+
+def test_a_studys_bar_counts_the_reused_at_once_and_tells_the_epochs_at_work(tiny, monkeypatch, capsys, tmp_path):
+    from entry_points import progress
+    from grok.runs.cells import Result
+    from grok.runs.watch import Watch
+    from grok.spec.studies import Cell, Study
+
+    cells = [Cell("grok", tiny(seed=seed)) for seed in range(5)]
+    monkeypatch.setattr(progress, "LINE_S", 0.0)
+    monkeypatch.setattr(progress, "TICK_S", 0.05)
+    Watch(str(tmp_path), [cells[1].config.hash])(32, {})
+    with progress.CellBar(Study("s", "?", "ours", tuple(cells)), tmp_path) as bar:
+        bar.update(Result(cells[0], "complete", "a", reused=True))
+        time.sleep(0.5)
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first == "s: 1 of 5 runs, 1 reused, square 1: 32/64, about a minute left"
+    assert last == "1 run was complete already and reused"
+
+
 # bad input: one line, status 2, no run
 
 
@@ -191,6 +282,10 @@ def test_params_of_another_run_under_the_made_run_fail_it(store, tiny, flags, co
         (["--epochs", "10", "--checkpoint-epochs", "11"], ["checkpoint_epochs", "[0, 10]", "got 11"]),
         (["--device", "cuda:63"], ["device must be one of this machine's", "got cuda:63"]),
         (["--device", "tpu"], ["device must be auto, cpu, cuda or cuda:N, got tpu"]),
+        (["--optimiser", "adam"], ["error: unrecognized arguments: --optimiser adam. Did you mean --optimizer? See --help."]),
+        (["--lr", "1"], ["Did you mean --learning-rate?"]),
+        (["--slope-tresholt", "1"], ["Did you mean --slope-threshold?"]),
+        (["--register", "a/b"], ["register must be letters", "Name it otherwise."]),
         (["--bogus", "3"], ["unrecognized arguments: --bogus 3", "--help"]),
         (["--learning", "0.1"], ["unrecognized arguments: --learning 0.1"]),
         (["--seed"], ["argument --seed: expected one argument"]),
@@ -370,7 +465,7 @@ def test_a_second_ctrl_c_stops_at_once_and_says_how_to_go_on(store, tiny, flags,
     monkeypatch.setattr(EpochBar, "update", strike)
     done = command(*flags(tiny()))
     assert (done.status, done.out) == (130, "")
-    assert_one_line(done.err, "error: stopped. The same command goes on from the last save")
+    assert_one_line(done.err, "error: stopped. Repeat the command to go on from the last save")
     (run,) = store.prior(tiny())
     assert (run.info.status, run.data.tags["grok.state"]) == ("KILLED", "interrupted")
 
@@ -402,6 +497,7 @@ def test_killed_then_terminated_then_run_again_equals_an_undisturbed_run(
     assert err.splitlines() == [
         f"going on with run {run.info.run_id}",
         "stopping: saving the state first (Ctrl-C again stops at once)",
+        "Repeat the command to go on.",
     ]
     assert store.get(run.info.run_id).data.tags["grok.state"] == "interrupted"
     assert len(saved(store)) == 1

@@ -12,6 +12,8 @@ import pytest
 from grok.spec.config import RunConfig
 from tests.conftest import TINY
 
+MORE = "To have it: python -m entry_points.main --study headline"
+
 
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[Any]]]:
@@ -42,7 +44,7 @@ def test_main_is_the_quick_study_and_what_follows(main: Any, capsys: pytest.Capt
     assert "analyze: skipped, this version has none" in capsys.readouterr().err
     status, ran = main([], sensitivity=lambda: 0, analyze=lambda: 0)
     assert (status, ran) == (0, [("quick", "loky"), ("analyze", "--out", "report")])
-    told = "sensitivity: skipped, it needs 5 seeds of condition grok and quick has 2: --study headline\n"
+    told = f"sensitivity: skipped, it needs 5 seeds of condition grok and quick has 2. {MORE}\n"
     assert capsys.readouterr().err == told
     status, ran = main(["--study", "headline", "--backend", "sequential"], sensitivity=lambda: 0, analyze=lambda: 0)
     follow = [("sensitivity", "--study", "headline"), ("analyze", "--out", "report")]
@@ -66,7 +68,7 @@ def test_main_names_an_own_study_as_the_store_does(
         assert (ran[1:-1], told) == ([follows], "")
     else:
         assert ran[1:-1] == []
-        assert told == f"sensitivity: skipped, {follows} and own/tiny has 0: --study headline\n"
+        assert told == f"sensitivity: skipped, {follows} and own/tiny has 0. {MORE}\n"
 
 
 def test_main_tells_a_failure_of_what_follows_in_one_line_and_goes_on(main: Any, capsys: pytest.CaptureFixture[str]) -> None:

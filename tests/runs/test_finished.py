@@ -16,6 +16,7 @@ from grok.runs.train import train_tracked
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import files as checkpoint
 from grok.store.run import TrackedRun
+from grok.store.tags import SEARCHED
 from grok.tasks.modular import modular_addition
 from grok.training.loop import train
 
@@ -119,8 +120,20 @@ def test_tags_say_what_it_is_and_what_made_it(finished):
     assert tags["grok.code_version"] == (git.stdout.strip() if git.returncode == 0 else "unknown")
     assert tags["grok.code_dirty"] in ("true", "false", "unknown")
     assert tags["mlflow.user"]
-    assert finished.run.name == finished.config.display_name()
+    assert finished.run.name == finished.config.display_name().replace("seed 0", "seed 00")
     assert finished.run.status == "FINISHED"
+
+
+def test_what_one_searches_for_is_a_tag_of_its_value(finished):
+    fields = finished.config.resolved().to_strings()
+    found = {key: text for key, text in finished.run.tags.items() if key.startswith("grok.resolved.")}
+    assert found == {f"grok.resolved.{name}": fields[name] for name in SEARCHED}
+
+
+def test_the_description_begins_with_the_result(finished):
+    first = finished.run.tags["mlflow.note.content"].splitlines()[0]
+    ended = finished.run.metrics["accuracy/test"]
+    assert first == f"**The detector fires at epoch 46; test accuracy ends at {ended:.3f}.**"
 
 
 def test_the_description_tells_the_experiment_and_its_end(finished):

@@ -50,10 +50,23 @@ def test_the_logged_network_loads_and_answers_as_the_network_does(finished, mode
     assert accuracy == pytest.approx(finished.run.metrics["accuracy/test"], abs=1e-12)
 
 
+def test_the_logged_network_says_what_it_is_and_brings_an_example(finished, model_uri):
+    model = mlflow.pyfunc.load_model(model_uri)
+    ((output,)) = finished.run.raw.outputs.model_outputs
+    logged = finished.store.client.get_logged_model(output.model_id)
+    assert logged.name == f"network of {finished.run.name}".replace("0.06", "0_06")
+    assert (logged.params["activation"], logged.params["seed"], logged.params["epochs"]) == ("square", "0", "64")
+    example = model.metadata.load_input_example(model_uri)
+    assert (example.shape, example.dtype) == ((2, 2), np.int64)
+    np.testing.assert_array_equal(example, modular_addition(11, 48, 0).train_pairs.numpy()[:2])
+    assert model.predict(example).shape == (2, 11)
+    assert [column.type.name for column in model.metadata.signature.inputs.inputs] == ["int64"]
+
+
 def test_the_logged_network_needs_no_project_folder_and_no_pickle(finished, model_uri, tmp_path):
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(tmp_path / "model")))
     endings = {path.suffix for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert endings <= {".py", ".typed", ".safetensors", ".yaml", ".yml", ".txt", ""}
+    assert endings <= {".py", ".typed", ".safetensors", ".yaml", ".yml", ".txt", ".json", ""}
     assert (folder / "MLmodel").is_file()
     assert not any(b"\x80\x04\x95" in path.read_bytes() for path in folder.rglob("*") if path.is_file())  # a pickle's head
     script = (
