@@ -15,6 +15,7 @@ from analysis.papers.xu import (
     headline,
     horizon,
     meaning,
+    notes,
     panels,
     paper,
     phase,
@@ -34,6 +35,7 @@ PAPERS: tuple[Paper, ...] = (paper.PAPER, lifecycle_paper.PAPER)
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *phase.CLAIMS,
+    *notes.CLAIMS,
     *meaning.CLAIMS,
     *ranks.CLAIMS,
     *windows.CLAIMS,
