@@ -14,7 +14,19 @@ import numpy as np
 from scipy import stats
 
 from analysis.exhibits import margins
-from analysis.exhibits.margins import EPOCH, FAR, RUNS_PER_MISS, SHARE, SHARE_OF_RUNS, SIZE, Margin, half_unit, rounds_to
+from analysis.exhibits.margins import (
+    BY_DIGITS,
+    DECIDED,
+    EPOCH,
+    FAR,
+    RUNS_PER_MISS,
+    SHARE,
+    SHARE_OF_RUNS,
+    SIZE,
+    Margin,
+    half_unit,
+    rounds_to,
+)
 from analysis.exhibits.model import (
     CAVEAT,
     CONTRADICTED,
@@ -81,8 +93,6 @@ __all__ = [
 ]
 
 ALPHA = 1 - statistics.LEVEL
-BY_DIGITS = "printed digits"
-"""What decides an estimate that no test puts inside its margin and that has every printed digit."""
 
 
 class Part(NamedTuple):
@@ -138,7 +148,7 @@ def judge(parts: Sequence[Part], note: str = "") -> Measured:
 
 
 def _setting(part: Part) -> dict[str, str]:
-    return {"quantity": part.name, "margin": part.margin} | ({"decided by": BY_DIGITS} if part.by_digits else {})
+    return {"quantity": part.name, "margin": part.margin} | ({DECIDED: BY_DIGITS} if part.by_digits else {})
 
 
 def _each(values: np.ndarray) -> tuple[float, ...]:

@@ -108,7 +108,7 @@ ETA_ROWS = (
     EtaRow("η 5e-4", 5, "23", "102", "79", "553"),
 )
 ETA_LATE = {"η 1e-5": "1.8", "η 5e-5": "1949", "η 1e-4": "14.3", "η 2e-4": "6.8", "η 5e-4": "20.4"}
-"""Median over seeds of the late λ₂/λ₃ of the η table: there "late" is epoch 300 to the end, 600, as the author's code has it."""
+"""Median over seeds of the late λ₂/λ₃ of the η table, where late is epoch 300 to the end, 600, as the author's code has it."""
 ETA_LATE_FROM = 300
 ETA_RANGE = ("79", "154")
 """Smallest and largest lead of the 20 runs that grok, as printed; they are also those of the table's four medians."""

@@ -185,9 +185,8 @@ def _focused(sources: Sources) -> Measured:
         groks = column(runs, "accuracy/test") >= GROKKED
         side = "focused" if activation in FOCUSED else "spreading" if activation in SPREADING else ""
         fires, of = fired(runs[groks]), int(groks.sum())
-        text = f"{fired(runs)}/{len(runs)} fire, {of}/{len(runs)} grok" + (
-            f", {fires} of these fire" if 0 < of < len(runs) else ""
-        )
+        text = f"{fired(runs)}/{len(runs)} fire, {of}/{len(runs)} grok"
+        text += f", {fires} of these fire" if 0 < of < len(runs) else ""
         told.append(f"{activation} {text}")
         shares[activation] = statistics.clopper_pearson(fired(runs), len(runs))
         if side:
@@ -274,8 +273,8 @@ CLAIMS = (
         "runs with weight decay that fire, of every activation of the study, and of these those that grok; powers (x², x³) are "
         "said to be focused, ReLU, SiLU, tanh and sigmoid spreading (Tian names all four); the rest are shown",
         ("activations",),
-        f"Both sides alike, on the runs that grok (test accuracy {GROKKED} or above at the end): reproduced if every one with a "
-        "focused activation fires and none with a spreading one; contradicted if of one activation more than half do the "
+        f"Both sides alike, on the runs that grok (test accuracy {GROKKED} or above at the end): reproduced if every one with "
+        "a focused activation fires and none with a spreading one; contradicted if of one activation more than half do the "
         "opposite; otherwise not reproduced. An activation of which no run groks is not judged.",
         _focused,
         kind=TEXT,

@@ -139,7 +139,7 @@ def flips(differences: np.ndarray) -> str:
 
 
 def _after_fire(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
-    """The sign match of each run that fires, at the first checkpoint from its fire on, or at its last; NaN if never measured."""
+    """The sign match of each run that fires, at the first checkpoint from its fire on, or at its last; NaN without any."""
     found = []
     for run in runs[column(runs, "fired") == 1].to_dict("records"):
         rate = series(sources, run["run_id"], PUBLISHED)
@@ -215,8 +215,8 @@ CLAIMS = (
         f"≥ {SATURATED} at epoch {FIRE}",
         ESTIMATOR,
         ("headline",),
-        f"Reproduced if exact tests put the median over seeds at {SATURATED} or above at epoch {FIRE}, not reproduced if they put "
-        "it below, contradicted below half of that; otherwise not precise enough to tell. When the rise comes, and what an "
+        f"Reproduced if exact tests put the median over seeds at {SATURATED} or above at epoch {FIRE}, not reproduced if they "
+        "put it below, contradicted below half of that; otherwise not precise enough to tell. When the rise comes, and what an "
         "untrained network has, is told and not judged.",
         _rate_saturates,
         kind=TEXT,
@@ -229,9 +229,9 @@ CLAIMS = (
         "sign match by the published estimator of every run that fires, at the first checkpoint from its fire on: square and "
         "ReLU, with weight decay and without, with random labels and with too few pairs",
         ("headline", "relu", "controls"),
-        f"A kind of run of which at least {DECIDES} fire: reproduced if exact tests put its median at {SATURATED} or above, not "
-        f"reproduced if they put it below, contradicted below half of that; otherwise not precise enough to tell. A kind of "
-        f"which fewer fire is told and not judged. {verdicts.PARTS}",
+        f"A kind of run of which at least {DECIDES} fire: reproduced if exact tests put its median at {SATURATED} or above, "
+        f"not reproduced if they put it below, contradicted below half of that; otherwise not precise enough to tell. A kind "
+        f"of which fewer fire is told and not judged. {verdicts.PARTS}",
         _only_when,
         kind=ABSTRACT,
         replaces=("theorem6-saturates",),

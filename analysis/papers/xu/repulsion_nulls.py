@@ -404,20 +404,21 @@ CLAIMS = (
         "The predicted sign rule holds robustly on the top-200 most-similar feature pairs across activations.",
         f"{XU}, abstract",
         "holds; the mechanism is activation-general",
-        "repulsion rate of the 200 most similar pairs at the last checkpoint, every activation of the study, with weight decay; "
+        "repulsion rate of the 200 most similar pairs at the last checkpoint, each activation of the study, with weight decay; "
         "beside it the rate less that of the same seed at epoch 0",
         ("activations",),
-        f"Of each activation: holds if exact tests put the median over seeds at {LEVEL} or above at the published ridge, not if "
-        "they put it below, contradicted below one half; otherwise not precise enough to tell. Where all hold, with a caveat "
-        f"unless the rate also rises from epoch 0 in every one: an untrained network then has it as well. {verdicts.PARTS}",
+        f"Of each activation: holds if exact tests put the median over seeds at {LEVEL} or above at the published ridge, not "
+        "if they put it below, contradicted below one half; otherwise not precise enough to tell. Where all hold, with a "
+        "caveat unless the rate also rises from epoch 0 in every one: an untrained network then has it as well. "
+        f"{verdicts.PARTS}",
         _across,
         kind=ABSTRACT,
         replaces=("repulsion-every-activation",),
     ),
     _claim(
         "repulsion-fixed-pairs",
-        "For pairs that are chosen once, at epoch 150, by their signed similarity, the sign match holds robustly (the abstract's "
-        "words; the choice of pairs is the rebuttal's).",
+        "For pairs that are chosen once, at epoch 150, by their signed similarity, the sign match holds robustly (the "
+        "abstract's words; the choice of pairs is the rebuttal's).",
         "no number",
         "repulsion rate of the 200 pairs with the largest cosine at epoch 150, at epochs 175, 250 and 300, at two ridges, and "
         "less that of the same pairs at epoch 0",
