@@ -27,7 +27,7 @@ EIGENVALUES: tuple[tuple[str, int, tuple[str, str, str]], ...] = (
 """λ₁, λ₂, λ₃ of the w = 20 Gram of ΔW, seed 0, by condition and epoch (printed as σ)."""
 LEVELS: tuple[tuple[float, str, int | None, int | None], ...] = ((25, "2", 15, 15), (100, "160", 15, 0), (200, "191", 15, None))
 """λ₁/λ₂ ≥ level: median epoch, fires of 15 with weight decay and of 15 without (None: not printed)."""
-SUSTAINED = {25: 5}
+SUSTAINED: dict[float, int] = {25: 5}
 """Epochs for which λ₁/λ₂ must stay at a level to fire, where it is more than one."""
 COLLAPSE, COLLAPSE_NOTES = 100.0, "30"
 """Factor by which λ₃ falls between epochs 150 and 200: two orders of magnitude in the paper, 30 in the notes."""

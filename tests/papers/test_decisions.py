@@ -1,4 +1,4 @@
-"""What decides a verdict: printed digits without a p-value, quartiles of which none is dropped, rules that treat sides alike."""
+"""What decides a verdict: printed digits without a p-value, quartiles of which none is dropped, rules with two equal sides."""
 
 from __future__ import annotations
 
@@ -75,12 +75,13 @@ def test_printed_digits_are_among_the_numbers_that_outside_is_adjusted_for() -> 
 
 
 def test_no_quartile_is_dropped_beside_a_tested_one() -> None:
-    """Twelve of fifteen events never came: the upper quartile is none, and the lower alone would be inside."""
-    late = [100.0] * 11 + [NEVER] * 4
-    part = verdicts.quartiles("x", late, (100, 175), EPOCH)
-    assert part.verdict == CONTRADICTED
-    assert verdicts.judge([part]).verdict == CONTRADICTED
-    many = np.arange(100.0, 200.0)
+    tested = verdicts.median("low", [125.0] * 15, "125", event=True)
+    never = verdicts.median("high", [NEVER] * 15, "175", event=True)
+    both = verdicts._both(tested._replace(name="quartiles"), [tested, never])
+    assert (tested.verdict, never.verdict, never.tested, both.verdict) == (REPRODUCED, CONTRADICTED, False, CONTRADICTED)
+    found = verdicts.judge([both, tested])
+    assert (found.verdict, math.isnan(found.p)) == (CONTRADICTED, True)
+    many = np.linspace(100, 200, 1001)
     digits = np.concatenate([np.linspace(80, 124, 4), [125.0], np.linspace(126, 174, 9), [175.0], np.linspace(176, 230, 4)])
     mixed = verdicts.quartiles("x", digits, (125, 175), EPOCH)
     assert (mixed.verdict, mixed.by_digits) == (REPRODUCED, True)
@@ -92,7 +93,8 @@ def test_never_prints_what_fires() -> None:
     part = verdicts.never("x", 3, 100)
     assert (part.verdict, part.text) == (REPRODUCED, "3 of 100 fire, one-sided 95 % bounds 0.00823 and 0.0757")
     assert (part.published, part.sides) == ("none", verdicts.every("x", 97, 100).sides)
-    assert verdicts.never("x", 16, 30).verdict == CONTRADICTED
+    assert verdicts.never("x", 16, 30).verdict == NOT_REPRODUCED
+    assert verdicts.never("x", 25, 30).verdict == CONTRADICTED
     assert verdicts.never("x", 1, 30).verdict == IMPRECISE
 
 
@@ -130,7 +132,9 @@ def test_the_papers_late_gaps_are_judged_without_the_quartiles_of_the_notes() ->
             return out
 
     assert judged("headline-late-gap-grok", Wide()).verdict == REPRODUCED
-    assert judged("late-gap-quartiles", Wide()).verdict == NOT_REPRODUCED
+    apart = judged("late-gap-quartiles", Wide())
+    assert apart.verdict == IMPRECISE  # one of four quartiles is off, at p = 0.75¹⁵, which is 0.053 over four
+    assert "weight decay, quartiles [300, 300], published [168, 320] (not precise enough to tell)" in apart.note
 
 
 def test_a_demoted_claim_is_found_again_where_its_sentence_is_judged() -> None:
@@ -143,9 +147,10 @@ def test_a_demoted_claim_is_found_again_where_its_sentence_is_judged() -> None:
     results = evaluate(evidence, [of(id) for id in wanted])
     asked = [question for question in QUESTIONS if question.id in {one["id"] for one in old}]
     found = compare({"claims": old}, results, "x", answers=ask(evidence, asked))
+    now = "a question of ours now; the published sentence is judged as"
     assert {change.id: change.reason for change in found.changes if change.kind == "absent"} == {
-        "theorem6-saturates": "a question of ours now; the published sentence is judged as fires-only-when-saturated",
-        "repulsion-every-activation": "a question of ours now; the published sentence is judged as repulsion-across-activations",
+        "theorem6-saturates": f"{now} fires-only-when-saturated",
+        "repulsion-every-activation": f"{now} repulsion-across-activations",
         "marks-grokking": "a question of ours now",
         "robust-svd": "one sentence: an entry of robust now",
     }
@@ -188,7 +193,7 @@ def test_saturation_at_the_fire_is_judged_by_an_exact_test_alone() -> None:
 
 def test_firing_without_saturation_refutes_only_when() -> None:
     evidence = Rated()
-    evidence.low, evidence.firing = 0.96, 5
+    evidence.low, evidence.firing = 0.96, 9
     found = judged("fires-only-when-saturated", evidence)
     entries = {entry.id: entry.verdict for entry in found.entries}
     assert entries == {"square, weight decay": REPRODUCED, "ReLU, without weight decay": NOT_REPRODUCED}

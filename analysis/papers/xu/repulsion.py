@@ -112,7 +112,7 @@ def _rate_saturates(sources: Sources) -> Measured:
     ]
     named = {f"epoch {epoch}": estimate for epoch, estimate in found.items()} | {"without weight decay": other}
     judged = verdicts.judge([part], " ".join(filter(None, notes)))
-    return replace(judged, estimates=named | judged.estimates)
+    return replace(judged, estimates={**named, **judged.estimates})
 
 
 def _saturated(name: str, values: np.ndarray) -> verdicts.Part:

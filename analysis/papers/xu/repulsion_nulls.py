@@ -233,7 +233,7 @@ def _across(sources: Sources) -> Measured:
         told.append(f"{activation} {_told(found)}")
     judged = verdicts.judge(parts, f"Less the rate at epoch 0: {'; '.join(told)}. {UNIT}")
     verdict = CAVEAT if judged.verdict == REPRODUCED and not all(rising) else judged.verdict
-    return replace(judged, verdict=verdict, estimates=judged.estimates | beside)
+    return replace(judged, verdict=verdict, estimates={**judged.estimates, **beside})
 
 
 def _activations_of_study() -> dict[str, None]:
