@@ -112,5 +112,7 @@ RUNS_PER_MISS = 15
 """A count may be off by one run in fifteen; below fifteen runs it must be equal."""
 SHARE_OF_RUNS = 0.9
 """`Every` and `never` of runs that nobody has published: at least, and at most one minus, this share of all seeds."""
+DECIDED, BY_DIGITS = "decided by", "printed digits"
+"""What an entry says of an estimate that no test puts inside its margin and that has every printed digit."""
 PLATEAU = 2.0
 """`A plateau`: within this factor of itself."""

@@ -14,7 +14,19 @@ import numpy as np
 from scipy import stats
 
 from analysis.exhibits import margins
-from analysis.exhibits.margins import EPOCH, FAR, RUNS_PER_MISS, SHARE, SHARE_OF_RUNS, SIZE, Margin, half_unit, rounds_to
+from analysis.exhibits.margins import (
+    BY_DIGITS,
+    DECIDED,
+    EPOCH,
+    FAR,
+    RUNS_PER_MISS,
+    SHARE,
+    SHARE_OF_RUNS,
+    SIZE,
+    Margin,
+    half_unit,
+    rounds_to,
+)
 from analysis.exhibits.model import (
     CAVEAT,
     CONTRADICTED,
@@ -72,6 +84,7 @@ __all__ = [
     "judge",
     "measured",
     "median",
+    "never",
     "quartiles",
     "ratio",
     "relation",
@@ -87,8 +100,10 @@ class Part(NamedTuple):
 
     Attributes:
         name, published, text, estimate, verdict: of the number.
-        sides: its p-values against the margin; `NO_TEST` of a fact. far: p-value of lying outside a factor of 2.
-        margin: around the published value, in words. values: of each run, where there is one per run.
+        sides: its p-values against the margin; `NO_TEST` of a fact, and no `inside` where the printed digits decide.
+        far: p-value of lying outside a factor of 2. margin: around the published value, in words.
+        values: of each run, where there is one per run. by_digits: whether printed digits decide it, or a part of it.
+        floor: the verdict on the parts of it that no test decides.
     """
 
     name: str
@@ -100,11 +115,18 @@ class Part(NamedTuple):
     far: float = math.nan
     margin: str = ""
     values: tuple[float, ...] = ()
+    by_digits: bool = False
+    floor: str = REPRODUCED
 
     @property
     def tested(self) -> bool:
-        """Whether it is an estimate that a test decides, and not a fact."""
+        """Whether it is an estimate that a test decides, and not a fact or printed digits."""
         return not math.isnan(self.sides.inside)
+
+    @property
+    def estimated(self) -> bool:
+        """Whether it is an estimate, whatever decides it: one of the numbers that "outside" is adjusted for."""
+        return not math.isnan(self.sides.outside)
 
 
 def judge(parts: Sequence[Part], note: str = "") -> Measured:
@@ -116,14 +138,17 @@ def judge(parts: Sequence[Part], note: str = "") -> Measured:
         f"{part.name} {part.text}, published {part.published} ({part.verdict})" for part in shown if part.verdict != REPRODUCED
     ]
     notes = ["Off: " + "; ".join(off) + "."] if off and len(parts) > 1 else []
-    entries = tuple(
-        Entry(part.name, {"quantity": part.name, "margin": part.margin}, part.published, part.text, part.verdict)
-        for part in shown
-    )
+    alike = [part.name for part in shown if part.by_digits]
+    notes += [f"Printed digits decide, and no test: {', '.join(alike)}."] if alike else []
+    entries = tuple(Entry(part.name, _setting(part), part.published, part.text, part.verdict) for part in shown)
     estimates = {part.name: part.estimate for part in parts}
     said = " ".join([*notes, *([note] if note else [])])
     samples = {part.name: part.values for part in parts if part.values}
     return Measured(text, verdict, estimates, said, entries=entries, p=_p(shown, verdict), samples=samples)
+
+
+def _setting(part: Part) -> dict[str, str]:
+    return {"quantity": part.name, "margin": part.margin} | ({DECIDED: BY_DIGITS} if part.by_digits else {})
 
 
 def _each(values: np.ndarray) -> tuple[float, ...]:
@@ -133,35 +158,42 @@ def _each(values: np.ndarray) -> tuple[float, ...]:
 
 def _over_parts(parts: Sequence[Part]) -> list[Part]:
     """The same, with what lies outside adjusted for the number of estimates, by Benjamini and Hochberg."""
-    tested = [part for part in parts if part.tested]
-    if not tested:
+    estimated = [part for part in parts if part.estimated]
+    if not estimated:
         return list(parts)
-    outside = stats.false_discovery_control([part.sides.outside for part in tested])
-    far = stats.false_discovery_control([part.far for part in tested])
+    outside = stats.false_discovery_control([part.sides.outside for part in estimated])
+    far = stats.false_discovery_control([part.far for part in estimated])
     adjusted = iter(zip(outside.tolist(), far.tolist(), strict=True))
 
     def again(part: Part) -> Part:
         own, beyond = next(adjusted)
-        return part._replace(verdict=_decide(part.sides._replace(outside=own), beyond))
+        if not part.tested:
+            return part
+        return part._replace(verdict=_together([_decide(part.sides._replace(outside=own), beyond), part.floor]))
 
-    return [again(part) if part.tested else part for part in parts]
+    return [again(part) if part.estimated else part for part in parts]
 
 
 def _together(verdicts: Sequence[str]) -> str:
+    """One verdict of several by `PARTS`; reproduced of none."""
     for one in (CONTRADICTED, NOT_REPRODUCED, IMPRECISE):
         if one in verdicts:
             return one
-    return weakest(verdicts)
+    return weakest(verdicts) if verdicts else REPRODUCED
 
 
 def _p(parts: Sequence[Part], verdict: str) -> float:
-    """The p-value of a claim's decision, of "outside" by Simes; NaN where facts alone decide it."""
-    tested = [part for part in parts if part.tested]
-    facts = {part.verdict for part in parts if not part.tested}
-    if not tested or (verdict in FAILED and facts & set(FAILED)):
+    """The p-value of a claim's decision, of "outside" by Simes; NaN where facts decide it, or printed digits a part of it.
+
+    What has the printed digits has failed the test for "inside": a p-value over the other numbers would choose what is tested
+    by the outcome of the test.
+    """
+    tested, digits_too = [part for part in parts if part.tested], any(part.by_digits for part in parts)
+    facts = {part.floor if part.tested else part.verdict for part in parts}
+    if not tested or (verdict in FAILED and facts & set(FAILED)) or (verdict in HELD and digits_too):
         return math.nan
-    inside = max(part.sides.inside for part in tested) if facts <= set(HELD) else 1.0
-    outside = float(min(stats.false_discovery_control([part.sides.outside for part in tested])))  # Simes
+    inside = max(part.sides.inside for part in tested) if facts <= set(HELD) and not digits_too else 1.0
+    outside = _either(part.sides.outside for part in parts if part.estimated)
     return inside if verdict in HELD else outside if verdict in FAILED else min(inside, outside)
 
 
@@ -175,13 +207,14 @@ def _decide(sides: Sides, far: float) -> str:
 
 
 def _estimated(name: str, published: str, text: str, estimate: Estimate, margin: Margin, sides: Sides, far: Sides) -> Part:
-    """An estimate against its margin; a fact where it has the printed digits and no interval too wide for that."""
+    """An estimate against its margin; the printed digits decide where it has them and no interval too wide for that."""
     said, (low, high) = _words(margin, published), far_ends(float(published))
     if math.isnan(estimate.value):
         return Part(name, published, text, estimate, CONTRADICTED, margin=said)
     narrow = low <= estimate.low and estimate.high <= high
     if sides.inside > ALPHA and rounds_to(estimate.value, published) and narrow:
-        return Part(name, published, text, estimate, REPRODUCED, margin=said)
+        alike = sides._replace(inside=math.nan)
+        return Part(name, published, text, estimate, REPRODUCED, alike, far.outside, said, by_digits=True)
     return Part(name, published, text, estimate, _decide(sides, far.outside), sides, far.outside, said)
 
 
@@ -271,13 +304,23 @@ def quartiles(name: str, values: Iterable[float], published: tuple[float, float]
         own, printed = statistics.quantile_interval(x, p), f"{value:g}"
         sides, far = (quantile_sides(x, *ends, p) for ends in (margin.around(printed), far_ends(value)))
         parts.append(_estimated(name, printed, "", own, margin, sides, far))
-    tested = [part for part in parts if part.tested]
-    both = Sides(max(t.sides.inside for t in tested), _either(t.sides.outside for t in tested)) if tested else NO_TEST
     text = f"[{number(estimate.low)}, {number(estimate.high)}]"
     room = "; ".join(part.margin for part in parts)
-    far_of = _either(part.far for part in tested) if tested else math.nan
-    verdict = _decide(both, far_of) if tested else _together([part.verdict for part in parts])
-    return Part(name, f"[{published[0]:g}, {published[1]:g}]", text, estimate, verdict, both, far_of, room)
+    whole = Part(name, f"[{published[0]:g}, {published[1]:g}]", text, estimate, REPRODUCED, margin=room)
+    return _both(whole, parts)
+
+
+def _both(whole: Part, parts: Sequence[Part]) -> Part:
+    """A part that others make together, tested and not: no verdict among them is dropped."""
+    tested, estimated = [part for part in parts if part.tested], [part for part in parts if part.estimated]
+    sides = Sides(
+        max((part.sides.inside for part in tested), default=math.nan),
+        _either(part.sides.outside for part in estimated) if estimated else math.nan,
+    )
+    far = _either(part.far for part in estimated) if estimated else math.nan
+    floor = _together([part.verdict for part in parts if not part.tested])
+    verdict = _together([*([_decide(sides, far)] if tested else []), floor])
+    return whole._replace(verdict=verdict, sides=sides, far=far, by_digits=any(p.by_digits for p in parts), floor=floor)
 
 
 def _either(ps: Iterable[float]) -> float:
@@ -410,6 +453,15 @@ def every(name: str, found: int, n: int) -> Part:
     text = f"{found}/{n}, one-sided 95 % bounds {number(low)} and {number(high)}"
     room = f"at least {SHARE_OF_RUNS} of all seeds"
     return Part(name, "every run", text, statistics.clopper_pearson(found, n), _decide(sides, far), sides, far, room)
+
+
+def never(name: str, fires: int, n: int) -> Part:
+    """`fires` of n runs do what none is said to do, judged for all seeds, by `EVERY` of those that do not."""
+    low, high = one_sided_share(fires, n)
+    text = f"{fires} of {n} fire, one-sided 95 % bounds {number(low)} and {number(high)}"
+    room = f"at most {number(1 - SHARE_OF_RUNS)} of all seeds"
+    part = every(name, n - fires, n)
+    return part._replace(published="none", text=text, estimate=statistics.clopper_pearson(fires, n), margin=room)
 
 
 def _list(values: np.ndarray) -> str:

@@ -16,6 +16,7 @@ from analysis.papers.xu import (
     headline,
     horizon,
     meaning,
+    notes,
     panels,
     paper,
     phase,
@@ -35,6 +36,7 @@ PAPERS: tuple[Paper, ...] = (paper.PAPER, lifecycle_paper.PAPER)
 CLAIMS: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *phase.CLAIMS,
+    *notes.CLAIMS,
     *meaning.CLAIMS,
     *ranks.CLAIMS,
     *windows.CLAIMS,

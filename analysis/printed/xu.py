@@ -22,10 +22,17 @@ EIGENVALUES: tuple[tuple[str, int, tuple[str, str, str]], ...] = (
     ("grok", 300, ("0.73", "0.0026", "8.4e-6")),
     ("eta0", 100, ("2.7", "0.15", "0.008")),
     ("eta0", 200, ("0.013", "6.0e-4", "5.5e-4")),
+    ("eta0", 400, ("1.2e-3", "1.1e-3", "9.5e-4")),
 )
 """λ₁, λ₂, λ₃ of the w = 20 Gram of ΔW, seed 0, by condition and epoch (printed as σ)."""
 LEVELS: tuple[tuple[float, str, int | None, int | None], ...] = ((25, "2", 15, 15), (100, "160", 15, 0), (200, "191", 15, None))
 """λ₁/λ₂ ≥ level: median epoch, fires of 15 with weight decay and of 15 without (None: not printed)."""
+SUSTAINED: dict[float, int] = {25: 5}
+"""Epochs for which λ₁/λ₂ must stay at a level to fire, where it is more than one."""
+COLLAPSE, COLLAPSE_NOTES = 100.0, "30"
+"""Factor by which λ₃ falls between epochs 150 and 200: two orders of magnitude in the paper, 30 in the notes."""
+LATE_QUARTILES = {"grok": (168.0, 320.0), "eta0": (1.25, 1.37)}
+"""Quartiles of the late gap over 15 seeds, by condition; the findings have them, the paper does not."""
 RHO_LEVELS = (("0.070", 15, 0), ("0.075", 17, None), ("0.085", 22, None), ("0.10", 28, None))
 """ρ ≥ level: median epoch, and fires of 15 without weight decay where printed."""
 
@@ -66,6 +73,12 @@ signed: slope > ±δ, as written. mirrored: slope < −δ, a gap that falls."""
 
 SEED_0 = {50: "0.83", 100: "0.91", 175: "0.975", 250: "0.975", 300: "0.995"}
 RELU_0 = {100: "0.91", 300: "0.995", 500: "1.000"}
+NEGATIVE_0 = {50: "0.83", 100: "0.91", 175: "0.97", 250: "0.97", 300: "0.99"}
+"""Share of negative entries of B among those of the 200 pairs whose cosine is positive, square, seed 0; in the findings."""
+SATURATED = 0.95
+"""Sign match from which on the paper says that it is saturated."""
+WIDEST = "0.015"
+"""Width of the quartiles of the sign match over five seeds, at most, at every checkpoint."""
 FIVE_SEEDS: dict[int, tuple[str, tuple[float, float] | None]] = {
     50: ("0.865", (0.865, 0.875)),
     100: ("0.895", None),
@@ -94,14 +107,23 @@ ETA_ROWS = (
     EtaRow("η 2e-4", 5, "17", "101", "84", "173"),
     EtaRow("η 5e-4", 5, "23", "102", "79", "553"),
 )
+ETA_LATE = {"η 1e-5": "1.8", "η 5e-5": "1949", "η 1e-4": "14.3", "η 2e-4": "6.8", "η 5e-4": "20.4"}
+"""Median over seeds of the late λ₂/λ₃ of the η table, where late is epoch 300 to the end, 600, as the author's code has it."""
+ETA_LATE_FROM = 300
+ETA_RANGE = ("79", "154")
+"""Smallest and largest lead of the 20 runs that grok, as printed; they are also those of the table's four medians."""
+ETA_PEAK = "25"
+"""Of λ₂/λ₃ at η = 1e-5."""
 ETA_LINE = ("0.80", "-75", "0.87")
 """Slope and intercept of t_ρ on t_test, and R²."""
 ETA_LONG = {"test_99_epoch": "1527", "rho_epoch": "527", "lead": "567"}
 """Of the one seed of 2000 epochs at η = 1e-5. "Groks at 1527" is test ≥ 0.99: a lead of 567 puts test ≥ 0.5 at 1094."""
 ETA_LEADS = 20
 """Runs of the η table that grok, in each of which ρ ≥ 0.075 comes before test ≥ 0.5."""
-LAGS = {"test_50_epoch": ("72", None), "test_99_epoch": ("35", (34.0, 36.0))}
-"""Epochs by which the slope detector fires after test ≥ 0.5 and ≥ 0.99; quartiles where printed (of six seeds)."""
+LAGS = {"test_50_epoch": "72", "test_99_epoch": "35"}
+"""Epochs by which the slope detector fires after test ≥ 0.5 and ≥ 0.99."""
+LAG_QUARTILES = (34.0, 36.0)
+"""Of the second, over the six seeds of a pilot."""
 
 
 class ScalingSetting(NamedTuple):

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from analysis.exhibits.margins import DECIDED
 from analysis.exhibits.model import (
     CAVEAT,
     CONTRADICTED,
     FAILED,
+    HELD,
     IMPRECISE,
     KINDS,
     NOT_REPRODUCED,
@@ -25,9 +27,13 @@ from analysis.exhibits.model import (
 from analysis.report import axis
 from analysis.report.content import Content
 from analysis.report.plain import brief, plain
+from analysis.report.words import by_digits, has_margin
 
 ROWS = 6
 """Axes of a card; the rest stands in its fold."""
+NAMED = 2
+"""Parts that a reason names before it counts the rest."""
+BY_RULE = "By the rule of this claim it holds with a caveat."
 
 
 @dataclass(frozen=True)
@@ -126,18 +132,33 @@ def why(result: Result) -> str:
         what = f"{named} is {brief(decides.measured, 80)} where {plain(decides.published)} was published. "
     reasons = {
         REPRODUCED: _held(result),
-        CAVEAT: f"{what}It is within the margin, but not the printed value.",
-        NOT_REPRODUCED: f"{what}By the rule of this claim that is outside what counts as equal.",
-        CONTRADICTED: f"{what}By the rule of this claim that contradicts what was published.",
+        CAVEAT: f"{what}{'It is within the margin, but not the printed value.' if has_margin(result) else BY_RULE}",
+        NOT_REPRODUCED: f"{what}By the rule of this claim that is outside what counts as equal.{_as_published(result)}",
+        CONTRADICTED: f"{what}By the rule of this claim that contradicts what was published.{_as_published(result)}",
         UNDECIDABLE: f"{plain(result.rounding)} The order of summation decides.".strip(),
         IMPRECISE: f"{what}The interval is too wide to say whether that is within the margin.",
     }
     return reasons.get(result.verdict, "").strip()
 
 
+def _as_published(result: Result) -> str:
+    """Which parts of a claim that fails hold, in words; empty if none does, or it has one part only."""
+    held = [f"{plain(entry.id)} {brief(entry.measured, 60)}" for entry in result.entries if entry.verdict in HELD]
+    if not held or len(result.entries) < 2:
+        return ""
+    more = f", and {len(held) - NAMED} more" if len(held) > NAMED else ""
+    return f" As published: {'; '.join(held[:NAMED])}{more}."
+
+
 def _held(result: Result) -> str:
+    """What decides that a claim is reproduced."""
+    if by_digits(result):
+        names = ", ".join(plain(entry.id) for entry in result.entries if DECIDED in entry.setting)
+        return f"It has the printed digits, with an interval within a factor of 2; no test puts this in the margin: {names}."
+    if not has_margin(result):
+        return "By the rule of this claim." if math.isnan(result.p) else "Tests decide, by the rule of this claim."
     if not math.isnan(result.p):
-        return "The interval lies within the margin around what was published."
+        return "One-sided tests at 5 % put it within the margin around what was published."
     return "The runs that the paper names give the published value."
 
 

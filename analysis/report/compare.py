@@ -229,8 +229,11 @@ def compare(
         reason = _why(old, result) if old is not None and kind == CHANGED else ""
         if kind:
             changes.append(Change(key, result.claim.statement, kind, *texts, reason))
-    went = {id: f"one sentence: an entry of {r.claim.id} now" for r in results for id in r.claim.replaces}
-    went |= {answer.question.id: "nobody published it: a question of ours now" for answer in answers}
+    went = {answer.question.id: "a question of ours now" for answer in answers}
+    for result in results:
+        for id in result.claim.replaces:
+            judged = f"{went[id]}; the published sentence is judged as" if id in went else "one sentence: an entry of"
+            went[id] = f"{judged} {result.claim.id}{'' if id in went else ' now'}"
     for key, old in before.items():
         if key not in after and (not only or only & set(old.get("studies", ()))):
             changes.append(Change(key, old["statement"], ABSENT, old["verdict"], "", old["measured"], "", went.get(key, "")))

@@ -32,7 +32,7 @@ from analysis.report.words import slug
 NAMED = 2
 """Statements that a sentence names before it counts the rest."""
 MEANING = {
-    REPRODUCED: "The measured value has the printed digits, or its interval lies within a margin fixed before the runs.",
+    REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
     CAVEAT: "It holds, but off by a run or a digit, or with runs missing.",
     NOT_REPRODUCED: "The measured value lies outside the margin, but does not contradict what was published.",
     CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
@@ -85,7 +85,8 @@ def _held(content: Content, found: Sequence[Result]) -> Sentence:
     first = f"{len(held)} of the {tested} that could be tested{some}{': ' if held else '.'}".strip()
     fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
     again = f"On seeds that nobody had run before: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
-    return Sentence("Holds", first, _named(held), again)
+    plainly = [result for result in held if result.verdict == REPRODUCED]
+    return Sentence("Holds", first, _named(plainly or held), again)
 
 
 def _failed(found: Sequence[Result]) -> Sentence:

@@ -11,7 +11,8 @@ from analysis.words import CONDITIONS
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SAID = (
-    (re.compile(r"\beta0\b|\bcontrol (?=fires)|(?<!out )\bno weight decay\b"), CONDITIONS["eta0"]),
+    (re.compile(r"\bcontrol (?=fires)"), f"{CONDITIONS['eta0']} "),
+    (re.compile(r"\beta0\b|(?<!out )\bno weight decay\b"), CONDITIONS["eta0"]),
     (re.compile(r"\bgrok (?=fires|late gap|[\d.]+ \[)"), f"with {CONDITIONS['grok']} "),
     (re.compile(r"\bfire_epoch\b"), "fires at"),
     (re.compile(r"\btest_50_epoch\b"), "test ≥ 0.5 at"),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.exhibits.margins import DECIDED
 from analysis.exhibits.model import (
     CAVEAT,
     CONTRADICTED,
@@ -124,8 +125,36 @@ def discovery_line(content: Content) -> str:
     return (
         f"A test decides {decided} of the {count(tested, 'claim')} that one could; of these at most 5 % are expected to be "
         f"wrong (Benjamini–Hochberg, under positive dependence); {by_any} would stand under any dependence "
-        "(Benjamini–Yekutieli). Claims on named runs are facts and have no test."
-    )
+        f"(Benjamini–Yekutieli). {_uncovered(content)}"
+    ).strip()
+
+
+def _uncovered(content: Content) -> str:
+    """Which verdicts the control of false discoveries does not cover, by why; empty if it covers all."""
+    others = [r for r in content.results if math.isnan(r.p) and r.verdict not in (NOT_TESTABLE, UNDECIDABLE)]
+    alike = [r for r in others if by_digits(r)]
+    rules = [r for r in others if not has_margin(r)]
+    named = ", ".join(r.claim.id for r in rules)
+    facts = len(others) - len(alike) - len(rules)
+    undecided = sum(r.verdict == UNDECIDABLE for r in content.results)
+    parts = [
+        f"{count(facts, 'claim')} on named runs: facts, compared as they are" if facts else "",
+        f"{count(len(alike), 'claim')} that printed digits decide in part, where the test failed" if alike else "",
+        f"{count(len(rules), 'claim')} whose rule has neither test nor margin: {named}" if rules else "",
+        f"{undecided} undecidable to rounding" if undecided else "",
+    ]
+    told = "; ".join(filter(None, parts))
+    return f"That does not cover {told}." if told else ""
+
+
+def by_digits(result: Result) -> bool:
+    """Whether printed digits decide a claim that holds, or a part of it."""
+    return math.isnan(result.p) and any(DECIDED in entry.setting for entry in result.entries)
+
+
+def has_margin(result: Result) -> bool:
+    """Whether some number of a claim has a margin, which a rule that counts has not."""
+    return any(entry.setting.get("margin") for entry in result.entries)
 
 
 def rounding_line(content: Content) -> str:

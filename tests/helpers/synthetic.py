@@ -10,7 +10,18 @@ import numpy as np
 import pandas as pd
 
 from analysis.papers.xu.sweeps import LONG
-from analysis.printed.xu import EIGENVALUES, ETA_ROWS, FIVE_SEEDS, RELU_0, SCALING, SEED_0, WINDOW_TABLE
+from analysis.printed.xu import (
+    EIGENVALUES,
+    ETA_LATE,
+    ETA_PEAK,
+    ETA_ROWS,
+    FIVE_SEEDS,
+    NEGATIVE_0,
+    RELU_0,
+    SCALING,
+    SEED_0,
+    WINDOW_TABLE,
+)
 from analysis.reading.evidence import Evidence
 from analysis.reading.runs import grid
 from grok.spec.studies import Cell
@@ -23,7 +34,7 @@ CONTROL_LATE = tuple(np.linspace(1.19, 1.43, 15))
 RATES = {
     50: (0.83, 0.865, 0.865, 0.875, 0.875),
     100: (0.91, 0.88, 0.895, 0.895, 0.90),
-    175: (0.975, 0.94, 0.955, 0.955, 0.96),
+    175: (0.975, 0.95, 0.955, 0.955, 0.96),
     250: (0.975, 0.965, 0.97, 0.97, 0.97),
     300: (0.995, 0.98, 0.98, 0.985, 0.99),
 }
@@ -120,10 +131,11 @@ class SyntheticEvidence:
         epochs, seed, square = np.arange((cell.config.epochs or 0) + 1), cell.config.seed, cell.config.activation == "square"
         grok = cell.condition == "grok"
         lambdas = np.tile(RANK_2 if square != self.broken else RANK_1, (len(epochs), 1))
-        if study == "headline" and seed == 0:
+        if study == "headline":
             for condition, epoch, printed in EIGENVALUES:
-                if condition == cell.condition:
-                    lambdas[epoch, :3] = [float(text) * (3 if self.broken else 1) for text in printed]
+                scale = (300 if epoch == 150 else 3) if self.broken else 1
+                if condition == cell.condition and (seed == 0 or epoch in (150, 200)):
+                    lambdas[epoch, :3] = [float(text) * scale for text in printed]
         columns: dict[str, Any] = {"epoch": epochs, "accuracy/train": np.where(epochs >= 25, 1.0, 0.5), "accuracy/test": 0.5}
         columns |= {"loss/train": np.geomspace(1.0, 0.1 if cell.config.weight_decay > 0 else 1e-4, len(epochs))}
         if study == "scaling":
@@ -137,6 +149,9 @@ class SyntheticEvidence:
             rho = np.interp(epochs, [0, 14, 15, 17, 22, 28], [0.05, 0.0699, 0.0701, 0.0751, 0.0851, 0.1001])
         columns |= {"delta_w/gap_12": gap_12, "features/rho": rho}
         columns["delta_w/gap_23"] = lambdas[:, 1] / lambdas[:, 2]
+        if study == "eta":
+            columns["delta_w/gap_23"] = np.full(len(epochs), float(ETA_LATE.get(cell.condition, 1.8)))
+            columns["delta_w/gap_23"][700:701] = float(ETA_PEAK)  # of the long run alone
         if self.broken:
             columns["delta_w/gap_23"] = np.where(epochs < 350, 300.0, 3.0)
             columns |= {"accuracy/train": 0.4, "delta_w/gap_12": 1.0, "features/rho": 0.2 if square and not grok else 0.0}
@@ -164,7 +179,7 @@ class SyntheticEvidence:
             for epoch, text in RELU_0.items():
                 rate[epoch] = float(text) if cell.config.seed == 0 else 0.9
         if self.broken:
-            rate = np.where(np.isfinite(rate), 0.5 + cell.config.seed / 1000, np.nan)
+            rate = np.where(np.isfinite(rate), 0.5 + cell.config.seed % 15 / 40, np.nan)
         seen = np.isfinite(rate)
         theorem = np.where((epochs < 175) & (not self.broken), 0.9, 1.0)
         names = {
@@ -191,6 +206,8 @@ class SyntheticEvidence:
         study, cell = self.cells[run_id]
         grok, square = cell.condition == "grok", cell.config.activation == "square"
         out = np.ones((cell.config.epochs or 0) + 1)
+        if k > 2:  # together at small windows, a cascade at 30
+            return np.full(len(out), 10.0 if (window == 30) != self.broken else 1.1)
         if self.rebuttal:
             if grok and square != self.broken:  # flat, and from 174 on above every positive threshold
                 out[174:] = np.exp(2.5)
@@ -228,12 +245,16 @@ def measured_repulsion(cell: Cell, broken: bool) -> pd.DataFrame:
     for epoch in sorted({0, *(e for e in (50, 100, 175, 250, 300, 400, 500, 800) if e <= last), last}):
         rise = min(epoch / 300, 1.0) if cell.condition == "grok" else 0.0
         repel = round(200 * (0.9 - 0.3 * rise if broken else 0.86 + 0.14 * rise)) - cell.config.seed % 3 * (rise < 0.5)
+        first = (cell.condition, cell.config.activation, cell.config.seed) == ("grok", "square", 0)
+        printed = NEGATIVE_0.get(epoch) if first and not broken else None
         for features, (ridge, value) in itertools.product(
             ("network", "rotated", "permuted"), (("published", 2e-4), ("mean_loss", 0.2016), ("2e-3", 2e-3))
         ):
             told = repel if features == "network" else 150
             place = (epoch, features, ridge, value)
-            rows += [(*place, kind, np.nan, np.nan, 1, 200, told, 0, 0.5) for kind in ("top", "positive", "fixed")]
+            top = told if printed is None or features != "network" else round(200 * float(printed))
+            rows += [(*place, kind, np.nan, np.nan, 1, 200, told, 0, 0.5) for kind in ("positive", "fixed")]
+            rows += [(*place, "top", np.nan, np.nan, 1, 200, top, 0, 0.5)]
             rows += [(*place, "all", 0.2, 0.25, sign, 400, 2 * told, 0, np.nan) for sign in (1, -1)]
     names = ["epoch", "features", "ridge", "value", "kind", "low", "high", "sign", "pairs", "repel", "tie", "median_cos"]
     return pd.DataFrame(rows, columns=names)

@@ -337,6 +337,7 @@ def test_what_was_not_measured_is_not_testable_and_what_never_came_contradicts()
 MEASURED = (
     "delta_w/lambda_1",
     "delta_w/lambda_2",
+    "delta_w/lambda_3",
     "delta_w/gap_12",
     "delta_w/gap_23",
     "features/rho",
@@ -359,9 +360,10 @@ def test_runs_that_measured_nothing_contradict_nothing(broken: bool) -> None:
     judged = {r.claim.id: r for r in evaluate(Blind(broken=broken), CLAIMS)}  # type: ignore[arg-type]
     assert [name for name, r in judged.items() if "error stopped" in r.note] == []
     told = {name for name, r in judged.items() if r.verdict != NOT_TESTABLE}
-    from_gaps = {name for name in judged if name.startswith(("window-", "robust"))}
+    from_gaps = {name for name in judged if name.startswith(("window-", "robust", "rank-windows"))}
     from_epochs = {"headline-fire-epoch", "headline-test-epoch", "headline-seed-0", "scaling-127-0.5", "eta-regression", "lags"}
     from_epochs |= {"fresh-fire-epoch", "fresh-test-epoch", "fresh-lags"}
+    from_epochs |= {"lag-quartiles", "fresh-lag-quartiles", "eta-lead-range"}
     assert told <= from_gaps | from_epochs
 
 

@@ -199,6 +199,39 @@ def test_fresh_seeds_have_their_counts_and_exact_intervals(monkeypatch: pytest.M
     answers = {a.question.id: a for a in ask(evidence, [q for q in QUESTIONS if "fresh" in q.studies])}
     assert answers["fresh-negatives"].text == "random labels 0/100; too few pairs 0/100; without weight decay 0/100"
     assert "square, weight decay 15/15 and 100/100" in answers["fresh-alike"].text
+    assert "square, random labels 0/15 and 0/100; square, too few pairs 0/15 and 0/100" in answers["fresh-alike"].text
+
+
+def test_never_on_fresh_seeds_prints_those_that_fire(monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(monkeypatch, fresh=fresh_cells())
+
+    class Few(SyntheticEvidence):
+        def _metrics(self, study: str, cell: Any) -> dict[str, float]:
+            out = super()._metrics(study, cell)
+            loud = cell.condition == "eta0" and cell.config.activation == "square" and cell.config.seed in (103, 110, 150)
+            return out | ({"fired": 1.0} if loud else {})
+
+    (found,) = evaluate(Few(), [of("fresh-control-fires")])  # type: ignore[arg-type]
+    assert found.verdict == REPRODUCED
+    assert found.measured == "3 of 100 fire, one-sided 95 % bounds 0.00823 and 0.0757"
+    assert found.p == pytest.approx(stats.binom.sf(96, 100, 0.9))
+    assert "two rules" in found.note
+    assert "nine of ten of all seeds" in found.claim.statement
+
+
+def test_the_lag_counts_runs_that_fire_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(monkeypatch, fresh=fresh_cells())
+
+    class Early(SyntheticEvidence):
+        def _metrics(self, study: str, cell: Any) -> dict[str, float]:
+            out = super()._metrics(study, cell)
+            return out | ({"test_99_epoch": 180.0} if cell.condition == "grok" and cell.config.seed in (0, 1, 100) else {})
+
+    own, fresh, quartiles = evaluate(Early(), [of("lags"), of("fresh-lags"), of("lag-quartiles")])  # type: ignore[arg-type]
+    assert {entry.id: entry.measured for entry in own.entries}["fire later than test ≥ 0.99"] == "13/15"
+    assert own.verdict == NOT_REPRODUCED  # two of fifteen
+    assert {entry.id: entry.verdict for entry in fresh.entries}["fire later than test ≥ 0.99"] == REPRODUCED  # 99 of 100
+    assert [entry.published for entry in quartiles.entries] == ["[34, 36]"]
 
 
 def test_mcnemar_on_fresh_seeds_counts_seeds_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:

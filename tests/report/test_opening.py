@@ -64,9 +64,9 @@ def test_five_sentences_follow_the_verdicts() -> None:
     assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
     assert found["Asked"].endswith("8 published statements are held against 5 finished runs.")
     assert found["Holds"] == (
-        "2 of the 7 that could be tested, 1 with a caveat: “Statement a” (7); “Statement d” (7). On seeds that nobody had run "
-        "before: 1 of 2."
+        "2 of the 7 that could be tested, 1 with a caveat: “Statement a” (7). On seeds that nobody had run before: 1 of 2."
     )
+    assert told(result("d", "reproduced with a caveat"))["Holds"].endswith("“Statement d” (7).")
     assert found["Does not hold"] == "3, 2 of them contradicted: “Statement b” (1; 2); “Statement row” (7)."
     assert found["Cannot be told"] == (
         "1 since the runs are too few or too coarsely observed; 1 since the order of summation decides; 1 since this store "
@@ -118,6 +118,7 @@ def test_the_figure_at_the_top_is_the_papers_or_the_first_that_is_drawn() -> Non
     ("text", "said"),
     [
         ("grok fires 15/15; eta0 fires 0/15", "with weight decay fires 15/15; without weight decay fires 0/15"),
+        ("fires 15/15; control fires 0/15", "fires 15/15; without weight decay fires 0/15"),
         ("grok 0/5; ρ ≥ 0.075 11 [11, 11]", "grok 0/5; ρ ≥ 0.075 11 [11, 11]"),
         ("fire_epoch 173; test_50_epoch 101", "fires at 173; test ≥ 0.5 at 101"),
         ("λ₃ 2.09e-05, 1.5e+06", "λ₃ 2.09·10⁻⁵, 1.5·10⁶"),
@@ -157,7 +158,55 @@ def test_a_reason_names_the_number_that_decides() -> None:
     entries = (Entry("ρ", {}, "17", "17 [17, 18]", "reproduced"), Entry("lead", {}, "84", "12 [9, 13]", "not reproduced"))
     one = replace(result("a", "contradicted"), entries=entries)
     assert cards.why(one).startswith("lead is 12 [9, 13] where 84 was published. ")
+    assert cards.why(one).endswith("As published: ρ 17 [17, 18].")
     assert all(cards.why(result("a", verdict)) for verdict in VERDICTS if verdict not in ("not testable yet",))
+
+
+def test_what_decides_that_a_claim_holds_is_said_as_it_is() -> None:
+    def why(p: float, **setting: str) -> str:
+        entry = Entry("median", {name.replace("_", " "): text for name, text in setting.items()}, "7", "7", "reproduced")
+        return cards.why(replace(result("a", "reproduced"), p=p, entries=(entry,)))
+
+    assert why(0.01, margin="6 … 8") == "One-sided tests at 5 % put it within the margin around what was published."
+    assert why(NONE, margin="6 … 8") == "The runs that the paper names give the published value."
+    assert why(NONE, margin="6 … 8", decided_by="printed digits").endswith("no test puts this in the margin: median.")
+    assert why(NONE, activation="relu") == "By the rule of this claim."
+    assert "margin" not in why(0.01, ridge="η")
+
+
+def test_false_discoveries_are_said_to_cover_what_a_test_decides_and_nothing_else() -> None:
+    def entry(**setting: str) -> tuple[Entry, ...]:
+        return (Entry("x", {name.replace("_", " "): text for name, text in setting.items()}, "7", "7", "reproduced"),)
+
+    margin = {"margin": "6 … 8"}
+    line = words.discovery_line(
+        content(
+            replace(result("tested", "reproduced"), p=0.01, entries=entry(**margin)),
+            replace(result("fact", "reproduced"), entries=entry(**margin)),
+            replace(result("digits", "reproduced"), entries=entry(**margin, decided_by="printed digits")),
+            replace(result("never", "contradicted"), entries=entry(runs="all")),
+            result("summed", "undecidable to rounding"),
+            result("absent", "not testable yet", measured=""),
+        )
+    )
+    assert line.startswith("A test decides 1 of the 1 claim that one could;")
+    assert line.endswith(
+        "That does not cover 1 claim on named runs: facts, compared as they are; 1 claim that printed digits decide in part, "
+        "where the test failed; 1 claim whose rule has neither test nor margin: never; 1 undecidable to rounding."
+    )
+
+
+def test_fresh_seeds_that_fire_unlike_the_others_are_told_on_the_first_screen() -> None:
+    counts = {"square__groks": (15, 15), "square__data_starved": (15, 15)}
+    shares = {"square__random_labels": (60, 100), "square__random_labels__seeds_0–14": (4, 15)}
+    shares |= {"square__too_few_pairs": (100, 100), "square__too_few_pairs__seeds_0–14": (15, 15)}
+    fresh = answer("fresh-negatives", "…", random_labels=(60, 100))
+    asked = {"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh}
+    told = paper.surprise(asked | {"fresh-alike": answer("fresh-alike", "…", **shares)})
+    assert told.endswith(
+        "Not alike on both, each by Fisher's exact test: square, random labels: 4 of 15 on seeds 0–14 against 60 of 100 "
+        "(p = 0.024)."
+    )
 
 
 def test_a_row_has_the_runs_the_margin_and_the_interval() -> None:

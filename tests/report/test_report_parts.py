@@ -401,7 +401,7 @@ def test_a_change_says_why_as_far_as_both_sides_tell() -> None:
         "many": "it does not survive among so many claims; other numbers from the same runs",
         "whole": "",
         "part": "one sentence: an entry of whole now",
-        "asked": "nobody published it: a question of ours now",
+        "asked": "a question of ours now",
     }
 
 

@@ -18,6 +18,7 @@ from analysis.papers.xu.repulsion import PUBLISHED, RATE, THEOREM
 from analysis.papers.xu.repulsion_nulls import RIDGES, Rates
 from analysis.printed.xu import RELU_0, WINDOW_TABLE
 from analysis.statistics import estimates as statistics
+from analysis.statistics.exact import mcnemar
 from analysis.words import number
 from grok.numerics.series import late_median
 from grok.store.errors import StoreError
@@ -263,9 +264,11 @@ def _relu_controls(sources: Sources) -> tuple[str, pd.DataFrame]:
     text, table = _fires(
         sources, [("ReLU, with weight decay", "relu", {"condition": GROK}), ("ReLU, without", "relu", {"condition": CONTROL})]
     )
-    fired, runs = table["fire"], table["runs"]
-    p = statistics.counts_differ(int(fired[0]), int(runs[0]), int(fired[1]), int(runs[1]))
-    return f"{text} Fisher's exact test that both fire alike: p = {p:.2g}.", table
+    first, second = (fires_of(sources.take("relu", condition=condition)).by_seed for condition in (GROK, CONTROL))
+    shared = sorted(first.keys() & second.keys())
+    test = mcnemar(*(np.array([one[seed] for seed in shared], dtype=bool) for one in (first, second)))
+    told = f"McNemar's exact test on the {len(shared)} seeds of both, of which {test.n} differ: p = {test.p:.2g}."
+    return f"{text} {told}", table
 
 
 def _precision(sources: Sources) -> tuple[str, pd.DataFrame]:

@@ -10,9 +10,10 @@ import pandas as pd
 from analysis.exhibits import verdicts
 from analysis.exhibits.margins import ACCURACY, EPOCH, RATIO, Margin
 from analysis.exhibits.model import FRESH, Answer, Chapter, Claim, Measured, Question
-from analysis.exhibits.sources import Sources, by_seed, column, fired
+from analysis.exhibits.sources import Absent, Sources, by_seed, column, fired
 from analysis.papers.xu.headline import CONTROL, GROK, paired_p
-from analysis.papers.xu.phase import lags
+from analysis.papers.xu.notes import late_quartiles
+from analysis.papers.xu.phase import TWO_RULES, lag_quartiles, lags
 from analysis.printed.xu import XU
 from analysis.statistics import estimates as statistics
 from analysis.statistics.exact import mcnemar
@@ -29,6 +30,8 @@ KINDS = tuple(
 )
 """Conditions and activations of the study."""
 GROKKED = 0.9
+OLD = "seeds 0–14"
+"""What the runs are called that fresh seeds are held against."""
 
 
 def _of(sources: Sources, condition: str, activation: str = "square") -> pd.DataFrame:
@@ -38,22 +41,23 @@ def _of(sources: Sources, condition: str, activation: str = "square") -> pd.Data
 def _every(condition: str) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         runs = _of(sources, condition)
-        fires = fired(runs)
-        done = fires if condition == GROK else len(runs) - fires
-        name = "fire" if condition == GROK else "do not fire"
-        return verdicts.judge([verdicts.every(name, done, len(runs))], f"{fires} of {len(runs)} fire.")
+        if condition == GROK:
+            return verdicts.judge([verdicts.every("fire", fired(runs), len(runs))])
+        return verdicts.judge([verdicts.never("fires", fired(runs), len(runs))], TWO_RULES)
 
     return measure
 
 
 def _relu(sources: Sources) -> Measured:
-    parts, told = [], []
+    parts = []
     for condition in (GROK, CONTROL):
         runs = _of(sources, condition, "relu")
-        fires = fired(runs)
-        parts.append(verdicts.every(f"{CONDITIONS[condition]}, do not fire", len(runs) - fires, len(runs)))
-        told.append(f"{CONDITIONS[condition]} {fires} of {len(runs)} fire")
-    return verdicts.judge(parts, f"{'; '.join(told).capitalize()}.")
+        parts.append(verdicts.never(CONDITIONS[condition], fired(runs), len(runs)))
+    return verdicts.judge(parts, TWO_RULES)
+
+
+def _late_quartiles(sources: Sources) -> Measured:
+    return verdicts.judge(late_quartiles(*(_of(sources, condition) for condition in (GROK, CONTROL))))
 
 
 def _median(
@@ -104,15 +108,25 @@ def _alike(sources: Sources) -> Answer:
     for study, condition, activation in (
         ("headline", GROK, "square"),
         ("headline", CONTROL, "square"),
+        ("controls", "random_labels", "square"),
+        ("controls", "data_starved", "square"),
         ("relu", GROK, "relu"),
         ("relu", CONTROL, "relu"),
     ):
-        old, new = sources.take(study, condition=condition), _of(sources, condition, activation)
         name = f"{activation}, {CONDITIONS[condition]}"
+        new = _of(sources, condition, activation)
+        try:
+            old = sources.take(study, condition=condition, activation=activation)
+        except Absent:
+            if study != "controls":
+                raise
+            sources.shortfalls.append(f"none of {name}, seeds 0–14")
+            continue
         p = statistics.counts_differ(fired(old), len(old), fired(new), len(new))
         texts.append(f"{name} {fired(old)}/{len(old)} and {fired(new)}/{len(new)}")
         told.append(f"{name} p = {p:.2g}")
         found[name] = statistics.clopper_pearson(fired(new), len(new))
+        found[f"{name}, {OLD}"] = statistics.clopper_pearson(fired(old), len(old))
     return Answer("; ".join(texts), found, f"Fisher's exact test of the counts: {'; '.join(told)}.")
 
 
@@ -162,7 +176,7 @@ LATE = "per run the median of λ₂/λ₃ over epochs 200 … 400"
 CLAIMS = (
     _claim(
         "grok-fires",
-        "with weight decay the slope detector fires in every run.",
+        "with weight decay the slope detector fires in every run, judged as: in at least nine of ten of all seeds.",
         "every run (15/15)",
         "runs of the square network with weight decay that fire",
         verdicts.EVERY,
@@ -170,17 +184,17 @@ CLAIMS = (
     ),
     _claim(
         "control-fires",
-        "without weight decay it never fires.",
+        "without weight decay it never fires, judged as: in at least nine of ten of all seeds it does not.",
         "never (0/15)",
-        "runs of the square network without weight decay that do not fire",
+        "runs of the square network without weight decay that fire",
         verdicts.EVERY,
         _every(CONTROL),
     ),
     _claim(
         "relu-fires",
-        "with ReLU it never fires.",
+        "with ReLU it never fires, with weight decay and without, judged as: in at least nine of ten of all seeds it does not.",
         "never (0/15)",
-        "ReLU runs with weight decay, and without, that do not fire",
+        "ReLU runs with weight decay, and without, that fire",
         verdicts.EVERY + " " + verdicts.PARTS,
         _relu,
     ),
@@ -202,27 +216,43 @@ CLAIMS = (
     ),
     _claim(
         "lags",
-        "it fires 72 epochs after test ≥ 0.5 and 35 after test ≥ 0.99.",
-        "+72; +35 [34, 36]",
-        "fire epoch less that of the event, run by run; medians and quartiles",
-        MEDIANS,
+        "it fires 72 epochs after test ≥ 0.5 and 35 after test ≥ 0.99, and so later in every run.",
+        "+72; +35; later in every run",
+        "fire epoch less that of the event, run by run; medians, and runs that fire later than test ≥ 0.99",
+        " ".join((verdicts.MEDIAN, verdicts.EVERY, verdicts.PARTS)),
         lags(STUDY),
+    ),
+    _claim(
+        "lag-quartiles",
+        "the quartiles of the lag after test ≥ 0.99 are 34 and 36.",
+        "[34, 36]",
+        "fire epoch less that of test ≥ 0.99, run by run; quartiles",
+        verdicts.QUARTILES + " " + verdicts.MEDIAN,
+        lag_quartiles(STUDY),
     ),
     _claim(
         "late-gap-grok",
         "the late λ₂/λ₃ with weight decay is about 300.",
-        "≈ 300 [168, 320]",
+        "≈ 300",
         LATE,
-        MEDIANS,
-        _median(GROK, "late_gap_23", "300", RATIO, (168, 320)),
+        verdicts.MEDIAN,
+        _median(GROK, "late_gap_23", "300", RATIO),
     ),
     _claim(
         "late-gap-control",
         "the late λ₂/λ₃ without weight decay is 1.31.",
-        "1.31 [1.25, 1.37]",
+        "1.31",
         LATE,
-        MEDIANS,
-        _median(CONTROL, "late_gap_23", "1.31", RATIO, (1.25, 1.37)),
+        verdicts.MEDIAN,
+        _median(CONTROL, "late_gap_23", "1.31", RATIO),
+    ),
+    _claim(
+        "late-gap-quartiles",
+        "the quartiles of the late gaps are 168 and 320 with weight decay, 1.25 and 1.37 without.",
+        "[168, 320]; [1.25, 1.37]",
+        f"{LATE}; quartiles over seeds",
+        " ".join((verdicts.QUARTILES, verdicts.MEDIAN, verdicts.PARTS)),
+        _late_quartiles,
     ),
     _claim(
         "separation",
@@ -261,8 +291,9 @@ QUESTIONS = (
     Question(
         "fresh-alike",
         "Do fresh seeds fire as often as seeds 0–14?",
-        (STUDY, "headline", "relu"),
-        "Fires of both, with weight decay and without, square and ReLU; Fisher's exact test of each pair of counts.",
+        (STUDY, "headline", "controls", "relu"),
+        "Fires of both, with weight decay and without, square and ReLU, and square with random labels and with too few pairs; "
+        "Fisher's exact test of each pair of counts.",
         _alike,
     ),
 )

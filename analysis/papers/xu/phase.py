@@ -14,6 +14,7 @@ from analysis.exhibits.model import (
     CONTRADICTED,
     IMPRECISE,
     NOT_REPRODUCED,
+    NOT_TESTABLE,
     NOTES,
     REPRODUCED,
     TEXT,
@@ -24,31 +25,52 @@ from analysis.exhibits.model import (
 from analysis.exhibits.sources import Absent, Sources, column, fired, series
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.papers.xu.meaning import GROKKED
-from analysis.printed.xu import ETA_ROWS, FINDINGS, LAGS, XU
+from analysis.printed.xu import ETA_ROWS, FINDINGS, LAG_QUARTILES, LAGS, XU
 from analysis.statistics import estimates as statistics
 from analysis.statistics.exact import quantile_sides
 from analysis.words import number, spread
+from grok.spec.studies import load_study
 
 GAP = "delta_w/gap_23"
 AFTER = {"test_50_epoch": "after test ≥ 0.5", "test_99_epoch": "after test ≥ 0.99"}
 ON, LATER, AROUND = 300, 400, 10
 """Epochs between which a gap that is a plateau stays, and how far around each the gap is taken as a median."""
-FOCUSED, SPREADING = ("square", "cube"), ("relu", "sigmoid")
-"""Powers, whose memorisation is said to be focused, and the activations that are named as spreading."""
+FOCUSED, SPREADING = ("square", "cube"), ("relu", "silu", "tanh", "sigmoid")
+"""Powers, whose memorisation Tian says is focused, and the activations that he names as spreading."""
 
 
-def lags(study: str, activation: str = "square") -> Callable[[Sources], Measured]:
-    """The claim on how many epochs after each run's own grokking the detector fires, on the runs of a study."""
+def lags(study: str, printed_runs: int | None = None) -> Callable[[Sources], Measured]:
+    """The claim on how many epochs after each run's own grokking the detector fires, on the runs of a study.
+
+    Args:
+        study: of square networks. printed_runs: named ones, of which it must come later in each; None: judged for all seeds.
+    """
 
     def measure(sources: Sources) -> Measured:
-        runs = sources.take(study, condition=GROK, activation=activation)
+        runs = sources.take(study, condition=GROK, activation="square")
         parts = []
-        for name, (printed, ends) in LAGS.items():
+        for name, printed in LAGS.items():
             lag = column(runs, "fire_epoch") - column(runs, name)
             parts.append(verdicts.median(AFTER[name], lag, printed, event=True))
-            if ends and len(statistics.known(lag)):
-                parts.append(verdicts.quartiles(f"{AFTER[name]}, quartiles", lag, ends, EPOCH))
+        later, name = int((lag > 0).sum()), "fire later than test ≥ 0.99"  # of the last of them; NaN is not later
+        if printed_runs is None:
+            parts.append(verdicts.every(name, later, len(runs)))
+        else:
+            parts.append(verdicts.count(name, later, len(runs), printed_runs, printed_runs))
         return verdicts.judge(parts)
+
+    return measure
+
+
+def lag_quartiles(study: str) -> Callable[[Sources], Measured]:
+    """The claim on the quartiles of the lag after test ≥ 0.99, on the runs of a study."""
+
+    def measure(sources: Sources) -> Measured:
+        runs = sources.take(study, condition=GROK, activation="square")
+        lag = column(runs, "fire_epoch") - column(runs, "test_99_epoch")
+        if not len(statistics.known(lag)):
+            raise Absent("no run both fires and reaches test ≥ 0.99")
+        return verdicts.judge([verdicts.quartiles("quartiles", lag, LAG_QUARTILES, EPOCH)], "Printed of six seeds of a pilot.")
 
     return measure
 
@@ -75,6 +97,12 @@ def _plateau(sources: Sources) -> Measured:
     return Measured(text, verdict, found, p=min(sides.inside, sides.outside))
 
 
+TWO_RULES = (
+    "“Never” has two rules, both fixed beforehand: of named runs and controls one that fires refutes it; of fresh seeds it is "
+    "judged by the share of all seeds, so that a few may fire."
+)
+
+
 def _never(sources: Sources) -> Measured:
     kinds = {
         "with weight decay": ("relu", GROK),
@@ -96,7 +124,8 @@ def _never(sources: Sources) -> Measured:
     silent = not any(fires for fires, _ in counts.values())
     verdict = REPRODUCED if silent else CONTRADICTED if loud else NOT_REPRODUCED
     text = "; ".join(f"{name} {fires}/{n}" for name, (fires, n) in counts.items())
-    return Measured(text, verdict, *_shares(counts, verdict_of=lambda fires, n: fires == 0, published="0"))
+    shares, _, ids, entries = _shares(counts, verdict_of=lambda fires, n: fires == 0, published="0")
+    return Measured(text, verdict, shares, TWO_RULES, ids, entries)
 
 
 def _shares(
@@ -150,35 +179,32 @@ def _sufficient(sources: Sources) -> Measured:
 
 
 def _focused(sources: Sources) -> Measured:
-    counts, dull, judged = dict[str, tuple[int, int]](), list[str](), list[bool]()
-    for activation in (*FOCUSED, *SPREADING):
+    told, shares, entries = list[str](), dict[str, statistics.Estimate](), list[Entry]()
+    for activation in dict.fromkeys(cell.config.activation for cell in load_study("activations").cells):
         runs = sources.take("activations", condition=GROK, activation=activation)
         groks = column(runs, "accuracy/test") >= GROKKED
-        if activation in FOCUSED and not groks.all():
-            dull.append(f"{activation} {int(groks.sum())}/{len(runs)}")
-            runs = runs[groks]
-        if len(runs):
-            counts[activation] = fired(runs), len(runs)
-            judged.append(activation in FOCUSED)
-    if not any(judged):
-        raise Absent("no run with a power activation groks")
-    ends = [(k, n) if focused else (n - k, n) for (k, n), focused in zip(counts.values(), judged, strict=True)]
-    verdict = REPRODUCED if all(k == n for k, n in ends) else NOT_REPRODUCED
-    verdict = CONTRADICTED if any(2 * k < n for k, n in ends) else verdict
-    text = "; ".join(f"{name} fires in {k}/{n}" for name, (k, n) in counts.items())
-    shares = {name: statistics.clopper_pearson(k, n) for name, (k, n) in counts.items()}
-    entries = tuple(
-        Entry(
-            name,
-            {"activation": name, "memorisation": "focused" if focused else "spreading"},
-            "fires" if focused else "silent",
-            f"{k}/{n}",
-            REPRODUCED if k == (n if focused else 0) else NOT_REPRODUCED,
-        )
-        for (name, (k, n)), focused in zip(counts.items(), judged, strict=True)
-    )
-    note = f"Of the powers only runs that grok count: {', '.join(dull)}." if dull else ""
-    return Measured(text, verdict, shares, note, entries=entries)
+        side = "focused" if activation in FOCUSED else "spreading" if activation in SPREADING else ""
+        fires, of = fired(runs[groks]), int(groks.sum())
+        text = f"{fired(runs)}/{len(runs)} fire, {of}/{len(runs)} grok"
+        text += f", {fires} of these fire" if 0 < of < len(runs) else ""
+        told.append(f"{activation} {text}")
+        shares[activation] = statistics.clopper_pearson(fired(runs), len(runs))
+        if side:
+            own = _side(fires if side == "focused" else of - fires, of) if of else NOT_TESTABLE
+            said = "fires" if side == "focused" else "silent"
+            entries.append(Entry(activation, {"activation": activation, "memorisation": side}, said, text, own))
+    judged = {entry.verdict for entry in entries} - {NOT_TESTABLE}
+    if not judged:
+        raise Absent("no run of a named activation groks")
+    verdict = next((one for one in (CONTRADICTED, NOT_REPRODUCED) if one in judged), REPRODUCED)
+    dull = [entry.id for entry in entries if entry.verdict == NOT_TESTABLE]
+    note = f"No run groks with {', '.join(dull)}: shown, and not judged." if dull else ""
+    return Measured("; ".join(told), verdict, shares, note, entries=tuple(entries))
+
+
+def _side(as_said: int, n: int) -> str:
+    """The verdict on an activation of which some of n grokking runs do what its side is said to do."""
+    return REPRODUCED if as_said == n else CONTRADICTED if 2 * as_said < n else NOT_REPRODUCED
 
 
 CLAIMS = (
@@ -186,11 +212,22 @@ CLAIMS = (
         "lags",
         "The detector fires 72 epochs after test ≥ 0.5 and 35 after test ≥ 0.99: it lags grokking rather than leading it.",
         f"{FINDINGS}, headline",
-        "+72; +35 [34, 36]",
-        "fire epoch less that of the event, run by run; medians and quartiles",
+        "+72; +35; later in every run",
+        "fire epoch less that of the event, run by run; medians, and runs that fire later than test ≥ 0.99",
         ("headline",),
-        " ".join((verdicts.MEDIAN, verdicts.QUARTILES, verdicts.PARTS)),
-        lags("headline"),
+        " ".join((verdicts.MEDIAN, verdicts.COUNT, verdicts.PARTS)),
+        lags("headline", 15),
+        kind=NOTES,
+    ),
+    Claim(
+        "lag-quartiles",
+        "The quartiles of the lag after test ≥ 0.99 are 34 and 36.",
+        f"{FINDINGS}, interpretation; six seeds of a pilot",
+        "[34, 36]",
+        "fire epoch less that of test ≥ 0.99, run by run; quartiles",
+        ("headline",),
+        verdicts.QUARTILES + " " + verdicts.MEDIAN,
+        lag_quartiles("headline"),
         kind=NOTES,
     ),
     Claim(
@@ -233,10 +270,12 @@ CLAIMS = (
         "spreads.",
         f"{XU}, interpretation by Theorem 5 of Tian (arXiv 2509.21519)",
         "fires with powers; silent with ReLU and sigmoid",
-        "runs with weight decay that fire: x² and x³, of those that grok; ReLU and sigmoid",
+        "runs with weight decay that fire, of every activation of the study, and of these those that grok; powers (x², x³) are "
+        "said to be focused, ReLU, SiLU, tanh and sigmoid spreading (Tian names all four); the rest are shown",
         ("activations",),
-        "Reproduced if every run of a power that groks fires and none of ReLU and sigmoid; contradicted if of one activation "
-        "more than half do the opposite; otherwise not reproduced.",
+        f"Both sides alike, on the runs that grok (test accuracy {GROKKED} or above at the end): reproduced if every one with "
+        "a focused activation fires and none with a spreading one; contradicted if of one activation more than half do the "
+        "opposite; otherwise not reproduced. An activation of which no run groks is not judged.",
         _focused,
         kind=TEXT,
     ),
