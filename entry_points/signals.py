@@ -36,6 +36,13 @@ def parser() -> OneLineParser:
         help="separated by commas, or first-last-step such as 0-400-10. Default checkpoints, and epoch 0.",
     )
     out.add_argument(
+        "--costly-every",
+        type=integer("costly-every"),
+        default=1,
+        metavar="N",
+        help="of these epochs every so many for signals that cost more than a training step. Default 1.",
+    )
+    out.add_argument(
         "--workers", type=integer("workers"), default=0, metavar="N", help="runs at once. Default 0: one per core."
     )
     out.add_argument(
@@ -74,6 +81,8 @@ def main(arguments: list[str]) -> int:
     """Parse, compute, print one line."""
     flags = parser().parse_args(arguments)
     epochs = epochs_of(flags.epochs)
+    if flags.costly_every < 1:
+        raise ConfigError(f"costly-every must be a whole number ≥ 1, got {flags.costly_every}. 1 takes every epoch.")
     from grok.runs import signals as runs
     from grok.runs.fanout import Fanout
     from grok.signals.base import find
@@ -87,7 +96,7 @@ def main(arguments: list[str]) -> int:
     store, started = open_store(existing=FIRST), time.perf_counter()
     run_ids = _runs(flags.run, flags.study, store)
     computed, failed = 0, []
-    payloads = [(store.uri, store.experiment_id, run_id, names, epochs, flags.force) for run_id in run_ids]
+    payloads = [(store.uri, store.experiment_id, run_id, names, epochs, flags.costly_every, flags.force) for run_id in run_ids]
     for number, (run_id, count, error) in enumerate(fanout.map(runs.task, payloads), start=1):
         computed += count
         if error:
