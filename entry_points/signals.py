@@ -43,6 +43,13 @@ def parser() -> OneLineParser:
         help="of these epochs every so many for signals that cost more than a training step. Default 1.",
     )
     out.add_argument(
+        "--released",
+        default="none",
+        metavar="FOLDER",
+        help="score the norm, rank and Gini rules on curves that others released (ClevixLab/critical-norm-grokking) and that "
+        "you have there; no run is read. Default none.",
+    )
+    out.add_argument(
         "--workers", type=integer("workers"), default=0, metavar="N", help="runs at once. Default 0: one per core."
     )
     out.add_argument(
@@ -80,6 +87,8 @@ def epochs_of(text: str) -> tuple[int, ...]:
 def main(arguments: list[str]) -> int:
     """Parse, compute, print one line."""
     flags = parser().parse_args(arguments)
+    if flags.released != "none":
+        return _released(flags.released)
     epochs = epochs_of(flags.epochs)
     if flags.costly_every < 1:
         raise ConfigError(f"costly-every must be a whole number ≥ 1, got {flags.costly_every}. 1 takes every epoch.")
@@ -108,6 +117,19 @@ def main(arguments: list[str]) -> int:
         store.create("signals", {KIND: "measure"}).end("failed" if failed else "complete")
     print(f"runs={len(run_ids)} signals={computed} failed={len(failed)} seconds={time.perf_counter() - started:.0f}")
     return 1 if failed else 0
+
+
+def _released(folder: str) -> int:
+    """The leaderboard of released curves, a line a signal, and the result line."""
+    from pathlib import Path
+
+    from analysis.papers.signals import released
+
+    runs = released.load(Path(folder))
+    rows = released.board(runs)
+    print(rows.to_string(index=False, float_format=lambda value: f"{value:.3g}"), file=sys.stderr)
+    print(f"runs={len(runs)} signals={len(rows)} alarms={int((rows['verdict'] == 'alarm').sum())}")
+    return 0
 
 
 def _runs(run: str, study: str, store: Store) -> list[str]:

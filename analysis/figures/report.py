@@ -5,6 +5,7 @@ from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
 from analysis.figures.grids import Column, activations, scaling
 from analysis.figures.lifecycle import lifecycle_ablation, lifecycle_flip, lifecycle_grid, lifecycle_sweep
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
+from analysis.figures.signals import signals_board, signals_page
 from analysis.figures.surface import surfaces
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "repulsion",
     "scaling",
     "sign_match",
+    "signals_board",
+    "signals_page",
     "surfaces",
     "windows",
 ]

@@ -6,7 +6,8 @@ from analysis.exhibits.paper import Paper
 from analysis.papers.lifecycle import flip, numbers, sentences
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
-from analysis.papers.signals import board
+from analysis.papers.signals import board, events, laws, published
+from analysis.papers.signals import panels as signal_panels
 from analysis.papers.xu import (
     cause,
     designs,
@@ -45,6 +46,8 @@ CLAIMS: tuple[Claim, ...] = (
     *flip.CLAIMS,
     *sentences.CLAIMS,
     *numbers.CLAIMS,
+    *published.CLAIMS,
+    *laws.CLAIMS,
 )
 """Every published statement, in the order of the report."""
 QUESTIONS: tuple[Question, ...] = (
@@ -58,6 +61,7 @@ QUESTIONS: tuple[Question, ...] = (
     *fresh.QUESTIONS,
     *flip.QUESTIONS,
     *board.QUESTIONS,
+    *events.QUESTIONS,
 )
 """What nobody has published an answer to, in the order of the report."""
 ERRATA: tuple[Chapter, ...] = (
@@ -68,7 +72,14 @@ ERRATA: tuple[Chapter, ...] = (
     *flip.CHAPTERS,
     *sentences.CHAPTERS,
     *board.CHAPTERS,
+    *events.CHAPTERS,
 )
 """Every chapter, in the order of the report, those of a section together."""
-PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS, *lifecycle_panels.PANELS)
+PANELS: tuple[Panel, ...] = (
+    *panels.PANELS,
+    *rank_panels.PANELS,
+    *cause.PANELS,
+    *lifecycle_panels.PANELS,
+    *signal_panels.PANELS,
+)
 """Every figure, in the order of the report."""

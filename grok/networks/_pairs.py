@@ -113,9 +113,9 @@ class PairStack(Stack):
         return self._layers["v"]
 
     def attention(self, batch: PairBatch) -> Tensor:
-        """Of the first seed: (layers, n, H, T, T)."""
+        """(S, blocks, n, H, T, T)."""
         assert self.shape.attention is not None  # who asks has looked at what the network gives
-        return self.shape.attention(self._of(0), batch.inputs[0])
+        return torch.stack([self.shape.attention(self._of(s), inputs) for s, inputs in enumerate(batch.inputs)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ def features(layers: Layers, pairs: Tensor) -> Tensor:
     query, key, value = _heads(x[:, -1:] @ layers["query"]), _heads(x @ layers["key"]), _heads(x @ layers["value"])
     weights = (query @ key.transpose(2, 3) / (DIM // HEADS) ** 0.5).softmax(dim=3)
     x = x[:, -1] + (weights @ value).flatten(1) @ layers["output"]
-    out: Tensor = x + functional.relu(x @ layers["rise"]) @ layers["fall"]
+    out: Tensor = x + functional.gelu(x @ layers["rise"]) @ layers["fall"]
     return out
 
 
@@ -55,8 +55,8 @@ def attention(layers: Layers, pairs: Tensor) -> Tensor:
 
 
 NETWORK = PairNetwork(
-    title="One block of four heads and a ReLU layer of 512, d = 128, under a cross-entropy",
-    source="Nanda et al. (arXiv 2301.05217); initial scales ours",
+    title="One block of four heads and a GELU layer of 512, d = 128, under a cross-entropy",
+    source="Nanda et al. (arXiv 2301.05217); initial scales and GELU for ReLU, which has no Hessian, are ours",
     cost="six operations a weight and pair; keys and values three times that",
     layers=("embedding", "position", "query", "key", "value", "output", "rise", "fall", "v"),
     gives=("attention", *GIVES),

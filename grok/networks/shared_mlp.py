@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from grok.networks._pairs import GIVES, Layers, PairNetwork, Shape
@@ -13,10 +13,10 @@ DIM, HIDDEN = 128, 256
 
 
 def draw(sizes: Sizes) -> dict[str, Tensor]:
-    """Torch's defaults: a standard normal table, and uniform layers in ±1/√(inputs); no biases."""
-    table = nn.Embedding(sizes.symbols, DIM)
-    first, last = nn.Linear(2 * DIM, HIDDEN, bias=False), nn.Linear(HIDDEN, sizes.classes, bias=False)
-    return {"embedding": table.weight.detach(), "w1": first.weight.detach().T, "v": last.weight.detach().T}
+    """Normal, of variance one over the inputs of a layer, and over d for the table; no biases."""
+    shapes = {"embedding": (sizes.symbols, DIM), "w1": (2 * DIM, HIDDEN), "v": (HIDDEN, sizes.classes)}
+    inputs = {"embedding": DIM, "w1": 2 * DIM, "v": HIDDEN}
+    return {name: torch.randn(shape) / inputs[name] ** 0.5 for name, shape in shapes.items()}
 
 
 def features(layers: Layers, pairs: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def features(layers: Layers, pairs: Tensor) -> Tensor:
 
 NETWORK = PairNetwork(
     title="A hidden layer of 256 on two rows of one embedding, d = 128, under a cross-entropy",
-    source="Truong et al. (arXiv 2606.13753): d = 128, H = 256, GELU; concatenated, without biases: ours",
+    source="Truong et al. (arXiv 2606.13753), their code; without biases: ours",
     cost="six operations a weight and pair",
     layers=("embedding", "w1", "v"),
     gives=GIVES,

@@ -23,7 +23,8 @@ def dominance(w: Tensor, modulus: int, *, weighted: bool = True, permute: int | 
         P_kj = |DFT_k W[0:M, j]|² + |DFT_k W[M:2M, j]|²,  s_kj = P_kj / Σ_k P_kj,  f = Σ_j ω_j max_k s_kj,  k = 1 … ⌊M/2⌋
 
     Args:
-        w: (2M, K), or (2p, K) of multiplication mod p = M + 1. modulus: M. weighted: ω_j ∝ ‖w_j‖², since neurons that die lose their frequency; else alike.
+        w: (2M, K), or (2p, K) of multiplication mod p = M + 1. modulus: M.
+        weighted: ω_j ∝ ‖w_j‖², since neurons that die lose their frequency; else alike.
         permute: seed of a random order of the tokens, a control; None leaves them.
         squares: Σ_k s_kj² in place of max_k s_kj, the inverse participation ratio.
 

@@ -142,8 +142,7 @@ class State:
     @cached_property
     def attention(self) -> Tensor:
         """(layers, n, H, T, T)."""
-        stack = cast(PairStack, self.stack)
-        return stack.attention(stack.batch(self.problem.train_inputs[None], self.problem.train_labels[None]))
+        return self.stack.attention(self.stack.batch(self.problem.train_inputs[None], self.problem.train_labels[None]))[0]
 
     @cached_property
     def moved(self) -> dict[str, Tensor] | None:

@@ -136,9 +136,7 @@ NEEDS: dict[str, Need] = {
         _tensor(OUTPUTS**2, OUTPUTS),
         "H",
     ),
-    "grid_features": Need(
-        "epoch", "(M, M, K) tensor, on all pairs in the order of the group", _maps, "H"
-    ),
+    "grid_features": Need("epoch", "(M, M, K) tensor, on all pairs in the order of the group", _maps, "H"),
     "gradients": Need("epoch", "of the training loss, a tensor by layer", _layers),
     "held_out_features": Need("epoch", "(n, K) tensor, on held-out samples, raw", _tensor(HELD_OUT, WIDTH), "H"),
     "held_out_logits": Need("epoch", "(n, M) tensor, on held-out samples", _tensor(HELD_OUT, OUTPUTS), "H"),

@@ -10,8 +10,8 @@ from grok.signals.base import PrintedRule, Signal
 
 TARGET, KAPPA = 2501.0, 0.252
 """V* and κ as calibrated for a transformer at p = 97."""
-CLAMPED = 58.73**2
-"""V* of the MLP at p = 71: the square of its published norm at grokking (arXiv 2606.13753)."""
+CLAMPED = 55.0**2
+"""V* of the MLP at p = 59: the square of its published norm at grokking (arXiv 2606.13753)."""
 
 
 def compute(
