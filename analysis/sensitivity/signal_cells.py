@@ -68,12 +68,18 @@ def with_signal(cells: Cells, evidence: Evidence, text: str) -> Cells:
         ConfigError: if there is no such signal, or a run has not had it computed.
     """
     signal, variant = named(text)
-    series = {key: [_series(evidence, signal, variant, row) for row in group.table.to_dict("records")]
-              for key, group in cells.cells.items()}
+    series = {
+        key: [_series(evidence, signal, variant, row) for row in group.table.to_dict("records")]
+        for key, group in cells.cells.items()
+    }
     positive = all((one[np.isfinite(one)] > 0).all() for rows in series.values() for one in rows)
     sign = -1.0 if signal.direction == "falling" else 1.0
-    return replace(cells, cells={key: _group(group, series[key], sign, log=positive) for key, group in cells.cells.items()},
-                   raw={}, roundings={})
+    return replace(
+        cells,
+        cells={key: _group(group, series[key], sign, log=positive) for key, group in cells.cells.items()},
+        raw={},
+        roundings={},
+    )
 
 
 def _group(group: Group, rows: list[np.ndarray], sign: float, *, log: bool) -> SignalGroup:

@@ -1,4 +1,4 @@
-"""Numerics of the later signals against slow oracles and known truths: characters, heads, mixtures, graphs, laws of the norm."""
+"""Numerics of the later signals against slow oracles and known truths: characters, heads, mixtures, graphs, norms."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_every_seed_is_a_run_with_its_events(folder: Path) -> None:
     assert [one.run.seed for one in grown] == list(range(SEEDS))
     for one in grown:
         asked = 1000 + 100 * one.run.seed
-        assert one.run.t50 == STEPS[STEPS >= asked][0]
+        assert one.run.t50 == STEPS[asked <= STEPS][0]
         assert one.memorised == STEPS[STEPS >= 100][0]
     assert {one.run.control for one in runs} == {"", "p = 59, 0.15 of the pairs"}
     assert all(math.isnan(one.run.t50) for one in runs if not one.run.positive)

@@ -114,7 +114,9 @@ def test_characters_are_read_at_the_end_of_runs_that_multiply() -> None:
     def table(config: ResolvedConfig, time: float) -> pd.DataFrame:
         right = 0.6 if config.task == "multiplication" else 0.0
         rows = [("characters", "", right), ("characters", "additive", 0.05), ("tuned_neurons", "", 0.95)]
-        return pd.DataFrame([(e, s, v, x * (e > 0)) for s, v, x in rows for e in (0, 2500)], columns=["epoch", "signal", "variant", "value"])
+        return pd.DataFrame(
+            [(e, s, v, x * (e > 0)) for s, v, x in rows for e in (0, 2500)], columns=["epoch", "signal", "variant", "value"]
+        )
 
     found = laws.characters(sources(lambda c, k: 1000.0 if k == "grok" else math.nan, table))
     assert found.verdict == REPRODUCED

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from grok.recorders.signals import run_needs
-from grok.runs.signals import State, usable
 from grok.runs.measure import put_weights, untrained
+from grok.runs.signals import State, usable
 from grok.signals.base import NEEDS, Signal
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.plugins import SIGNALS
@@ -86,7 +86,9 @@ def main(arguments: list[str]) -> int:
     found = {name: values(run(name)) for name in RUNS}
     if arguments != ["check"]:
         lines = [
-            f"  {json.dumps(name)}: {{\n" + ",\n".join(f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(rows.items())) + "\n  }"
+            f"  {json.dumps(name)}: {{\n"
+            + ",\n".join(f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(rows.items()))
+            + "\n  }"
             for name, rows in found.items()
         ]
         GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

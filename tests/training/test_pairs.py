@@ -1,4 +1,4 @@
-"""Networks of pairs in training: the clamp of their norm, the temperature of their loss, and that multiplication is what it is."""
+"""Networks of pairs in training: the clamp of their norm, the temperature of their loss; multiplication is what it is."""
 
 from __future__ import annotations
 

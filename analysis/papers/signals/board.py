@@ -200,6 +200,7 @@ def board(
                 alone, said = scored(about, narrow, signal, rule)
                 row = _row(signal, variant, rule, found, word) | {"every": every, "seeds_exchanged": swapped}
                 row |= {"eta0_only": said, "eta0_tpr": alone.tpr.value, "eta0_fpr": alone.fpr.value}
+                row |= {"missing": None if watched else "no run of this study gives it"}
                 rows.append(row | {"eta0_lead_t50": alone.leads["t50"].value, "eta0_auroc": alone.area.value})
                 fails.append(found.p)
     out = pd.DataFrame(rows)

@@ -44,8 +44,10 @@ def fit(x: np.ndarray, y: np.ndarray) -> tuple[Estimate, Estimate]:
 
     rng, every = np.random.default_rng(SEED), np.arange(len(x))
     drawn = np.array([both(rng.integers(0, len(x), len(x))) for _ in range(RESAMPLES // 10)])
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     slope, square = both(every)
+    if math.isnan(slope):
+        return (Estimate(math.nan, math.nan, math.nan, len(x)),) * 2
+    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     return Estimate(slope, float(low[0]), float(high[0]), len(x)), Estimate(square, float(low[1]), float(high[1]), len(x))
 
 
