@@ -5,8 +5,9 @@ Shapes: T measured epochs, w rows of a window.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 WINDOW, FIRST, RISE, BINS = 20, 10, 0.1, 64
@@ -37,6 +38,18 @@ def autocorrelation(x: np.ndarray) -> float:
     return float((a * b).sum() / scale) if scale > 0 else float("nan")
 
 
+@cache
+def _kernel(window: int) -> np.ndarray:
+    """(w, w): takes a window to its trend, a local line at each place with Gaussian weights, so that a line leaves nothing."""
+    place = np.arange(window)
+    out = np.empty((window, window))
+    for at in place:
+        weights = np.exp(-0.5 * np.square((place - at) / (window * KERNEL)))
+        design = np.stack((np.ones(window), place - at), axis=1)
+        out[at] = np.linalg.solve(design.T @ (weights[:, None] * design), design.T * weights)[0]
+    return out
+
+
 def warnings(values: np.ndarray, *, show: str = "alarm", detrend: bool = False, window: int = WINDOW) -> np.ndarray:
     """What a window says of the Fiedler value, at every row.
 
@@ -47,7 +60,7 @@ def warnings(values: np.ndarray, *, show: str = "alarm", detrend: bool = False, 
 
     Args:
         values: (T, 2): Fiedler value, entropy of what moved. show: `alarm`, `ar1` or `variance`.
-        detrend: take a Gaussian kernel's trend out of each window first: AR1 of a series with a trend is near 1.
+        detrend: take a Gaussian kernel's local line out of each window first: AR1 of a series with a trend is near 1.
         window: w.
 
     Returns:
@@ -60,7 +73,7 @@ def warnings(values: np.ndarray, *, show: str = "alarm", detrend: bool = False, 
         x, entropy = values[t - window + 1 : t + 1].T
         if not np.isfinite(x).all():
             continue
-        x = x - gaussian_filter1d(x, window * KERNEL, mode="nearest") if detrend else x
+        x = x - _kernel(window) @ x if detrend else x
         ar1[t] = autocorrelation(x)
         cut = window - window // 5
         before = float(x[:cut].var())

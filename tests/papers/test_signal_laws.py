@@ -76,7 +76,7 @@ def test_a_line_of_ln_t_over_the_logit_scale_is_found_and_its_absence_too() -> N
 
 def test_the_exponent_of_a_clamp_is_the_planted_one() -> None:
     def law(config: ResolvedConfig, condition: str) -> float:
-        return 200 * math.exp(7.5 * (config.clamp_norm / 55 - 1)) * (0.003 / config.learning_rate) ** (1 / 3)
+        return 600 * math.exp(7.5 * (config.clamp_norm / 55 - 1)) * (0.003 / config.learning_rate) ** (1 / 3)
 
     found = laws.clamp(sources(law))
     assert found.estimates["α"].value == pytest.approx(7.5, rel=1e-9)
