@@ -40,9 +40,11 @@ def main(arguments: list[str]) -> int:
     stop = StopRequest()
     from analysis.papers.xu.rebuttal_grid import of_grid
     from analysis.papers.xu.windows import of_runs
+    from analysis.reading.evidence import Evidence
     from analysis.reading.files import RunFiles
     from analysis.sensitivity import cells as runs
     from analysis.sensitivity import study, tracked
+    from analysis.sensitivity.signal_cells import with_signal
     from entry_points.progress import StageBar
     from grok.store.store import open_store, point_to
 
@@ -51,6 +53,8 @@ def main(arguments: list[str]) -> int:
     store = open_store()
     folder = store.folder / "sensitivity"
     cells = runs.load(store, config, folder / "gaps")
+    if config.signal != "none":
+        cells = with_signal(cells, Evidence(store), config.signal)
     done = None if flags.force else tracked.finished(store, config, cells)
     if done is not None:
         point_to(store, done)

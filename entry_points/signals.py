@@ -38,6 +38,20 @@ def parser() -> OneLineParser:
         help="separated by commas, or first-last-step such as 0-400-10. Default checkpoints, and epoch 0.",
     )
     out.add_argument(
+        "--costly-every",
+        type=integer("costly-every"),
+        default=1,
+        metavar="N",
+        help="of these epochs every so many for signals that cost more than a training step. Default 1.",
+    )
+    out.add_argument(
+        "--released",
+        default="none",
+        metavar="FOLDER",
+        help="score the norm, rank and Gini rules on curves that others released (ClevixLab/critical-norm-grokking) and that "
+        "you have there; no run is read. Default none.",
+    )
+    out.add_argument(
         "--workers", type=integer("workers"), default=0, metavar="N", help="runs at once. Default 0: one per core."
     )
     out.add_argument(
@@ -75,7 +89,11 @@ def epochs_of(text: str) -> tuple[int, ...]:
 def main(arguments: list[str]) -> int:
     """Parse, compute, print one line."""
     flags = parser().parse_args(arguments)
+    if flags.released != "none":
+        return _released(flags.released)
     epochs = epochs_of(flags.epochs)
+    if flags.costly_every < 1:
+        raise ConfigError(f"costly-every must be a whole number ≥ 1, got {flags.costly_every}. 1 takes every epoch.")
     from grok.runs import signals as runs
     from grok.runs.fanout import Fanout
     from grok.signals.base import find
@@ -89,7 +107,7 @@ def main(arguments: list[str]) -> int:
     store, started = open_store(existing=FIRST), time.perf_counter()
     run_ids = _runs(flags.run, flags.study, store)
     computed, failed = 0, []
-    payloads = [(store.uri, store.experiment_id, run_id, names, epochs, flags.force) for run_id in run_ids]
+    payloads = [(store.uri, store.experiment_id, run_id, names, epochs, flags.costly_every, flags.force) for run_id in run_ids]
     for number, (run_id, count, error) in enumerate(fanout.map(runs.task, payloads), start=1):
         computed += count
         if error:
@@ -101,6 +119,19 @@ def main(arguments: list[str]) -> int:
         store.create("signals", {KIND: "measure"}).end("failed" if failed else "complete")
     print(f"runs={len(run_ids)} signals={computed} failed={len(failed)} seconds={time.perf_counter() - started:.0f}")
     return 1 if failed else 0
+
+
+def _released(folder: str) -> int:
+    """The leaderboard of released curves, a line a signal, and the result line."""
+    from pathlib import Path
+
+    from analysis.papers.signals import released
+
+    runs = released.load(Path(folder))
+    rows = released.board(runs)
+    print(rows.to_string(index=False, float_format=lambda value: f"{value:.3g}"), file=sys.stderr)
+    print(f"runs={len(runs)} signals={len(rows)} alarms={int((rows['verdict'] == 'alarm').sum())}")
+    return 0
 
 
 def _runs(run: str, study: str, store: Store) -> list[str]:

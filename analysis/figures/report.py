@@ -16,6 +16,7 @@ from analysis.figures.lifecycle import (
 )
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
 from analysis.figures.rounding import rounding
+from analysis.figures.signals import signals_board, signals_page
 from analysis.figures.surface import surfaces
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "rounding",
     "scaling",
     "sign_match",
+    "signals_board",
+    "signals_page",
     "surfaces",
     "windows",
 ]

@@ -7,7 +7,8 @@ from analysis.papers.lifecycle import classes, controls, flip, numbers, scan, se
 from analysis.papers.lifecycle import errata as lifecycle_errata
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
-from analysis.papers.signals import board
+from analysis.papers.signals import board, events, laws, published
+from analysis.papers.signals import panels as signal_panels
 from analysis.papers.xu import (
     cause,
     designs,
@@ -51,6 +52,8 @@ CLAIMS: tuple[Claim, ...] = (
     *numbers.CLAIMS,
     *side.CLAIMS,
     *scan.CLAIMS,
+    *published.CLAIMS,
+    *laws.CLAIMS,
 )
 """Every published statement, in the order of the report."""
 QUESTIONS: tuple[Question, ...] = (
@@ -66,6 +69,7 @@ QUESTIONS: tuple[Question, ...] = (
     *controls.QUESTIONS,
     *classes.QUESTIONS,
     *board.QUESTIONS,
+    *events.QUESTIONS,
 )
 """What nobody has published an answer to, in the order of the report."""
 ERRATA: tuple[Chapter, ...] = (
@@ -78,7 +82,15 @@ ERRATA: tuple[Chapter, ...] = (
     *lifecycle_errata.CHAPTERS,
     *classes.CHAPTERS,
     *board.CHAPTERS,
+    *events.CHAPTERS,
 )
 """Every chapter, in the order of the report, those of a section together."""
-PANELS: tuple[Panel, ...] = (*panels.PANELS, *rank_panels.PANELS, *cause.PANELS, *rounding.PANELS, *lifecycle_panels.PANELS)
+PANELS: tuple[Panel, ...] = (
+    *panels.PANELS,
+    *rank_panels.PANELS,
+    *cause.PANELS,
+    *rounding.PANELS,
+    *lifecycle_panels.PANELS,
+    *signal_panels.PANELS,
+)
 """Every figure, in the order of the report."""

@@ -28,6 +28,10 @@ RAISE = "Raise it"
 SPACE_FIELDS = (*space.COMMON, *space.RULE_PARAMETERS)
 
 
+NO_GAP = {"matrix": "w", "gap": "23", "method": "gram", "window": "3"}
+"""What does not matter where a signal stands in the place of the gap: one value each."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SensitivityConfig(Config):
     """Everything that defines a sensitivity study; the fields of the search space are texts `a`, `a,b,c` or `a..b`.
@@ -93,6 +97,13 @@ class SensitivityConfig(Config):
     )
     name: str = field("auto", "of the Optuna studies; auto is made of what is asked", "ours")
     nested_runs: int = field(0, "the best trials that are logged as nested runs too", "ours", whole(0, RAISE))
+    signal: str = field(
+        "none",
+        "signal NAME or NAME/VARIANT whose series stands in the place of the gap; none = the gap itself",
+        "ours",
+        Rule(lambda value, c: value == "none" or c.mode == "search", "come with mode search", "Take mode search"),
+        later=True,
+    )
     matrix: str = field("w,v", "whose updates: w, v", "Xu §2: w")
     gap: str = field("12,23,34", "λ₁/λ₂, λ₂/λ₃, λ₃/λ₄", "Xu §2: 23")
     method: str = field(
@@ -136,9 +147,10 @@ class SensitivityConfig(Config):
             ConfigError: if a part of it breaks a rule.
         """
         own = pairs("own_parameters", self.own_parameters, "name=values;name=values")
-        return space.build(
-            {name: getattr(self, name) for name in SPACE_FIELDS if name in self.__dataclass_fields__}, own, max_window, auto
-        )
+        asked = {name: getattr(self, name) for name in SPACE_FIELDS if name in self.__dataclass_fields__}
+        if self.signal != "none":
+            asked |= NO_GAP
+        return space.build(asked, own, max_window, auto)
 
     def is_held_out(self, seed: int) -> bool:
         """Whether runs of a seed are kept out of every choice.
@@ -172,6 +184,8 @@ class SensitivityConfig(Config):
         asked = {
             name: text for name, text in self.to_strings().items() if name not in (*EXECUTION, "mode", "samples", "importance")
         }
+        if self.signal == "none":
+            del asked["signal"]  # it came later
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
 

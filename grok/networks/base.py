@@ -63,6 +63,10 @@ class Stack(ABC):
         """The last layer, (S, K, C), where `Network.gives` has `readout`."""
         raise NotImplementedError
 
+    def attention(self, batch: Any) -> Tensor:
+        """Of each block, (S, blocks, n, H, T, T), rows sum to 1, where `Network.gives` has `attention`."""
+        raise NotImplementedError
+
     def generators(self, seeds: Sequence[int]) -> list[torch.Generator]:
         """Of the batches that are drawn, one per seed, on the CPU."""
         return [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -104,6 +108,11 @@ class View:
         return self.shared["features"][self.index]
 
     @property
+    def attention(self) -> Tensor:
+        """(blocks, n, H, T, T)."""
+        return self.stack.attention(self.batch)[self.index]
+
+    @property
     def readout(self) -> Tensor:
         """(K, C)."""
         return self.stack.readout()[self.index]
@@ -126,7 +135,7 @@ class View:
 
 
 EVERY_NETWORK = ("labels", "seed", "weights", "gradients")
-"""What a `View` of any network gives; `features` and `readout` are for those that say so."""
+"""What a `View` of any network gives; `features`, `readout` and `attention` are for those that say so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.linalg import eigh
+import torch
+from scipy.linalg import eigh, eigvalsh, lu_factor, lu_solve
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
 LEAST_ROWS = 12
 """Rows before which a window says nothing: two delay stacks and two."""
 TINY = 1e-12
 """Added to the commutator's denominator, as its author does."""
+SHIFT, SMALL_GRAPH = 1e-2, 400
+"""Share of the smallest degree by which the shift is below it; neurons up to which all eigenvalues are computed."""
 DISPLACEMENT = 1e-3
 """η_c, the step of the commutator, as published."""
 
@@ -72,11 +78,16 @@ def commutator(gradients: Tensor, *, hessian: bool = False, step: float = DISPLA
     return float(np.median(found))
 
 
-def connectivity(w: Tensor, v: Tensor, *, degree: bool = False) -> float:
+def connectivity(*layers: Tensor, degree: bool = False) -> float:
     """The Fiedler value of the graph of neurons: λ₂ of L = D − A with |w_ij| as edge weights.
 
+    Every second set of neurons of a chain has no edges within, so that L = [[D₁, −B], [−Bᵀ, D₂]] with diagonal D. The larger
+    side is eliminated: (L − σ)⁻¹ needs a matrix as large as the smaller side only, and Lanczos at a shift below the smallest
+    degree finds λ₂. That no eigenvalue but 0 is below it is counted by Sylvester's law of inertia; where one is, or the graph
+    is small, all are computed.
+
     Args:
-        w: (I, K), from inputs to hidden. v: (K, M), from hidden to outputs.
+        layers: (I, K), (K, M) and so on, from inputs to outputs.
         degree: the smallest degree of a hidden neuron instead, Σ_i |w_ij| + Σ_c |v_jc|, which λ₂ is close to in wide networks.
 
     Returns:
@@ -84,18 +95,70 @@ def connectivity(w: Tensor, v: Tensor, *, degree: bool = False) -> float:
 
     Source: Benfield, public code on structural topology monitoring; subject to a patent application (GB2611542.8).
     """
-    a, b = w.abs().double().cpu().numpy(), v.abs().double().cpu().numpy()
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+    chain = [layer.abs().double().cpu().numpy() for layer in layers]
+    if not all(np.isfinite(one).all() for one in chain):
         return math.nan
-    hidden = a.sum(axis=0) + b.sum(axis=1)
     if degree:
-        return float(hidden.min())
-    inputs, width = a.shape
-    laplacian = np.diag(np.concatenate((a.sum(axis=1), hidden, b.sum(axis=0))))
-    middle = slice(inputs, inputs + width)
-    laplacian[:inputs, middle], laplacian[middle, :inputs] = -a, -a.T
-    laplacian[middle, inputs + width :], laplacian[inputs + width :, middle] = -b, -b.T
+        return float(min((one.sum(axis=1) + before.sum(axis=0)).min() for before, one in itertools.pairwise(chain)))
+    b = _two_sides(chain)
+    b = b if b.shape[0] <= b.shape[1] else b.T
+    if sum(b.shape) > SMALL_GRAPH:
+        found = _lanczos(b)
+        if found is not None:
+            return found
+    laplacian = np.block([[np.diag(b.sum(axis=1)), -b], [-b.T, np.diag(b.sum(axis=0))]])
     return float(max(eigh(laplacian, eigvals_only=True, subset_by_index=[1, 1])[0], 0.0))
+
+
+def chain(weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """The layers from inputs to outputs, each (inputs, outputs): w and v, or an embedding for each of two places, w1 and v."""
+    if "w" in weights:
+        return [weights["w"], weights["v"]]
+    table = weights["embedding"]
+    places = weights["w1"].shape[0] // table.shape[1]
+    return [torch.kron(torch.eye(places).to(table), table), weights["w1"], weights["v"]]
+
+
+def _two_sides(chain: Sequence[np.ndarray]) -> np.ndarray:
+    """B, from the neurons of even sets to those of odd ones."""
+    sizes = [chain[0].shape[0], *(one.shape[1] for one in chain)]
+    start = [sum(sizes[place % 2 : place : 2]) for place in range(len(sizes))]
+    out = np.zeros((sum(sizes[::2]), sum(sizes[1::2])))
+    for place, one in enumerate(chain):
+        even, odd = (place, place + 1) if place % 2 == 0 else (place + 1, place)
+        block = one if place % 2 == 0 else one.T
+        out[start[even] : start[even] + sizes[even], start[odd] : start[odd] + sizes[odd]] = block
+    return out
+
+
+def _lanczos(b: np.ndarray) -> float | None:
+    """λ₂ by Lanczos at a shift; None where it does not come, or another eigenvalue than 0 is below it."""
+    small, large = b.sum(axis=1), b.sum(axis=0)
+    least = min(small.min(), large.min())
+    shift = least * (1 - SHIFT)
+    if not shift > 0:
+        return None
+
+    def schur(at: float) -> np.ndarray:
+        out: np.ndarray = np.diag(small - at) - (b / (large - at)) @ b.T
+        return out
+
+    factor, n = lu_factor(schur(shift)), len(small)
+
+    def solve(x: np.ndarray) -> np.ndarray:
+        top = lu_solve(factor, x[:n] + b @ (x[n:] / (large - shift)))
+        return np.concatenate((top, (x[n:] + b.T @ top) / (large - shift)))
+
+    size = sum(b.shape)
+    inverse = LinearOperator((size, size), matvec=solve, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(size)
+    try:
+        nearest = shift + 1 / eigsh(inverse, k=2, which="LA", v0=start, return_eigenvectors=False)
+    except ArpackError:
+        return None
+    found = float(nearest.min())
+    below = int((eigvalsh(schur(shift)) < 0).sum())  # of L − σ: the large side's part is positive
+    return found if found > shift and below == 1 else None
 
 
 def quantiles(values: Tensor, count: int = 19) -> np.ndarray:
@@ -103,6 +166,15 @@ def quantiles(values: Tensor, count: int = 19) -> np.ndarray:
     levels = np.arange(1, count + 1) / (count + 1)
     out: np.ndarray = np.quantile(values.double().cpu().numpy(), levels)
     return out
+
+
+def collapsed(logits: Tensor) -> float:
+    """Share of samples of which Σ exp(z − max) in float32 is exactly 1: no other class is left in a softmax.
+
+    Source: softmax collapse as Khanh (arXiv 2606.18465) counts it.
+    """
+    z = logits.float()
+    return float(((z - z.amax(dim=1, keepdim=True)).exp().sum(dim=1) == 1).double().mean())
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,11 +6,15 @@ Shapes: n samples, K features, M classes. All sums are taken in float64.
 from __future__ import annotations
 
 import math
+import weakref
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
+
+from grok.numerics.linalg import symmetric, upper_gram
 
 FLOOR = 1e-8
 """Added to the distance within classes, as published."""
@@ -72,10 +76,22 @@ def log_alignment(features: Tensor, readout: Tensor, *, centre: bool = False, ze
 
 
 def centred_gram(features: Tensor) -> Tensor:
-    """F̃ᵀF̃ or F̃F̃ᵀ, whichever is smaller, in float64: both have the same eigenvalues but for zeros."""
+    """F̃ᵀF̃ or F̃F̃ᵀ, whichever is smaller, in float64: both have the same eigenvalues but for zeros.
+
+    The last one is kept as long as its features live unchanged, since several signals ask for the same one; not to be changed.
+    """
+    owner, version, gram, _ = _LAST
+    if owner() is features and version == features._version and isinstance(gram, Tensor):
+        return gram
     f = features.double()
     f = f - f.mean(dim=0)
-    return f.T @ f if f.shape[0] >= f.shape[1] else f @ f.T
+    gram = symmetric(upper_gram((f if f.shape[0] >= f.shape[1] else f.T).contiguous()))
+    _LAST[:] = [weakref.ref(features), features._version, gram, None]
+    return gram
+
+
+_LAST: list[Any] = [lambda: None, 0, None, None]
+"""Whose Gram was computed last, the features' version then, the Gram, and its eigenvalues if they were asked for."""
 
 
 def spectral_entropy(features: Tensor) -> float:
@@ -83,7 +99,21 @@ def spectral_entropy(features: Tensor) -> float:
 
     Source: Truong et al. (arXiv 2604.13123).
     """
-    return _entropy(torch.linalg.eigvalsh(centred_gram(features))) / math.log(features.shape[1])
+    return _entropy(_eigenvalues(features)) / math.log(features.shape[1])
+
+
+def feature_rank(features: Tensor) -> float:
+    """Exp of the entropy of s²/Σs², s the singular values of the centred features; NaN where they vanish."""
+    return math.exp(_entropy(_eigenvalues(features)))
+
+
+def _eigenvalues(features: Tensor) -> Tensor:
+    """Of `centred_gram`; kept with it."""
+    gram = centred_gram(features)
+    if _LAST[3] is None:
+        _LAST[3] = torch.linalg.eigvalsh(gram)
+    found: Tensor = _LAST[3]
+    return found
 
 
 def participation_ratio(features: Tensor) -> float:
@@ -107,10 +137,16 @@ def anisotropy(features: Tensor) -> float:
     return features.shape[1] * largest
 
 
-def effective_rank(weights: Tensor) -> float:
-    """Exp of the entropy of s²/Σs², s the singular values; NaN of zeros. Source: Roy and Vetterli (2007), of squared values."""
+def effective_rank(weights: Tensor, *, participation: bool = False) -> float:
+    """Exp of the entropy of p = s²/Σs², s the singular values, or with `participation` 1/Σp²; NaN of zeros.
+
+    Source: Roy and Vetterli (2007), of squared values.
+    """
     w = weights.double()
     gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+    if participation:
+        square = float(gram.square().sum())
+        return float(gram.trace()) ** 2 / square if square > 0 else math.nan
     return math.exp(_entropy(torch.linalg.eigvalsh(gram)))
 
 

@@ -11,25 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.numerics.characters import powers
+
 ROUNDING = 1e-24
 """Share of a neuron's power below which it does not vary: the square of some hundred roundings of float64."""
 
 
-def dominance(w: Tensor, modulus: int, *, weighted: bool = True, permute: int | None = None) -> float:
+def dominance(w: Tensor, modulus: int, *, weighted: bool = True, permute: int | None = None, squares: bool = False) -> float:
     """How far one frequency dominates each neuron.
 
         P_kj = |DFT_k W[0:M, j]|² + |DFT_k W[M:2M, j]|²,  s_kj = P_kj / Σ_k P_kj,  f = Σ_j ω_j max_k s_kj,  k = 1 … ⌊M/2⌋
 
     Args:
-        w: (2M, K). modulus: M. weighted: ω_j ∝ ‖w_j‖², since neurons that die lose their frequency; else alike.
+        w: (2M, K), or (2p, K) of multiplication mod p = M + 1. modulus: M.
+        weighted: ω_j ∝ ‖w_j‖², since neurons that die lose their frequency; else alike.
         permute: seed of a random order of the tokens, a control; None leaves them.
+        squares: Σ_k s_kj² in place of max_k s_kj, the inverse participation ratio.
 
     Returns:
         In [1/⌊M/2⌋, 1]; NaN where no neuron varies.
 
     Source: the measure of Nanda et al. (arXiv 2301.05217) without the final network's key frequencies; the weighting is ours.
     """
-    rows = w.double().reshape(2, modulus, -1)
+    rows = w.double().reshape(2, len(w) // 2, -1)
+    if rows.shape[1] != modulus:  # multiplication mod a prime: its symbols but 0, in the order of their logarithms
+        rows = rows[:, torch.tensor(powers(rows.shape[1]), device=rows.device)]
     if permute is not None:
         order = np.random.default_rng(permute).permutation(modulus)
         rows = rows[:, torch.from_numpy(order).to(rows.device)]
@@ -39,7 +45,8 @@ def dominance(w: Tensor, modulus: int, *, weighted: bool = True, permute: int | 
     alive = total > ROUNDING * spectrum.sum(dim=0)
     if not bool(alive.any()):
         return math.nan
-    share = power[:, alive].amax(dim=0) / total[alive]
+    shares = power[:, alive] / total[alive]
+    share = shares.square().sum(dim=0) if squares else shares.amax(dim=0)
     weights = rows.square().sum(dim=(0, 1))[alive] if weighted else torch.ones_like(share)
     return float((weights * share).sum() / weights.sum())
 
@@ -69,20 +76,25 @@ def explained(logits: Tensor, modulus: int) -> float:
     return modulus**2 * float(orbit_mean(logits, modulus).square().sum()) / energy if energy > 0 else math.nan
 
 
-def restricted_loss(logits: Tensor, modulus: int) -> float:
+def restricted_loss(logits: Tensor, modulus: int, *, cross_entropy: bool = False) -> float:
     """The loss of z̄ in place of z, over all pairs: Σ_d z̄_d² − 2 z̄_0 + 1 − 1/M, since z̄ of the right class is z̄_0.
+
+    Of a cross-entropy log Σ_d exp z̄_d − z̄_0.
 
     Source: restricted loss of Nanda et al. (arXiv 2301.05217), with orbits in place of the final network's key frequencies.
     """
     mean = orbit_mean(logits, modulus)
+    if cross_entropy:
+        return float(mean.logsumexp(dim=0) - mean[0])
     return float(mean.square().sum() - 2 * mean[0]) + 1 - 1 / modulus
 
 
-def excluded_loss(logits: Tensor, inputs: Tensor, labels: Tensor, modulus: int) -> float:
+def excluded_loss(logits: Tensor, inputs: Tensor, labels: Tensor, modulus: int, *, cross_entropy: bool = False) -> float:
     """The training loss of z − z̄.
 
     Args:
         logits: (M², M), all pairs. inputs: (n, 2) int64, the training pairs. labels: (n,) int64. modulus: M.
+        cross_entropy: whether that is the loss, else it is squared.
 
     Source: as `restricted_loss`.
     """
@@ -91,5 +103,7 @@ def excluded_loss(logits: Tensor, inputs: Tensor, labels: Tensor, modulus: int) 
     z = logits[a * modulus + b].double()
     shift = ((a + b)[:, None] - torch.arange(modulus, device=a.device)[None, :]) % modulus
     rest = z - z.mean(dim=1, keepdim=True) - mean[shift]
+    if cross_entropy:
+        return float(torch.nn.functional.cross_entropy(rest, labels))
     hit = rest.gather(1, labels[:, None]).sum()
     return float((rest.square().sum() - 2 * hit) / len(z)) + 1 - 1 / modulus

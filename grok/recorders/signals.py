@@ -14,8 +14,9 @@ from grok.recorders.base import Recorder, Recording, Run, Step, Updates, due
 from grok.signals.base import NEEDS, Live, Signal, find, from_history, series
 from grok.spec.config import RunConfig
 from grok.spec.fields import refuse
+from grok.spec.published import DEFAULT_NETWORK
 
-RUN_NEEDS = ("window", "modulus", "seed")
+FIELDS = ("window", "seed", "learning_rate", "weight_decay")
 """Needs of the run that are fields of the config."""
 OBSERVED = {"observed": "observe_every", "checkpoint": None}
 """By a signal's cadence, the field that says how often; every epoch for one that is not here."""
@@ -36,10 +37,19 @@ def signals_of(config: RunConfig, network: Network) -> dict[str, Signal]:
     for name in config.signals:
         found[metric(name)] = signal = find(name)
         lacking = [need for need in signal.needs if NEEDS[need].kind == "epoch" and need not in network.gives]
+        lacking += [] if signal.has_layers(network.layers) else [f"layers {' and '.join(signal.layers[0])}"]
         if lacking:
             given = ", ".join(network.gives)
             refuse("signals", f"need what the network gives ({given})", f"{name} ({', '.join(lacking)})", "Drop it")
     return found
+
+
+def run_needs(config: RunConfig) -> dict[str, Any]:
+    """The needs of kind `run`, of a config."""
+    resolved = config.resolved()
+    elements = resolved.modulus - (resolved.task == "multiplication")
+    given = {"modulus": elements, "symbols": resolved.modulus, "cross_entropy": resolved.network != DEFAULT_NETWORK}
+    return given | {name: getattr(resolved, name) for name in FIELDS}
 
 
 class Signals(Recording):
@@ -54,7 +64,7 @@ class Signals(Recording):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         signals = signals_of(run.config, run.network)
-        self.given = {need: getattr(run.config, need) for need in RUN_NEEDS}
+        self.given = run_needs(run.config)
         self.live = {name: Live(signal, **self.given) for name, signal in signals.items() if signal.per_epoch}
         self.histories = {name: signal for name, signal in signals.items() if not signal.per_epoch}
         self.band: np.ndarray | None = None

@@ -18,9 +18,13 @@ import torch
 from torch import Tensor
 
 from grok.networks._activations import activation
+from grok.networks._pairs import PairNetwork, PairStack
 from grok.networks.base import Stack
+from grok.numerics.characters import powers
 from grok.numerics.dynamics import DISPLACEMENT
 from grok.recorders.base import File
+from grok.recorders.history import HISTORY, STEPS
+from grok.recorders.signals import run_needs
 from grok.recorders.spectrum import BAND
 from grok.runs.measure import Finished, put_weights, untrained
 from grok.runs.saving import get, put
@@ -28,23 +32,27 @@ from grok.signals.base import NEEDS, Signal, find, from_history, series
 from grok.spec.config import ResolvedConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS
+from grok.spec.published import DEFAULT_NETWORK
 from grok.store.errors import StoreError
 from grok.store.store import Store, connect
 from grok.store.tags import StoredRun
 from grok.tasks.base import Problem
 from grok.training.loop import Training
+from grok.training.memory import keep_freed_memory
 from grok.training.parts import network_of, task_of
 
+COSTLY = "checkpoint"
+"""Cadence of signals that cost more than a training step."""
 TABLE, VERSIONS = "signals.parquet", "signal_versions.parquet"
 COLUMNS = ["epoch", "signal", "variant", "value"]
 MEMORISED = 0.99
 """Training accuracy from which a run has memorised."""
 DRAWS, BATCH = 5, 512
 """Pairs of minibatches of a commutator, and samples of each, drawn with replacement. Source: Xu (arXiv 2602.16967)."""
-OF_RUN = ("window", "modulus", "seed")
-"""Needs that are fields of the config."""
-TWO_PLACES = ("grid_logits", "inputs")
+GRID = ("grid_logits", "grid_features", "inputs", "grid_labels")
 """Needs of tasks whose inputs are pairs of symbols that are classes too."""
+OF_FEATURES = ("features", "readout", "logits", "held_out_features", "held_out_logits", "held_out_labels")
+"""Needs of networks that give features and the last layer."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,14 @@ class State:
 
     Attributes:
         config, problem: of the run. stack: of one seed, as it was at the epoch. kept: weights at memorisation, None before it.
+        before: weights at the epoch seen before, None at the first.
     """
 
     config: ResolvedConfig
     problem: Problem
     stack: Stack
     kept: Mapping[str, Tensor] | None
+    before: Mapping[str, Tensor] | None = None
 
     def _features(self, inputs: Tensor) -> Tensor:
         batch = self.stack.batch(inputs[None], torch.zeros(1, len(inputs), dtype=torch.int64))
@@ -89,19 +99,55 @@ class State:
         """(m, M)."""
         return self.held_out_features @ self.readout
 
+    @property
+    def order(self) -> Tensor:
+        """The symbols in the order of the task's group: (M,)."""
+        multiplies = self.config.task == "multiplication"
+        return torch.tensor(powers(self.config.modulus)) if multiplies else torch.arange(self.problem.symbols)
+
+    def _grid(self, train: Tensor, test: Tensor) -> Tensor:
+        """(M, M, …) in the order of the group, put together from training and held-out rows."""
+        size = self.problem.symbols
+        out = train.new_full((size, size, *train.shape[1:]), torch.nan)
+        for inputs, rows in ((self.problem.train_inputs, train), (self.problem.test_inputs, test)):
+            out[inputs[:, 0], inputs[:, 1]] = rows
+        return out[self.order][:, self.order]
+
     @cached_property
     def grid_logits(self) -> Tensor:
-        """(M², M), put together from training and held-out outputs."""
-        size = self.problem.symbols
-        out = self.logits.new_empty(size * size, self.problem.classes)
-        for inputs, rows in ((self.problem.train_inputs, self.logits), (self.problem.test_inputs, self.held_out_logits)):
-            out[inputs[:, 0] * size + inputs[:, 1]] = rows
-        return out
+        """(M², M)."""
+        return self._grid(self.logits, self.held_out_logits)[:, :, self.order].flatten(0, 1)
+
+    @cached_property
+    def grid_features(self) -> Tensor:
+        """(M, M, K)."""
+        return self._grid(self.features, self.held_out_features)
+
+    def _places(self, symbols: Tensor) -> Tensor:
+        """Where symbols are in the order of the group."""
+        places = torch.zeros(self.problem.symbols, dtype=torch.int64)
+        places[self.order] = torch.arange(len(self.order))
+        return places[symbols]
 
     @property
     def inputs(self) -> Tensor:
         """(n, 2)."""
-        return self.problem.train_inputs
+        return self._places(self.problem.train_inputs)
+
+    @property
+    def grid_labels(self) -> Tensor:
+        """(n,)."""
+        return self._places(self.problem.train_labels)
+
+    @cached_property
+    def attention(self) -> Tensor:
+        """(layers, n, H, T, T)."""
+        return self.stack.attention(self.stack.batch(self.problem.train_inputs[None], self.problem.train_labels[None]))[0]
+
+    @cached_property
+    def moved(self) -> dict[str, Tensor] | None:
+        """By layer."""
+        return None if self.before is None else {name: layer - self.before[name] for name, layer in self.weights.items()}
 
     @property
     def labels(self) -> Tensor:
@@ -132,44 +178,65 @@ class State:
     @cached_property
     def minibatch_gradients(self) -> Tensor:
         """(draws, 6, P) float64, as `grok.numerics.dynamics.commutator` takes it; the same minibatches at every epoch."""
-        return minibatch_gradients(self.config, self.problem, self.weights)
+        return minibatch_gradients(self.config, self.problem, self.stack)
 
 
-def minibatch_gradients(config: ResolvedConfig, problem: Problem, weights: Mapping[str, Tensor]) -> Tensor:
-    """g_A, g_B, g_B(θ − η_c g_A), g_A(θ − η_c g_B), H_B g_A, H_A g_B of the two-layer network, in float64 by autograd.
+def minibatch_gradients(config: ResolvedConfig, problem: Problem, stack: Stack) -> Tensor:
+    """g_A, g_B, g_B(θ − η_c g_A), g_A(θ − η_c g_B), H_B g_A, H_A g_B of a network of pairs, in float64 by autograd.
 
     Args:
-        config: whose activation and seed count. problem: whose training samples are drawn. weights: W and V.
+        config: whose activation and seed count. problem: whose training samples are drawn. stack: of one seed.
 
     Returns:
         (draws, 6, P).
     """
-    sigma, generator = activation(config.activation).value, np.random.default_rng(config.seed)
-    shapes = [weights[name].shape for name in ("w", "v")]
+    generator = np.random.default_rng(config.seed)
+    names, shapes = list(stack.layers), [layer.shape[1:] for layer in stack.layers.values()]
     split = [shape.numel() for shape in shapes]
-    offset = torch.arange(problem.train_inputs.shape[1]) * problem.symbols
-    theta = torch.cat([weights[name].double().cpu().flatten() for name in ("w", "v")])
+    theta = torch.cat([layer[0].double().cpu().flatten() for layer in stack.layers.values()])
+    squared = None if isinstance(stack, PairStack) else activation(config.activation).value
 
-    def gradient(at: Tensor, rows: Tensor, along: Tensor | None = None) -> Tensor:
-        with torch.enable_grad():
-            point = at.clone().requires_grad_()
-            w, v = (part.view(shape) for part, shape in zip(torch.split(point, split), shapes, strict=True))
-            z = sigma(w[problem.train_inputs[rows] + offset].sum(dim=1)) @ v
-            z = z - z.mean(dim=1, keepdim=True)
-            hit = z.gather(1, problem.train_labels[rows][:, None])
-            loss = (z.square().sum() - 2 * hit.sum()) / len(rows)
-            (found,) = torch.autograd.grad(loss, point, create_graph=along is not None)
-            if along is not None:
-                (found,) = torch.autograd.grad(found @ along, point)
-        return found.detach()
+    def loss(at: Tensor, rows: Tensor) -> Tensor:
+        parts = (part.view(shape) for part, shape in zip(torch.split(at, split), shapes, strict=True))
+        layers, labels = dict(zip(names, parts, strict=True)), problem.train_labels[rows]
+        if squared is None:
+            return cast(PairStack, stack).loss(layers, problem.train_inputs[rows], labels)[0]
+        z = squared(_one_hots(problem, rows) @ layers["w"]) @ layers["v"]
+        z = z - z.mean(dim=1, keepdim=True)
+        return (z.square().sum() - 2 * z.gather(1, labels[:, None]).sum()) / len(rows)
+
+    def gradient(at: Tensor, rows: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor]:
+        point = at.clone().requires_grad_()
+        return point, torch.autograd.grad(loss(point, rows), point, create_graph=again)[0]
 
     draws = []
     for _ in range(DRAWS):
         one, two = (torch.from_numpy(generator.integers(0, len(problem.train_inputs), BATCH)) for _ in range(2))
-        a, b = gradient(theta, one), gradient(theta, two)
-        after = gradient(theta - DISPLACEMENT * a, two), gradient(theta - DISPLACEMENT * b, one)
-        draws.append(torch.stack([a, b, *after, gradient(theta, two, a), gradient(theta, one, b)]))
+        with torch.enable_grad():
+            (at_a, graph_a), (at_b, graph_b) = gradient(theta, one, again=True), gradient(theta, two, again=True)
+            a, b = graph_a.detach(), graph_b.detach()
+            hb, ha = torch.autograd.grad(graph_b @ a, at_b)[0], torch.autograd.grad(graph_a @ b, at_a)[0]
+            after = gradient(theta - DISPLACEMENT * a, two)[1], gradient(theta - DISPLACEMENT * b, one)[1]
+        draws.append(torch.stack([a, b, *after, hb, ha]))
     return torch.stack(draws)
+
+
+def _one_hots(problem: Problem, rows: Tensor) -> Tensor:
+    """(rows, P·V) float64: the one-hots of each place side by side."""
+    return torch.nn.functional.one_hot(problem.train_inputs[rows], problem.symbols).flatten(1).double()
+
+
+def fed(config: ResolvedConfig) -> set[str]:
+    """The needs of one epoch that a run's network and task can feed."""
+    network, sizes = network_of(config), task_of(config).sizes(config)
+    found = {"labels", "weights", "moved", "memorised", "gradients"}
+    if {"features", "readout"} <= set(network.gives):
+        found |= set(OF_FEATURES) | (set(GRID) if sizes.places == 2 and sizes.symbols == sizes.classes else set())
+    if "attention" in network.gives:
+        found.add("attention")
+    if config.network == DEFAULT_NETWORK or isinstance(network, PairNetwork):
+        found.add("minibatch_gradients")
+    return found
 
 
 def usable(config: ResolvedConfig, names: Sequence[str]) -> dict[str, Signal]:
@@ -178,17 +245,13 @@ def usable(config: ResolvedConfig, names: Sequence[str]) -> dict[str, Signal]:
     Raises:
         ConfigError: if one is not there.
     """
-    gives, found = network_of(config).gives, {}
-    sizes = task_of(config).sizes(config)
-    pairs = sizes.places == 2 and sizes.symbols == sizes.classes
-    for name in names:
-        signal = find(name)
-        epoch = {need for need in signal.needs if NEEDS[need].kind == "epoch"}
-        shown = {"features", "readout"} <= set(gives) or not epoch - {"weights", "gradients", "memorised", "labels"}
-        two_layer = config.network == "two_layer" or "minibatch_gradients" not in epoch
-        if shown and two_layer and (pairs or not epoch & set(TWO_PLACES)):
-            found[name] = signal
-    return found
+    given, layers = fed(config), network_of(config).layers
+    signals = {name: find(name) for name in names}
+    return {
+        name: signal
+        for name, signal in signals.items()
+        if {need for need in signal.needs if NEEDS[need].kind == "epoch"} <= given and signal.has_layers(layers)
+    }
 
 
 def states(run: Finished, epochs: Sequence[int]) -> Iterator[tuple[int, Stack]]:
@@ -202,8 +265,11 @@ def states(run: Finished, epochs: Sequence[int]) -> Iterator[tuple[int, Stack]]:
         for epoch in wanted:
             yield epoch, stack if epoch == 0 else put_weights(stack, run.weights(epoch))
         return
-    unseen = replace(run.config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), pair_ranking="current")
-    training = Training(replace(unseen, spectrum_methods=("gram",), recorders=(), signals=(), max_window=run.config.window))
+    unseen = replace(
+        run.config, observe_every=0, repulsion_every=0, checkpoint_epochs=(), pair_ranking="current", options="none"
+    )
+    least = replace(unseen, window=3, max_window=3, evaluate_every=run.config.epochs, detector="slope")  # steps are the same
+    training = Training(replace(least, spectrum_methods=("gram",), recorders=(), signals=()))
     for step in training:
         here = {name: layer[0] for name, layer in training.weights.items()}
         if step.epoch in run.epochs:
@@ -219,49 +285,79 @@ def states(run: Finished, epochs: Sequence[int]) -> Iterator[tuple[int, Stack]]:
             return
 
 
-def compute(run: Finished, signals: Mapping[str, Signal], epochs: Sequence[int]) -> pd.DataFrame:
+def compute(run: Finished, signals: Mapping[str, Signal], epochs: Sequence[int], costly_every: int = 1) -> pd.DataFrame:
     """Signals at some epochs, every variant of each: columns epoch, signal, variant, value; NaN where it is not known.
+
+    Signals of a history are given at every epoch: they cost nothing.
 
     Args:
         run: a finished run. signals: by name. epochs: ascending, none beyond the run's last.
+        costly_every: of these epochs every so many for signals of cadence `checkpoint`, beginning with the first.
     """
+    keep_freed_memory()
     config, rows = run.config, list[tuple[int, str, str, float]]()
-    fixed = {need: getattr(config, need) for need in OF_RUN}
-    history = cast(pd.DataFrame, get(run.tracked, "history.parquet").content)
+    fixed, history = run_needs(config), _history(run)
     moving = {name: signal for name, signal in signals.items() if signal.per_epoch}
     seen: dict[tuple[str, str], list[Any]] = {(name, v): [] for name, signal in moving.items() for v in signal.variants}
-    for state in _each(run, history, epochs) if moving else ():
+    for number, state in enumerate(_each(run, history, epochs) if moving else ()):
         for (name, variant), values in seen.items():
-            needs = {need: getattr(state, need) for need in moving[name].needs if need not in OF_RUN}
-            values.append(moving[name].at(fixed | needs, variant))
+            if number % costly_every == 0 or moving[name].cadence != COSTLY:
+                values.append(moving[name].at(fixed | {need: getattr(state, need) for need in _moving(moving[name])}, variant))
     for (name, variant), values in seen.items():
         found = signals[name].over_history(np.array(values, dtype=np.float64), variant)
-        rows += [(epoch, name, variant, float(value)) for epoch, value in zip(epochs, found, strict=True)]
-    still = {name: signal for name, signal in signals.items() if name not in moving}
-    if still:
-        layer = network_of(config).layers[0]
-        banded = any("band" in signal.needs for signal in still.values())
-        band = cast(Mapping[str, np.ndarray], get(run.tracked, BAND).content)[layer] if banded else None
-        given = from_history({str(name): history[name].to_numpy() for name in history}, layer, band) | fixed
-        for name, signal in still.items():
-            for variant in signal.variants:
-                whole = series(signal, given, variant)
-                rows += [(epoch, name, variant, float(whole[epoch])) for epoch in epochs]
-    return pd.DataFrame(rows, columns=COLUMNS)
+        at = epochs[::costly_every] if signals[name].cadence == COSTLY else epochs
+        rows += [(epoch, name, variant, float(value)) for epoch, value in zip(at, found, strict=True)]
+    return pd.concat([pd.DataFrame(rows, columns=COLUMNS), _of_history(run, signals, history, fixed)], ignore_index=True)
+
+
+def _moving(signal: Signal) -> list[str]:
+    return [need for need in signal.needs if NEEDS[need].kind == "epoch"]
+
+
+def _of_history(run: Finished, signals: Mapping[str, Signal], history: pd.DataFrame, fixed: Mapping[str, Any]) -> pd.DataFrame:
+    """Signals of a history at every epoch."""
+    still = {name: signal for name, signal in signals.items() if not signal.per_epoch}
+    if not still:
+        return pd.DataFrame(columns=COLUMNS)
+    layer = network_of(run.config).layers[0]
+    banded = any("band" in signal.needs for signal in still.values())
+    band = cast(Mapping[str, np.ndarray], get(run.tracked, BAND).content)[layer] if banded else None
+    given = {**from_history({str(name): history[name].to_numpy() for name in history}, layer, band), **fixed}
+    tables = [
+        pd.DataFrame(
+            {"epoch": np.arange(len(history)), "signal": name, "variant": variant, "value": series(signal, given, variant)}
+        )
+        for name, signal in still.items()
+        for variant in signal.variants
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _history(run: Finished) -> pd.DataFrame:
+    """A row per epoch, whether it was evaluated or not."""
+    return cast(pd.DataFrame, get(run.tracked, HISTORY if run.config.evaluate_every == 1 else STEPS).content)
 
 
 def _each(run: Finished, history: pd.DataFrame, epochs: Sequence[int]) -> Iterator[State]:
     accuracy = history["accuracy/train"].to_numpy()
-    problem, kept = task_of(run.config).problem(run.config), None
+    problem, kept, before = task_of(run.config).problem(run.config), None, None
     for epoch, stack in states(run, epochs):
+        here = {name: layer[0].clone() for name, layer in stack.layers.items()}
         if kept is None and (accuracy[: epoch + 1] >= MEMORISED).any():
-            kept = {name: layer[0].clone() for name, layer in stack.layers.items()}
+            kept = here
         with torch.no_grad():
-            yield State(run.config, problem, stack, kept)
+            yield State(run.config, problem, stack, kept, before)
+        before = here
 
 
 def signals_of_run(
-    store: Store, stored: StoredRun, names: Sequence[str] = SIGNALS.names, epochs: Sequence[int] = (), *, force: bool = False
+    store: Store,
+    stored: StoredRun,
+    names: Sequence[str] = SIGNALS.names,
+    epochs: Sequence[int] = (),
+    *,
+    costly_every: int = 1,
+    force: bool = False,
 ) -> int:
     """Put signals of a finished run into its `signals.parquet`; what is there already stays.
 
@@ -269,7 +365,8 @@ def signals_of_run(
 
     Args:
         store: that holds it. stored: a training run that is done. names: of signals; those that it cannot feed are left out.
-        epochs: at which; none means epoch 0 and the checkpoints, which need no training. force: compute anew what is there.
+        epochs: at which; none means epoch 0 and the checkpoints, which need no training.
+        costly_every: as of `compute`. force: compute anew what is there.
 
     Returns:
         How many signals were computed.
@@ -279,7 +376,7 @@ def signals_of_run(
     """
     run = Finished.of(store, stored)
     wanted = sorted({0, *run.epochs} if not epochs else set(epochs))
-    last = len(cast(pd.DataFrame, get(run.tracked, "history.parquet").content)) - 1
+    last = len(_history(run)) - 1
     if not wanted or wanted[0] < 0 or wanted[-1] > last:
         raise ConfigError(
             f"epochs must be whole numbers in [0, {last}] of run {stored.run_id}, got {epochs}. Leave out others."
@@ -289,12 +386,14 @@ def signals_of_run(
     missing = {}
     for name, signal in signals.items():
         there = set(table.loc[table["signal"] == name, "epoch"])
-        if force or versions.get(name) != signal.version or not set(wanted) <= there:
+        asked = wanted[::costly_every] if signal.per_epoch and signal.cadence == COSTLY else wanted
+        if force or versions.get(name) != signal.version or not set(asked) <= there:
             missing[name] = signal
     if missing:
-        stale = table["signal"].isin(list(missing))
-        fresh = compute(run, missing, sorted({*wanted, *map(int, table.loc[stale, "epoch"])}))
-        others = table[~stale]
+        stale = table["signal"].isin([name for name, signal in missing.items() if signal.per_epoch])
+        every = sorted({*wanted, *map(int, table.loc[stale, "epoch"])})
+        fresh = compute(run, missing, every, costly_every)
+        others = table[~table["signal"].isin(list(missing))]
         whole = fresh if others.empty else pd.concat([others, fresh])
         whole = whole.sort_values(["signal", "variant", "epoch"], ignore_index=True)
         versions |= {name: signal.version for name, signal in missing.items()}
@@ -313,15 +412,15 @@ def _stored(run: Finished) -> tuple[pd.DataFrame, dict[str, int]]:
     return table, {str(name): int(version) for name, version in zip(known["signal"], known["version"], strict=True)}
 
 
-def task(payload: tuple[str, str, str, tuple[str, ...], tuple[int, ...], bool]) -> tuple[str, int, str]:
-    """One run on a worker, of (address and experiment of the store, run id, signals, epochs, force).
+def task(payload: tuple[str, str, str, tuple[str, ...], tuple[int, ...], int, bool]) -> tuple[str, int, str]:
+    """One run on a worker, of (address and experiment of the store, run id, signals, epochs, costly_every, force).
 
     Returns:
         The run id, how many signals were computed, and what went wrong, empty if nothing did.
     """
-    address, experiment, run_id, names, epochs, force = payload
+    address, experiment, run_id, names, epochs, costly_every, force = payload
     try:
         store = connect(address, experiment)
-        return run_id, signals_of_run(store, store.get(run_id), names, epochs, force=force), ""
+        return run_id, signals_of_run(store, store.get(run_id), names, epochs, costly_every=costly_every, force=force), ""
     except (ConfigError, StoreError) as error:
         return run_id, 0, str(error)

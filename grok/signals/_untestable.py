@@ -21,25 +21,25 @@ class Untestable(NamedTuple):
 
 
 UNTESTABLE: tuple[Untestable, ...] = (
-    Untestable("beta_ratio", "Yang, arXiv 2605.24057", f"{RECIPE} of the estimator of β(t); λ_max stands as `anisotropy`"),
-    Untestable("energy_threshold", "Khanh, arXiv 2606.07563", f"{RECIPE} of E_c; the norm's peak is read off `weight_norm`"),
+    Untestable(
+        "beta_ratio",
+        "Yang, arXiv 2605.24057",
+        f"{RECIPE} of the estimator of β(t); `anisotropy` and `mixture_precision` are two stated proxies",
+    ),
+    Untestable("energy_threshold", "Khanh, arXiv 2606.07563", f"{RECIPE} of E_c; the norm's peak is `norm_peak`"),
     Untestable("two_fields", "Khanh, arXiv 2605.16325", f"{RECIPE}: the theory names no measurement"),
     Untestable(
         "exposure_split", "A Pre-Training Analogue of Grokking, arXiv 2606.00230", "language-model checkpoints and their corpus"
     ),
     Untestable(
-        "escape_law", "Ersoy and Wiesner, arXiv 2606.17120", "runs on minibatches: a full batch has no noise temperature"
+        "escape_law",
+        "Ersoy and Wiesner, arXiv 2606.17120",
+        "a law over runs, no series of one: a full batch has no noise temperature. The study signals-arrhenius tests it",
     ),
     Untestable(
-        "norm_clamp", "Truong et al., arXiv 2606.13753", "an intervention: weights clamped to a norm, cross-entropy, AdamW"
+        "norm_clamp",
+        "Truong et al., arXiv 2606.13753",
+        "an intervention, no series: weights clamped to a norm. The study signals-clamp tests it",
     ),
-    Untestable(
-        "first_passage",
-        "Truong et al., arXiv 2605.18845",
-        "cross-entropy with AdamW; here the norm at memorisation is below the later one",
-    ),
-    Untestable("discrete_log_clock", "Nguyen, arXiv 2606.17399", "runs on multiplication mod a prime with a shared embedding"),
-    Untestable("head_cosine", "Verma, arXiv 2605.20441", "a network with attention"),
-    Untestable("head_entropy", "Verma, arXiv 2605.20441", "a network with attention"),
 )
 """In the order of the leaderboard."""

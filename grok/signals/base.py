@@ -54,6 +54,7 @@ class Signal(About):
         over: (values (T + 1,) or (T + 1, m)) → (T + 1,), for a signal that reads the history of what `compute` gives at each
             epoch. Causal: entry t uses rows ≤ t only, which `is_causal` checks, as it does for histories.
         needs: names of `NEEDS`, not both of one epoch and of a history.
+        layers: sets of names of layers, of which a network must have one; none if any network will do.
         information: what it is told, letters of `CLASSES`.
         direction: `rising` or `falling`, which of the two announces; fixed before looking.
         cadence: how often it is due, of `CADENCES`.
@@ -70,6 +71,7 @@ class Signal(About):
     compute: Callable[..., Any]
     over: Callable[..., np.ndarray] | None = None
     _: KW_ONLY
+    layers: tuple[tuple[str, ...], ...] = ()
     information: str = "T"
     direction: str = "rising"
     cadence: str = "epoch"
@@ -107,6 +109,10 @@ class Signal(About):
                 raise ConfigError(
                     f"{what} must be one of {', '.join(known)}, got {getattr(self, what)} in signal {self.name}. Pick one."
                 )
+
+    def has_layers(self, names: Sequence[str]) -> bool:
+        """Whether a network with these layers has those that it reads."""
+        return not self.layers or any(set(one) <= set(names) for one in self.layers)
 
     def over_history(self, values: np.ndarray, variant: str | None = None) -> np.ndarray:
         """What `over` makes of the values so far: (T + 1,); the values themselves where there is none."""

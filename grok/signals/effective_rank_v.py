@@ -8,15 +8,17 @@ from grok.numerics import geometry
 from grok.signals.base import Signal
 
 
-def compute(weights: dict[str, Tensor]) -> float:
-    """Exp of the entropy of s²/Σs², s the singular values."""
-    return geometry.effective_rank(weights["v"])
+def compute(weights: dict[str, Tensor], *, participation: bool = False) -> float:
+    """Exp of the entropy of p = s²/Σs², s the singular values; `participation` is 1/Σp²."""
+    return geometry.effective_rank(weights["v"], participation=participation)
 
 
 SIGNAL = Signal(
     "effective_rank_v",
     compute,
     needs=("weights",),
+    layers=(("v",),),
+    variants={"": {}, "participation": {"participation": True}},
     cadence="observed",
     direction="falling",
     title="effective rank of V",

@@ -8,15 +8,15 @@ from grok.numerics import harmonics
 from grok.signals.base import Signal
 
 
-def compute(grid_logits: Tensor, inputs: Tensor, labels: Tensor, modulus: int) -> float:
+def compute(grid_logits: Tensor, inputs: Tensor, grid_labels: Tensor, modulus: int, cross_entropy: bool) -> float:
     """The training loss of z − z̄, z̄ the outputs averaged over orbits of the group."""
-    return harmonics.excluded_loss(grid_logits, inputs, labels, modulus)
+    return harmonics.excluded_loss(grid_logits, inputs, grid_labels, modulus, cross_entropy=cross_entropy)
 
 
 SIGNAL = Signal(
     "excluded_loss",
     compute,
-    needs=("grid_logits", "inputs", "labels", "modulus"),
+    needs=("grid_logits", "inputs", "grid_labels", "modulus", "cross_entropy"),
     information="TGH",
     cadence="observed",
     direction="rising",

@@ -8,15 +8,15 @@ from grok.numerics import harmonics
 from grok.signals.base import Signal
 
 
-def compute(grid_logits: Tensor, modulus: int) -> float:
+def compute(grid_logits: Tensor, modulus: int, cross_entropy: bool) -> float:
     """The loss of z̄ over all pairs, z̄ the outputs averaged over orbits of the group."""
-    return harmonics.restricted_loss(grid_logits, modulus)
+    return harmonics.restricted_loss(grid_logits, modulus, cross_entropy=cross_entropy)
 
 
 SIGNAL = Signal(
     "restricted_loss",
     compute,
-    needs=("grid_logits", "modulus"),
+    needs=("grid_logits", "modulus", "cross_entropy"),
     information="GH",
     cadence="observed",
     direction="falling",

@@ -29,6 +29,7 @@ from grok.spec.blocks import (
     TaskBlock,
 )
 from grok.spec.fields import Config, pairs, to_text
+from grok.spec.pairs_block import PairsBlock
 from grok.spec.plugins import USUAL_RECORDERS, own_source
 from grok.spec.published import DEFAULT_NETWORK, SHARES, automatic, check_fields, network_of, samples
 from grok.spec.roundings import named
@@ -57,7 +58,16 @@ CHECKPOINTS = (50, 100, 175, 250, 300, 400, 500, 800)
 """Epochs of the published sign-match table (Xu, Theorem 6 table) up to 300, and three later ones."""
 CHART_POINTS = 200
 """Of a metric in MLflow, about, unless `log_every` says otherwise: what a chart there shows."""
-BLOCKS = (TaskBlock, NetworkBlock, OptimisationBlock, TransformerBlock, RecordingBlock, DetectorBlock, ExecutionBlock)
+BLOCKS = (
+    TaskBlock,
+    NetworkBlock,
+    OptimisationBlock,
+    TransformerBlock,
+    PairsBlock,
+    RecordingBlock,
+    DetectorBlock,
+    ExecutionBlock,
+)
 """What a run is made of, in the order of its flags."""
 EXECUTION_FIELDS = tuple(field.name for field in dataclasses.fields(ExecutionBlock) if field.name != "rounding")
 """Fields that say how a run is executed, not what it is: left out of the hash. A named rounding makes a run of its own."""
@@ -69,6 +79,7 @@ ORDER = (
     *("rounding", "decay_off_at", "decay_on_at"),
     *(field.name for field in dataclasses.fields(TransformerBlock)),
     *("keep_states", "log_every"),
+    *(field.name for field in dataclasses.fields(PairsBlock)),
 )
 """Of params, of columns in tables and of what a name tells: as stored runs have it, what came later at the end."""
 SHOWN = {"weight_decay": "η={}", "labels": "{} labels", "n_train": "n={}", "modulus": "M={}", "width": "K={}"}
@@ -79,7 +90,15 @@ SHOWN |= {"decay_off_at": "decay off at {}", "decay_on_at": "decay on at {}"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunConfig(
-    ExecutionBlock, DetectorBlock, RecordingBlock, TransformerBlock, OptimisationBlock, NetworkBlock, TaskBlock, Config
+    ExecutionBlock,
+    DetectorBlock,
+    RecordingBlock,
+    PairsBlock,
+    TransformerBlock,
+    OptimisationBlock,
+    NetworkBlock,
+    TaskBlock,
+    Config,
 ):
     """Everything that defines one run: task, network, optimisation, detector, and what is recorded.
 
@@ -272,7 +291,8 @@ class ResolvedConfig(RunConfig):
             put["keep_states"] = tuple(step for step in put["keep_states"] if step < put["epochs"])
         if put["n_train"] is None:
             share = SHARES.get((self.task, put["network"]))
-            put["n_train"] = (2 * self.modulus**2) // 5 if share is None else int(share * self.modulus**2)
+            every = samples(self.task, self.modulus) if self.task == "multiplication" else self.modulus**2
+            put["n_train"] = (2 * every) // 5 if share is None else int(share * every)
         if put["checkpoint_epochs"] is None and put["evaluate_every"] > 1:
             put["checkpoint_epochs"] = tuple(sorted({*range(0, put["epochs"], put["evaluate_every"]), put["epochs"]}))
         if put["checkpoint_epochs"] is None:

@@ -11,6 +11,8 @@ DEFAULT_TASK, DEFAULT_NETWORK = "modular", "two_layer"
 NETWORKS = {"dyck": "transformer", "scan": "seq2seq"}
 """The network of a task, where it is not the two-layer one."""
 TRANSFORMERS = ("transformer", "seq2seq", "seq2seq_mini")
+PAIRS = ("shared_mlp", "one_layer_transformer")
+"""Networks of pairs that share an embedding, under a cross-entropy."""
 DYCK_SEQUENCES, SCAN_PAIRS = 5050, 20910
 
 PLAIN: dict[str, Any] = {
@@ -28,6 +30,8 @@ PLAIN: dict[str, Any] = {
 """Of the two-layer network on whatever task (Xu, arXiv 2605.08119, §2), and of networks of one's own."""
 ADAMW = PLAIN | {"optimizer": "adamw", "weight_decay": 1.0, "clip": 1.0, "beta_2": 0.98, "save_every": 500}
 """Of transformers (Xu, arXiv 2604.07380)."""
+PAIRS_ADAMW = PLAIN | {"optimizer": "adamw", "weight_decay": 1.0, "epochs": 3000, "save_every": 500}
+"""Of networks of pairs, a full batch (Truong et al., arXiv 2606.13753); the number of epochs is ours."""
 SCAN = ADAMW | {
     "learning_rate": 1e-4,
     "batch_size": 256,
@@ -49,6 +53,7 @@ TABLE: dict[tuple[str, str], dict[str, Any]] = {
     ("scan", "seq2seq"): SCAN,
     ("scan", "seq2seq_mini"): SCAN | {"learning_rate": 1e-3, "evaluate_every": 100, "epochs": 4000},
     ("modular", "transformer"): ADAMW | {"batch_size": 512, "evaluate_every": 100, "epochs": 6000},
+    **{(task, network): PAIRS_ADAMW for task in ("modular", "multiplication") for network in PAIRS},
 }
 SHARES = {("modular", "transformer"): 0.3}
 """Of the pairs that train; 0.4 for the others."""
@@ -62,20 +67,34 @@ class Foreign(NamedTuple):
 
 
 TWO_LAYER_ONLY = ("activation", "width", "top_pairs", "pair_ranking", "repulsion_every", "spectrum_methods", "delta_w")
+PAIRS_ONLY = ("temperature", "clamp_norm", "clamp_at")
 FOREIGN = Foreign(
     {
         "modular": ("eval_sequences", "data_folder"),
+        "multiplication": ("eval_sequences", "data_folder"),
         "dyck": ("modulus", "data_folder"),
         "scan": ("modulus",),
     },
     {
-        "two_layer": ("initial_scale", "switch_update"),
-        **dict.fromkeys(TRANSFORMERS, TWO_LAYER_ONLY),
+        "two_layer": ("initial_scale", "switch_update", *PAIRS_ONLY),
+        **dict.fromkeys(TRANSFORMERS, (*TWO_LAYER_ONLY, *PAIRS_ONLY)),
+        **dict.fromkeys(PAIRS, (*TWO_LAYER_ONLY, "initial_scale", "switch_update")),
     },
 )
-LABELS = {"modular": ("true", "random"), "dyck": ("true", "random", "prefix"), "scan": ("true",)}
+LABELS = {
+    "modular": ("true", "random"),
+    "multiplication": ("true", "random"),
+    "dyck": ("true", "random", "prefix"),
+    "scan": ("true",),
+}
 """That a task has; dyck has all that there are."""
-TASKS_OF = {"transformer": ("modular", "dyck"), "seq2seq": ("scan",), "seq2seq_mini": ("scan",), "two_layer": ("modular",)}
+TASKS_OF = {
+    "transformer": ("modular", "dyck"),
+    "seq2seq": ("scan",),
+    "seq2seq_mini": ("scan",),
+    "two_layer": ("modular", "multiplication"),
+    **dict.fromkeys(PAIRS, ("modular", "multiplication")),
+}
 """Tasks of the project that a network of the project can learn."""
 
 
@@ -90,8 +109,8 @@ def automatic(task: str, network: str) -> dict[str, Any]:
 
 
 def samples(task: str, modulus: int) -> int:
-    """How many there are in all of a task of the project: M² pairs, sequences of dyck, commands of scan."""
-    return {"dyck": DYCK_SEQUENCES, "scan": SCAN_PAIRS}.get(task, modulus**2)
+    """How many there are in all of a task of the project: M² pairs, (M − 1)² without 0, sequences of dyck, commands of scan."""
+    return {"dyck": DYCK_SEQUENCES, "scan": SCAN_PAIRS, "multiplication": (modulus - 1) ** 2}.get(task, modulus**2)
 
 
 def check_fields(values: dict[str, Any], defaults: dict[str, Any]) -> None:
@@ -117,6 +136,16 @@ def check_fields(values: dict[str, Any], defaults: dict[str, Any]) -> None:
                 refuse(field, f"be left out with {kind} {name}", shown(" ".join(str(values[field]).split())), "Drop it")
     if values["labels"] in LABELS["dyck"] and values["labels"] not in LABELS.get(task, (values["labels"],)):
         refuse("labels", f"be one of {', '.join(LABELS[task])} with task {task}", values["labels"], "Pick one of these")
+
+
+PAIR_WEIGHTS = {"shared_mlp": (2 * 128 * 256, 256), "one_layer_transformer": (10 * 128 * 128 + 2 * 128 * 512, 128)}
+"""Weights that a pair passes through besides the last layer's, and what that one reads, d = 128."""
+
+
+def pairs_flops(network: str, modulus: int, drawn: int, evaluated: float, epochs: int) -> float:
+    """Matrix-product work of a run of a network of pairs: six a weight and training pair, two a pair that is evaluated."""
+    inner, last = PAIR_WEIGHTS[network]
+    return epochs * (inner + last * modulus) * (6.0 * drawn + 2.0 * evaluated)
 
 
 STEP_FLOPS = {"dyck": 1.9e9, "scan": 1.8e11, "modular": 1.7e9}

@@ -19,7 +19,7 @@ from grok.numerics.methods import BLOCK, factor_kind
 from grok.spec import limited_yaml
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError, shown
-from grok.spec.published import TRANSFORMERS, transformer_flops
+from grok.spec.published import PAIRS, TRANSFORMERS, pairs_flops, samples, transformer_flops
 
 REGISTRY = Path(__file__).with_name("studies")
 """The folder of the registry's files: `NAME.yaml` of a paper, `ours.yaml` of what no paper has."""
@@ -78,6 +78,9 @@ def training_flops(config: ResolvedConfig) -> float:
     if config.network in TRANSFORMERS:
         return transformer_flops(config.task, config.network, config.epochs)
     c, n, epochs = config, config.n_train, config.epochs
+    if config.network in PAIRS:
+        evaluated = (samples(config.task, config.modulus) - n) / config.evaluate_every
+        return pairs_flops(config.network, config.modulus, config.batch_size or n, evaluated, epochs)
     observations = epochs / c.observe_every if c.observe_every else 0
     kinds = len({factor_kind(method) for method in c.spectrum_methods[1:]})
     raw = kinds * 2.0 * 3 * c.modulus * c.width * (BLOCK + c.window) ** 2 * epochs / BLOCK

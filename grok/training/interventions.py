@@ -1,4 +1,5 @@
-"""A switch: from a step on, another weight decay, fresh moments, or an update whose part along the weights is another.
+"""A switch: from a step on, another weight decay, fresh moments, or an update whose part along the weights is another; and a
+clamp on the norm of all weights.
 
 Shapes: S seeds, p weights of a layer.
 """
@@ -37,6 +38,22 @@ class Switch:
         kept = 1 - self.config.learning_rate * self.config.decay_at(epoch)
         for new, old in zip(weights[self.layer], before[self.layer], strict=True):
             new.add_(along(new.double() - kept * old.double(), old.double(), self.config.switch_update).to(new))
+
+
+def clamp(config: ResolvedConfig, epoch: int, weights: dict[str, Tensor]) -> None:
+    """After the step of an epoch: give all weights of each seed together the norm `clamp_norm`, by one factor.
+
+    Args:
+        config: of the run; without a clamp nothing is done. epoch: of the step. weights: (S, …) by layer, changed in place.
+
+    Source: Truong et al. (arXiv 2606.13753); Adam's moments are kept.
+    """
+    if config.clamp_norm == 0 or epoch < config.clamp_at:
+        return
+    norms = torch.stack([layer.flatten(1).double().norm(dim=1) for layer in weights.values()]).norm(dim=0)
+    for s, norm in enumerate(norms):
+        for layer in weights.values():
+            layer[s].mul_(float(config.clamp_norm / norm))
 
 
 def along(update: Tensor, weights: Tensor, how: str) -> Tensor:

@@ -23,7 +23,7 @@ from grok.spec.roundings import Rounding, named
 from grok.tasks.base import Problem
 from grok.training.batches import Batches
 from grok.training.devices import resolve_device, rounding_used
-from grok.training.interventions import Switch
+from grok.training.interventions import Switch, clamp
 from grok.training.memory import keep_freed_memory
 from grok.training.optimizers import clip_gradients, load_optimizer_state, make_optimizer, optimizer_state, set_weight_decay
 from grok.training.parts import check_parts, network_facts, network_of, recorders_of, task_of
@@ -155,6 +155,7 @@ class Training:
             self.switch.before(self.epoch, self.optimizer)
             self.optimizer.step()
             self.switch.after(self.epoch, self.weights, before)
+            clamp(self.config, self.epoch, self.weights)
             self._clock("training", start)
             start = time.perf_counter()
             for layer, updates in self.updates.items():

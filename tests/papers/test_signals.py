@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import zlib
 from typing import Any
@@ -14,6 +15,9 @@ import pytest
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.signals import board
 from analysis.reading.runs import grid
+from analysis.statistics.alarms import Watched, fire_epoch
+from grok.signals.base import Signal, find
+from grok.spec.plugins import SIGNALS
 from grok.store.errors import StoreError
 
 EPOCHS = np.arange(0, 801, 10)
@@ -123,7 +127,7 @@ def test_a_printed_rule_stands_beside_the_calibrated_one(found: pd.DataFrame) ->
 def test_rows_that_cannot_be_tested_say_what_is_missing(found: pd.DataFrame) -> None:
     missing = found[found["missing"].notna()]
     assert (missing["verdict"] == "not testable").all()
-    assert {"two_fields", "head_cosine"} <= set(missing["signal"])
+    assert {"two_fields", "norm_clamp"} <= set(missing["signal"])
 
 
 def test_an_alarm_that_rounding_makes_is_none() -> None:
@@ -141,3 +145,47 @@ def test_without_signals_it_says_how_to_get_them() -> None:
     evidence.tables.clear()
     with pytest.raises(Absent, match=r"are not there\. Run python -m entry_points\.signals --study signals"):
         board._both(Sources(evidence))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", SIGNALS.names)
+def test_no_rule_takes_back_what_it_said(name: str) -> None:
+    """Of every signal: cut a run at any epoch, and an alarm before it is the same, and one after it is not given."""
+    signal, rng = find(name), np.random.default_rng(len(name))
+    values = np.exp(0.6 * rng.standard_normal((6, 90)).cumsum(axis=1)) - 0.5
+    for row, memorised in itertools.product(values, (math.nan, 20.0)):
+        whole = Watched(0, True, "", True, math.nan, 700.0, math.nan, np.arange(0, 900, 10), row)
+        said = {rule: _said(rule, signal, whole, memorised) for rule in (board.CALIBRATED, board.PRINTED)}
+        for rule, end in itertools.product(said, range(1, 90, 4)):
+            part = whole._replace(epochs=whole.epochs[:end], values=row[:end])
+            found, before = _said(rule, signal, part, memorised), said[rule] <= part.epochs[-1]
+            assert found == said[rule] if before else math.isnan(found)
+
+
+def _said(rule: str, signal: Signal, run: Watched, memorised: float) -> float:
+    return board.printed_epoch(signal, run, memorised) if rule == board.PRINTED else fire_epoch(run, 1.3)
+
+
+def test_a_printed_rule_reads_every_epoch_that_was_computed() -> None:
+    """The slope of the gap over 25 epochs cannot be read from every tenth: there the rule would never fire."""
+    signal, epochs = find("gap"), np.arange(801)
+    table = pd.DataFrame(
+        {"epoch": epochs, "signal": "gap", "variant": "23", "value": np.exp(0.05 * np.maximum(epochs - 300, 0))}
+    )
+    run = Watched(302, True, "", True, 400.0, 420.0, 450.0, np.array([]), np.array([]))
+    about = {"a": board.Known(run, 20.0, ("a",), replicate=False)}
+    fires = {
+        every: board.printed_epoch(signal, board.watch(about, {"a": table}, signal, "23", every)["a"], 20.0)
+        for every in (1, board.EVERY)
+    }
+    assert fires[1] == 321  # 0.05 · 21/25 is the first slope above 0.04
+    assert math.isnan(fires[board.EVERY])
+    assert (board.PRINTED, 1) in board._readings(signal, "23", board.EVERY)
+
+
+def test_the_commutator_is_told_at_two_cadences() -> None:
+    assert board._readings(find("commutator"), "", 10) == [
+        (board.CALIBRATED, 10),
+        (board.CALIBRATED, 80),
+        (board.PRINTED, 1),
+        (board.PRINTED, 80),
+    ]

@@ -26,6 +26,7 @@ from grok.store.errors import StoreError
 from grok.training.parts import task_of
 
 EPOCHS = (0, 7, 20, 33, 40)
+OF_EMBEDDINGS = {"characters", "tuned_neurons"}
 OF_STATE = tuple(name for name in SIGNALS.names if find(name).per_epoch)
 
 
@@ -46,15 +47,28 @@ def table(run: Finished) -> pd.DataFrame:
 
 
 def of(table: pd.DataFrame, name: str, variant: str = "") -> np.ndarray:
-    rows = table[(table["signal"] == name) & (table["variant"] == variant)]
+    rows = table[(table["signal"] == name) & (table["variant"] == variant) & table["epoch"].isin(EPOCHS)]
     return rows.sort_values("epoch")["value"].to_numpy()
 
 
-def test_every_signal_and_variant_has_every_epoch(table: pd.DataFrame) -> None:
-    expected = {(name, variant) for name in SIGNALS.names for variant in find(name).variants}
+def test_every_signal_and_variant_has_every_epoch(run: Finished, table: pd.DataFrame) -> None:
+    """Of a history those of the whole run, else those that were asked for."""
+    usable = room.usable(run.config, SIGNALS.names)
+    assert set(SIGNALS.names) - set(usable) == {name for name in SIGNALS.names if name.startswith("head_")} | OF_EMBEDDINGS
     assert list(table.columns) == ["epoch", "signal", "variant", "value"]
-    assert {tuple(key) for key in table[["signal", "variant"]].drop_duplicates().to_numpy()} == expected
-    assert (table.groupby(["signal", "variant"])["epoch"].apply(tuple) == EPOCHS).all()
+    found = {(name, variant): tuple(rows) for (name, variant), rows in table.groupby(["signal", "variant"])["epoch"]}
+    whole = tuple(range(65))
+    assert found == {(n, v): EPOCHS if one.per_epoch else whole for n, one in usable.items() for v in one.variants}
+
+
+def test_costly_signals_are_taken_less_often(run: Finished, table: pd.DataFrame) -> None:
+    """Every second of the epochs, with the same values there."""
+    part = room.compute(run, room.usable(run.config, ("spectral_entropy", "lar")), EPOCHS, costly_every=2)
+    epochs = {name: tuple(rows["epoch"].unique()) for name, rows in part.groupby("signal")}
+    assert epochs == {"spectral_entropy": EPOCHS[::2], "lar": EPOCHS}
+    both = part.merge(table, on=["epoch", "signal", "variant"])
+    assert len(both) == len(part)
+    np.testing.assert_array_equal(both["value_x"], both["value_y"])
 
 
 def test_what_a_run_records_itself_is_the_same(finished_once: Any, table: pd.DataFrame) -> None:
@@ -70,7 +84,7 @@ def test_what_a_run_records_itself_is_the_same(finished_once: Any, table: pd.Dat
 
 def test_checkpoints_give_what_replay_gives(run: Finished, table: pd.DataFrame) -> None:
     """20 and 40 are checkpoints; in `table` they were passed on the way of a replay. Histories of values are another matter."""
-    names = [name for name in OF_STATE if find(name).over is None and name != "angle_from_t_mem"]
+    names = [name for name in OF_STATE if find(name).over is None and name != "angle_from_t_mem"]  # and of what moved
     few = room.compute(run, room.usable(run.config, names), (0, 20, 40))
     both = few.merge(table, on=["epoch", "signal", "variant"])
     assert len(both) == len(few)
@@ -111,8 +125,7 @@ def test_minibatch_gradients_are_those_of_the_network(run: Finished) -> None:
     """On the whole training set in place of minibatches they are the closed form; along a step they follow the Hessian."""
     config, problem = run.config, task_of(run.config).problem(run.config)
     stack = put_weights(untrained(dataclasses.replace(config, precision="float64")), run.weights(40))
-    weights = {name: layer[0] for name, layer in stack.layers.items()}
-    found = room.minibatch_gradients(config, problem, weights)
+    found = room.minibatch_gradients(config, problem, stack)
     rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), 512)
     batch = stack.batch(problem.train_inputs[rows][None], problem.train_labels[rows][None])
     with torch.no_grad():
@@ -169,6 +182,7 @@ def test_the_command_caches_resumes_and_notices_a_new_version(
     [
         (["--run", "x", "--epochs", "soon"], r"^epochs must be whole numbers separated by commas, .* got soon\. Write"),
         (["--run", "x", "--epochs", "0-9"], r"^epochs must be whole numbers"),
+        (["--run", "x", "--costly-every", "0"], r"^costly-every must be a whole number ≥ 1, got 0\. 1 takes"),
         (["--run", "x", "--signals", "ildrr"], r"^signal must be one of .*, got ildrr\. Did you mean ildr\?"),
         (["--run", "x", "--study", "y"], r"^run or study must be given, one of them"),
         ([], r"^run or study must be given, one of them"),
@@ -189,7 +203,8 @@ def test_an_epoch_beyond_the_run_is_refused(finished_once: Any) -> None:
 def test_golden_values(run: Finished, table: pd.DataFrame) -> None:
     """Every signal and variant of one small run, to nine digits of the same states; a retrained network may differ more."""
     golden = json.loads(Path(__file__).with_name("golden_signals.json").read_text(encoding="utf-8"))
-    found = {f"{name}/{variant}": of(table, name, variant) for name in SIGNALS.names for variant in find(name).variants}
+    keys = table[["signal", "variant"]].drop_duplicates().itertuples(index=False)
+    found = {f"{name}/{variant}": of(table, name, variant) for name, variant in keys}
     assert set(golden) == set(found)
     for name, values in golden.items():
         expected = np.array([np.nan if value is None else value for value in values])

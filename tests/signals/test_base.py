@@ -24,7 +24,7 @@ def compute(*needs: Any) -> Any:
     ("changes", "said"),
     [
         ({"needs": ()}, r"^needs must be names of features, .*, got none in signal x\. Name what"),
-        ({"needs": ("features", "attention")}, r"^needs must be names of .*, got attention in signal x\."),
+        ({"needs": ("features", "hessian")}, r"^needs must be names of .*, got hessian in signal x\."),
         ({"needs": ("features", "norms")}, r"^needs must be of one epoch or of a history, got features, norms in signal x\."),
         ({"needs": ("window",)}, r"^needs must be of one epoch or of a history, got window"),
         ({"needs": ("test_loss",)}, r"^information must be letters of TGHLC with L for its needs, got T in signal x\."),

@@ -65,6 +65,9 @@ OTHER_VALUE = {
     "switch_update": "aligned",
     "keep_states": (50,),
     "log_every": 7,
+    "temperature": 2.0,
+    "clamp_norm": 30.0,
+    "clamp_at": 20,
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "eval_sequences": {"task": "dyck"},
@@ -73,12 +76,14 @@ BESIDE: dict[str, dict[str, Any]] = {
     "switch_weight_decay": {"switch_at": 50},
     "switch_state": {"switch_at": 50},
     "switch_update": {"task": "dyck", "switch_at": 50},
+    **{name: {"network": "shared_mlp"} for name in ("temperature", "clamp_norm", "clamp_at")},
 }
 """What a field needs beside it to be of use."""
 LATER = (
     *("task", "network", "recorders", "signals", "detector", "options", "rounding", "decay_off_at", "decay_on_at"),
     *("batch_size", "clip", "beta_2", "evaluate_every", "eval_sequences", "initial_scale", "data_folder"),
     *("switch_at", "switch_weight_decay", "switch_state", "switch_update", "keep_states", "log_every"),
+    *("temperature", "clamp_norm", "clamp_at"),
 )
 """Fields that runs of earlier versions have not."""
 FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
@@ -497,6 +502,9 @@ BAD = [
     ("switch_state", "forget"),
     ("switch_state", "reset"),
     ("switch_update", "aligned"),
+    ("temperature", 0.0),
+    ("clamp_norm", -1.0),
+    ("clamp_at", -1),
 ]
 ONE_LINE = re.compile(r"(?P<name>\w+) must (?P<rule>[^\n]+), got (?P<value>[^\n]+)\. (?P<step>[^\n]+)[.?]")
 

@@ -161,6 +161,12 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "fresh",
         "cause",
         "signals",
+        "signals-long",
+        "signals-ce",
+        "signals-temperature",
+        "signals-clamp",
+        "signals-arrhenius",
+        "signals-share",
         "lifecycle",
         "lifecycle-dyck",
         "lifecycle-intervention",
@@ -248,7 +254,7 @@ def test_reading_studies_needs_no_torch() -> None:
         "import sys; from grok.spec.studies import registry; print(len(registry()), {'torch', 'mlflow'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "22 set()\n"
+    assert answer.stdout == "28 set()\n"
 
 
 @pytest.fixture

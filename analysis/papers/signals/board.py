@@ -5,7 +5,9 @@ The rules are those of analysis/claims/PREREGISTRATION-signals.md.
 
 from __future__ import annotations
 
+import functools
 import math
+import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import pandas as pd
 
 from analysis.exhibits.model import Answer, Chapter, Question
 from analysis.exhibits.sources import Absent, Sources, column
+from analysis.reading.evidence import Evidence
 from analysis.statistics.alarms import FPR, WORDS, Score, Watched, calibrate, fire_epoch, score, verdict
 from analysis.statistics.factors import holm
 from analysis.words import number
@@ -26,9 +29,36 @@ from grok.store.errors import StoreError
 STUDY, GROK, NO_DECAY = "signals", "grok", "eta0"
 CALIBRATION, HELD_OUT = (300, 301), (302, 303)
 """Seeds that give thresholds, and seeds on which they are told."""
+
+
+class Arm(NamedTuple):
+    """A study with its cadence.
+
+    Attributes:
+        study: of the registry. every: epochs between the values that a calibrated rule reads; a printed rule reads all that
+            were computed. last: epoch.
+    """
+
+    study: str
+    every: int
+    last: int
+
+    @property
+    def measure(self) -> str:
+        """The command that computes its signals."""
+        return f"python -m entry_points.signals --study {self.study} --epochs 0-{self.last}-{self.every} --costly-every 4"
+
+
+MAIN, CROSS_ENTROPY = Arm(STUDY, 10, 800), Arm("signals-ce", 25, 2500)
+EVERY = MAIN.every
+SLOWER = ("commutator",)
+"""Signals whose alarm moves with the cadence: they are told at eight times the arm's too."""
 BASELINES = ("clock", "loss", "weight_norm", "gradient_norm", "test_loss_turnover")
 CALIBRATED, PRINTED = "calibrated", "printed"
-MEASURE = f"python -m entry_points.signals --study {STUDY} --epochs 0-800-10"
+
+
+SAME = ("condition", "network", "task", "activation", "weight_decay", "n_train", "seed")
+"""What runs share that differ in rounding alone."""
 
 
 class Known(NamedTuple):
@@ -61,13 +91,13 @@ def known(sources: Sources, runs: pd.DataFrame) -> tuple[dict[str, Known], Count
         run = Watched(
             int(row["seed"]), positive, control, float(row["weight_decay"]) > 0, t10, float(t50[i]), float(t99[i]), blank, blank
         )
-        twin = tuple(row[name] for name in ("condition", "activation", "weight_decay", "n_train", "seed"))
+        twin = tuple(row.get(name) for name in SAME)
         found[row["run_id"]] = Known(run, float(memorised[i]), twin, str(row.get("rounding", "auto")) != "auto")
     return found, left_out
 
 
-def tables(sources: Sources, run_ids: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """`signals.parquet` of each run.
+def tables(sources: Sources, run_ids: Sequence[str], arm: Arm = MAIN) -> dict[str, pd.DataFrame]:
+    """`signals.parquet` of each run of an arm.
 
     Raises:
         Absent: if one has none.
@@ -77,16 +107,23 @@ def tables(sources: Sources, run_ids: Sequence[str]) -> dict[str, pd.DataFrame]:
         try:
             out[run_id] = sources.evidence.signals(run_id)
         except StoreError as error:
-            raise Absent(f"signals of run {run_id} are not there. Run {MEASURE}") from error
+            raise Absent(f"signals of run {run_id} are not there. Run {arm.measure}") from error
     return out
 
 
-def watch(about: Mapping[str, Known], stored: Mapping[str, pd.DataFrame], signal: Signal, variant: str) -> dict[str, Watched]:
-    """The runs with a signal's series, oriented so that high announces; those without a known value are left out."""
+def watch(
+    about: Mapping[str, Known], stored: Mapping[str, pd.DataFrame], signal: Signal, variant: str, every: int = EVERY
+) -> dict[str, Watched]:
+    """The runs with a signal's series, oriented so that high announces; those without a known value are left out.
+
+    Args:
+        about, stored: as `board` takes them. signal, variant: which series. every: epochs between the values that are taken.
+    """
     sign, out = -1.0 if signal.direction == "falling" else 1.0, {}
     for run_id, one in about.items():
         table = stored[run_id]
         mine = table[(table["signal"] == signal.name) & (table["variant"] == variant)].sort_values("epoch")
+        mine = mine[mine["epoch"] % every == 0]
         values = mine["value"].to_numpy(dtype=np.float64)
         if np.isfinite(values).any():
             out[run_id] = one.run._replace(epochs=mine["epoch"].to_numpy(), values=sign * values)
@@ -139,23 +176,32 @@ def scored(
     return found, verdict(found, unstable(about, held))
 
 
-def board(about: Mapping[str, Known], stored: Mapping[str, pd.DataFrame], names: Sequence[str] = SIGNALS.names) -> pd.DataFrame:
+def board(
+    about: Mapping[str, Known],
+    stored: Mapping[str, pd.DataFrame],
+    names: Sequence[str] = SIGNALS.names,
+    cadence: int = EVERY,
+) -> pd.DataFrame:
     """A row per signal, variant and rule, and one per signal that cannot be tested; by verdict, then by lead against t50.
 
     Args:
         about: the runs, as `known` has them. stored: their signals, as `tables` has them. names: of signals.
+        cadence: epochs between the values of a calibrated rule.
     """
     rows, fails = list[dict[str, Any]](), list[float]()
     for name in names:
         signal = find(name)
         for variant in signal.variants:
-            watched = watch(about, stored, signal, variant)
-            for rule in (CALIBRATED, *([PRINTED] if signal.printed and variant == next(iter(signal.variants)) else [])):
+            for rule, every in _readings(signal, variant, cadence):
+                watched = watch(about, stored, signal, variant, every)
                 found, word = scored(about, watched, signal, rule)
                 narrow = {i: run for i, run in watched.items() if run.positive or run.control == NO_DECAY}
                 swapped = scored(about, watched, signal, rule, (HELD_OUT, CALIBRATION))[1]
-                alone = scored(about, narrow, signal, rule)[1]
-                rows.append(_row(signal, variant, rule, found, word) | {"eta0_only": alone, "seeds_exchanged": swapped})
+                alone, said = scored(about, narrow, signal, rule)
+                row = _row(signal, variant, rule, found, word) | {"every": every, "seeds_exchanged": swapped}
+                row |= {"eta0_only": said, "eta0_tpr": alone.tpr.value, "eta0_fpr": alone.fpr.value}
+                row |= {"missing": None if watched else "no run of this study gives it"}
+                rows.append(row | {"eta0_lead_t50": alone.leads["t50"].value, "eta0_auroc": alone.area.value})
                 fails.append(found.p)
     out = pd.DataFrame(rows)
     out["p_adjusted"] = holm(fails)
@@ -166,6 +212,13 @@ def board(about: Mapping[str, Known], stored: Mapping[str, pd.DataFrame], names:
     return pd.concat([out, pd.DataFrame(missing)], ignore_index=True)
 
 
+def _readings(signal: Signal, variant: str, cadence: int) -> list[tuple[str, int]]:
+    """The rules by which a variant is read, each with the epochs between its values; what is computed more often is thinned."""
+    published = signal.printed is not None and variant == next(iter(signal.variants))
+    slower = [8 * cadence] if signal.name in SLOWER else []
+    return [(CALIBRATED, every) for every in (cadence, *slower)] + [(PRINTED, every) for every in (1, *slower) if published]
+
+
 def _row(signal: Signal, variant: str, rule: str, found: Score, word: str) -> dict[str, Any]:
     row: dict[str, Any] = {"signal": signal.name, "variant": variant, "information": signal.information, "rule": rule}
     row |= {"verdict": word, "threshold": found.threshold}
@@ -173,7 +226,8 @@ def _row(signal: Signal, variant: str, rule: str, found: Score, word: str) -> di
         row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high, f"{name}_n": estimate.n}
     worst = found.sets.get(found.worst)
     row |= {"worst_set": found.worst, "worst_fpr": worst.value if worst else math.nan}
-    row |= {f"fpr {name}": estimate.value for name, estimate in found.sets.items()}
+    for name, estimate in found.sets.items():
+        row |= {f"fpr {name}": estimate.value, f"fpr {name}_low": estimate.low, f"fpr {name}_high": estimate.high}
     for name, lead in found.leads.items():
         row |= {f"lead_{name}": lead.value, f"lead_{name}_low": lead.low, f"lead_{name}_high": lead.high}
     row |= {f"tpr at {rate:.2f}": value for rate, value in found.coverage.items()}
@@ -206,10 +260,17 @@ def told(rows: pd.DataFrame) -> str:
     return text + f" {len(changed)} rows would be alarms with η = 0 as the only negatives."
 
 
-def _both(sources: Sources) -> tuple[str, pd.DataFrame]:
-    runs = sources.take(STUDY)
+_MADE: weakref.WeakKeyDictionary[Evidence, dict[str, pd.DataFrame]] = weakref.WeakKeyDictionary()
+"""The leaderboards of each `Evidence` that was asked for one: a question, a chapter and a figure read it."""
+
+
+def _both(sources: Sources, arm: Arm = MAIN) -> tuple[str, pd.DataFrame]:
+    runs = sources.take(arm.study)
     about, left_out = known(sources, runs)
-    rows = board(about, tables(sources, list(about)))
+    kept = _MADE.setdefault(sources.evidence, {})
+    if arm.study not in kept:
+        kept[arm.study] = board(about, tables(sources, list(about), arm), cadence=arm.every)
+    rows = kept[arm.study]
     out = "; ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
     return told(rows) + (f" Neither positive nor negative: {out}." if out else ""), rows
 
@@ -218,13 +279,22 @@ def _answer(sources: Sources) -> Answer:
     return Answer(_both(sources)[0])
 
 
+def rows_of(sources: Sources) -> pd.DataFrame:
+    """The leaderboard of a store, worked out once for one `Evidence`.
+
+    Raises:
+        Absent: if runs or their signals are not there.
+    """
+    return _both(sources)[1]
+
+
 QUESTIONS = (
     Question(
         "which-signal-knows",
         "Which published signal announces grokking, on runs that do and runs that do not for different reasons?",
         (STUDY,),
         "Every signal by its printed and its calibrated rule on held-out seeds; a verdict in words each, by rules fixed before "
-        f"the runs. After the study: {MEASURE}.",
+        f"the runs. After the study: {MAIN.measure}.",
         _answer,
     ),
 )
@@ -237,6 +307,16 @@ CHAPTERS = (
         "Each paper shows its signal on runs of its own, mostly against runs without weight decay. Here all are on the same "
         "runs, with negatives of every cause, thresholds from other seeds, and the class of information beside each.",
         _both,
+        section="Signals",
+    ),
+    Chapter(
+        "signals-cross-entropy",
+        "Which signal knows under a cross-entropy?",
+        (CROSS_ENTROPY.study,),
+        None,
+        "The same rules on networks that share an embedding, with attention and without, for addition and multiplication. A "
+        "signal that a network cannot feed is scored on the runs that can.",
+        functools.partial(_both, arm=CROSS_ENTROPY),
         section="Signals",
     ),
 )

@@ -1,0 +1,94 @@
+"""How near a number of a paper on signals must be, as PREREGISTRATION-signals.md in `analysis/claims` has it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from analysis.exhibits.model import (
+    CONTRADICTED,
+    IMPRECISE,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Entry,
+    Measured,
+    weakest,
+)
+from analysis.statistics.estimates import Estimate
+from analysis.words import spread
+
+OUTSIDE = 4
+"""Beyond so many margins is contradicted; of a factor, its fourth power."""
+
+
+class Margin(NamedTuple):
+    """Of a kind of quantity: a width, or a factor."""
+
+    kind: str
+    width: float
+    factor: bool = False
+
+
+R_SQUARED = Margin("R²", 0.1)
+SHARE = Margin("share of runs, AUROC, Gini", 0.1)
+FACTOR = Margin("rate, exponent or ratio of times", 1.5, factor=True)
+ERROR = Margin("mean absolute error as a share", 0.1)
+PAIRS = Margin("share of the pairs", 0.03)
+MARGINS = (R_SQUARED, SHARE, FACTOR, ERROR, PAIRS)
+RULE = (
+    "Each number within the margin of its kind, fixed in PREREGISTRATION-signals.md: reproduced; the interval reaching into "
+    "the margin: not precise enough to tell; beyond four margins or of the other sign: contradicted; else not reproduced. "
+    "The claim has the weakest verdict of its numbers."
+)
+
+
+def verdict(found: Estimate, printed: float, margin: Margin) -> str:
+    """The verdict on one number, by its value; an interval that reaches into the margin leaves it open."""
+    if math.isnan(found.value):
+        return CONTRADICTED  # an event that never came
+    if margin.factor:
+        if found.value * printed <= 0:
+            return CONTRADICTED
+        width = math.log(margin.width)
+        off, ends = math.log(found.value / printed), [math.log(x / printed) for x in (found.low, found.high) if x * printed > 0]
+    else:
+        width = margin.width
+        off, ends = found.value - printed, [x - printed for x in (found.low, found.high) if not math.isnan(x)]
+    if abs(off) <= width:
+        return REPRODUCED
+    if len(ends) == 2 and min(ends) <= width and max(ends) >= -width:
+        return IMPRECISE
+    return CONTRADICTED if abs(off) > OUTSIDE * width else NOT_REPRODUCED
+
+
+def between(found: Estimate, low: float, high: float) -> str:
+    """The verdict on a number that is printed as a range."""
+    if math.isnan(found.value):
+        return CONTRADICTED
+    if low <= found.value <= high:
+        return REPRODUCED
+    if found.low <= high and found.high >= low:
+        return IMPRECISE
+    return CONTRADICTED if found.value <= 0 < low else NOT_REPRODUCED
+
+
+def entry(name: str, found: Estimate, printed: str, judged: str) -> Entry:
+    """A number beside the printed one."""
+    told = "never" if math.isnan(found.value) else f"{spread(*found[:3])}, n = {found.n}"
+    return Entry(name, {"quantity": name}, printed, told, judged)
+
+
+def measured(entries: list[Entry], estimates: dict[str, Estimate], note: str = "") -> Measured:
+    """A claim of several numbers."""
+    judged = [one.verdict for one in entries]
+    whole = IMPRECISE if IMPRECISE in judged and not {CONTRADICTED, NOT_REPRODUCED} & set(judged) else weakest_of(judged)
+    text = "; ".join(f"{one.id} {one.measured} (printed {one.published})" for one in entries)
+    return Measured(text, whole, estimates, note, entries=tuple(entries))
+
+
+def weakest_of(judged: list[str]) -> str:
+    """Contradicted before not reproduced before the sides that hold."""
+    for one in (CONTRADICTED, NOT_REPRODUCED):
+        if one in judged:
+            return one
+    return weakest(judged)

@@ -1,0 +1,261 @@
+"""What papers print of their signals in the main setup, held against the runs of the study `signals`: all its seeds that grok.
+
+The rules are those of analysis/claims/PREREGISTRATION-signals.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from analysis.exhibits.model import ABSTRACT, CONTRADICTED, NOT_REPRODUCED, NOTES, REPRODUCED, TEXT, Claim, Measured
+from analysis.exhibits.sources import Absent, Sources
+from analysis.papers.signals.board import EVERY, STUDY, Known, known, printed_epoch, tables, watch
+from analysis.papers.signals.margins import R_SQUARED, RULE, SHARE, between, entry, measured, verdict
+from analysis.printed import signals as printed
+from analysis.statistics.alarms import Watched, auroc
+from analysis.statistics.estimates import Estimate, clopper_pearson, median_interval
+from grok.numerics import passage
+from grok.signals.base import find
+
+MOST = 0.9
+"""Share of runs in which what a paper says of its runs, without a number, must hold."""
+
+
+class Series(NamedTuple):
+    """A signal on the runs that count.
+
+    Attributes:
+        about: by run id. watched: the series, oriented so that high announces. positives: of those, the runs that grok.
+    """
+
+    about: dict[str, Known]
+    watched: dict[str, Watched]
+
+    @property
+    def positives(self) -> dict[str, Watched]:
+        """Runs that grok."""
+        return {run_id: run for run_id, run in self.watched.items() if run.positive}
+
+
+def series(sources: Sources, name: str, variant: str | None = None, every: int = 1) -> Series:
+    """One signal of every run of the study but its replicates.
+
+    Raises:
+        Absent: if it is not there.
+    """
+    about, _ = known(sources, sources.take(STUDY))
+    about = {run_id: one for run_id, one in about.items() if not one.replicate}
+    signal = find(name)
+    found = watch(
+        about, tables(sources, list(about)), signal, next(iter(signal.variants)) if variant is None else variant, every
+    )
+    out = Series(about, found)
+    if not out.positives:
+        raise Absent(f"{name} is known of no run that groks")
+    return out
+
+
+def leads(found: Series, name: str) -> tuple[Estimate, Estimate]:
+    """By the printed rule: the share of runs that grok in which it comes before t50, and the median lead where it does."""
+    signal = find(name)
+    epochs = {i: printed_epoch(signal, run, found.about[i].memorised) for i, run in found.positives.items()}
+    lead = np.array([run.t50 - epochs[i] for i, run in found.positives.items()])
+    early = lead[lead > 0]
+    return clopper_pearson(len(early), len(lead)), median_interval(early)
+
+
+def _held(share: Estimate) -> str:
+    """Of what a paper saw in all its runs: in nine of ten of ours, in some, in less than half."""
+    return REPRODUCED if share.value >= MOST else CONTRADICTED if share.value < 0.5 else NOT_REPRODUCED
+
+
+def _lead_claim(name: str, printed_lead: tuple[float, float], shown: str) -> Callable[[Sources], Measured]:
+    def measure(sources: Sources) -> Measured:
+        share, lead = leads(series(sources, name), name)
+        entries = [
+            entry("runs in which it comes before t50", share, "all", _held(share)),
+            entry("lead, epochs", lead, shown, between(lead, *printed_lead)),
+        ]
+        return measured(entries, {"share": share, "lead": lead})
+
+    return measure
+
+
+def spectral_entropy(sources: Sources) -> Measured:
+    """How many runs that grok cross the printed threshold before t50."""
+    share, _ = leads(series(sources, "spectral_entropy"), "spectral_entropy")
+    return measured([entry("runs that cross 0.609 before t50", share, "10 of 10", _held(share))], {"share": share})
+
+
+def topology(sources: Sources) -> Measured:
+    """How many runs that grok are warned of before t50 by the printed rule; the detrended form beside it."""
+    found = series(sources, "topology")
+    share, lead = leads(found, "topology")
+    fair = series(sources, "topology", "detrended")
+    rule = find("topology").printed
+    assert rule is not None  # the file has one
+    fires = [rule.holds(run.epochs, run.values, math.nan).any() for run in fair.positives.values()]
+    note = f"With the trend taken out {sum(map(bool, fires))} of {len(fires)} runs that grok are warned of at all."
+    return measured(
+        [entry("runs warned of before t50", share, "1 of 1", _held(share))], {"share": share, "lead of these": lead}, note
+    )
+
+
+def dmd(sources: Sources) -> Measured:
+    """AUROC from epochs before t10."""
+    found = series(sources, "hankel_dmd", every=EVERY)
+    area = auroc(list(found.positives.values()), [run for run in found.watched.values() if not run.positive])
+    return measured([entry("AUROC", area, "0.93", verdict(area, printed.DMD_AUROC, SHARE))], {"AUROC": area})
+
+
+def alignment(sources: Sources) -> Measured:
+    """LAR at the start, and the share of runs that grok in which it rises from memorisation to t99."""
+    found = series(sources, "lar", "raw", EVERY)
+    first = median_interval(np.array([run.values[0] for run in found.positives.values()]))
+    rises = []
+    for run_id, run in found.positives.items():
+        start, end = found.about[run_id].memorised, run.t99
+        inside = run.values[(run.epochs >= start) & (run.epochs <= end)]
+        if len(inside) > 1:
+            rises.append(inside[-1] > inside[0])
+    share = clopper_pearson(int(sum(rises)), len(rises))
+    near = REPRODUCED if abs(first.value - printed.LAR_START) <= 0.02 else NOT_REPRODUCED
+    entries = [entry("at the start", first, "0.5", near), entry("runs in which it rises", share, "all", _held(share))]
+    return measured(entries, {"at the start": first, "rises": share})
+
+
+def norm_peak(sources: Sources) -> Measured:
+    """Share of runs that grok with a peak of the norm before t50, and R² of the tanh fit of test accuracy."""
+    found = series(sources, "norm_peak")
+    peaked = [bool((run.values[(run.epochs < run.t50) & (run.epochs > 0)] > 0).any()) for run in found.positives.values()]
+    share = clopper_pearson(sum(peaked), len(peaked))
+    fits = []
+    for run_id in found.positives:
+        history = sources.evidence.history(run_id)
+        fits.append(passage.tanh_fit(history["epoch"].to_numpy(), history["accuracy/test"].to_numpy())[2])
+    square = median_interval(np.array(fits))
+    entries = [
+        entry("runs with a peak before t50", share, "0.92", verdict(share, printed.NORM_PEAK_SHARE, SHARE)),
+        entry("R² of the tanh fit", square, "0.93", verdict(square, printed.TANH_R_SQUARED, R_SQUARED)),
+    ]
+    return measured(entries, {"peak": share, "R²": square})
+
+
+def restricted(sources: Sources) -> Measured:
+    """Share of runs that grok in which the restricted loss has fallen from memorisation to t10."""
+    found = series(sources, "restricted_loss", every=EVERY)
+    falls = []
+    for run_id, run in found.positives.items():
+        inside = run.values[(run.epochs >= found.about[run_id].memorised) & (run.epochs <= run.t10)]
+        if len(inside) > 1:
+            falls.append(inside[-1] > inside[0])  # oriented: high is a low loss
+    share = clopper_pearson(int(sum(falls)), len(falls))
+    return measured([entry("runs in which it falls", share, "all", _held(share))], {"falls": share})
+
+
+def shell(sources: Sources) -> Measured:
+    """Share of runs that grok in which the norm at t99 is below the one at memorisation."""
+    found = series(sources, "weight_norm")
+    falls = []
+    for run_id, run in found.positives.items():
+        inside = run.values[(run.epochs >= found.about[run_id].memorised) & (run.epochs <= run.t99)]
+        if len(inside) > 1:
+            falls.append(inside[-1] > inside[0])
+    share = clopper_pearson(int(sum(falls)), len(falls))
+    return measured([entry("runs in which the norm decays", share, "all", _held(share))], {"decays": share})
+
+
+def _claim(
+    name: str, statement: str, source: str, shown: str, how: str, measure: Callable[[Sources], Measured], kind: str
+) -> Claim:
+    rule = f"{RULE} What a paper saw in all its runs must hold in {MOST:g} of ours; below one half it is contradicted."
+    return Claim(f"signals-{name}", statement, source, shown, how, (STUDY,), rule, measure, kind=kind)
+
+
+CLAIMS: tuple[Claim, ...] = (
+    _claim(
+        "ildr",
+        "ILDR at 2.5 times its value at memorisation comes 950 ± 250 steps before the jump.",
+        "Golwala (arXiv 2604.20923)",
+        "950 ± 250 steps",
+        "printed rule on every run that groks; an epoch is a step",
+        _lead_claim("ildr", printed.ILDR_LEAD, "950 ± 250"),
+        ABSTRACT,
+    ),
+    _claim(
+        "commutator",
+        "The commutator defect warns 600 to 1600 steps ahead in 12 of 12 runs.",
+        "Xu (arXiv 2602.16967)",
+        "600 … 1600 steps",
+        "printed rule at every 40th epoch",
+        _lead_claim("commutator", printed.COMMUTATOR_LEAD, "600 … 1600"),
+        ABSTRACT,
+    ),
+    _claim(
+        "spectral-entropy",
+        "Spectral entropy falls to 0.609 before grokking.",
+        "Truong et al. (arXiv 2604.13123)",
+        "10 of 10",
+        "printed threshold at every 40th epoch",
+        spectral_entropy,
+        ABSTRACT,
+    ),
+    _claim(
+        "hankel-dmd",
+        "The residual of a Hankel DMD of output quantiles tells runs that will grok from others.",
+        "Wang et al. (arXiv 2605.08237)",
+        "AUROC 0.93",
+        "largest sustained value before t10, against negatives cut at the same epoch",
+        dmd,
+        ABSTRACT,
+    ),
+    _claim(
+        "lar",
+        "The log-alignment ratio begins at one half and tracks the way from memorising to generalising.",
+        "Shehper and Vaswani (arXiv 2605.28975)",
+        "0.5 at the start",
+        "raw features on training pairs",
+        alignment,
+        TEXT,
+    ),
+    _claim(
+        "norm-peak",
+        "The norm of the weights peaks before grokking, and accuracy follows a tanh.",
+        "Khanh (arXiv 2606.07563)",
+        "92 % of 111 runs; R² 0.93",
+        "a norm below its running maximum before t50",
+        norm_peak,
+        ABSTRACT,
+    ),
+    _claim(
+        "topology",
+        "Autocorrelation and variance of the Fiedler value warn of grokking.",
+        "Benfield, public code on structural topology monitoring",
+        "21,051 steps ahead, one seed",
+        "printed rule on windows of 20 measurements",
+        topology,
+        NOTES,
+    ),
+    _claim(
+        "restricted-loss",
+        "The restricted loss improves before test accuracy does.",
+        "Nanda et al. (arXiv 2301.05217)",
+        "progress before the jump",
+        "loss of orbit means, at memorisation and at t10",
+        restricted,
+        TEXT,
+    ),
+    _claim(
+        "norm-shell",
+        "The norm decays to a shell on which the network generalises.",
+        "Liu et al., Omnigrok (arXiv 2210.01117)",
+        "the norm decays",
+        "norm at memorisation and at t99",
+        shell,
+        TEXT,
+    ),
+)

@@ -1,0 +1,258 @@
+"""Claims on signals and laws on made-up studies in which the law holds, or does not; events; the figures' tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.exhibits.model import CONTRADICTED, IMPRECISE, NOT_REPRODUCED, REPRODUCED
+from analysis.exhibits.sources import Absent, Sources
+from analysis.papers.signals import events, laws, margins, panels, published
+from analysis.reading.runs import grid
+from analysis.statistics.estimates import Estimate
+from grok.spec.config import ResolvedConfig
+
+Law = Callable[[ResolvedConfig, str], float]
+"""T_grok of a run by its config and condition; NaN of one that never groks."""
+MEMORISED = 50.0
+
+
+class MadeUp:
+    """Evidence of studies of the registry, whose runs memorise at 50 and grok when a law says."""
+
+    def __init__(self, law: Law, tables: Callable[[ResolvedConfig, float], pd.DataFrame] | None = None) -> None:
+        self.law, self.made = law, tables
+        self.known: dict[str, tuple[ResolvedConfig, float]] = {}
+
+    @staticmethod
+    def command(study: str) -> str:
+        return f"run {study}"
+
+    def runs(self, study: str) -> pd.DataFrame:
+        rows = []
+        for number, cell in enumerate(grid(study)):
+            time, run_id = self.law(cell.config, cell.condition), f"{study}-{number}"
+            self.known[run_id] = cell.config, time
+            row = dataclasses.asdict(cell.config) | {"run_id": run_id, "condition": cell.condition, "state": "complete"}
+            row |= {"config_hash": cell.config.hash, "train_99_epoch": MEMORISED}
+            rows.append(row | {"test_50_epoch": time - 20, "test_99_epoch": time})
+        return pd.DataFrame(rows)
+
+    def history(self, run_id: str) -> pd.DataFrame:
+        config, time = self.known[run_id]
+        epochs = np.arange(config.epochs + 1)
+        accuracy = np.zeros(len(epochs)) if math.isnan(time) else 0.5 * (1 + np.tanh((epochs - time + 20) / 8))
+        norm = 80 * np.exp(-2e-4 * epochs)
+        return pd.DataFrame({"epoch": epochs, "accuracy/test": accuracy, "norm/w1": norm})
+
+    def signals(self, run_id: str) -> pd.DataFrame:
+        assert self.made is not None
+        return self.made(*self.known[run_id])
+
+
+def sources(law: Law, tables: Any = None) -> Sources:
+    return Sources(MadeUp(law, tables))  # type: ignore[arg-type]
+
+
+def scales(config: ResolvedConfig, time: float) -> pd.DataFrame:
+    """A logit scale of 10 over temperature at every epoch."""
+    return pd.DataFrame(
+        {"epoch": [0, 100], "signal": "logit_scale", "variant": "", "value": [0.0, math.log(10 / config.temperature)]}
+    )
+
+
+def test_a_line_of_ln_t_over_the_logit_scale_is_found_and_its_absence_too() -> None:
+    found = laws.logit_scale(sources(lambda c, _: 300 * math.exp(0.05 * 10 / c.temperature), scales))
+    assert (found.verdict, round(found.estimates["R²"].value, 6)) == (REPRODUCED, 1.0)
+    flat = laws.logit_scale(sources(lambda c, _: 500.0 + 100 * (c.seed % 2), scales))
+    assert flat.verdict in (CONTRADICTED, NOT_REPRODUCED)
+
+
+def test_the_exponent_of_a_clamp_is_the_planted_one() -> None:
+    def law(config: ResolvedConfig, condition: str) -> float:
+        return 600 * math.exp(7.5 * (config.clamp_norm / 55 - 1)) * (0.003 / config.learning_rate) ** (1 / 3)
+
+    found = laws.clamp(sources(law))
+    assert found.estimates["α"].value == pytest.approx(7.5, rel=1e-9)
+    assert found.estimates["times by norm"].value == pytest.approx(math.exp(7.5 * 0.4), rel=1e-9)
+    assert found.estimates["times by rate"].value == pytest.approx(2, rel=1e-9)
+    assert found.verdict == REPRODUCED
+    by_rate = laws.clamp(sources(lambda c, _: 300 * 0.003 / c.learning_rate))
+    assert by_rate.verdict == CONTRADICTED
+
+
+def test_a_forecast_of_first_passage_is_told_on_other_seeds() -> None:
+    found = laws.first_passage(sources(lambda c, k: 1000.0 if k == "grok" else math.nan))
+    assert found.verdict == REPRODUCED
+    assert found.estimates["error"].value == pytest.approx(0, abs=1e-6)
+    assert found.estimates["error"].n == 16  # two held-out seeds of two networks, two tasks, two sizes
+    spread = laws.first_passage(sources(lambda c, k: 500.0 + 900 * (c.seed >= 302) if k == "grok" else math.nan))
+    assert spread.estimates["error"].value > 0.5
+    assert spread.verdict in (CONTRADICTED, NOT_REPRODUCED)
+
+
+def test_an_escape_and_a_drift_are_told_apart() -> None:
+    escape = laws.arrhenius(sources(lambda c, _: MEMORISED + 100 * math.exp(c.batch_size / c.learning_rate / 1e6)))
+    assert (escape.verdict, round(escape.estimates["R² of B/lr"].value, 6)) == (REPRODUCED, 1.0)
+    drift = laws.arrhenius(sources(lambda c, _: MEMORISED + 1 / c.learning_rate))
+    assert drift.estimates["R² of 1/(lr ω)"].value == pytest.approx(1)
+    assert drift.verdict != REPRODUCED
+
+
+def test_a_law_needs_runs_that_grok() -> None:
+    with pytest.raises(Absent, match=r"^0 of 12 runs of signals-arrhenius grok, and 6 must"):
+        laws.arrhenius(sources(lambda c, _: math.nan))
+
+
+def test_characters_are_read_at_the_end_of_runs_that_multiply() -> None:
+    def table(config: ResolvedConfig, time: float) -> pd.DataFrame:
+        right = 0.6 if config.task == "multiplication" else 0.0
+        rows = [("characters", "", right), ("characters", "additive", 0.05), ("tuned_neurons", "", 0.95)]
+        return pd.DataFrame(
+            [(e, s, v, x * (e > 0)) for s, v, x in rows for e in (0, 2500)], columns=["epoch", "signal", "variant", "value"]
+        )
+
+    found = laws.characters(sources(lambda c, k: 1000.0 if k == "grok" else math.nan, table))
+    assert found.verdict == REPRODUCED
+    assert found.estimates["Gini, multiplicative"].value == 0.6
+
+
+@pytest.mark.parametrize(("least", "verdict"), [(0.40, REPRODUCED), (0.32, NOT_REPRODUCED), (0.2, CONTRADICTED)])
+def test_the_share_of_the_pairs_is_between_two_that_were_tried(least: float, verdict: str) -> None:
+    found = laws.critical_share(sources(lambda c, _: 400.0 if c.n_train / 5041 >= least else math.nan))
+    share = found.estimates["share"]
+    assert share.low <= max(least, 0.3) <= share.high or least == 0.2
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "ends", "verdict"),
+    [
+        (0.95, (0.9, 0.99), REPRODUCED),
+        (0.7, (0.4, 0.9), IMPRECISE),
+        (0.7, (0.65, 0.75), NOT_REPRODUCED),
+        (0.3, (0.2, 0.4), CONTRADICTED),
+        (math.nan, (math.nan, math.nan), CONTRADICTED),
+    ],
+)
+def test_a_number_is_judged_by_its_margin(value: float, ends: tuple[float, float], verdict: str) -> None:
+    assert margins.verdict(Estimate(value, *ends, 10), 0.97, margins.R_SQUARED) == verdict
+
+
+def test_a_factor_and_a_range() -> None:
+    found = [margins.verdict(Estimate(x, x, x, 9), 7.5, margins.FACTOR) for x in (6.0, 4.0, 1.2, -7.0)]
+    assert found == [REPRODUCED, NOT_REPRODUCED, CONTRADICTED, CONTRADICTED]
+    leads = [margins.between(Estimate(x, x - 5, x + 5, 9), 700, 1200) for x in (900, 1203, 300, -10)]
+    assert leads == [REPRODUCED, IMPRECISE, NOT_REPRODUCED, CONTRADICTED]
+
+
+def test_events_say_nothing_that_a_longer_run_takes_back() -> None:
+    accuracy = np.array([0, 0.2, 0.6, 1, 1, 0.8, 1, 0.8, 0.7, 1, np.nan, 1])
+    whole = events.events(np.arange(12), accuracy)
+    assert whole == events.Events(1, 2, 3, 8, 0.7)
+    for end in range(1, 12):
+        part = events.events(np.arange(end), accuracy[:end])
+        for name in ("t10", "t50", "t99", "collapse"):
+            assert math.isnan(getattr(part, name)) or getattr(part, name) == getattr(whole, name)
+            assert math.isnan(getattr(part, name)) == (not getattr(whole, name) < end)
+
+
+def test_the_chapter_on_events_counts_collapses() -> None:
+    class Falls(MadeUp):
+        def history(self, run_id: str) -> pd.DataFrame:
+            found = super().history(run_id)
+            if run_id.startswith(events.LONG) and run_id.endswith(("-0", "-5")):
+                found.loc[3000:3005, "accuracy/test"] = 0.5
+            return found
+
+    made: Any = Falls(lambda c, k: 400.0 if k == "grok" else math.nan)
+    text, table = events.summary(Sources(made))
+    lost = table[table["collapse"].notna()]
+    assert lost["run_id"].tolist() == [f"{events.LONG}-0", f"{events.LONG}-5"]
+    assert (lost["collapse"] == 3001).all()
+    assert "signals-long: of 10 runs that reach a test accuracy of 0.99" in text
+    assert "2 collapse, a share of 0.2 [" in text
+
+
+def everything(config: ResolvedConfig, time: float) -> pd.DataFrame:
+    """Of the study `signals`: every signal that a claim reads, announcing 80 epochs before grokking where a run groks."""
+    epochs = np.arange(0, 801, 10)
+    before = epochs >= (time - 80 if not math.isnan(time) else math.inf)
+    rise = before * 1.0
+    made = {
+        ("ildr", ""): 1 + 9 * rise,
+        ("commutator", ""): 1 + 99 * rise,
+        ("spectral_entropy", ""): 0.9 - 0.4 * rise,
+        ("hankel_dmd", ""): 0.1 + rise,
+        ("lar", "raw"): 0.5 + 0.2 * rise,
+        ("topology", ""): rise - 1,
+        ("topology", "detrended"): -np.ones(len(epochs)),
+        ("norm_peak", ""): 0.1 * rise,
+        ("restricted_loss", ""): 1 - 0.5 * rise,
+        ("weight_norm", ""): 60 - 10 * rise,
+    }
+    parts = [pd.DataFrame({"epoch": epochs, "signal": s, "variant": v, "value": value}) for (s, v), value in made.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def main_study() -> Sources:
+    return sources(lambda c, k: 300 + 1e-2 / c.weight_decay if k == "grok" else math.nan, everything)
+
+
+@pytest.mark.parametrize(
+    ("measure", "verdict"),
+    [
+        ("spectral-entropy", REPRODUCED),
+        ("hankel-dmd", REPRODUCED),
+        ("lar", REPRODUCED),
+        ("restricted-loss", REPRODUCED),
+        ("norm-shell", REPRODUCED),
+        ("norm-peak", REPRODUCED),
+        ("ildr", NOT_REPRODUCED),  # 60 epochs before t50 in every run, where 950 steps are printed
+        ("commutator", NOT_REPRODUCED),
+    ],
+)
+def test_claims_of_the_main_setup_are_judged_as_planted(main_study: Sources, measure: str, verdict: str) -> None:
+    (claim,) = [one for one in published.CLAIMS if one.id == f"signals-{measure}"]
+    assert claim.measure(main_study).verdict == verdict
+
+
+def test_leads_by_the_printed_rule_are_the_planted_ones(main_study: Sources) -> None:
+    share, lead = published.leads(published.series(main_study, "ildr"), "ildr")
+    assert share.value == 1
+    assert lead.value == pytest.approx(60, abs=10)
+
+
+def test_the_figure_of_series_has_medians_by_condition(main_study: Sources) -> None:
+    found = panels.series_table(main_study.evidence, ("lar", "weight_norm"), main_study)
+    assert set(found["signal"]) == {"lar", "weight_norm"}
+    start = found[(found["signal"] == "lar") & (found["epoch"] == 0)]
+    assert (start["median"] == 0.5).all()
+    assert found.loc[found["condition"] == "grok", "t50"].notna().all()
+    assert found.loc[found["condition"] != "grok", "t50"].isna().all()
+    from analysis.figures.signals import signals_page
+
+    figure = signals_page({"series": found})
+    assert len(figure.axes) == 2 * 3
+
+
+def test_the_main_figure_takes_the_best_rule_of_each_signal() -> None:
+    row = {"signal": "lar", "variant": "raw", "information": "T", "verdict": "alarm", "tpr": 0.9}
+    row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
+    row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS for end in ("", "_low", "_high")}
+    rows = pd.DataFrame([row | {"rule": rule, "lead_t50": lead} for rule, lead in (("calibrated", 30.0), ("printed", 50.0))])
+    rows = pd.concat([rows, pd.DataFrame([row | {"signal": "rho", "tpr": 0.2, "rule": "printed", "lead_t50": 400.0}])])
+    found = panels.board_table(rows)
+    assert found["rule"].unique().tolist() == ["printed"]
+    assert found["control"].tolist() == list(panels.SETS)
+    assert found["signal"].unique().tolist() == ["lar raw"]
+    from analysis.figures.signals import signals_board
+
+    assert len(signals_board({"board": found}).axes) == 2
