@@ -171,10 +171,14 @@ def what_an_intervention_leaves(sources: Sources) -> Answer:
         entries.append(Entry(f"{arm[0]} ω={arm[1]:g} {arm[2]} {arm[3]}", setting, "", told, ""))
     projected = table[table["condition"] == "projected"].groupby("update")["linear R², end"].median()
     text = "; ".join(f"{update}: linear R² {number(float(end))} at the end" for update, end in projected.items())
-    post = table[table["condition"] == "post"].groupby(["weight_decay", "state"])
-    post = post[["linear R², start", "linear R², end"]].median()
-    gains = post["linear R², end"] - post["linear R², start"]
-    text = "; ".join([*(f"ω → {decay:g}, {state}: linear R² {gain:+.3f}" for (decay, state), gain in gains.items()), text])
+    arms = table[table["condition"] == "post"].groupby(["weight_decay", "state"])
+    post = arms[["linear R², start", "linear R², end"]].median()
+    post["gain"] = post["linear R², end"] - post["linear R², start"]
+    arms_told = [
+        f"ω → {arm['weight_decay']:g}, {arm['state']}: linear R² {arm['gain']:+.3f}"
+        for arm in post.reset_index().to_dict("records")
+    ]
+    text = "; ".join([*arms_told, text])
     note = "Norms leave out the position rows that no input reads; the paper prints end points of one seed, moments reset."
     return Answer(text.strip("; ") + ".", {}, note, entries=tuple(entries))
 

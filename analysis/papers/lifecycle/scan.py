@@ -68,8 +68,8 @@ def scan_side(sources: Sources) -> list[Entry]:
         for condition, text in zip(runs, texts, strict=True):
             found = [measured(sources, runs[condition], "attention", f"entropy/{place}{i}", SCAN_LATE) for i in range(3)]
             out.append(entry(f"{condition} entropy {place}", float(np.mean(found)), text, FIVE_PERCENT, SCAN_LATE))
-    for name, (kept, *texts) in printed.SCAN_PROBES.items():
-        for condition, text in zip(runs, texts, strict=True):
+    for name, (kept, *both) in printed.SCAN_PROBES.items():
+        for condition, text in zip(runs, both, strict=True):
             score = measured(sources, runs[condition], "probe", kept, SCAN_LATE)
             out.append(entry(f"{condition} {name}", score, text, R_SQUARED, SCAN_LATE))
     return out

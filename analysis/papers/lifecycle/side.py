@@ -193,9 +193,9 @@ def layers(sources: Sources) -> list[Entry]:
     said = REPRODUCED if first > float(printed.LAYER_0_AT_100) else NOT_REPRODUCED
     name = "layer0 at 100 is above"
     out.append(Entry(name, {"quantity": name}, printed.LAYER_0_AT_100, f"{first:.3f}", said))
-    for name, (kept, *texts) in printed.GEOMETRY.items():
+    for name, (kept, *both) in printed.GEOMETRY.items():
         margin = SIZE if kept == "centroid_step" else R_SQUARED
-        for condition, text in zip(("grok", "memo"), texts, strict=True):
+        for condition, text in zip(("grok", "memo"), both, strict=True):
             out.append(
                 entry(f"{condition} {name}", measured(sources, runs[condition], "probe", kept, LATE), text, margin, LATE)
             )
