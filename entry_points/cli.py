@@ -35,7 +35,11 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Print one line and leave with status 2."""
-        self.exit(2, f"{self.prog}: {message}. See --help.\n")
+        import difflib  # only a mistake needs it
+
+        near = difflib.get_close_matches(message.rpartition("arguments: ")[2].split()[0], self._option_string_actions, n=1)
+        meant = f"Did you mean {near[0]}? " if near and message.startswith("unrecognized") else ""
+        self.exit(2, f"{self.prog}: {message}. {meant}See --help.\n")
 
     def valued(self) -> dict[str, Any]:
         """The default of each flag that takes a value, by its name."""
