@@ -7,6 +7,7 @@ params stay flat. Rules may ask for any field or property of the whole config.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,18 @@ def plugin(room: plugins.Room, default: Any, text: str, source: str) -> Any:
         lambda config: room.hint(unknown(getattr(config, name))[0]),
     )
     return field(default, text, source, rule, choices=room.names, later=True)
+
+
+def _near(name: str, names: tuple[str, ...]) -> Callable[[Any], str]:
+    """What to do about a value of a field that is none of its names: the one that was perhaps meant."""
+
+    def told(config: Any) -> str:
+        import difflib  # only a mistake needs it
+
+        near = difflib.get_close_matches(getattr(config, name), names, n=1)
+        return f"Did you mean {near[0]}?" if near else "Pick one of these or give your own"
+
+    return told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +100,7 @@ class NetworkBlock:
         Rule(
             lambda value, _: value in ACTIVATIONS or bool(plugins.OWN.fullmatch(value)),
             f"be one of {', '.join((*ACTIVATIONS, *ALIASES))} or module:function",
-            "Pick one of these or give your own",
+            _near("activation", ACTIVATIONS),
         ),
         choices=ACTIVATIONS,
     )
@@ -114,7 +127,7 @@ class OptimisationBlock:
         Rule(
             lambda value, _: value in OPTIMIZERS or bool(plugins.OWN.fullmatch(value)),
             f"be one of {', '.join(OPTIMIZERS)} or module:NAME",
-            "Pick one of these or give your own",
+            _near("optimizer", OPTIMIZERS),
         ),
         choices=OPTIMIZERS,
         example="adam",

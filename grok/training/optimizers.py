@@ -56,9 +56,7 @@ def own_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
         told = f"optimizer must be importable, got {name} ({said(error)})"
         raise ConfigError(f"{told}. Run from the folder that has {name.partition(':')[0]}.py.") from error
     if not callable(found):
-        raise ConfigError(
-            f"optimizer must make an optimiser, got {name} ({type(found).__name__}). See docs/howto/optimizer.md."
-        )
+        raise ConfigError(f"optimizer must be called, got {name} ({type(found).__name__}). See docs/howto/optimizer.md.")
     make: Callable[..., torch.optim.Optimizer] = found
     return make
 

@@ -29,6 +29,7 @@ from entry_points.generate import config_from, mlproject
 from grok.spec.config import RunConfig
 from grok.spec.fields import flag
 from grok.spec.plugins import ROOMS
+from grok.spec.studies import registry
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("grok", "analysis", "entry_points")
@@ -343,6 +344,22 @@ def test_readme_sets_up_and_trains_in_one_command() -> None:
     (command,) = [line for line in readme_commands() if "venv" in line and "mlflow run" in line]
     assert "pip install -r requirements.txt" in command
     assert command.endswith("&& mlflow run . -e train -P activation=relu --env-manager local")
+
+
+def test_readme_is_one_screen_to_a_result_and_its_figure() -> None:
+    """The first commands, and the main figure, before anything else is explained; the long tables are pages of the docs."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    first = text.splitlines()[:40]
+    assert any("docs/figures/headline.png" in line for line in first)
+    assert any("mlflow run . -e train" in line for line in first)
+
+
+def test_the_table_of_studies_is_the_registry() -> None:
+    """Each study with its number of runs, in its order."""
+    text = (PROJECT / "docs" / "studies.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([\w-]+)` \| .+ \| (\d+) \|$", text, re.MULTILINE)
+    assert told == [(name, str(len(study.cells))) for name, study in registry().items()]
 
 
 def test_readme_commands_name_entry_points_and_parameters_that_exist() -> None:

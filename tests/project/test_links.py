@@ -1,0 +1,247 @@
+"""What README, docs and committed report point to is there: files, anchors, pictures, modules, commands and flags."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import re
+import shlex
+from functools import cache
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+
+from entry_points.console import COMMANDS
+from tests.conftest import PROJECT
+
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "analysis/claims/*.md")
+    for path in PROJECT.glob(pattern)
+    if "site" not in path.parts
+)
+REPORT = PROJECT / "docs" / "report" / "report.html"
+FENCE = re.compile(r"^(```|~~~)(\{?\w*)[^\n]*\n(.*?)^\1", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
+IDENTITY = re.compile(r"""\b(?:id|name)=["']([^"']+)["']""")
+COMMAND = re.compile(r"^(?:(?:python3? -m|mlflow run|grok) |(?:[A-Z_]+=\S* )+(?:python3? -m|mlflow) )")
+PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{1,}\b|\.\.\.|…")
+"""`RUN_ID`, `NAME`: what a reader puts in; any text will do where a flag takes text."""
+OTHERS = {"pytest", "sphinx", "mlflow", "venv", "pip", "torch.distributed.run"}
+"""Modules of other projects that may be run."""
+
+
+@cache
+def prose(path: Path) -> str:
+    """A page without its code, in which nothing is a link."""
+    return CODE.sub("", FENCE.sub("", path.read_text(encoding="utf-8")))
+
+
+@cache
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page: headings as GitHub makes them, and ids that are written out."""
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    found: list[str] = []
+    for heading in HEADING.findall(text):
+        plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
+        slug = re.sub(r"[^\w\- ]", "", unescape(plain).lower()).replace(" ", "-")
+        found.append(slug if slug not in found else f"{slug}-{sum(one.startswith(slug) for one in found)}")
+    return set(found) | set(IDENTITY.findall(text))
+
+
+def broken(path: Path) -> list[str]:
+    """The links of a page that lead nowhere."""
+    out = []
+    for target in re.sub(r"\\([_*])", r"\1", " ".join(LINK.findall(prose(path)))).split():
+        url = urlparse(unescape(target))
+        if url.scheme in ("http", "https", "mailto"):
+            if not url.netloc and url.scheme != "mailto":
+                out.append(target)
+            continue
+        place = (path.parent / unquote(url.path)).resolve() if url.path else path
+        there = place.exists() and place.is_relative_to(PROJECT)
+        if not there or (url.fragment and place.suffix == ".md" and unquote(url.fragment) not in anchors(place)):
+            out.append(target)
+    return out
+
+
+def commands(path: Path) -> list[str]:
+    """The commands of a page: of its shell blocks line by line, and those that stand in the text as code."""
+    text = path.read_text(encoding="utf-8")
+    blocks = [block for _, language, block in FENCE.findall(text) if language in ("sh", "bash", "shell", "console")]
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    inline = [" ".join(code.split()) for _, code in CODE.findall(FENCE.sub("", text))]
+    parts = [part.strip() for line in lines for part in re.split(r"&&|\|\||(?<!\|)\|(?!\|)|;", line)]
+    return [one for one in [*parts, *inline] if COMMAND.match(one)]
+
+
+@cache
+def mlproject() -> dict[str, dict[str, dict[str, str]]]:
+    """The entry points of MLproject."""
+    found: dict[str, dict[str, dict[str, str]]] = yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))[
+        "entry_points"
+    ]
+    return found
+
+
+def fault(command: str) -> str:
+    """Why a command does not run, from what it names; empty if it does."""
+    words = shlex.split(command, comments=True)
+    words = words[next(i for i, word in enumerate(words) if not re.fullmatch(r"[A-Z_]+=.*", word)) :]
+    if words[0] == "mlflow" and words[1] != "run":
+        return ""
+    if end := [i for i, word in enumerate(words) if word in (">", ">>")]:
+        words = words[: end[0]]
+    if words[:2] == ["mlflow", "run"]:
+        name = words[words.index("-e") + 1] if "-e" in words else "main"
+        given = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "-P"]
+        if name not in mlproject():
+            return f"no entry point {name}"
+        return ", ".join(one for one in given if one.partition("=")[0] not in mlproject()[name]["parameters"])
+    name = words[1] if words[0] == "grok" else words[2] if len(words) > 2 else ""
+    rest = words[2:] if words[0] == "grok" else words[3:]
+    if words[0] == "grok":
+        return flags(name, rest) if name in COMMANDS else "" if name in ("completion", "--version", "--help") else f"no {name}"
+    if PLACEHOLDER.search(name) or name.endswith(".X"):
+        return ""
+    if name.startswith("entry_points."):
+        return flags(name.removeprefix("entry_points."), rest)
+    top = name.partition(".")[0]
+    if top in OTHERS or name in OTHERS:
+        return ""
+    return "" if (PROJECT / f"{name.replace('.', '/')}.py").is_file() or _runs(name) else f"no module {name}"
+
+
+def _runs(name: str) -> bool:
+    return (PROJECT / name.replace(".", "/") / "__main__.py").is_file()
+
+
+def flags(name: str, rest: list[str]) -> str:
+    """What an entry point says of flags that it does not take."""
+    if not (PROJECT / "entry_points" / f"{name}.py").is_file():
+        return f"no entry point {name}"
+    module = importlib.import_module(f"entry_points.{name}")
+    if not hasattr(module, "parser"):
+        return " ".join(rest)
+    told = io.StringIO()
+    words = [word for word in rest if word not in ("--help", "…", "...", "[flags]")]
+    numbers = [re.sub(PLACEHOLDER, "7", word) for word in words]
+    for given in (words, numbers):  # a number that the reader puts in
+        try:
+            with contextlib.redirect_stderr(told):
+                module.parser().parse_args(given)
+        except SystemExit:
+            continue
+        return ""
+    return told.getvalue().splitlines()[-1]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_link_anchor_and_picture_of_a_page_is_there(path: Path) -> None:
+    assert broken(path) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_command_of_a_page_names_what_is_there(path: Path) -> None:
+    if path.name == "CHANGELOG.md":
+        return  # tells of commands as they were
+    assert {command: why for command in commands(path) if (why := fault(command))} == {}
+
+
+def test_the_pages_have_links_anchors_and_commands() -> None:
+    """What finds none would pass everything."""
+    links = [target for path in PAGES for target in LINK.findall(prose(path))]
+    assert len(links) > 100
+    assert any("#" in target for target in links)
+    assert len([command for path in PAGES for command in commands(path)]) > 100
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("[a](nowhere.md)", ["nowhere.md"]),
+        ("[a](README.md#nothing-like-it)", ["README.md#nothing-like-it"]),
+        ("![a](docs/figures/none.png) [b](README.md#start) `[c](code.md)`", ["docs/figures/none.png"]),
+        ("[a](../outside.md) [b](https://example.org)", ["../outside.md"]),
+    ],
+)
+def test_a_link_that_leads_nowhere_is_found(text: str, targets: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    page = PROJECT / "made-up.md"
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: text if self == page else self.read_bytes().decode())
+    prose.cache_clear()
+    anchors.cache_clear()
+    assert broken(page) == targets
+    prose.cache_clear()
+    anchors.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -m entry_points.trian",
+        "python -m entry_points.train --optimiser adam",
+        "python -m entry_points.study --workers many",
+        "python -m docs.nothing",
+        "mlflow run . -e trian",
+        "mlflow run . -e train -P sed=3",
+        "grok trian",
+        "grok train --sed 3",
+    ],
+)
+def test_a_command_that_does_not_run_is_found(command: str) -> None:
+    assert fault(command)
+
+
+class _Report(HTMLParser):
+    """Anchors, links and code of the report."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.code: list[str] = []
+        self._open = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.append(value)
+            if name == "href" and value and tag == "a":
+                self.targets.append(value)
+        self._open = self._open or tag == "code"
+        if tag == "code":
+            self.code.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = self._open and tag != "code"
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.code[-1] += data
+
+
+def test_every_anchor_file_and_command_of_the_committed_report_is_there() -> None:
+    found = _Report()
+    found.feed(REPORT.read_text(encoding="utf-8"))
+    local = [target for target in found.targets if not urlparse(target).scheme]
+    missing = [
+        target
+        for target in local
+        if (target.startswith("#") and unquote(target[1:]) not in found.ids)
+        or (not target.startswith("#") and not (REPORT.parent / unquote(target.partition("#")[0])).exists())
+    ]
+    assert missing == []
+    assert len(set(found.ids)) == len(found.ids)
+    assert len(local) > 10
+    written = [" ".join(code.split()) for code in found.code]
+    asked = [code for code in written if COMMAND.match(code)]
+    assert len(asked) > 10
+    assert {command: why for command in asked if (why := fault(command))} == {}
