@@ -138,7 +138,7 @@ def _tell_launcher(state: str, reason: str) -> None:
     if not os.environ.get("MLFLOW_RUN_ID"):
         return
     with contextlib.suppress(Exception):  # the store may be what is wrong; the reason is on standard error anyway
-        from grok.store.store import give_reason
+        from grok.store.launched import give_reason
 
         give_reason(state, reason)
 

@@ -24,7 +24,7 @@ AGAIN = "Repeat the command to go on."
 """What is said of whatever was stopped."""
 
 
-def add_store_flags(parser: argparse.ArgumentParser) -> None:
+def add_store_flags(parser: argparse._ActionsContainer) -> None:
     """The flags of `train` and `study` on what else the store is to have."""
     parser.add_argument(
         "--register",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ SHOWN_AT_WORK = 3
 """Runs at work that a bar has room for."""
 
 
-LINE_S = 60.0
+LINE_S = float(os.environ.get("GROK_LOG_EVERY_S", "60"))
 """Seconds between the lines of a log file: where standard error is no terminal, bars are silent and these tell the state."""
 
 
@@ -44,10 +45,12 @@ class Log:
     def __init__(self, name: str, every_s: float | None = None) -> None:
         self.name, self.every_s = name, LINE_S if every_s is None else every_s
         self.silent = sys.stderr.isatty()
-        self._last = time.monotonic()
+        self._last: float | None = None
 
     def due(self) -> bool:
-        """Whether it is time for a line."""
+        """Whether it is time for a line; the clock begins with the first time that this is asked."""
+        if self._last is None:
+            self._last = time.monotonic()
         return not self.silent and time.monotonic() - self._last >= self.every_s
 
     def line(self, text: str) -> None:
@@ -88,8 +91,9 @@ class EpochBar:
         if self._log.due():
             began, first = self._first
             left = (now - began) / max(epoch - first, 1) * (self._epochs - epoch)
-            told = "".join(f", {label} {text}" for label, text in shown.items())
-            self._log.line(f"epoch {epoch} of {self._epochs}{told}, {told_time(left)}")
+            told = [f"{label} {text}" for label, text in shown.items() if text != "nan"]
+            told += [told_time(left)] if first < epoch < self._epochs else []
+            self._log.line(", ".join([f"epoch {epoch} of {self._epochs}", *told]))
 
     def __enter__(self) -> EpochBar:
         return self

@@ -13,7 +13,7 @@ from grok.store.prior import reap
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
-from grok.store.tags import KIND, NOTE, REPORT, STUDY_NAME, StoredRun
+from grok.store.tags import KIND, NOTE, STUDY_NAME, StoredRun
 
 
 def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, str]) -> tuple[str, bool]:
@@ -48,7 +48,7 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
     link = f"[{run.stored.name}]({views.run_page(run.stored.experiment_id, run.run_id)})"
     for parent in parents:
         note = views.with_report(parent.tags.get(NOTE, ""), link)
-        TrackedRun(store.client, parent).set_tags({NOTE: note, REPORT: link})
+        TrackedRun(store.client, parent).set_tags({NOTE: note})
     return run.run_id, False
 
 

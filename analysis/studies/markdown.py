@@ -19,7 +19,7 @@ MEASURES = {
     "test_99_epoch": "test ≥ 0.99 at",
     "accuracy/test": "test accuracy, last",
     "rho_epoch": "ρ ≥ 0.075 at",
-    "lead": "lead",
+    "lead": "ρ is earlier than test ≥ 0.5 by",
 }
 REPULSION = {"rate": "rate", "null_rate": "rate, random pairs", "median_cos": "median |cos|", "theorem6": "Theorem 6"}
 DERIVED = ("epochs", "checkpoint_epochs")
@@ -40,7 +40,7 @@ def conditions(table: pd.DataFrame) -> str:
         cells += [str(row["runs"]), f"{row['fired']}/{row['runs']}"]
         spreads = {name: _spread(row, name) for name in names}
         if row["runs"] <= LISTED_RUNS and row["fired"]:
-            spreads["fire_epoch"] = row["fire_epochs"]
+            spreads["fire_epoch"] = row["fire_epochs"].replace(" ", ", ")
         cells += spreads.values()
         cells.append(f"{row['diverged']} (epoch {row['diverged_epoch']:.0f})" if row["diverged"] else "–")
         rows.append(cells)
@@ -107,7 +107,7 @@ def _text(value: Any) -> str:
 
 def _verdict(row: dict[Hashable, Any]) -> str:
     if row["runs"] <= LISTED_RUNS:
-        return str(row["fire_epochs"])
+        return str(row["fire_epochs"]).replace(" ", ", ")
     return f"{row['fired']}/{row['runs']}" + (f" at {_spread(row, 'fire_epoch', counted=False)}" if row["fired"] else "")
 
 

@@ -20,7 +20,7 @@ from grok.spec.studies import Study
 from grok.store import views
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import NOTE, REPORT
+from grok.store.tags import NOTE
 
 NOTE_LENGTH = 7500
 """Characters of the description in the MLflow UI, which keeps 8000 of a tag; `summary.md` has all."""
@@ -80,7 +80,8 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
         (folder / "summary.md").write_text("\n\n".join([head, *sections]) + "\n", encoding="utf-8")
         for path in sorted(path for path in folder.iterdir() if path.suffix != ".png"):
             parent.put_file(path)
-    parent.set_tags({NOTE: views.with_report(_note(head, sections), parent.stored.get(REPORT))})
+    earlier = views.report_of(parent.stored.tags.get(NOTE, ""))
+    parent.set_tags({NOTE: views.with_report(_note(head, sections), earlier)})
     return conditions
 
 

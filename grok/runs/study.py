@@ -105,7 +105,7 @@ def open_parent(store: Store, study: Study, force: bool) -> TrackedRun:
                 parent.put_json(OLDER, sorted(_all_runs(study, store)))
                 parent.set_tags({FORCED: "1"})  # after the file: who finds the one finds the other
     if _stored(parent, "grid.json") != json.loads(json.dumps(grid(study))):  # new, or its words or windows changed
-        parent.set_tags({NOTE: f"**{study.sentence}**\n\nSource: {study.source}.\n\n*Running.*"})
+        parent.set_tags({NOTE: f"*Running.*\n\n{study.sentence}\n\nSource: {study.source}."})
         parent.put_json("grid.json", grid(study))
     return parent
 

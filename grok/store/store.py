@@ -231,28 +231,6 @@ def hand_over(store: Store, made: str, run: StoredRun | str) -> None:
     store.client.log_batch(made, tags=[RunTag(key, value) for key, value in named(tags).items()])
 
 
-def give_reason(state: str, reason: str) -> None:
-    """Say on the run that `mlflow run` made for this process, and that nothing has taken, why nothing came of it.
-
-    Args:
-        state: `refused`, `failed` or `stopped`. reason: in one line.
-    """
-    made = os.environ.pop("MLFLOW_RUN_ID", None)
-    if made is None:
-        return
-    client = mlflow.MlflowClient(tracking_uri())
-    wrong, mark, step = reason.rpartition(". ")
-    note = f"**{wrong}.**\n\n{step}" if mark else f"**{reason}**"
-    marks = {
-        KIND: "refused",
-        STATE: "failed",
-        ERROR: reason,
-        RUN_NAME: f"{state}: {reason}"[:80],
-        NOTE: f"{note}\n\nNothing was trained or computed by this command.",
-    }
-    client.log_batch(made, tags=[RunTag(key, text) for key, text in named(marks).items()])
-
-
 def adopt(store: Store, name: str, kind: str) -> None:
     """Name the run that `mlflow run` made for this process, if any, for a command that has none of its own."""
     if adopted_run_id() is not None:

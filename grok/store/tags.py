@@ -59,8 +59,6 @@ STOP: Final = "stop."
 """`stop.SESSION`: that command was asked to stop."""
 WALL: Final = "wall_s"
 WALL_LAST: Final = "wall_last_s"
-REPORT: Final = "report"
-"""Of a study's parent run: the link to the newest report that speaks of it, in Markdown."""
 FILES_LEFT_OUT: Final = "files_left_out"
 """Of a run that came here without some of its files: their paths, joined by spaces."""
 

@@ -253,6 +253,12 @@ REPORT_LINE: Final = "Newest report: "
 """How the line of a study's description begins that links the report."""
 
 
+def report_of(note: str) -> str:
+    """The link to the newest report in a study's description; empty if there is none."""
+    found = [part for part in note.split("\n\n") if part.startswith(REPORT_LINE)]
+    return found[0].removeprefix(REPORT_LINE).rstrip(".\n") if found else ""
+
+
 def with_report(note: str, link: str) -> str:
     """A study's description with the line that links the newest report, in place of an earlier one; third of its parts.
 

@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 
 from analysis.figures import run_figures
+from analysis.studies import headline
 from entry_points import sensitivity, study
 from grok.runs.replay import replay
 from grok.store import files as checkpoint
 from grok.store.prior import find_prior
+from grok.store.tags import SEARCHED
 from tests.conftest import Answer
 from tests.frozen import documents, networks, readings, shapes
 from tests.frozen.configs import CONFIGS, FINISHED, STUDY
@@ -50,8 +52,10 @@ LATER = {
     "log_every": "1",
 }
 """Params that came after the store was written, at their defaults."""
-LATER_TAGS = ("grok.rounding", "grok.rounding_facts")
+LATER_TAGS = ("grok.rounding", "grok.rounding_facts", *(f"grok.resolved.{name}" for name in SEARCHED))
 """Tags that came after it; the shape of a run has the names of these and not the values."""
+LATER_FILES = ["input_example.json", "serving_input_example.json"]
+"""Of a logged network: an example of its input came after it."""
 
 # reading
 
@@ -86,7 +90,12 @@ def test_a_run_trained_now_has_the_names_types_and_sizes_of_a_stored_one(store: 
     for name, shape in found.items():
         for texts in (shape["params"], shape["content"]["config.json"]["config"]):
             assert {field: texts.pop(field) for field in LATER} == LATER
-        assert [shape["tags"].pop(tag) for tag in LATER_TAGS] == ["", ""]
+        assert {shape["tags"].pop(tag) for tag in LATER_TAGS} == {""}
+        if shape["model"]:
+            assert shape["model"]["name"].startswith("network of ")  # which run's came after it
+            shape["model"]["name"] = "network"
+            assert [file for file in shape["model"]["files"] if file in LATER_FILES] == LATER_FILES
+            shape["model"]["files"] = [file for file in shape["model"]["files"] if file not in LATER_FILES]
         difference = documents.diff(documents.text_of(stored[name]), documents.text_of(shape), "schema")
         assert not difference, f"{name}: {difference}"
 
@@ -132,8 +141,11 @@ def test_a_study_finds_its_parent_and_its_runs(own: Frozen) -> None:
     for cell in grid["cells"]:
         cell["config"] |= LATER
     assert json.loads((root / "grid.json").read_text()) == grid
-    stored = documents.read("schema")["study"]
-    assert documents.plain(shapes.shape(own.store, own.ids["study"])) == stored
+    stored, now = documents.read("schema")["study"], documents.plain(shapes.shape(own.store, own.ids["study"]))
+    assert stored["metrics"] == {}  # headline numbers came after it
+    assert {"runs/done", "runs/of"} < now["metrics"].keys()
+    assert {name.partition("/")[0] for name in now["metrics"]} <= {"runs", "fires", "of", *headline.MEDIANS}
+    assert now | {"metrics": {}} == stored
 
 
 def test_a_sensitivity_study_gives_the_tables_that_are_stored(own: Frozen) -> None:

@@ -92,3 +92,4 @@ def test_a_reports_link_takes_the_place_of_an_earlier_one() -> None:
     assert once == "**found**\n\nquestion\n\nNewest report: [report: 9 runs](#/a).\n\ntable\n"
     assert views.with_report(once, "[another](#/b)") == once.replace("[report: 9 runs](#/a)", "[another](#/b)")
     assert views.with_report(note, "") == note
+    assert (views.report_of(once), views.report_of(note)) == ("[report: 9 runs](#/a)", "")
