@@ -299,6 +299,7 @@ def test_a_level_that_must_be_sustained_fires_at_the_first_of_its_epochs() -> No
 
 def test_two_orders_are_not_thirty_and_the_author_prints_both() -> None:
     assert (judged("lambda3-collapse").measured, judged("lambda3-collapse-30").measured) == ("32.4 [32.4, 32.4]",) * 2
+    assert judged("lambda3-collapse").note.startswith("The median is 1.51 orders; the author's notes have a factor of 30. ")
     values = np.full(15, 25.0)
     assert verdicts.relation("x", values, "100", (10**1.5, 10**2.5), (10, 1000)).verdict == NOT_REPRODUCED
     assert verdicts.median("x", values, "30", margin=RATIO).verdict == REPRODUCED
