@@ -149,7 +149,7 @@ def _uncovered(content: Content) -> str:
 
 def by_digits(result: Result) -> bool:
     """Whether printed digits decide a claim that holds, or a part of it."""
-    return math.isnan(result.p) and any(DECIDED in entry.setting for entry in result.entries)
+    return result.verdict in HELD and any(DECIDED in entry.setting for entry in result.entries)
 
 
 def has_margin(result: Result) -> bool:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.exhibits import verdicts
@@ -217,6 +218,22 @@ def test_a_rule_that_an_untrained_network_obeys_holds_with_a_caveat() -> None:
 
     found = judged("repulsion-across-activations", Untrained())
     assert (found.verdict, "square 0 [0, 0]" in found.note) == (CAVEAT, True)
+    assert judged("repulsion-across-activations").p == pytest.approx(1 / 32)  # of nine activations, five seeds each
+
+
+def test_negative_entries_are_counted_among_pairs_with_a_positive_cosine() -> None:
+    class Signed(SyntheticEvidence):
+        """Forty of the pairs are anti-similar, and none of these repels."""
+
+        def _measured(self, run_id: str, kind: str) -> Any:
+            table = super()._measured(run_id, kind)
+            if kind != "repulsion":
+                return table
+            top = table["kind"] == "top"
+            return pd.concat([table, table[top].assign(sign=-1, pairs=40, repel=0)], ignore_index=True)
+
+    assert judged("repulsion-negative-0", Signed()).verdict == REPRODUCED
+    assert judged("repulsion-rises", Signed()).estimates["epoch 300 at ridge η"].value == pytest.approx(200 / 240)
 
 
 # focused and spreading
@@ -299,6 +316,7 @@ def test_a_level_that_must_be_sustained_fires_at_the_first_of_its_epochs() -> No
 
 def test_two_orders_are_not_thirty_and_the_author_prints_both() -> None:
     assert (judged("lambda3-collapse").measured, judged("lambda3-collapse-30").measured) == ("32.4 [32.4, 32.4]",) * 2
+    assert judged("lambda3-collapse").note.startswith("The median is 1.51 orders; the author's notes have a factor of 30. ")
     values = np.full(15, 25.0)
     assert verdicts.relation("x", values, "100", (10**1.5, 10**2.5), (10, 1000)).verdict == NOT_REPRODUCED
     assert verdicts.median("x", values, "30", margin=RATIO).verdict == REPRODUCED

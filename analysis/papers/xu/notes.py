@@ -5,6 +5,7 @@ The runs of most were known when these claims were written; `analysis/claims/PRE
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -107,7 +108,8 @@ def _collapse(sources: Sources) -> Measured:
     fall, note = _fall(sources)
     near = (COLLAPSE / ORDER**0.5, COLLAPSE * ORDER**0.5)
     part = verdicts.relation("λ₃ at 150 over 200", fall, f"{COLLAPSE:g}", near, (COLLAPSE / ORDER, COLLAPSE * ORDER))
-    return verdicts.judge([part], note)
+    orders = f"{number(math.log10(part.estimate.value), decimals=2)} orders" if part.estimate.value > 0 else "no fall"
+    return verdicts.judge([part], f"The median is {orders}; the author's notes have a factor of {COLLAPSE_NOTES}. {note}")
 
 
 def _collapse_notes(sources: Sources) -> Measured:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits import verdicts
 from analysis.exhibits.model import (
     ABSTRACT,
     CAVEAT,
     CONTRADICTED,
     IMPRECISE,
     NOT_REPRODUCED,
-    NOTES,
     REPRODUCED,
     REVIEW,
     Answer,
@@ -30,9 +28,9 @@ from analysis.exhibits.model import (
 )
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.xu.headline import CONTROL, GROK
-from analysis.printed.xu import FINDINGS, FIVE_SEEDS, NEGATIVE_0, RELU_0, XU
+from analysis.printed.xu import FIVE_SEEDS, RELU_0, XU
 from analysis.statistics.estimates import Estimate, median_interval
-from analysis.statistics.exact import quantile_sides, sign_flip
+from analysis.statistics.exact import sign_flip
 from analysis.statistics.paired import RISES, beyond, direction
 from analysis.words import number, spread
 from grok.numerics.nulls import MEAN_LOSS, PUBLISHED
@@ -72,9 +70,10 @@ class Rates:
         """
         return cls(runs, tuple(sources.evidence.measured(run_id, "repulsion") for run_id in runs["run_id"]))
 
-    def at(self, epoch: int | None, kind: str, ridge: str, features: str = "network") -> np.ndarray:
-        """The rate of each run at an epoch, or at its last; NaN where it was not measured."""
-        return np.array([_rate(table, epoch, kind, ridge, features) for table in self.tables])
+    def at(self, epoch: int | None, kind: str, ridge: str, features: str = "network", sign: int | None = None) -> np.ndarray:
+        """The rate of each run at an epoch, or at its last, of pairs of one sign of cos or of all; NaN where not measured."""
+        tables = self.tables if sign is None else [table[table["sign"] == sign] for table in self.tables]
+        return np.array([_rate(table, epoch, kind, ridge, features) for table in tables])
 
     def change(self, epoch: int | None, kind: str, ridge: str) -> np.ndarray:
         """rate(epoch) − rate(0) of each run."""
@@ -210,33 +209,7 @@ def _fixed(sources: Sources) -> Measured:
     return _kept(sources, "fixed", also_ridge=True)
 
 
-def _negative_0(sources: Sources) -> Measured:
-    rates = Rates.of(sources, sources.take("headline", condition=GROK))
-    if 0 not in set(rates.runs["seed"]):
-        raise Absent("the run of seed 0 of the study headline, of which the row was printed, is not there")
-    first = list(rates.runs["seed"]).index(0)
-    parts = []
-    for epoch, printed in NEGATIVE_0.items():
-        shares = np.array([_rate(t[t["sign"] > 0], epoch, "top", PUBLISHED, "network") for t in rates.tables])
-        parts.append(verdicts.share_of_seed(f"epoch {epoch}", float(shares[first]), shares, printed))
-    return verdicts.judge(parts)
-
-
-def _across(sources: Sources) -> Measured:
-    parts, told, beside, rising = [], [], dict[str, Estimate](), []
-    for activation in _activations_of_study():
-        rates = Rates.of(sources, sources.take("activations", condition=GROK, activation=activation))
-        level, change = (np.round(one, 9) for one in (rates.at(None, "top", PUBLISHED), rates.change(None, "top", PUBLISHED)))
-        parts.append(verdicts.relation(activation, level, f"≥ {LEVEL}", (LEVEL, 1.0), (0.5, 1.0)))
-        beside[f"{activation}, change from epoch 0"] = found = _known(f"the change with {activation}", change)
-        rising.append(quantile_sides(change, -math.inf, 0.0).outside <= verdicts.ALPHA)
-        told.append(f"{activation} {_told(found)}")
-    judged = verdicts.judge(parts, f"Less the rate at epoch 0: {'; '.join(told)}. {UNIT}")
-    verdict = CAVEAT if judged.verdict == REPRODUCED and not all(rising) else judged.verdict
-    return replace(judged, verdict=verdict, estimates={**judged.estimates, **beside})
-
-
-def _activations_of_study() -> dict[str, None]:
+def activations_of_study() -> dict[str, None]:
     """The activations of the study of them, in its order."""
     return dict.fromkeys(cell.config.activation for cell in load_study("activations").cells)
 
@@ -254,7 +227,7 @@ def _ways(name: str, changes: dict[str, np.ndarray], note: str = UNIT) -> Answer
 
 def _activations(sources: Sources) -> Answer:
     changes = dict[str, np.ndarray]()
-    for activation in _activations_of_study():
+    for activation in activations_of_study():
         rates = Rates.of(sources, sources.take("activations", condition=GROK, activation=activation))
         changes |= {f"{activation}, ridge {name}": rates.change(None, "top", ridge) for ridge, name in RIDGES.items()}
     note = f"Five seeds: intervals are ranges (94 %), and no exact test gives less than p = 0.06. {UNIT}"
@@ -386,34 +359,6 @@ CLAIMS = (
         f"the share's interval ends below {LEVEL} at every epoch at the published ridge; otherwise not reproduced.",
         _positive,
         ABSTRACT,
-    ),
-    Claim(
-        "repulsion-negative-0",
-        "Of the most similar pairs with a positive cosine, as many have a negative entry of B (square, seed 0).",
-        f"{FINDINGS}, Theorem 6 table",
-        ", ".join(f"{text} at {epoch}" for epoch, text in NEGATIVE_0.items()),
-        "share of negative entries of B among those of the 200 pairs with the largest |cos| whose cosine is positive, at the "
-        "published ridge",
-        ("headline",),
-        verdicts.SEED + " " + verdicts.PARTS,
-        _negative_0,
-        kind=NOTES,
-    ),
-    Claim(
-        "repulsion-across-activations",
-        "The predicted sign rule holds robustly on the top-200 most-similar feature pairs across activations.",
-        f"{XU}, abstract",
-        "holds; the mechanism is activation-general",
-        "repulsion rate of the 200 most similar pairs at the last checkpoint, each activation of the study, with weight decay; "
-        "beside it the rate less that of the same seed at epoch 0",
-        ("activations",),
-        f"Of each activation: holds if exact tests put the median over seeds at {LEVEL} or above at the published ridge, not "
-        "if they put it below, contradicted below one half; otherwise not precise enough to tell. Where all hold, with a "
-        "caveat unless the rate also rises from epoch 0 in every one: an untrained network then has it as well. "
-        f"{verdicts.PARTS}",
-        _across,
-        kind=ABSTRACT,
-        replaces=("repulsion-every-activation",),
     ),
     _claim(
         "repulsion-fixed-pairs",
