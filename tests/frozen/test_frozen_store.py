@@ -47,6 +47,9 @@ LATER = {
     "switch_state": "keep",
     "switch_update": "free",
     "keep_states": "none",
+    "temperature": "1.0",
+    "clamp_norm": "0.0",
+    "clamp_at": "500",
 }
 """Params that came after the store was written, at their defaults."""
 LATER_TAGS = ("grok.rounding", "grok.rounding_facts")

@@ -92,6 +92,9 @@ NOT_DEFAULT = {
     "switch_state": "reset",
     "switch_update": "aligned",
     "keep_states": "30",
+    "temperature": "2.0",
+    "clamp_norm": "30.0",
+    "clamp_at": "20",
 }
 TINY = {
     "activation": "x2",
