@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def _points(ax: Axes, part: pd.DataFrame, name: str, y: np.ndarray, place: int, 
     """Points with their intervals."""
     x = part[name].to_numpy(dtype=np.float64)
     ends = np.abs(np.stack([x - part[f"{name}_low"], part[f"{name}_high"] - x]))
-    look = {"color": COLOURS[place % len(COLOURS)], "markersize": 3.5, "linewidth": 0.8}
+    look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "markersize": 3.5, "linewidth": 0.8}
     ax.errorbar(x, y, xerr=np.nan_to_num(ends), fmt=MARKS[place % len(MARKS)], label=label or None, **look)
 
 

@@ -29,6 +29,8 @@ ASIDE = ("workers", "storage")
 def identity(config: SensitivityConfig, cells: Cells) -> str:
     """(16 hex digits) of what is asked, of how many trials and of which runs."""
     asked = {name: text for name, text in config.to_strings().items() if name not in ASIDE}
+    if config.signal == "none":
+        del asked["signal"]  # it came later
     return hashlib.sha256(f"{sorted(asked.items())} {cells.fingerprint}".encode()).hexdigest()[:16]
 
 

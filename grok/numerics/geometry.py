@@ -80,18 +80,42 @@ def centred_gram(features: Tensor) -> Tensor:
 
     The last one is kept as long as its features live unchanged, since several signals ask for the same one; not to be changed.
     """
-    owner, version, gram, _ = _LAST
+    owner, version, gram = _LAST[:3]
     if owner() is features and version == features._version and isinstance(gram, Tensor):
         return gram
     f = features.double()
     f = f - f.mean(dim=0)
     gram = symmetric(upper_gram((f if f.shape[0] >= f.shape[1] else f.T).contiguous()))
-    _LAST[:] = [weakref.ref(features), features._version, gram, None]
+    _LAST[:] = [weakref.ref(features), features._version, gram, None, None]
     return gram
 
 
-_LAST: list[Any] = [lambda: None, 0, None, None]
-"""Whose Gram was computed last, the features' version then, the Gram, and its eigenvalues if they were asked for."""
+_LAST: list[Any] = [lambda: None, 0, None, None, None]
+"""Whose Gram was computed last, the features' version then, the Gram; its eigenvalues, and rank and `principal`, if asked for."""
+
+
+def principal(features: Tensor, rank: int) -> tuple[np.ndarray, float]:
+    """The centred features in their first principal components, (n, ≤ rank), and the largest eigenvalue of their covariance.
+
+    By Lanczos from a fixed vector; kept with the Gram, as several variants of a signal ask for them.
+    """
+    gram = centred_gram(features).cpu().numpy()
+    if _LAST[4] is not None and _LAST[4][0] == rank:
+        kept: tuple[np.ndarray, float] = _LAST[4][1]
+        return kept
+    n, trace = len(features), float(np.trace(gram))
+    if rank + 1 < len(gram) and trace > 0:
+        start = np.random.default_rng(0).standard_normal(len(gram))
+        values, vectors = eigsh(gram / trace, k=rank, v0=start)
+        values = values * trace
+    else:
+        values, vectors = (part[..., -rank:] for part in np.linalg.eigh(gram))
+    f = features.double().cpu().numpy()
+    by_features = f.shape[0] >= f.shape[1]
+    z = (f - f.mean(axis=0)) @ vectors if by_features else vectors * np.sqrt(np.maximum(values, 0))
+    found = z, float(values.max()) / n
+    _LAST[4] = rank, found
+    return found
 
 
 def spectral_entropy(features: Tensor) -> float:

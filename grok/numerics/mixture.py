@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
+
+from grok.numerics.geometry import principal
 
 RANK, STEPS = 32, 30
 """Dimensions of the principal subspace, and steps of EM."""
@@ -29,15 +30,8 @@ def precision_ratio(features: Tensor, clusters: int) -> float:
     Source: stands for β(t)/β_c of Yang (arXiv 2605.24057), whose estimator is not public. Without a warm start, so that a value
         depends on one epoch alone: ours.
     """
-    f = features.double()
-    f = f - f.mean(dim=0)
-    if not float(f.square().sum()) > 0:
-        return math.nan
-    gram = (f.T @ f if f.shape[0] >= f.shape[1] else f @ f.T) / len(f)
-    values, vectors = torch.linalg.eigh(gram)
-    top = vectors[:, -RANK:]
-    z = (f @ top if f.shape[0] >= f.shape[1] else top * (values[-RANK:].clamp_min(0) * len(f)).sqrt()).cpu().numpy()
-    return float(values[-1]) / _variance(z, min(clusters, len(z) - 1))
+    z, largest = principal(features, RANK)
+    return largest / _variance(z, min(clusters, len(z) - 1)) if largest > 0 else math.nan
 
 
 def _variance(z: np.ndarray, clusters: int) -> float:

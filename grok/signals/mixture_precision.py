@@ -22,5 +22,5 @@ SIGNAL = Signal(
     direction="rising",
     title="inverse temperature of a mixture of the features over its critical value",
     source="stands for β/β_c of Yang (arXiv 2605.24057), whose estimator is not public: EM in 32 components, cold start (ours)",
-    cost="eigenvectors of a matrix as large as the smaller of samples and width, and 30 steps of EM",
+    cost="32 eigenvectors of a matrix as large as the smaller of samples and width, and 30 steps of EM",
 )

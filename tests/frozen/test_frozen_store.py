@@ -50,6 +50,9 @@ LATER = {
     "switch_update": "free",
     "keep_states": "none",
     "log_every": "1",
+    "temperature": "1.0",
+    "clamp_norm": "0.0",
+    "clamp_at": "500",
 }
 """Params that came after the store was written, at their defaults."""
 LATER_TAGS = ("grok.rounding", "grok.rounding_facts", *(f"grok.resolved.{name}" for name in SEARCHED))

@@ -94,6 +94,9 @@ NOT_DEFAULT = {
     "switch_update": "aligned",
     "keep_states": "30",
     "log_every": "3",
+    "temperature": "2.0",
+    "clamp_norm": "30.0",
+    "clamp_at": "20",
 }
 TINY = {
     "activation": "x2",

@@ -332,12 +332,14 @@ SEQUENCES = {
     "switch_update",
 }
 """Of sequence tasks and branches: proved in test_sequences.py."""
+PAIRS = {"temperature", "clamp_norm", "clamp_at"}
+"""Of networks of pairs: proved in test_pairs.py."""
 PLUGINS = {"task", "network", "recorders", "signals", "detector", "options"}
 """Names of code, and what it is told."""
 
 
 def test_every_field_is_proved_or_is_no_number() -> None:
-    assert set(CHANGES) | NOT_NUMBERS | PLUGINS | SEQUENCES == {field.name for field in dataclasses.fields(RunConfig)}
+    assert set(CHANGES) | NOT_NUMBERS | PLUGINS | SEQUENCES | PAIRS == {field.name for field in dataclasses.fields(RunConfig)}
 
 
 @pytest.mark.parametrize("name", CHANGES)

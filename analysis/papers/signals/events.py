@@ -53,11 +53,11 @@ def events(epochs: np.ndarray, accuracy: np.ndarray) -> Events:
     def first(holds: np.ndarray) -> float:
         return float(t[np.argmax(holds)]) if holds.any() else math.nan
 
-    times = [first(a >= level) for level in (0.1, 0.5, LEARNT)]
-    after = t > times[2]  # NaN: nowhere
+    t10, t50, t99 = (first(a >= level) for level in (0.1, 0.5, LEARNT))
+    after = t > t99  # NaN: nowhere
     low = after & (a < LOST)
     twice = np.concatenate(([False], low[1:] & low[:-1])) if len(low) else low
-    return Events(*times, first(twice), float(a[after].min()) if after.any() else math.nan)
+    return Events(t10, t50, t99, first(twice), float(a[after].min()) if after.any() else math.nan)
 
 
 def table(sources: Sources) -> pd.DataFrame:

@@ -126,7 +126,7 @@ def first_passage(sources: Sources) -> Measured:
     runs = runs.assign(v_mem=np.nan, v_grok=np.nan)
     for place, run in enumerate(runs.to_dict("records")):
         history = sources.evidence.history(str(run["run_id"]))
-        norms = history[[name for name in history if name.startswith("norm/")]].to_numpy()
+        norms = history[[name for name in history if str(name).startswith("norm/")]].to_numpy()
         squares = np.square(norms).sum(axis=1)
         runs.loc[place, ["v_mem", "v_grok"]] = squares[int(run["t_mem"])], squares[int(run["t_grok"])]
     errors = []
@@ -143,7 +143,8 @@ def first_passage(sources: Sources) -> Measured:
         raise Absent(f"{len(errors)} forecasts on held-out seeds can be made, and 4 must")
     mean, rng = float(np.mean(errors)), np.random.default_rng(SEED)
     drawn = [np.mean(rng.choice(errors, len(errors))) for _ in range(RESAMPLES)]
-    found = Estimate(mean, *(float(end) for end in np.quantile(drawn, [0.025, 0.975])), len(errors))
+    low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
+    found = Estimate(mean, low, high, len(errors))
     note = "Cells in which the norm at memorisation is not above the one at grokking break the law's premise and are left out."
     judged = REPRODUCED if mean <= printed.PASSAGE_ERROR else verdict(found, printed.PASSAGE_ERROR, ERROR)
     return measured([entry("mean error", found, "0.177", judged)], {"error": found}, note)

@@ -67,7 +67,7 @@ def series_table(evidence: Evidence, names: tuple[str, ...], sources: Sources) -
         for run_id in kept:
             table = stored[run_id]
             mine = table[(table["signal"] == name) & (table["variant"] == first) & (table["epoch"] % EVERY == 0)]
-            of = {"activation": labels.at[run_id, "activation"], "condition": labels.at[run_id, "condition"]}
+            of = {key: str(labels.at[run_id, key]) for key in ("activation", "condition")}
             parts.append(mine[["epoch", "value"]].assign(run_id=run_id, t50=about[run_id].run.t50, **of))
         every = pd.concat(parts, ignore_index=True)
         for (activation, condition), part in every.groupby(["activation", "condition"], sort=False):
