@@ -129,7 +129,10 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
     verdict, told = over_roundings(own, [other.verdict for _, other in others])
     made_by, mixed = provenance(tried.made_by)
     repeated = (Replicate(DEFAULT, own, found.text, 0, made_by), *(replicate for replicate, _ in others))
-    p = max((one.p for one in (found, *(other for _, other in others))), default=math.nan, key=lambda p: (not math.isnan(p), p))
+    ps = [one.p for one in (found, *(other for _, other in others))]
+    tested = [one for one in ps if not math.isnan(one)]
+    by_digits = verdict in HELD and len(tested) < len(ps)  # in one of the roundings: there no test decides
+    p = math.nan if by_digits or not tested else max(tested)
     return Result(
         claim,
         found.text,

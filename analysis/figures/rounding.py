@@ -18,7 +18,8 @@ def rounding(runs: pd.DataFrame) -> Figure:
     Args:
         runs: activation, condition, variant, seed, fired, fire_epoch (NaN if never), late_gap_23; a row per run.
     """
-    groups = list(runs.groupby(["activation", "condition"], sort=False))
+    keys = ["activation", "condition"]
+    groups = [((str(a), str(c)), group) for (a, c), group in runs.groupby(keys, sort=False)]
     heights = [group["variant"].nunique() for _, group in groups]
     with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 0.6 + sum(0.17 * lines + 0.55 for lines in heights)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from analysis.exhibits.model import Answer, Entry, Question
 from analysis.exhibits.sources import Absent, Sources, at, column, fire_epochs, fired, series
@@ -49,10 +52,12 @@ def _equal_phase(sources: Sources) -> Answer:
             f"{name}, without": statistics.median_interval(control),
             f"{name}, ratio": apart,
         }
-        texts.append(f"{name} {spread(*estimates[f'{name}, weight decay'][:3])} against {spread(*apart[:3])} times less")
+        texts.append(
+            f"{name} {spread(*estimates[f'{name}, weight decay'][:3])}, {spread(*apart[:3])} times that without weight decay"
+        )
         if short:
             notes.append(f"{short} runs of {name} end before it")
-    text = "; ".join(texts).replace(" times less", " times that without weight decay")
+    text = "; ".join(texts)
     return Answer(text, estimates, f"{'; '.join(notes)}." if notes else "")
 
 
@@ -121,7 +126,9 @@ def _per_eta(sources: Sources) -> Answer:
 def _detection(sources: Sources) -> Answer:
     entries, estimates, texts = [], dict[str, Estimate](), []
     runs = sources.take("headline", condition=GROK)
-    variants = [(f"window {window}", runs, {"window": window}) for window in WINDOW_TABLE]
+    variants: list[tuple[str, pd.DataFrame, dict[str, Any]]] = [
+        (f"window {window}", runs, {"window": window}) for window in WINDOW_TABLE
+    ]
     try:
         raw = sources.take("svd", condition=GROK, activation="square")
     except Absent:
