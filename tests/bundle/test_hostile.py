@@ -314,7 +314,7 @@ def test_an_export_replaces_a_bundle_and_nothing_else(bundle: Path, away: Store,
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--study", "nothing"), "study must be all or names of"),
+        (("--study", "nothing"), "study must be one of"),
         (("--bands", "some"), "bands must be none, read, all, got some"),
         (("--runs", "0" * 32), "run must exist in"),
         (("--study", "relu"), "store must hold training runs of relu, got none"),

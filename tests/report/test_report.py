@@ -390,7 +390,7 @@ def test_a_study_without_runs_or_without_a_name_is_refused(analyze: Any, tmp_pat
     assert "--study eta." in answer.err
     answer = analyze("--out", str(tmp_path / "out"), "--study", "headlines")
     assert answer.status == 2
-    assert re.match(r"error: study must be all or names of quick, headline, .*got headlines\. Pick one\.\n", answer.err)
+    assert re.match(r"error: study must be one of quick, headline, .*got headlines\. Did you mean headline\?\n", answer.err)
     assert list(tmp_path.iterdir()) == []
 
 
