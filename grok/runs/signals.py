@@ -307,7 +307,8 @@ def compute(run: Finished, signals: Mapping[str, Signal], epochs: Sequence[int],
         found = signals[name].over_history(np.array(values, dtype=np.float64), variant)
         at = epochs[::costly_every] if signals[name].cadence == COSTLY else epochs
         rows += [(epoch, name, variant, float(value)) for epoch, value in zip(at, found, strict=True)]
-    return pd.concat([pd.DataFrame(rows, columns=COLUMNS), _of_history(run, signals, history, fixed)], ignore_index=True)
+    parts = [pd.DataFrame(rows, columns=COLUMNS), _of_history(run, signals, history, fixed)]
+    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
 def _moving(signal: Signal) -> list[str]:
