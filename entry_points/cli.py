@@ -48,7 +48,7 @@ class OneLineParser(argparse.ArgumentParser):
         Raises:
             Refused: always.
         """
-        told = f"{message}{self._meant(message)}. See --help."
+        told = f"{message}.{self._meant(message)} See --help."
         print(f"error: {told}", file=sys.stderr)
         raise Refused(told)
 
@@ -60,7 +60,7 @@ class OneLineParser(argparse.ArgumentParser):
             name = word.removeprefix("--").replace("-", "_")
             known = f"--{SPELT.get(name, name).replace('_', '-')}"
             found += [known] if known in flags else difflib.get_close_matches(word, flags, n=1, cutoff=0.7)
-        return f". Did you mean {', '.join(dict.fromkeys(found))}?" if found else ""
+        return f" Did you mean {', '.join(dict.fromkeys(found))}?" if found else ""
 
     def valued(self) -> dict[str, Any]:
         """The default of each flag that takes a value, by its name."""

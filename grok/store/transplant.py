@@ -21,7 +21,8 @@ from sqlalchemy import insert
 
 from grok.store.errors import StoreError
 from grok.store.store import Store
-from grok.store.tags import FILES_LEFT_OUT, HOST, PROCESS, StoredRun, tag
+from grok.store.tags import FILES_LEFT_OUT, HOST, NOTE, PROCESS, StoredRun, tag
+from grok.store.views import with_report
 
 DATABASES: Final = ("sqlite:", "postgresql", "mysql", "mssql")
 """How the address of a store begins whose tables can be written."""
@@ -99,10 +100,15 @@ def record(run: StoredRun, experiment: str) -> Record:
         run.start_time,
         run.info.end_time,
         dict(sorted(run.params.items())),
-        {name: text for name, text in sorted(run.tags.items()) if name not in (*STAY_BEHIND, *CAME)},
+        {name: _travelling(name, text) for name, text in sorted(run.tags.items()) if name not in (*STAY_BEHIND, *CAME)},
         _datasets(run),
         tuple(sorted(points, key=lambda point: point.key)),
     )
+
+
+def _travelling(name: str, text: str) -> str:
+    """A tag without what stays behind: the line of a description that links a report of this store."""
+    return with_report(text, "") if name == NOTE else text
 
 
 def _datasets(run: StoredRun) -> list[dict[str, Any]]:

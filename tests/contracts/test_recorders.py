@@ -189,9 +189,8 @@ def test_a_run_of_ones_own_task_network_and_recorder(own: str, store: Store) -> 
     (outcome,) = train_tracked([config], store, resume=[stopped.run_id], figures=run_figures)
     assert (outcome.state, outcome.summary["own_count"], outcome.summary["test_60_epoch"]) == ("complete", 13.0, 0.0)
     found = store.get(outcome.run_id)
-    assert found.data.tags["mlflow.note.content"].startswith(
-        "A halved network (K = 16) on parity of three symbols: 80 of 125 train, adam, learning rate 0.001"
-    )
+    told = "A halved network (K = 16) on parity of three symbols: 80 of 125 train, adam, learning rate 0.001"
+    assert told in found.data.tags["mlflow.note.content"]
     assert "λ₂/λ₃ of ΔINTO" in found.data.tags["mlflow.note.content"]
     assert {entry.dataset.name for entry in found.inputs.dataset_inputs} == {"parity of three, train", "parity of three, test"}
     assert {"own/mean_loss", "delta_into/gap_23", "norm/out", "features/rho"} <= set(found.data.metrics)

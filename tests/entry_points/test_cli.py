@@ -203,10 +203,10 @@ def test_an_unknown_name_is_refused_with_what_was_perhaps_meant():
     for wrong, right in (("rleu", "relu"), ("squar", "square")):
         with pytest.raises(ConfigError) as refused:
             RunConfig(activation=wrong)
-        assert f", got {wrong}. Did you mean {right}? Pick one of these or give your own." in meant(str(refused.value))
+        assert f", got {wrong}. Did you mean {right}?" in meant(str(refused.value))
     with pytest.raises(ConfigError) as refused:
         load_study("headlin")
-    assert meant(str(refused.value)).endswith("got headlin. Did you mean headline? Pick one.")
+    assert meant(str(refused.value)).endswith("got headlin. Did you mean headline?")
     with pytest.raises(ConfigError) as refused:
         RunConfig(activation="zzz")
     assert meant(str(refused.value)) == str(refused.value)

@@ -73,7 +73,7 @@ def test_a_command_runs_with_its_flags_and_refusals_name_what_can_be_run(run: An
     assert status == 2
     assert "Run one first: grok study --study headline." in err
     assert run("train", "--seed", "x")[0] == 2
-    assert run("train", "--sed", "1")[2] == "grok train: unrecognized arguments: --sed 1. Did you mean --seed? See --help.\n"
+    assert run("train", "--sed", "1")[2] == "error: unrecognized arguments: --sed 1. Did you mean --seed? See --help.\n"
     assert "got rleu. Did you mean relu?" in run("train", "--activation", "rleu")[2]
     assert "got adm. Did you mean adam?" in run("train", "--optimizer", "adm")[2]
 
