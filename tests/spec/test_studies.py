@@ -162,6 +162,7 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "signals",
         "lifecycle",
         "lifecycle-dyck",
+        "lifecycle-long",
         "lifecycle-intervention",
         "lifecycle-scale",
         "lifecycle-scan-mini",
