@@ -169,6 +169,7 @@ def test_every_study_is_whole(registry: dict[str, Study]) -> None:
         "signals-share",
         "lifecycle",
         "lifecycle-dyck",
+        "lifecycle-long",
         "lifecycle-intervention",
         "lifecycle-scale",
         "lifecycle-scan-mini",

@@ -141,7 +141,9 @@ def phases(sources: Sources) -> pd.DataFrame:
                 for window in WINDOWS:
                     at, _, terms = measured_flow(sources, run, window)
                     sizes = np.abs(np.stack(terms))[:, np.abs(at - time) <= REACH]
-                    shares = np.median(sizes / sizes.sum(axis=0), axis=1) if sizes.size else np.full(3, np.nan)
+                    total = sizes.sum(axis=0)
+                    there_is = sizes[:, total > 0] / total[total > 0]
+                    shares = np.median(there_is, axis=1) if there_is.size else np.full(3, np.nan)
                     rows.append([task, TASKS[task][1], int(run["seed"]), run_id, time, *first, window, *shares.tolist()])
     return pd.DataFrame(rows, columns=COLUMNS)
 
