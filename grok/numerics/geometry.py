@@ -91,7 +91,7 @@ def centred_gram(features: Tensor) -> Tensor:
 
 
 _LAST: list[Any] = [lambda: None, 0, None, None, None]
-"""Whose Gram was computed last, the features' version then, the Gram; if asked for its eigenvalues, and rank and `principal`."""
+"""Whose Gram was computed last, the features' version then, the Gram; if asked for its eigenvalues, rank and `principal`."""
 
 
 def principal(features: Tensor, rank: int) -> tuple[np.ndarray, float]:

@@ -116,7 +116,7 @@ def test_a_sensitivity_of_any_size_answers_at_once(name: str, text: str) -> None
 def test_a_number_of_thousands_of_digits_is_one_short_line_in_any_field(name: str, text: str) -> None:
     said = refused(lambda: RunConfig.from_strings({name: text}))
     assert said.startswith(f"{name} must ")
-    assert len(said) < 600
+    assert len(said) < 900  # the names of all signals, and the value cut
 
 
 @pytest.mark.parametrize("value", [10**5000, -(10**400), 2**63], ids=["5000 digits", "400 digits", "64 bits"])

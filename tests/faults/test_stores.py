@@ -199,7 +199,7 @@ def test_a_moved_store_says_how_to_mend_it_and_one_command_does(
     assert rebase_command.main([]) == 0
     assert "changed=" in capsys.readouterr().out
     found = TrackedRun(open_store().client, run.run_id)
-    assert found.get_file("note.txt", tmp_path) == new / "mlruns" / "0" / run.run_id / "artifacts" / "note.txt"
+    assert found.get_file("note.txt", tmp_path) == new / "mlruns" / "grok" / run.run_id / "artifacts" / "note.txt"
     found.put_text("after.txt", "after")
     assert not list(old.rglob("after.txt"))
     assert rebase(new / "mlflow.db") == ([], 0)
