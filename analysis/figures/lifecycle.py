@@ -165,6 +165,6 @@ def lifecycle_classes(tables: Tables) -> Figure:
         for place, (task, part) in enumerate(table.groupby("task", sort=False)):
             ax.plot(part["eta_omega_t"], part[name], marker="osD^"[place % 4], label=str(task), **_look(place))
         title = "grad%" if name == "grad_share" else f"share of {name}"
-        ax.set(title=title, xlabel=r"$\eta\omega t$", ylabel="share", ylim=(-0.03, 1.03), xscale="log")
+        ax.set(title=title, xlabel=r"$\eta\omega t$", ylabel="share", xlim=(0, 4.4), ylim=(-0.03, 1.03))
     figure.axes[0].legend(fontsize=7)
     return figure
