@@ -37,8 +37,8 @@ from grok.store.store import StoreError
 from tests.helpers.synthetic import SyntheticEvidence
 
 NEVER = math.nan
-OF_XU = [claim for claim in CLAIMS if not claim.id.startswith("lifecycle-")]
-"""Those that the made-up runs of the first paper's studies can decide; test_lifecycle.py has the others."""
+OF_XU = [claim for claim in CLAIMS if not claim.id.startswith(("lifecycle-", "signals-"))]
+"""Those that the first paper's made-up runs can decide; test_lifecycle.py and test_signal_laws.py have the others."""
 
 
 def verdict_of(claim: Claim, evidence: Any) -> str:
@@ -363,7 +363,7 @@ def test_runs_that_measured_nothing_contradict_nothing(broken: bool) -> None:
     from_gaps = {name for name in judged if name.startswith(("window-", "robust", "rank-windows"))}
     from_epochs = {"headline-fire-epoch", "headline-test-epoch", "headline-seed-0", "scaling-127-0.5", "eta-regression", "lags"}
     from_epochs |= {"fresh-fire-epoch", "fresh-test-epoch", "fresh-lags"}
-    from_epochs |= {"lag-quartiles", "fresh-lag-quartiles", "eta-lead-range"}
+    from_epochs |= {"lag-quartiles", "fresh-lag-quartiles", "eta-lead-range", "signals-critical-share"}
     assert told <= from_gaps | from_epochs
 
 

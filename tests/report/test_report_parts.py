@@ -42,6 +42,7 @@ from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
 from tests.helpers.fake_evidence import FakeEvidence
 from tests.helpers.lifecycle_world import LifecycleWorld
+from tests.helpers.signal_tables import tables_of
 
 STUDIES = ("headline", "relu", "controls", "theorem6", "svd", "eta", "scaling", "activations", "cause", "rounding")
 
@@ -60,9 +61,14 @@ def drawn(evidence: FakeEvidence) -> dict[str, Drawn]:
     other: Any = LifecycleWorld(
         lambda cell: (700.0, 1500.0), groks={42: 600, 137: 1400}, numbers=lambda cell, kind, name, step: -0.3
     )
-    of_xu = [panel for panel in PANELS if not panel.id.startswith("lifecycle-")]
-    found = {panel.id: draw_one(panel, evidence) for panel in of_xu}
-    return found | {panel.id: draw_one(panel, other) for panel in PANELS if panel not in of_xu}
+    found = {}
+    for panel in PANELS:
+        if panel.id.startswith("signals-"):  # what prepares them is tried in test_signal_laws.py
+            tables = tables_of(panel.id)
+            found[panel.id] = Drawn(panel, tables, panel.draw(tables))
+        else:
+            found[panel.id] = draw_one(panel, other if panel.id.startswith("lifecycle-") else evidence)
+    return found
 
 
 # figures: one suite that each must pass
@@ -438,7 +444,8 @@ def test_rounding_provenance_and_the_false_discovery_control_are_told(tmp_path: 
         assert "code version c1 (2)" in told
     assert "mkl-256-1: <span" in page
     first, second = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))["claims"]
-    assert first["replicates"][1] == {"rounding": "mkl-256-1", "verdict": "not reproduced", "measured": "2/15"}
+    told = {"rounding": "mkl-256-1", "verdict": "not reproduced", "measured": "2/15"}
+    assert first["replicates"][1] == told | {"replaced": 0, "made_by": {}}
     assert (first["made_by"], first["p"]) == ({"code_version": {"c1": 2}}, None)
     assert (second["p"], second["p_adjusted"]) == (0.01, 0.02)
 

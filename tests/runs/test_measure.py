@@ -176,4 +176,4 @@ def test_bad_input_is_refused(finished: Any) -> None:
     running = dataclasses.replace(run, tags=run.tags | {name: "running" for name in run.tags if name.endswith("state")})
     with pytest.raises(StoreError, match="must be finished to be measured"):
         measure.measure(finished.store, running)
-    assert set(KINDS) == {"repulsion", "ranks", "answers"}
+    assert set(KINDS) == {"repulsion", "ranks", "answers", "onset"}

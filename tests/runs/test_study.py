@@ -53,7 +53,7 @@ def test_a_study_from_start_to_reuse(store: Any, write: Any, study: Any, monkeyp
     assert float(before["grok.wall_s"]) == float(before["grok.wall_last_s"]) > float(after["grok.wall_last_s"])
     assert after["grok.wall_s"] == before["grok.wall_s"]  # what the study took, whatever looking at it again takes
     assert (second.words["trained"], second.words["reused"], second.words["open"]) == ("0", "3", "0")
-    assert "3 runs were complete already and are reused" in second.err
+    assert "3 runs were complete already and reused" in second.err
     assert {r.run_id for r in training_runs(store)} == {r.run_id for r in runs}
 
 
@@ -94,7 +94,9 @@ def test_parent_run_has_the_studys_results(store: Any, write: Any, study: Any, t
     assert rows == {("grok", 5, 2), ("grok", 10, 2), ("eta0", 5, 1), ("eta0", 10, 1)}
     summary = tracked.get_file("summary.md", tmp_path).read_text(encoding="utf-8")
     assert summary == tags["mlflow.note.content"]
-    assert summary.startswith("**Tiny.**\n\nSource: ours. 3 of 3 runs are complete (3 trained, 0 reused")
+    assert summary.startswith(
+        "**The detector fires in: grok 2 of 2 (median epoch 43), eta0 0 of 1.**\n\nTiny.\n\nSource: ours. 3 of 3 runs are complete (3 trained, 0 reused"
+    )
     assert "| condition | weight_decay | w = 5 | w = 10 |" in summary
     assert "| grok | rate | " in summary
     assert "nan" not in summary.lower()
