@@ -87,6 +87,8 @@ class Sources:
         """The finished runs of some cells of a study, in their order, and which were passed over since they diverged."""
         hashes = {cell.config.hash: number for number, cell in enumerate(wanted)}
         runs = self.evidence.runs(study)
+        if runs.empty:
+            return runs, ""
         runs = runs[runs["config_hash"].isin(hashes)]
         runs = runs.sort_values("config_hash", key=lambda column: column.map(hashes), ignore_index=True)
         fell = "" if diverged or runs.empty else ", ".join(runs.loc[runs["state"] == "diverged", "run_id"])

@@ -255,7 +255,7 @@ def test_reading_studies_needs_no_torch() -> None:
         "import sys; from grok.spec.studies import registry; print(len(registry()), {'torch', 'mlflow'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "28 set()\n"
+    assert answer.stdout == "29 set()\n"
 
 
 @pytest.fixture
