@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import mlflow
 from mlflow.exceptions import MlflowException
 
 from grok.spec.fields import ConfigError, shown
@@ -29,6 +30,17 @@ def check_name(name: str) -> None:
         raise ConfigError(f"register must be {rule}, got {shown(repr(name))}. Name it otherwise.")
 
 
+@contextlib.contextmanager
+def _looked_up_in(store: Store) -> Iterator[None]:
+    """MLflow looks for the source of a version in the process's store, whichever the client has."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
 def register(store: Store, name: str, run_ids: Mapping[str, str], aliases: Mapping[str, str] | None = None) -> dict[str, str]:
     """Register the networks of runs as versions of one model; a run that has a version keeps it.
 
@@ -50,9 +62,11 @@ def register(store: Store, name: str, run_ids: Mapping[str, str], aliases: Mappi
         if run_id in there or not outputs:
             continue
         model_id = outputs[-1].model_id
-        made = client.create_model_version(
-            name, f"models:/{model_id}", run_id, tags={tag("config_hash"): run.config_hash}, description=told, model_id=model_id
-        )
+        tags = {tag("config_hash"): run.config_hash}
+        with _looked_up_in(store):
+            made = client.create_model_version(
+                name, f"models:/{model_id}", run_id, tags=tags, description=told, model_id=model_id
+            )
         there[run_id] = str(made.version)
     for alias, run_id in (aliases or {}).items():
         word = re.sub(r"\W", "-", alias, flags=re.ASCII)
