@@ -219,7 +219,7 @@ def everywhere(seed: int) -> frozenset[tuple[str, str, int]]:
     return frozenset((name, c.condition, seed) for name, study in registry().items() for c in study.cells)
 
 
-@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("seed", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_runs_that_diverged_are_named_and_break_no_claim(seed: int) -> None:
     evidence: Any = SyntheticEvidence(diverged=everywhere(seed))
     results = {result.claim.id: result for result in evaluate(evidence, CLAIMS)}
