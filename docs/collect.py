@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
 from grok.spec.studies import load_study
 from grok.store.store import Store, open_store
@@ -56,7 +57,11 @@ def collect(store: Store, name: str, folder: Path) -> list[Path]:
     out = []
     with tempfile.TemporaryDirectory() as scratch:
         for kind in ("runs", "conditions", "repulsion"):
-            table = pd.read_csv(store.client.download_artifacts(found[0].run_id, f"{kind}.csv", scratch))
+            try:
+                table = pd.read_csv(store.client.download_artifacts(found[0].run_id, f"{kind}.csv", scratch))
+            except MlflowException as error:  # a parent that came in a bundle, or whose files are gone
+                told = f"study must have the tables of its parent run, got {name} without {kind}.csv"
+                raise ValueError(f"{told}. Run: python -m entry_points.study --study {name}.") from error
             if kind == "runs":
                 table = table[[column for column in KEPT if column in table]]
             if not len(table):
