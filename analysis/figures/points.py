@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from analysis.figures.curves import GRAY, WIDTH
-from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, Axis, key, placed, plain, power
+from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, INK, STYLE, Axis, key, placed, plain, power
 
 METHODS = {"gram": "float64 Gram", "gram32": "float32 Gram", "svd": "full SVD"} | {
     f"randomized_{n}": f"randomised SVD, +{n}" for n in (5, 10, 20)
@@ -24,8 +24,9 @@ def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame, axes: Axis = No
     """Where the detector fires: the share of runs, and each run's epoch, by activation and condition.
 
     Args:
-        shares: activation, condition, fired, runs, share, low, high; a row of the figure each, top first.
-        fires: activation, condition, fire_epoch (NaN: never).
+        shares: activation, condition, fired, runs, share, low, high; a row of the figure each, top first; where they are known,
+            the share that generalised and the published share.
+        fires: activation, condition, fire_epoch (NaN: never), and whether it generalised, where that is known.
         axes: two that share y, to draw into; None for a figure of its own.
     """
     rows = list(zip(shares["activation"], shares["condition"], strict=True))
@@ -38,14 +39,30 @@ def detector_controls(shares: pd.DataFrame, fires: pd.DataFrame, axes: Axis = No
             y = at[row["activation"], row["condition"]]
             _, colour, _, marker = CONDITIONS[row["condition"]]
             left.plot([row["low"], row["high"]], [y, y], color=colour)
-            left.plot([row["share"]], [y], color=colour, marker=marker, markersize=6, linestyle="")
+            filled = colour if row.get("generalised", 1.0) >= 0.5 else "none"
+            left.plot([row["share"]], [y], color=colour, marker=marker, markersize=6.5, linestyle="", markerfacecolor=filled)
+            if not np.isnan(row.get("published", np.nan)):
+                left.plot([row["published"]], [y], color=INK, marker="x", markersize=7, linestyle="", clip_on=False, zorder=4)
             left.annotate(
                 f"{row['fired']}/{row['runs']}", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8
             )
             mine = (fires["activation"] == row["activation"]) & (fires["condition"] == row["condition"])
-            epochs = fires.loc[mine, "fire_epoch"].dropna().to_numpy()
-            right.plot(epochs, y + _spread(len(epochs)), linestyle="", marker=marker, markersize=4.5, color=colour, alpha=0.75)
-            if not len(epochs):
+            fired = fires[mine].dropna(subset="fire_epoch")
+            heights = y + _spread(len(fired))
+            known = fired.get("generalised", pd.Series(True, fired.index)).to_numpy(bool)
+            for of, face in ((known, colour), (~known, "none")):
+                epochs = fired["fire_epoch"].to_numpy()[of]
+                right.plot(
+                    epochs,
+                    heights[of],
+                    linestyle="",
+                    marker=marker,
+                    markersize=5,
+                    color=colour,
+                    markerfacecolor=face,
+                    alpha=0.8,
+                )
+            if not len(fired):
                 right.annotate("never", (0.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=GRAY)
         left.set_yticks(list(at.values()), [f"{ACTIVATIONS[a]}: {CONDITIONS[c][0]}" for a, c in rows])
         left.set(xlabel="share of runs that fire", xlim=(-0.04, 1.04), xticks=(0, 0.25, 0.5, 0.75, 1))

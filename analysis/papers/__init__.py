@@ -35,7 +35,7 @@ from analysis.papers.xu import (
 
 PAPERS: tuple[Paper, ...] = (paper.PAPER, lifecycle_paper.PAPER)
 """What is held against the runs."""
-CLAIMS: tuple[Claim, ...] = (
+LOCK_IN: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *phase.CLAIMS,
     *notes.CLAIMS,
@@ -48,16 +48,19 @@ CLAIMS: tuple[Claim, ...] = (
     *sweeps.CLAIMS,
     *fresh.CLAIMS,
     *rebuttal.CLAIMS,
+)
+LIFECYCLE: tuple[Claim, ...] = (
     *flip.CLAIMS,
     *sentences.CLAIMS,
     *classes.CLAIMS,
     *numbers.CLAIMS,
     *side.CLAIMS,
     *scan.CLAIMS,
-    *published.CLAIMS,
-    *laws.CLAIMS,
 )
+CLAIMS: tuple[Claim, ...] = (*LOCK_IN, *LIFECYCLE, *published.CLAIMS, *laws.CLAIMS)
 """Every published statement, in the order of the report."""
+SAID = {paper.PAPER.address: LOCK_IN, lifecycle_paper.PAPER.address: LIFECYCLE}
+"""The statements of each paper, by its address."""
 QUESTIONS: tuple[Question, ...] = (
     *meaning.QUESTIONS,
     *cause.QUESTIONS,

@@ -120,6 +120,8 @@ ETA_LONG = {"test_99_epoch": "1527", "rho_epoch": "527", "lead": "567"}
 """Of the one seed of 2000 epochs at η = 1e-5. "Groks at 1527" is test ≥ 0.99: a lead of 567 puts test ≥ 0.5 at 1094."""
 ETA_LEADS = 20
 """Runs of the η table that grok, in each of which ρ ≥ 0.075 comes before test ≥ 0.5."""
+FIRES = {("square", "grok"): 1.0, ("square", "eta0"): 0.0, ("relu", "grok"): 0.0}
+"""Share of the fifteen runs in which the slope detector fires, where printed."""
 LAGS = {"test_50_epoch": "72", "test_99_epoch": "35"}
 """Epochs by which the slope detector fires after test ≥ 0.5 and ≥ 0.99."""
 LAG_QUARTILES = (34.0, 36.0)

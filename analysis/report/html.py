@@ -73,6 +73,8 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "title": words.TITLE,
         "papers": papers.PAPERS,
         "sentences": opening.sentences(content),
+        "abstracts": opening.of_abstracts(content),
+        "brackets": opening.BRACKETS,
         "top": next((figure for figure in figures if figure.panel.id == main), None),
         "next": opening.next_links(content, drawn),
         "meanings": opening.MEANING,

@@ -22,7 +22,6 @@ from analysis.exhibits.model import (
     REPRODUCED,
     TABLE,
     UNDECIDABLE,
-    VERDICTS,
     Result,
 )
 from analysis.report.content import Content
@@ -31,6 +30,9 @@ from analysis.report.words import slug
 
 NAMED = 2
 """Statements that a sentence names before it counts the rest."""
+ROWS = 10
+"""Statements of an abstract that the first screen has room for."""
+BRACKETS = "Brackets: 95 % intervals, or quartiles where so named."
 MEANING = {
     REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
     CAVEAT: "It holds, but off by a run or a digit, or with runs missing.",
@@ -41,6 +43,13 @@ MEANING = {
     NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
 }
 """What each verdict means, a sentence; the rules themselves stand with each claim."""
+
+
+WHY_OPEN = {
+    UNDECIDABLE: "since the same runs, summed in another order, disagree",
+    IMPRECISE: "since the runs are too few or too coarsely observed",
+}
+"""Why a statement that was tested has no answer."""
 
 
 class Sentence(NamedTuple):
@@ -70,10 +79,21 @@ def sentences(content: Content) -> tuple[Sentence, ...]:
     return (_asked(content, found), _held(content, found), _failed(found), _open(found), _surprised(content))
 
 
+def of_abstracts(content: Content) -> list[Result]:
+    """What the abstracts say that could be tested, as many as there is room for: whoever knows a paper knows these."""
+    told = [r for r in published(content.results) if r.claim.kind == KINDS[0] and r.verdict != NOT_TESTABLE]
+    return told[:ROWS]
+
+
 def _asked(content: Content, found: Sequence[Result]) -> Sentence:
-    asks = " ".join(paper.asks for paper in papers.PAPERS)
+    tested = [result for result in found if result.verdict != NOT_TESTABLE]
+    ids = {result.claim.id for result in tested}
+    known = [one for one in papers.PAPERS if not ids.isdisjoint(claim.id for claim in papers.SAID[one.address])]
+    asks = " ".join(paper.asks for paper in known or papers.PAPERS)
     runs = f"{content.runs} finished run{'' if content.runs == 1 else 's'}"
-    return Sentence("Asked", asks, (), f"{_count(len(found), 'published statement')} held against {runs}.")
+    lacking = len(found) - len(tested)
+    rest = f"; {_lacking(lacking)}" if lacking else ""
+    return Sentence("Asked", asks, (), f"{_count(len(tested), 'published statement')} tested on {runs}{rest}.")
 
 
 def _held(content: Content, found: Sequence[Result]) -> Sentence:
@@ -81,10 +101,10 @@ def _held(content: Content, found: Sequence[Result]) -> Sentence:
     if not tested:
         return Sentence("Holds", "Nothing is tested yet: the store lacks the runs.", (), "")
     caveats = sum(result.verdict == CAVEAT for result in held)
-    some = f", {caveats} with a caveat" if caveats else ""
-    first = f"{len(held)} of the {tested} that could be tested{some}{': ' if held else '.'}".strip()
+    some = f", {caveats} of these with a caveat" if caveats else ""
+    first = f"{len(held)} of the {tested} tested{some}{', as' if held else '.'}"
     fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
-    again = f"On seeds that nobody had run before: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
+    again = f"On seeds that nobody had run before, {sum(v in HELD for v in fresh)} of {len(fresh)} hold." if fresh else ""
     plainly = [result for result in held if result.verdict == REPRODUCED]
     return Sentence("Holds", first, _named(plainly or held), again)
 
@@ -95,18 +115,20 @@ def _failed(found: Sequence[Result]) -> Sentence:
         told = "None of the tested statements fails." if _tested(found) else "Nothing is tested yet."
         return Sentence("Does not hold", told, (), "")
     against = sum(result.verdict == CONTRADICTED for result in failed)
-    return Sentence("Does not hold", f"{len(failed)}, {against or 'none'} of them contradicted:", _named(failed), "")
+    off = len(failed) - against
+    counts = [f"{against} contradicted" if against else "", f"{off} not reproduced" if off else ""]
+    told = f"{len(failed)} of the {_tested(found)} tested ({' and '.join(filter(None, counts))}), as"
+    return Sentence("Does not hold", told, _named(failed), "")
 
 
 def _open(found: Sequence[Result]) -> Sentence:
-    counts = {verdict: sum(result.verdict == verdict for result in found) for verdict in VERDICTS}
-    parts = [
-        f"{counts[IMPRECISE]} since the runs are too few or too coarsely observed" if counts[IMPRECISE] else "",
-        f"{counts[UNDECIDABLE]} since the order of summation decides" if counts[UNDECIDABLE] else "",
-        f"{counts[NOT_TESTABLE]} since this store lacks their runs" if counts[NOT_TESTABLE] else "",
-    ]
-    told = "; ".join(part for part in parts if part)
-    return Sentence("Cannot be told", f"{told}." if told else "Nothing: every statement has a verdict.", (), "")
+    kinds = {verdict: [result for result in found if result.verdict == verdict] for verdict in (*WHY_OPEN, NOT_TESTABLE)}
+    told = "; ".join(f"{len(kinds[verdict])} {why}" for verdict, why in WHY_OPEN.items() if kinds[verdict])
+    lacking = f"{_lacking(len(kinds[NOT_TESTABLE]))}." if kinds[NOT_TESTABLE] else ""
+    open_ones = kinds[UNDECIDABLE] or kinds[IMPRECISE]
+    if not open_ones:
+        return Sentence("Cannot be told", lacking or "Nothing: every statement has a verdict.", (), "")
+    return Sentence("Cannot be told", f"{told}, as", _named(open_ones[:1]), lacking)
 
 
 def _surprised(content: Content) -> Sentence:
@@ -122,6 +144,10 @@ def _tested(found: Sequence[Result]) -> int:
 def _named(results: Sequence[Result]) -> tuple[tuple[str, str, str], ...]:
     chosen = results[:NAMED]
     return tuple((r.claim.id, r.claim.statement.rstrip("."), brief(r.measured, 70)) for r in chosen)
+
+
+def _lacking(number: int) -> str:
+    return f"{number} lack{'s its' if number == 1 else ' their'} runs in this store"
 
 
 def _count(number: int, noun: str) -> str:

@@ -62,15 +62,17 @@ def test_five_sentences_follow_the_verdicts() -> None:
         result("i", "contradicted", FRESH),
     )
     assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
-    assert found["Asked"].endswith("8 published statements are held against 5 finished runs.")
+    assert found["Asked"].endswith("7 published statements are tested on 5 finished runs; 1 lacks its runs in this store.")
     assert found["Holds"] == (
-        "2 of the 7 that could be tested, 1 with a caveat: “Statement a” (7). On seeds that nobody had run before: 1 of 2."
+        "2 of the 7 tested, 1 of these with a caveat, as “Statement a” (7). On seeds that nobody had run before, 1 of 2 hold."
     )
     assert told(result("d", "reproduced with a caveat"))["Holds"].endswith("“Statement d” (7).")
-    assert found["Does not hold"] == "3, 2 of them contradicted: “Statement b” (1; 2); “Statement row” (7)."
+    assert found["Does not hold"] == (
+        "3 of the 7 tested (2 contradicted and 1 not reproduced), as “Statement b” (1; 2); “Statement row” (7)."
+    )
     assert found["Cannot be told"] == (
-        "1 since the runs are too few or too coarsely observed; 1 since the order of summation decides; 1 since this store "
-        "lacks their runs."
+        "1 since the same runs, summed in another order, disagree; 1 since the runs are too few or too coarsely observed, as "
+        "“Statement f” (7). 1 lacks its runs in this store."
     )
     assert found["Surprised"] == "Nothing yet: the questions behind it lack their runs."
 
@@ -79,9 +81,9 @@ def test_five_sentences_follow_the_verdicts() -> None:
 def test_one_claim_of_each_verdict_is_told_in_the_right_sentence(verdict: str) -> None:
     found = told(result("a", verdict))
     named = [head for head, text in found.items() if "“Statement a”" in text]
-    assert named == {"reproduced": ["Holds"], "reproduced with a caveat": ["Holds"]}.get(
-        verdict, ["Does not hold"] if verdict in ("not reproduced", "contradicted") else []
-    )
+    held, failed = ("reproduced", "reproduced with a caveat"), ("not reproduced", "contradicted")
+    head = "Holds" if verdict in held else "Does not hold" if verdict in failed else "Cannot be told"
+    assert named == [head] * (verdict != "not testable yet")
     assert set(opening.MEANING) == set(VERDICTS)
 
 
@@ -103,6 +105,27 @@ def test_the_surprise_is_what_the_counts_say() -> None:
     assert more == f"{no} On fresh seeds (x²): 60 of 100 with random labels, 3 of 100 without weight decay."
     assert "here it marks grokking" in paper.surprise({"marks-grokking": answer("marks-grokking", "Yes: …", **counts)})
     assert paper.surprise({}) == paper.surprise({"marks-grokking": answer("marks-grokking", "")}) == ""
+
+
+def test_only_papers_with_a_tested_statement_ask() -> None:
+    lock_in, lifecycle = papers.PAPERS
+    assert lock_in.asks in told(result("a", "reproduced"))["Asked"]  # of neither: then both are named
+    assert lifecycle.asks in told(result("a", "reproduced"))["Asked"]
+    asked = told(result(papers.LOCK_IN[0].id, "contradicted"), result(papers.LIFECYCLE[0].id, "not testable yet"))["Asked"]
+    assert lock_in.asks in asked
+    assert lifecycle.asks not in asked
+
+
+def test_the_abstracts_table_has_tested_statements_of_abstracts_as_many_as_there_is_room_for() -> None:
+    rows = [result(f"a{number}", "reproduced") for number in range(opening.ROWS + 1)]
+    others = [
+        result("text", "contradicted", KINDS[2]),
+        result("open", "not testable yet"),
+        result("fresh", "reproduced", FRESH),
+    ]
+    assert KINDS[0] == "paper abstract"
+    assert [one.claim.id for one in opening.of_abstracts(content(*others, *rows))] == [f"a{n}" for n in range(opening.ROWS)]
+    assert opening.of_abstracts(content(*others)) == []
 
 
 def test_the_figure_at_the_top_is_the_papers_or_the_first_that_is_drawn() -> None:

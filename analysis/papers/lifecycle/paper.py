@@ -19,7 +19,7 @@ PAPER = Paper(
     title="The Lifecycle of the Spectral Edge",
     address="https://arxiv.org/abs/2604.07380",
     asks="Does the leading direction of a transformer's updates turn from the gradient's to weight decay's at grokking, or do "
-    "passive decay and the window that it is read from make the same picture?",
+    "the decay of the initial weights and the window of the measurement make the same picture?",
     surprise=surprise,
     figure="lifecycle-flip",
 )

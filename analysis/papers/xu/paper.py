@@ -64,8 +64,8 @@ PAPER = Paper(
     name="Xu",
     title="Feature Repulsion and Spectral Lock-in: An Empirical Study of Two-Layer Network Grokking",
     address="https://arxiv.org/abs/2605.08119",
-    asks="Do networks trained from the published protocol show what the paper prints: that the gap λ₂/λ₃ in the spectrum of "
-    "recent weight updates opens when a network groks, so that a detector on its slope fires then, and only then?",
+    asks="Does a detector on the slope of the gap λ₂/λ₃, of the spectrum of recent weight updates, fire when a network groks, "
+    "and only then?",
     surprise=surprise,
     figure="detector",
 )
