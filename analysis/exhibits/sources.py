@@ -135,9 +135,16 @@ def _trajectory(cell: Cell) -> tuple[Any, ...]:
     return tuple(getattr(cell.config, name) for name in TRAJECTORY)
 
 
-@functools.cache
-def _repeated(cells: tuple[Cell, ...]) -> dict[tuple[str, tuple[Any, ...]], Cell]:
-    return {(rounding_of(cell), _trajectory(cell)): cell for cell in cells}
+Repeated = dict[tuple[str, tuple[Any, ...]], Cell]
+_LAST: list[tuple[tuple[Cell, ...], Repeated]] = []
+"""The cells that were asked for last, and what they repeat."""
+
+
+def _repeated(cells: tuple[Cell, ...]) -> Repeated:
+    """Cells by rounding and trajectory; remembered of the same tuple, as hashing hundreds of configs takes as long as this."""
+    if not _LAST or _LAST[0][0] is not cells:
+        _LAST[:] = [(cells, {(rounding_of(cell), _trajectory(cell)): cell for cell in cells})]
+    return _LAST[0][1]
 
 
 def _replaced(wanted: Iterable[Cell], rounding: str) -> list[Cell]:

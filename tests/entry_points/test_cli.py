@@ -419,7 +419,7 @@ def start(store, words):
     )
 
 
-def wait_for(store, process, pattern, but=(), poll_s=0.002):
+def wait_for(store, process, pattern, but=(), poll_s=0.01):
     """Wait until an artifact of this pattern is there that was not before; False if the process ended first."""
     while process.poll() is None:
         if set(root_of(store).rglob(pattern)) - set(but):

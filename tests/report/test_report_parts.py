@@ -86,26 +86,25 @@ def test_a_figure_has_data_in_every_panel_and_all_its_text_on_the_paper(panel: P
         assert ax.has_data(), "an empty panel"
         named = [label.get_text() for label in ax.get_xticklabels() if re.search(r"[a-z]", label.get_text())]
         assert ax.get_xlabel() or ax.get_ylabel() or ax.get_title(loc="left") or named
-    box = figure.bbox
+    box, outside = figure.bbox, outer_ticks(figure)
     for text in figure.findobj(match=lambda artist: hasattr(artist, "get_text") and artist.get_visible()):
-        if text.get_text() and text.get_window_extent().width > 0 and not is_outer_tick(text, figure):
-            extent = text.get_window_extent()
+        if text.get_text() and id(text) not in outside and (extent := text.get_window_extent()).width > 0:
             assert extent.x0 >= -2, text.get_text()
             assert extent.x1 <= box.width + 2, text.get_text()
             assert extent.y0 >= -2, text.get_text()
             assert extent.y1 <= box.height + 2, text.get_text()
 
 
-def is_outer_tick(text: Any, figure: Any) -> bool:
-    """A tick label beyond its axis' limits, which matplotlib keeps and does not draw."""
-    drawn = set()
+def outer_ticks(figure: Any) -> set[int]:
+    """Ids of tick labels beyond their axis' limits, which matplotlib keeps and does not draw."""
+    found = set()
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
             low, high = sorted(axis.get_view_interval())
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
                 if not low <= tick.get_loc() <= high:
-                    drawn |= {id(tick.label1), id(tick.label2)}
-    return id(text) in drawn
+                    found |= {id(tick.label1), id(tick.label2)}
+    return found
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.id)
