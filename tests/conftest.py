@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,8 +18,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from grok.spec.config import RunConfig
 
@@ -50,13 +47,6 @@ settings.register_profile(
 settings.register_profile("nightly", max_examples=50_000, deadline=None, suppress_health_check=list(HealthCheck))
 """Of tests/fuzz: `ci` unless `--hypothesis-profile=nightly` is given. The other tests of made-up input say their own number."""
 OUTSIDE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI", "GROK_TRACEBACK")
-
-
-@event.listens_for(Engine, "connect")
-def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
-    """A store of a test outlives its process, killed or not, but no power failure: a commit then costs no milliseconds."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous = OFF")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
