@@ -86,6 +86,13 @@ def epochs(of: pd.Series) -> str:
     return ", ".join(str(of["fire_epochs"]).split())
 
 
+def trained(*names: str) -> str:
+    """What made the runs of these tables: `commit 19fe8c8, rounding onednn-256-1, precision float32`."""
+    tables = [data(name)[["code_version", "rounding_used", "precision"]] for name in names]
+    made = pd.concat(tables).drop_duplicates().sort_values(["code_version", "rounding_used"])
+    return "; ".join(f"commit {one[0][:7]}, rounding {one[1]}, {one[2]}" for one in made.itertuples(index=False))
+
+
 def holds(said: bool) -> str:
     """Nothing, if what the sentence beside it says is so.
 
@@ -105,7 +112,7 @@ def render() -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    own = (data, json_of, rows, row, number, spread, interval, share, fires, epochs, holds)
+    own = (data, json_of, rows, row, number, spread, interval, share, fires, epochs, trained, holds)
     environment.globals |= {one.__name__: one for one in own} | {"abs": abs, "len": len, "int": int, "set": set, "list": list}
     return environment.get_template(TEXT).render()
 

@@ -71,6 +71,7 @@ def main(arguments: list[str]) -> int:
     from analysis.reading.evidence import Evidence
     from analysis.report import content, tracked, write
     from analysis.report.compare import read_baseline
+    from entry_points.progress import StageBar
     from grok.store.errors import masked
     from grok.store.store import open_store
 
@@ -82,9 +83,11 @@ def main(arguments: list[str]) -> int:
         of = f" of the study {' or '.join(only)}" if only else " of a study"
         first = FIRST.replace("headline", only[0]) if only else FIRST
         raise ConfigError(f"store must hold a finished run{of}, got none in {masked(store.uri)}. {first}.")
-    found = replace(content.gather(evidence, only, baseline, flags.baseline, own), ui_url=ui_url)
+    with StageBar() as bar:
+        found = replace(content.gather(evidence, only, baseline, flags.baseline, own, bar.over), ui_url=ui_url)
     with write.workspace(out) as folder:
-        write.build(found, folder)
+        with StageBar() as bar:
+            write.build(found, folder, bar.over)
         write.check(folder, out)
         kept = open_store()
         run_id, reused = tracked.keep(kept, found, folder, vars(flags))

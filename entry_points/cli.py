@@ -27,8 +27,6 @@ EXTRAS = {"mlflow": "registry", "distributed": "dask", "psycopg2": "postgres"}
 """By the package that is missing, the extra of the project that has it; the others that it imports are of `registry`."""
 ADAPTERS = ("lightning", "transformers", "accelerate", "ignite")
 OURS = ("grok", "analysis", "entry_points")
-CHOICE = re.compile(r"must be one of (?P<names>.+), got (?P<name>[^\s,]+)\. (?P<step>.+)")
-"""How an unknown name is refused, whatever room does it."""
 SPELT = {"optimiser": "optimizer", "batchsize": "batch_size", "lr": "learning_rate", "wd": "weight_decay"}
 """What flags are called elsewhere."""
 LONGEST_NUMBER = 19
@@ -210,18 +208,8 @@ def _flushed() -> int:
     return _fail(1, f"standard output must take the result line, got {one_line(error)}. The work is done and in the store")
 
 
-def meant(line: str) -> str:
-    """A refusal of an unknown name with the one that it may be meant for, where one is near."""
-    found = CHOICE.search(line)
-    if found is None or "Did you mean" in line:
-        return line
-    names = re.split(r", or |, | or ", found["names"])
-    near = difflib.get_close_matches(found["name"], names, n=1, cutoff=0.7)
-    return f"{line[: found.start('step')]}Did you mean {near[0]}? {found['step']}" if near else line
-
-
 def _fail(status: int, reason: object) -> int:
-    line = meant(one_line(reason))
+    line = one_line(reason)
     print(f"error: {line}", file=sys.stderr)
     if status:
         _tell_launcher({2: "refused", INTERRUPTED: "stopped"}.get(status, "failed"), line)

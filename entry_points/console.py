@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from entry_points.cli import OneLineParser, run_main
-from grok.spec.fields import ConfigError, shown
+from grok.spec.fields import ConfigError, did_you_mean, shown
 
 COMMANDS = {
     "main": "the study `quick`, then the sensitivity of its findings and the report",
@@ -76,10 +76,7 @@ def _run(name: str, rest: list[str]) -> int:
     if name == "completion":
         return _complete(rest)
     if name not in COMMANDS:
-        import difflib  # only a mistake needs it
-
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        told = f"Did you mean {near[0]}?" if near else "See grok --help."
+        told = did_you_mean(name, COMMANDS, "See grok --help.")
         raise ConfigError(f"command must be one of {', '.join(COMMANDS)}, got {shown(name)}. {told}")
     return int(importlib.import_module(f"entry_points.{name}").main(rest))
 

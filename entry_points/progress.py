@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -204,6 +204,13 @@ class StageBar:
         self._bar.update(done - self._bar.n)
         if self._log.due():
             self._log.line(f"{stage}, {done} of {total}")
+
+    def over(self, stage: str, items: Sequence[T]) -> Iterator[T]:
+        """The same items, with the bar of a stage that moves behind each."""
+        self.update(stage, 0, len(items))
+        for done, item in enumerate(items, 1):
+            yield item
+            self.update(stage, done, len(items))
 
     def close(self) -> None:
         """End the bar at hand."""

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from analysis.exhibits import margins
 from analysis.exhibits.margins import (
-    BY_DIGITS,
-    DECIDED,
     EPOCH,
-    FAR,
     RUNS_PER_MISS,
     SHARE,
     SHARE_OF_RUNS,
@@ -35,9 +31,19 @@ from analysis.exhibits.model import (
     IMPRECISE,
     NOT_REPRODUCED,
     REPRODUCED,
-    Entry,
-    Measured,
     weakest,
+)
+from analysis.exhibits.parts import (
+    ALPHA,
+    Part,
+    against_margin,
+    decide,
+    each_known,
+    either,
+    far_ends,
+    judge,
+    margin_words,
+    together,
 )
 from analysis.exhibits.rules import (
     AT_MOST,
@@ -57,10 +63,11 @@ from analysis.exhibits.sources import ENOUGH, Absent
 from analysis.statistics import estimates as statistics
 from analysis.statistics.clusters import Fit
 from analysis.statistics.estimates import Estimate
-from analysis.statistics.exact import NO_TEST, Sides, one_sided_share, quantile_sides, student_sides
+from analysis.statistics.exact import Sides, one_sided_share, quantile_sides, student_sides
 from analysis.words import number, spread
 
 __all__ = [
+    "ALPHA",
     "AT_MOST",
     "BETWEEN",
     "COUNT",
@@ -91,142 +98,6 @@ __all__ = [
     "rounds_to",
     "share_of_seed",
 ]
-
-ALPHA = 1 - statistics.LEVEL
-
-
-class Part(NamedTuple):
-    """One published number beside the measured one.
-
-    Attributes:
-        name, published, text, estimate, verdict: of the number.
-        sides: its p-values against the margin; `NO_TEST` of a fact, and no `inside` where the printed digits decide.
-        far: p-value of lying outside a factor of 2. margin: around the published value, in words.
-        values: of each run, where there is one per run. by_digits: whether printed digits decide it, or a part of it.
-        floor: the verdict on the parts of it that no test decides.
-    """
-
-    name: str
-    published: str
-    text: str
-    estimate: Estimate
-    verdict: str
-    sides: Sides = NO_TEST
-    far: float = math.nan
-    margin: str = ""
-    values: tuple[float, ...] = ()
-    by_digits: bool = False
-    floor: str = REPRODUCED
-
-    @property
-    def tested(self) -> bool:
-        """Whether it is an estimate that a test decides, and not a fact or printed digits."""
-        return not math.isnan(self.sides.inside)
-
-    @property
-    def estimated(self) -> bool:
-        """Whether it is an estimate, whatever decides it: one of the numbers that "outside" is adjusted for."""
-        return not math.isnan(self.sides.outside)
-
-
-def judge(parts: Sequence[Part], note: str = "") -> Measured:
-    """The claim that some numbers make together, by `PARTS`."""
-    shown = _over_parts(parts)
-    verdict = _together([part.verdict for part in shown])
-    text = "; ".join(f"{part.name} {part.text}" if len(parts) > 1 else part.text for part in parts)
-    off = [
-        f"{part.name} {part.text}, published {part.published} ({part.verdict})" for part in shown if part.verdict != REPRODUCED
-    ]
-    notes = ["Off: " + "; ".join(off) + "."] if off and len(parts) > 1 else []
-    alike = [part.name for part in shown if part.by_digits]
-    notes += [f"Printed digits decide, and no test: {', '.join(alike)}."] if alike else []
-    entries = tuple(Entry(part.name, _setting(part), part.published, part.text, part.verdict) for part in shown)
-    estimates = {part.name: part.estimate for part in parts}
-    said = " ".join([*notes, *([note] if note else [])])
-    samples = {part.name: part.values for part in parts if part.values}
-    return Measured(text, verdict, estimates, said, entries=entries, p=_p(shown, verdict), samples=samples)
-
-
-def _setting(part: Part) -> dict[str, str]:
-    return {"quantity": part.name, "margin": part.margin} | ({DECIDED: BY_DIGITS} if part.by_digits else {})
-
-
-def _each(values: np.ndarray) -> tuple[float, ...]:
-    """The known values, for the eye."""
-    return tuple(float(value) for value in statistics.known(values))
-
-
-def _over_parts(parts: Sequence[Part]) -> list[Part]:
-    """The same, with what lies outside adjusted for the number of estimates, by Benjamini and Hochberg."""
-    estimated = [part for part in parts if part.estimated]
-    if not estimated:
-        return list(parts)
-    outside = stats.false_discovery_control([part.sides.outside for part in estimated])
-    far = stats.false_discovery_control([part.far for part in estimated])
-    adjusted = iter(zip(outside.tolist(), far.tolist(), strict=True))
-
-    def again(part: Part) -> Part:
-        own, beyond = next(adjusted)
-        if not part.tested:
-            return part
-        return part._replace(verdict=_together([_decide(part.sides._replace(outside=own), beyond), part.floor]))
-
-    return [again(part) if part.estimated else part for part in parts]
-
-
-def _together(verdicts: Sequence[str]) -> str:
-    """One verdict of several by `PARTS`; reproduced of none."""
-    for one in (CONTRADICTED, NOT_REPRODUCED, IMPRECISE):
-        if one in verdicts:
-            return one
-    return weakest(verdicts) if verdicts else REPRODUCED
-
-
-def _p(parts: Sequence[Part], verdict: str) -> float:
-    """The p-value of a claim's decision, of "outside" by Simes; NaN where facts decide it, or printed digits a part of it.
-
-    What has the printed digits has failed the test for "inside": a p-value over the other numbers would choose what is tested
-    by the outcome of the test.
-    """
-    tested, digits_too = [part for part in parts if part.tested], any(part.by_digits for part in parts)
-    facts = {part.floor if part.tested else part.verdict for part in parts}
-    if not tested or (verdict in FAILED and facts & set(FAILED)) or (verdict in HELD and digits_too):
-        return math.nan
-    inside = max(part.sides.inside for part in tested) if facts <= set(HELD) and not digits_too else 1.0
-    outside = _either(part.sides.outside for part in parts if part.estimated)
-    return inside if verdict in HELD else outside if verdict in FAILED else min(inside, outside)
-
-
-def _decide(sides: Sides, far: float) -> str:
-    """The verdict on an estimate."""
-    if sides.inside <= ALPHA:
-        return REPRODUCED
-    if far <= ALPHA:
-        return CONTRADICTED
-    return NOT_REPRODUCED if sides.outside <= ALPHA else IMPRECISE
-
-
-def _estimated(name: str, published: str, text: str, estimate: Estimate, margin: Margin, sides: Sides, far: Sides) -> Part:
-    """An estimate against its margin; the printed digits decide where it has them and no interval too wide for that."""
-    said, (low, high) = _words(margin, published), far_ends(float(published))
-    if math.isnan(estimate.value):
-        return Part(name, published, text, estimate, CONTRADICTED, margin=said)
-    narrow = low <= estimate.low and estimate.high <= high
-    if sides.inside > ALPHA and rounds_to(estimate.value, published) and narrow:
-        alike = sides._replace(inside=math.nan)
-        return Part(name, published, text, estimate, REPRODUCED, alike, far.outside, said, by_digits=True)
-    return Part(name, published, text, estimate, _decide(sides, far.outside), sides, far.outside, said)
-
-
-def far_ends(published: float) -> tuple[float, float]:
-    """A factor of 2 either way."""
-    ends = published / FAR, published * FAR
-    return min(ends), max(ends)
-
-
-def _words(margin: Margin, published: str) -> str:
-    low, high = margin.around(published)
-    return f"{number(low)} … {number(high)}"
 
 
 def count(name: str, found: int, n: int, published: int, of: int) -> Part:
@@ -266,8 +137,8 @@ def median(name: str, values: Iterable[float], published: str, *, event: bool = 
     margin = margin or (EPOCH if event else SHARE)
     estimate = statistics.median_interval(x)
     sides, far = (quantile_sides(x, *ends) for ends in (margin.around(published), far_ends(float(published))))
-    part = _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
-    return part._replace(values=_each(x))
+    part = against_margin(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
+    return part._replace(values=each_known(x))
 
 
 def relation(name: str, values: np.ndarray, published: str, near: tuple[float, float], far: tuple[float, float]) -> Part:
@@ -279,8 +150,8 @@ def relation(name: str, values: np.ndarray, published: str, near: tuple[float, f
     estimate = statistics.median_interval(measured(name, values))
     sides, beyond = quantile_sides(values, *near), quantile_sides(values, *far).outside
     said = " … ".join(number(end) for end in near)
-    text, decided = spread(*estimate[:3]), _decide(sides, beyond)
-    return Part(name, published, text, estimate, decided, sides, beyond, said, _each(values))
+    text, decided = spread(*estimate[:3]), decide(sides, beyond)
+    return Part(name, published, text, estimate, decided, sides, beyond, said, each_known(values))
 
 
 def measured(name: str, values: np.ndarray) -> np.ndarray:
@@ -303,7 +174,7 @@ def quartiles(name: str, values: Iterable[float], published: tuple[float, float]
     for p, value in zip((0.25, 0.75), published, strict=True):
         own, printed = statistics.quantile_interval(x, p), f"{value:g}"
         sides, far = (quantile_sides(x, *ends, p) for ends in (margin.around(printed), far_ends(value)))
-        parts.append(_estimated(name, printed, "", own, margin, sides, far))
+        parts.append(against_margin(name, printed, "", own, margin, sides, far))
     text = f"[{number(estimate.low)}, {number(estimate.high)}]"
     room = "; ".join(part.margin for part in parts)
     whole = Part(name, f"[{published[0]:g}, {published[1]:g}]", text, estimate, REPRODUCED, margin=room)
@@ -315,17 +186,12 @@ def _both(whole: Part, parts: Sequence[Part]) -> Part:
     tested, estimated = [part for part in parts if part.tested], [part for part in parts if part.estimated]
     sides = Sides(
         max((part.sides.inside for part in tested), default=math.nan),
-        _either(part.sides.outside for part in estimated) if estimated else math.nan,
+        either(part.sides.outside for part in estimated) if estimated else math.nan,
     )
-    far = _either(part.far for part in estimated) if estimated else math.nan
-    floor = _together([part.verdict for part in parts if not part.tested])
-    verdict = _together([*([_decide(sides, far)] if tested else []), floor])
+    far = either(part.far for part in estimated) if estimated else math.nan
+    floor = together([part.verdict for part in parts if not part.tested])
+    verdict = together([*([decide(sides, far)] if tested else []), floor])
     return whole._replace(verdict=verdict, sides=sides, far=far, by_digits=any(p.by_digits for p in parts), floor=floor)
-
-
-def _either(ps: Iterable[float]) -> float:
-    """The p-value that one of several is so, by Simes."""
-    return float(min(stats.false_discovery_control(list(ps))))
 
 
 def ratio(name: str, above: Iterable[float], below: Iterable[float], published: str, margin: Margin = margins.RATIO) -> Part:
@@ -338,8 +204,8 @@ def ratio(name: str, above: Iterable[float], below: Iterable[float], published: 
     measured(name, a + b)
     estimate = statistics.ratio_of_medians(a, b, paired=True)
     sides, far = (quantile_sides(a / b, *ends) for ends in (margin.around(published), far_ends(float(published))))
-    part = _estimated(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
-    return part._replace(values=_each(a / b))
+    part = against_margin(name, published, spread(*estimate[:3]), estimate, margin, sides, far)
+    return part._replace(values=each_known(a / b))
 
 
 def interval(name: str, fit: Fit, published: str, margin: Margin) -> Part:
@@ -351,7 +217,7 @@ def interval(name: str, fit: Fit, published: str, margin: Margin) -> Part:
     measured(name, np.array([fit.estimate.value]))
     ends = (margin.around(published), far_ends(float(published)))
     sides, far = (student_sides(fit.estimate.value, fit.error, fit.degrees, *each) for each in ends)
-    return _estimated(name, published, spread(*fit.estimate[:3]), fit.estimate, margin, sides, far)
+    return against_margin(name, published, spread(*fit.estimate[:3]), fit.estimate, margin, sides, far)
 
 
 def digits(name: str, value: float, published: str, *, event: bool = False, margin: Margin | None = None) -> Part:
@@ -364,7 +230,9 @@ def digits(name: str, value: float, published: str, *, event: bool = False, marg
         measured(name, np.array([value]))
     margin = margin or (EPOCH if event else SIZE)
     estimate = Estimate(float(value), math.nan, math.nan, int(not math.isnan(value)))
-    return Part(name, published, number(value), estimate, _fact(value, published, margin), margin=_words(margin, published))
+    return Part(
+        name, published, number(value), estimate, _fact(value, published, margin), margin=margin_words(margin, published)
+    )
 
 
 def _fact(value: float, published: str, margin: Margin) -> str:
@@ -400,9 +268,9 @@ def epochs(name: str, values: Iterable[float], published: Sequence[float]) -> Pa
         verdict = CONTRADICTED
     else:
         each = [_fact(one, f"{other:.0f}", EPOCH) for one, other in zip(came, expected, strict=True)]
-        verdict = _together(each) if each else REPRODUCED
+        verdict = together(each) if each else REPRODUCED
     estimate = statistics.median_interval(found)
-    return Part(name, _list(wanted), _list(found), estimate, verdict, margin=EPOCH.width, values=_each(found))
+    return Part(name, _list(wanted), _list(found), estimate, verdict, margin=EPOCH.width, values=each_known(found))
 
 
 def between(name: str, crossings: Sequence[tuple[float, float]], published: str) -> Part:
@@ -422,7 +290,7 @@ def between(name: str, crossings: Sequence[tuple[float, float]], published: str)
     found, far = sides(EPOCH.around(published)), sides(far_ends(float(published))).outside
     text = f"in ({number(float(np.median(before)))}, {number(high)}]"
     estimate = Estimate(high, float(np.median(before)), high, len(after), "between")
-    return Part(name, published, text, estimate, _decide(found, far), found, far, part.margin)
+    return Part(name, published, text, estimate, decide(found, far), found, far, part.margin)
 
 
 def share_of_seed(name: str, value: float, all_seeds: np.ndarray, published: str) -> Part:
@@ -442,7 +310,7 @@ def share_of_seed(name: str, value: float, all_seeds: np.ndarray, published: str
     else:
         verdict = NOT_REPRODUCED if low <= float(published) <= high else CONTRADICTED
     text = f"{number(value)} (all {len(x)} seeds {number(low)} to {number(high)})"
-    said = _words(SHARE, published)
+    said = margin_words(SHARE, published)
     return Part(name, published, text, Estimate(float(value), low, high, len(x), "range"), verdict, margin=said)
 
 
@@ -452,7 +320,7 @@ def every(name: str, found: int, n: int) -> Part:
     far, (low, high) = float(stats.binom.cdf(found, n, 0.5)), one_sided_share(found, n)
     text = f"{found}/{n}, one-sided 95 % bounds {number(low)} and {number(high)}"
     room = f"at least {SHARE_OF_RUNS} of all seeds"
-    return Part(name, "every run", text, statistics.clopper_pearson(found, n), _decide(sides, far), sides, far, room)
+    return Part(name, "every run", text, statistics.clopper_pearson(found, n), decide(sides, far), sides, far, room)
 
 
 def never(name: str, fires: int, n: int) -> Part:

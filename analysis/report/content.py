@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from analysis.reading.evidence import Evidence
 from analysis.report.compare import Comparison, compare, tally
 from grok.spec.studies import registry
 
+Over = Callable[[str, Sequence[Any]], Iterable[Any]]
+"""(stage, items) → the same items: where a bar stands."""
 DIVERGED = ["study", "condition", "seed", "run_id"]
 
 
@@ -86,6 +88,7 @@ def gather(
     baseline: Mapping[str, Any] | None = None,
     baseline_name: str = "",
     own: Sequence[Claim | Question | Chapter | Panel] = (),
+    over: Over = lambda _, items: items,
 ) -> Content:
     """Evaluate claims, errata and figures, and compare with a baseline.
 
@@ -93,19 +96,22 @@ def gather(
         evidence: of the store.
         only: names of studies; what reads none of them is left out. Empty: all.
         baseline: as `compare.read_baseline` gives it. baseline_name: what the user calls it.
-        own: claims, questions, chapters and panels of the user, after those of the papers.
+        own: claims, questions, chapters and panels of the user, after those of the papers. over: to be told of what is done.
     """
     wanted = set(only)
     claims = (*papers.CLAIMS, *(one for one in own if isinstance(one, Claim)))
-    results = tuple(evaluate(evidence, [claim for claim in claims if not wanted or wanted & set(claim.studies)]))
+    held = [claim for claim in claims if not wanted or wanted & set(claim.studies)]
+    results = tuple(evaluate(evidence, over("claims", held)))
     questions = (*papers.QUESTIONS, *(one for one in own if isinstance(one, Question)))
-    answers = tuple(ask(evidence, [one for one in questions if not wanted or wanted & set(one.studies)]))
+    asked = [one for one in questions if not wanted or wanted & set(one.studies)]
+    answers = tuple(ask(evidence, over("questions", asked)))
     panels = (*papers.PANELS, *(one for one in own if isinstance(one, Panel)))
     chosen = [panel for panel in panels if not wanted or wanted & set(panel.studies)]
-    drawn = tuple(draw(evidence, chosen))
+    drawn = tuple(draw(evidence, over("figures", chosen)))
     shown = {panel.id for panel in chosen}
     chapters = (*papers.ERRATA, *(one for one in own if isinstance(one, Chapter)))
-    found = tuple(write(evidence, [one for one in chapters if not wanted or wanted & set(one.studies) or one.figure in shown]))
+    told = [one for one in chapters if not wanted or wanted & set(one.studies) or one.figure in shown]
+    found = tuple(write(evidence, over("chapters", told)))
     studies = registry()
     names = [name for name in dict.fromkeys((*studies, *evidence.studies)) if not wanted or name in wanted]
     left_out = evidence.left_out

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from analysis.report import html, markdown, words
 from analysis.report.compare import claims_json
-from analysis.report.content import Content
+from analysis.report.content import Content, Over
 from grok.spec.fields import ConfigError, shown
 from grok.store.errors import StoreError, one_line
 from grok.store.files import load_json, whole
@@ -34,17 +34,18 @@ FORMULA = re.compile(r"^[=+\-@\t\r]")
 """How a text begins that a spreadsheet would run."""
 
 
-def build(content: Content, folder: Path) -> None:
+def build(content: Content, folder: Path, over: Over = lambda _, items: items) -> None:
     """Write every file of the report into an empty folder; the same content gives the same bytes.
 
-    `report.html`, `report.md`, `claims.json`, `compare.json` with a baseline, `data/*.csv`, `figures/*`.
+    `report.html`, `report.md`, `claims.json`, `compare.json` with a baseline, `data/*.csv`, `figures/*`. `over` is told of what
+    is done.
     """
     from analysis.figures.save import inline_svg, save
 
     (folder / "data").mkdir()
     (folder / "figures").mkdir()
     figures = []
-    for drawn in content.drawn:
+    for drawn in over("files of figures", content.drawn):
         name, svg, files = drawn.panel.id, "", []
         for part, table in drawn.tables.items():
             files.append(_csv(table, folder, f"{name}-{part}"))

@@ -27,7 +27,7 @@ from grok.numerics import gaps
 from grok.numerics.methods import factor_kind
 from grok.numerics.spectra import gap, rolling_eigenvalues
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, did_you_mean
 from grok.spec.studies import load_study
 from grok.store.store import Store
 
@@ -393,7 +393,8 @@ def chosen_activation(activations: Iterable[str], config: SensitivityConfig) -> 
         return known[0]
     if config.activation not in known:
         raise ConfigError(
-            f"activation must be one of {', '.join(known)} (of the runs there are), got {config.activation}. Pick one."
+            f"activation must be one of {', '.join(known)} (of the runs there are), got {config.activation}. "
+            f"{did_you_mean(config.activation, known, 'Pick one.')}"
         )
     return config.activation
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from grok.networks import _probe
 from grok.spec.config import ALIASES
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, did_you_mean
 from grok.spec.plugins import OWN, said
 
 
@@ -88,7 +88,8 @@ def activation(name: str) -> Activation:
         return ACTIVATION_FUNCTIONS[name]
     if not OWN.fullmatch(name):
         known = ", ".join(ACTIVATION_FUNCTIONS)
-        raise ConfigError(f"activation must be one of {known} or module:function, got {name}. Pick one or give your own.")
+        step = did_you_mean(name, ACTIVATION_FUNCTIONS, "Pick one or give your own.")
+        raise ConfigError(f"activation must be one of {known} or module:function, got {name}. {step}")
     try:
         value = pkgutil.resolve_name(name)
     except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too

@@ -21,7 +21,7 @@ import loky
 from loky.backend import resource_tracker
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, did_you_mean
 
 BACKENDS = ("loky", "dask", "sequential")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -55,7 +55,9 @@ class Fanout:
     def __post_init__(self) -> None:
         """Check the fields; raises ConfigError."""
         if self.backend not in BACKENDS:
-            raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, got {self.backend}. Pick one of these.")
+            raise ConfigError(
+                f"backend must be one of {', '.join(BACKENDS)}, got {self.backend}. {did_you_mean(self.backend, BACKENDS)}"
+            )
         if self.workers < 0:
             raise ConfigError(f"workers must be a whole number ≥ 0, got {self.workers}. 0 takes one per core.")
         if (self.backend == "dask") != bool(self.scheduler):

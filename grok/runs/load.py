@@ -25,6 +25,7 @@ from grok.recorders.spectrum import BAND, FACTORS
 from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
 from grok.spec.config import ResolvedConfig
+from grok.spec.fields import did_you_mean
 from grok.spec.plugins import NETWORKS, own_code
 from grok.store.errors import StoreError
 from grok.store.model import logged_network
@@ -212,7 +213,9 @@ class LoadedRun:
     def _band_of(self, layer: str | None) -> np.ndarray:
         name = layer or self._watched
         if name not in self.band:
-            raise ValueError(f"layer must be one of {', '.join(self.band)}, got {name}. Pick one of them.")
+            raise ValueError(
+                f"layer must be one of {', '.join(self.band)}, got {name}. {did_you_mean(name, self.band, 'Pick one of them.')}"
+            )
         return self.band[name]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from grok.signals._needs import CLASSES, NEEDS, from_history
 from grok.signals._rules import PrintedRule
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, did_you_mean
 from grok.spec.plugins import SIGNALS, About, tried
 
 __all__ = [
@@ -134,7 +134,9 @@ class Signal(About):
         """
         chosen = next(iter(self.variants)) if variant is None else variant
         if chosen not in self.variants:
-            raise ConfigError(f"variant must be one of {', '.join(self.variants)}, got {chosen}. Pick one of these.")
+            raise ConfigError(
+                f"variant must be one of {', '.join(self.variants)}, got {chosen}. {did_you_mean(chosen, self.variants)}"
+            )
         missing = [need for need in self.needs if need not in given]
         if missing:
             raise ConfigError(f"{self.name} must be given {', '.join(self.needs)}, got no {', '.join(missing)}. Record it.")

@@ -7,12 +7,11 @@ params stay flat. Rules may ask for any field or property of the whole config.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from grok.spec import plugins, roundings
-from grok.spec.fields import Rule, field, finite, matching, one_of, whole
+from grok.spec.fields import Rule, did_you_mean, field, finite, matching, one_of, whole
 
 ACTIVATIONS = ("square", "relu", "abs", "cube", "relu2", "gelu", "silu", "tanh", "sigmoid")
 ALIASES = {"x2": "square"}
@@ -40,21 +39,9 @@ def plugin(room: plugins.Room, default: Any, text: str, source: str) -> Any:
     rule = Rule(
         lambda value, _: not unknown(value),
         lambda _: f"{'each ' * several}be {room.words}",
-        lambda config: room.hint(unknown(getattr(config, name))[0]),
+        lambda config: did_you_mean(unknown(getattr(config, name))[0], room.names),
     )
     return field(default, text, source, rule, choices=room.names, later=True)
-
-
-def _near(name: str, names: tuple[str, ...]) -> Callable[[Any], str]:
-    """What to do about a value of a field that is none of its names: the one that was perhaps meant."""
-
-    def told(config: Any) -> str:
-        import difflib  # only a mistake needs it
-
-        near = difflib.get_close_matches(getattr(config, name), names, n=1)
-        return f"Did you mean {near[0]}?" if near else "Pick one of these or give your own"
-
-    return told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +87,8 @@ class NetworkBlock:
         Rule(
             lambda value, _: value in ACTIVATIONS or bool(plugins.OWN.fullmatch(value)),
             f"be one of {', '.join((*ACTIVATIONS, *ALIASES))} or module:function",
-            _near("activation", ACTIVATIONS),
+            "Pick one of these or give your own",
+            ACTIVATIONS,
         ),
         choices=ACTIVATIONS,
     )
@@ -127,7 +115,8 @@ class OptimisationBlock:
         Rule(
             lambda value, _: value in OPTIMIZERS or bool(plugins.OWN.fullmatch(value)),
             f"be one of {', '.join(OPTIMIZERS)} or module:NAME",
-            _near("optimizer", OPTIMIZERS),
+            "Pick one of these or give your own",
+            OPTIMIZERS,
         ),
         choices=OPTIMIZERS,
         example="adam",

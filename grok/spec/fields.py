@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -33,11 +33,21 @@ class Rule(NamedTuple):
     Attributes:
         holds: (value, config) → whether the value is good.
         words: the rule, as it stands after "must". hint: what to do about it.
+        names: of which one was perhaps meant; where one is near, the hint is that name.
     """
 
     holds: Callable[[Any, Any], bool]
     words: Words
     hint: Words
+    names: tuple[str, ...] = ()
+
+
+def did_you_mean(name: str, names: Iterable[str], otherwise: str = "Pick one of these.") -> str:
+    """What to do about a name that is none of some: the one that was perhaps meant, or `otherwise` where none is near."""
+    import difflib  # only a mistake needs it
+
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"Did you mean {near[0]}?" if near else otherwise
 
 
 def _said(words: Words, config: Any) -> str:
@@ -50,7 +60,7 @@ def _limit(limit: Limit, config: Any) -> float | None:
 
 def one_of(choices: tuple[str, ...]) -> Rule:
     """One of some names."""
-    return Rule(lambda value, _: value in choices, f"be one of {', '.join(choices)}", "Pick one of these")
+    return Rule(lambda value, _: value in choices, f"be one of {', '.join(choices)}", "Pick one of these", choices)
 
 
 def whole(low: int, hint: Words, high: Limit = None) -> Rule:
@@ -251,7 +261,9 @@ class Config:
             value = getattr(self, field.name)
             for rule in field.metadata["rules"] if value is not None else ():
                 if not rule.holds(value, self):
-                    refuse(field.name, _said(rule.words, self), to_text(value), _said(rule.hint, self))
+                    said = to_text(value)
+                    step = did_you_mean(said, rule.names, _said(rule.hint, self))
+                    refuse(field.name, _said(rule.words, self), said, step)
 
     def _canonical(self) -> dict[str, Any]:
         """Values to put in place of others that mean the same, by field; types are right, rules are not yet checked."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, did_you_mean
 
 OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 """How a plug-in of one's own is named: `module:NAME`."""
@@ -81,13 +81,6 @@ class Room:
         """What a name must be."""
         return f"one of {', '.join(self.names)}, or module:NAME" if self.names else "your own as module:NAME"
 
-    def hint(self, name: str) -> str:
-        """What to do about a name that is none of the room's."""
-        import difflib  # only a mistake needs it
-
-        near = difflib.get_close_matches(name, self.names, n=1)
-        return f"Did you mean {near[0]}?" if near else "Pick one of these."
-
     def find(self, name: str) -> Any:
         """A plug-in by its name, or one's own by `module:NAME`.
 
@@ -99,7 +92,7 @@ class Room:
         elif OWN.fullmatch(name):
             found = self._own(name)
         else:
-            raise ConfigError(f"{self.kind} must be {self.words}, got {name}. {self.hint(name)}")
+            raise ConfigError(f"{self.kind} must be {self.words}, got {name}. {did_you_mean(name, self.names)}")
         reason = found.skip()
         if reason is not None:
             raise ConfigError(f"{self.kind} must be usable here, got {name} ({reason}). Pick another.")

@@ -18,7 +18,7 @@ import yaml
 from grok.numerics.methods import BLOCK, factor_kind
 from grok.spec import limited_yaml
 from grok.spec.config import ResolvedConfig, RunConfig
-from grok.spec.fields import ConfigError, shown
+from grok.spec.fields import ConfigError, did_you_mean, shown
 from grok.spec.published import PAIRS, TRANSFORMERS, pairs_flops, samples, transformer_flops
 
 REGISTRY = Path(__file__).with_name("studies")
@@ -99,7 +99,8 @@ def load_study(name: str) -> Study:
     studies = registry()
     if name not in studies:
         said = shown(name) if name else "none"
-        raise ConfigError(f"study must be one of {', '.join(studies)}, or file.yaml:name, got {said}. {_near(name, studies)}")
+        step = did_you_mean(name, studies, "Pick one.")
+        raise ConfigError(f"study must be one of {', '.join(studies)}, or file.yaml:name, got {said}. {step}")
     return studies[name]
 
 
@@ -111,16 +112,9 @@ def _own(path: Path, wanted: str | None) -> Study:
     if wanted not in bodies:
         spelled = [f"{path}:{name}" for name in bodies]
         named = shown(wanted) if wanted else "none"
-        raise ConfigError(f"study must be one of {', '.join(spelled)}, got {named}. {_near(f'{path}:{wanted}', spelled)}")
+        step = did_you_mean(f"{path}:{wanted}", spelled, "Pick one.")
+        raise ConfigError(f"study must be one of {', '.join(spelled)}, got {named}. {step}")
     return _study(f"{path.stem}/{wanted}", bodies[wanted])
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    """What to do about a name that is not there."""
-    import difflib  # only a mistake needs it
-
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"Did you mean {near[0]}?" if near else "Pick one."
 
 
 def registry() -> dict[str, Study]:
