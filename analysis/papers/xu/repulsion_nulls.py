@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -73,35 +72,20 @@ class Rates:
 
     def at(self, epoch: int | None, kind: str, ridge: str, features: str = "network", sign: int | None = None) -> np.ndarray:
         """The rate of each run at an epoch, or at its last, of pairs of one sign of cos or of all; NaN where not measured."""
-        found = self._counts if sign is None else [_count(table[table["sign"] == sign]) for table in self.tables]
-        return np.array([_rate(counts, epoch, kind, ridge, features) for counts in found])
-
-    @cached_property
-    def _counts(self) -> list[Counts]:
-        return [_count(table) for table in self.tables]
+        tables = self.tables if sign is None else [table[table["sign"] == sign] for table in self.tables]
+        return np.array([_rate(table, epoch, kind, ridge, features) for table in tables])
 
     def change(self, epoch: int | None, kind: str, ridge: str) -> np.ndarray:
         """rate(epoch) − rate(0) of each run."""
         return np.asarray(self.at(epoch, kind, ridge) - self.at(0, kind, ridge))
 
 
-Counts = dict[tuple[int, str, str, str], tuple[int, int]]
-"""Pairs that repel, and all, by epoch, kind, ridge and features."""
-
-
-def _count(table: pd.DataFrame) -> Counts:
-    out: Counts = {}
-    names = ("epoch", "kind", "ridge", "features", "repel", "pairs")
-    for *place, repel, pairs in zip(*(table[name].tolist() for name in names), strict=True):
-        before = out.get(key := tuple(place), (0, 0))
-        out[key] = before[0] + repel, before[1] + pairs
-    return out
-
-
-def _rate(counts: Counts, epoch: int | None, kind: str, ridge: str, features: str) -> float:
-    when = max(counts)[0] if epoch is None else epoch
-    repel, pairs = counts.get((when, kind, ridge, features), (0, 0))
-    return float(repel) / int(pairs) if pairs else np.nan
+def _rate(table: pd.DataFrame, epoch: int | None, kind: str, ridge: str, features: str) -> float:
+    when = int(table["epoch"].max()) if epoch is None else epoch
+    chosen = (table["epoch"] == when) & (table["kind"] == kind) & (table["ridge"] == ridge) & (table["features"] == features)
+    mine = table[chosen]
+    pairs = int(mine["pairs"].sum())
+    return float(mine["repel"].sum()) / pairs if pairs else np.nan
 
 
 def _known(name: str, values: np.ndarray) -> Estimate:
