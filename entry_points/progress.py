@@ -10,14 +10,16 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
-from grok.runs.cells import Result
-from grok.runs.watch import epochs_in
-from grok.spec.config import ResolvedConfig
-from grok.spec.studies import Study, training_flops
+from grok.spec.studies import training_flops
+
+if TYPE_CHECKING:
+    from grok.runs.cells import Result
+    from grok.spec.config import ResolvedConfig
+    from grok.spec.studies import Study
 
 T = TypeVar("T")
 TICK_S = 1.0
@@ -148,6 +150,8 @@ class CellBar:
 
     def _state(self) -> str:
         """How many are reused, who is at work, and how long it takes still."""
+        from grok.runs.watch import epochs_in
+
         now = {hash: epoch for hash, epoch in epochs_in(self._watch).items() if hash in self._left}
         parts = [f"{self._reused} reused"] if self._reused else []
         for hash, epoch in list(now.items())[:SHOWN_AT_WORK]:

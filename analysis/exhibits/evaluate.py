@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
@@ -45,7 +45,7 @@ class Attempt(Generic[T]):
         broken: whether an error that nothing foresaw stopped it, and not runs that are absent or cannot be read.
         run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline` for each incomplete take.
         commands: that make the runs, by study. made_by: what made each run taken, as `Sources.made_by`. replaced: of these
-            that are of another rounding.
+            that are of another rounding. changed: whether there are any by a rounding.
     """
 
     made: T | None
@@ -54,8 +54,9 @@ class Attempt(Generic[T]):
     run_ids: tuple[str, ...]
     shortfalls: tuple[str, ...]
     commands: tuple[str, ...]
-    made_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    replaced: int = 0
+    made_by: Mapping[str, tuple[str, ...]]
+    replaced: int
+    changed: Callable[[str], bool]
 
     @property
     def short(self) -> str:
@@ -81,7 +82,8 @@ def attempt(
         problem, broken = fault(error), True
     commands = tuple(evidence.command(study) for study in studies)
     shortfalls = tuple(dict.fromkeys(sources.shortfalls))
-    return Attempt(made, problem, broken, tuple(sources.run_ids), shortfalls, commands, sources.made_by, sources.replaced)
+    run_ids, made_by, replaced = tuple(sources.run_ids), sources.made_by, sources.replaced
+    return Attempt(made, problem, broken, run_ids, shortfalls, commands, made_by, replaced, sources.changed)
 
 
 def fault(error: Exception) -> str:
@@ -101,15 +103,15 @@ def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:
     return control([_judge(claim, evidence) for claim in claims])
 
 
-def repeat(claim: Claim, evidence: Evidence, runs: int) -> list[tuple[Replicate, Measured]]:
+def repeat(claim: Claim, evidence: Evidence, runs: int, changed: Callable[[str], bool]) -> list[tuple[Replicate, Measured]]:
     """A claim with the runs of each rounding in place of those that it repeats, where it repeats any.
 
     Args:
         claim: to hold. evidence: of the store. runs: that the claim takes by default; a rounding with less than `ENOUGH` of as
-            many does not count.
+            many does not count. changed: whether a rounding repeats any of them.
     """
     out = []
-    for name in replicates():
+    for name in filter(changed, replicates()):
         one = attempt(evidence, claim.studies, claim.measure, name)
         if one.made is not None and one.replaced and len(one.run_ids) >= ENOUGH * runs:
             made_by, _ = provenance(one.made_by)
@@ -125,7 +127,7 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
     found = tried.made
     run_ids = tuple(dict.fromkeys((*tried.run_ids, *found.run_ids)))
     own = CAVEAT if tried.shortfalls and found.verdict == REPRODUCED else found.verdict
-    others = repeat(claim, evidence, len(run_ids))
+    others = repeat(claim, evidence, len(run_ids), tried.changed)
     verdict, told = over_roundings(own, [other.verdict for _, other in others])
     made_by, mixed = provenance(tried.made_by)
     repeated = (Replicate(DEFAULT, own, found.text, 0, made_by), *(replicate for replicate, _ in others))

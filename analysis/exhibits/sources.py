@@ -26,6 +26,8 @@ ROUNDINGS = "rounding"
 """The study whose runs repeat others by other orders of summation."""
 MADE_BY = ("code_version", "protocol", "rounding", "made_on")
 """What made a run's numbers, beside its config, as the run recorded it: the rounding in a word, the device with its torch."""
+MAKE = ("code_version", "protocol", "rounding", "rounding_used", "made_on")
+"""The columns that it is read from."""
 TRAJECTORY = tuple(
     one.name for block in (TaskBlock, NetworkBlock, OptimisationBlock) for one in fields(block) if one.name != "precision"
 )
@@ -43,7 +45,8 @@ class Sources:
         evidence: of the store. run_ids: of the runs taken. shortfalls: `14 of 15 runs of headline (diverged: 1a2b)` for each
             incomplete take. made_by: `MADE_BY` of each run taken, in its order; empty where it is not known.
         rounding: one of `replicates`, whose runs are taken in place of those asked for wherever all that are asked for at once
-            have one; None for these themselves. replaced: runs that were.
+            have one; None for these themselves. replaced: runs that were. asked: the cells that were asked for at once, and
+            whether runs that diverged count, each time.
     """
 
     def __init__(self, evidence: Evidence, rounding: str | None = None) -> None:
@@ -52,6 +55,7 @@ class Sources:
         self.shortfalls: list[str] = []
         self.made_by: dict[str, tuple[str, ...]] = {}
         self.replaced = 0
+        self.asked: list[tuple[list[Cell], bool]] = []
 
     def take(self, study: str, *, diverged: bool = False, **where: Any) -> pd.DataFrame:
         """The finished runs of a study's grid with these settings, in the grid's order.
@@ -69,8 +73,9 @@ class Sources:
         wanted = [cell for cell in grid(study) if all(_fits(cell, k, v) for k, v in where.items())]
         if not wanted:
             raise ValueError(f"settings must be in the grid of {study}, got {where}. See grok/spec/studies.")
-        other = [] if self.rounding is None else _replaced(wanted, self.rounding)
-        if other and len(self._there(ROUNDINGS, other, diverged)[0]) >= ENOUGH * len(other):
+        self.asked.append((wanted, diverged))
+        other = [] if self.rounding is None else self._other(wanted, self.rounding, diverged)
+        if other:
             wanted, study = other, ROUNDINGS
             self.replaced += len(other)
         runs, fell = self._there(study, wanted, diverged)
@@ -80,12 +85,23 @@ class Sources:
         if len(runs) < len(wanted):
             self.shortfalls.append(f"{len(runs)} of {len(wanted)} runs of {study}{fell}")
         self.run_ids |= dict.fromkeys(runs["run_id"])
-        self.made_by |= {str(run["run_id"]): _made_by(run) for run in runs.to_dict("records")}
+        told = runs[runs.columns.intersection(["run_id", *MAKE])].to_dict("records")
+        self.made_by |= {str(run["run_id"]): _made_by(run) for run in told}
         return runs
+
+    def changed(self, rounding: str) -> bool:
+        """Whether a rounding has runs in place of any that were asked for; if not, with it the same comes out."""
+        return any(self._other(wanted, rounding, diverged) for wanted, diverged in self.asked)
+
+    def _other(self, wanted: list[Cell], rounding: str, diverged: bool) -> list[Cell]:
+        """The cells that repeat some by a rounding; none where too few of their runs are there."""
+        if self.evidence.runs(ROUNDINGS).empty or not (other := _replaced(wanted, rounding)):
+            return []
+        return other if len(self._there(ROUNDINGS, other, diverged)[0]) >= ENOUGH * len(other) else []
 
     def _there(self, study: str, wanted: list[Cell], diverged: bool) -> tuple[pd.DataFrame, str]:
         """The finished runs of some cells of a study, in their order, and which were passed over since they diverged."""
-        hashes = {cell.config.hash: number for number, cell in enumerate(wanted)}
+        hashes = {_hash(cell): number for number, cell in enumerate(wanted)}
         runs = self.evidence.runs(study)
         if runs.empty:
             return runs, ""
@@ -110,13 +126,25 @@ def rounding_of(cell: Cell) -> str:
     return cell.config.precision + ("" if named == "auto" else f" {named}")
 
 
+@functools.cache
+def _hash(cell: Cell) -> str:
+    return cell.config.hash
+
+
 def _trajectory(cell: Cell) -> tuple[Any, ...]:
     return tuple(getattr(cell.config, name) for name in TRAJECTORY)
 
 
-@functools.cache
-def _repeated(cells: tuple[Cell, ...]) -> dict[tuple[str, tuple[Any, ...]], Cell]:
-    return {(rounding_of(cell), _trajectory(cell)): cell for cell in cells}
+Repeated = dict[tuple[str, tuple[Any, ...]], Cell]
+_LAST: list[tuple[tuple[Cell, ...], Repeated]] = []
+"""The cells that were asked for last, and what they repeat."""
+
+
+def _repeated(cells: tuple[Cell, ...]) -> Repeated:
+    """Cells by rounding and trajectory; remembered of the same tuple, as hashing hundreds of configs takes as long as this."""
+    if not _LAST or _LAST[0][0] is not cells:
+        _LAST[:] = [(cells, {(rounding_of(cell), _trajectory(cell)): cell for cell in cells})]
+    return _LAST[0][1]
 
 
 def _replaced(wanted: Iterable[Cell], rounding: str) -> list[Cell]:

@@ -6,6 +6,7 @@ medians; n says how many were left.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -72,11 +73,19 @@ def quantile_interval(values: np.ndarray, p: float, level: float = LEVEL) -> Est
     x = known(values)
     if len(x) == 0:
         return UNKNOWN
-    ends = stats.quantile_test(x, p=p).confidence_interval(level)
+    ordered = np.sort(x)
+    ends = [math.nan if place is None else float(ordered[place]) for place in _order_statistics(len(x), p, level)]
     limits = zip(ends, (x.min(), x.max()), strict=True)
     low, high = (float(end if math.isfinite(end) else limit) for end, limit in limits)
     kind = _percent(level) if all(map(math.isfinite, ends)) else "range"
     return Estimate(float(np.quantile(x, p)), low, high, len(x), kind)
+
+
+@functools.lru_cache(maxsize=1024)
+def _order_statistics(n: int, p: float, level: float) -> tuple[int | None, ...]:
+    """Places of an interval's ends among n sorted values, which n, p and the level alone decide; None where none does."""
+    ends = stats.quantile_test(np.arange(n, dtype=np.float64), p=p).confidence_interval(level)
+    return tuple(int(end) if math.isfinite(end) else None for end in ends)
 
 
 def median_interval(values: np.ndarray, level: float = LEVEL) -> Estimate:

@@ -102,6 +102,7 @@ def made_up(store: Store, config: RunConfig, condition: str) -> str:
     for k in range(1, 6):
         columns[f"delta_w/lambda_{k}"] = np.where(np.arange(last + 1) < k, np.nan, rng.random(last + 1) / 7**k)
     table = pd.DataFrame(columns)
+    table.loc[table["epoch"] % 25 > 0, "repulsion/rate"] = np.nan  # it is measured now and then
     summary = {"fired": 1.0, "fire_epoch": float(rng.integers(100, 110)), "late_gap_23": rng.random(), "test_50_epoch": 101.0}
     run.log_points([(0, name, value) for name, value in summary.items()])
     run.log_points([(last, name, float(table[name].iloc[-1])) for name in names])

@@ -22,6 +22,23 @@ from grok.store.run import TrackedRun
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.fixture
+def drawn():
+    """Of a test whose runs have the figures that a user gets."""
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(request):
+    """Blank figures of the same names in this process: to draw them is half of a tiny run's time."""
+    from matplotlib.figure import Figure
+
+    names = ("accuracy", "spectrum", "top_pairs")
+    with pytest.MonkeyPatch.context() as patch:
+        if "drawn" not in request.fixturenames:
+            patch.setattr("analysis.figures.run_figures", lambda *tables: {name: Figure((1, 1)) for name in names})
+        yield
+
+
 def count_runs(store):
     experiments = [e.experiment_id for e in store.client.search_experiments()]
     return len(store.client.search_runs(experiments))
@@ -42,7 +59,7 @@ def assert_one_line(text, *words):
 # one run, one line
 
 
-def test_a_run_prints_one_line_and_nothing_else(store, tiny, flags, command):
+def test_a_run_prints_one_line_and_nothing_else(store, tiny, flags, command, drawn):
     done = command(*flags(tiny()))
     assert (done.status, done.err) == (0, "")
     assert_one_line(done.out)
@@ -419,7 +436,7 @@ def start(store, words):
     )
 
 
-def wait_for(store, process, pattern, but=(), poll_s=0.002):
+def wait_for(store, process, pattern, but=(), poll_s=0.01):
     """Wait until an artifact of this pattern is there that was not before; False if the process ended first."""
     while process.poll() is None:
         if set(root_of(store).rglob(pattern)) - set(but):

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from entry_points import train
+from entry_points.cli import run_main
 from grok.runs.saving import get
 from grok.runs.train import train_tracked
 from grok.store.run import TrackedRun
@@ -34,6 +36,9 @@ def command(store: Store, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=280, check=False)
 
 
+BRANCH = ("--branch-from", "0" * 32, "--at", "5", "--seed", "3")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -41,13 +46,26 @@ def command(store: Store, *words: str) -> subprocess.CompletedProcess[str]:
         (("--task", "dyck", "--modulus", "97"), "modulus must be left out with task dyck, got 97. Drop it."),
         (("--task", "scan", "--data-folder", "/nowhere"), "data_folder must have tasks_train_simple.txt and"),
         (("--task", "dyck", "--options", "edge_rows=1"), "options must have edge_rows ≥ 5, got 1. Raise it."),
-        (("--branch-from", "0" * 32, "--at", "5", "--seed", "3"), "parameters must be among epochs, weight_decay"),
+        (BRANCH, "parameters must be among epochs, weight_decay"),
     ],
 )
-def test_bad_input_is_one_line_and_no_run(store: Store, words: tuple[str, ...], said: str) -> None:
-    done = command(store, *words)
+def test_bad_input_is_one_line_and_no_run(
+    store: Store, words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In this process."""
+    monkeypatch.setattr(sys, "argv", ["train", *words])
+    with pytest.raises(SystemExit) as left:
+        run_main(train.main)
+    told = capfd.readouterr().err
+    assert left.value.code == 2, told
+    assert said in told
+    assert len(told.strip().splitlines()) == 1
+    assert not store.find({"kind": "train"})
+
+
+def test_a_process_ends_with_one_line_too(store: Store) -> None:
+    done = command(store, *BRANCH)
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not store.find({"kind": "train"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,8 @@ class FakeEvidence(Evidence):
         self._runs: dict[str, pd.DataFrame] = {}
         self._sensitivity = sensitivity
         self._odd = pd.DataFrame(columns=["run_id", "name", "study", "condition", "reason"])
+        self._config = functools.cache(self._find)
+        self._kept = functools.cache(self._made)
 
     @property
     def studies(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -48,14 +51,17 @@ class FakeEvidence(Evidence):
             )
         return self._runs[study]
 
-    def _config(self, run_id: str) -> pd.Series:
+    def _find(self, run_id: str) -> pd.Series:
         for study in self._names:
             table = self.runs(study)
-            if (table["run_id"] == run_id).any():
-                return table[table["run_id"] == run_id].iloc[0]
+            if len(places := np.flatnonzero(table["run_id"] == run_id)):
+                return table.iloc[places[0]]
         raise KeyError(run_id)
 
     def history(self, run_id: str) -> pd.DataFrame:
+        return self._kept(run_id)
+
+    def _made(self, run_id: str) -> pd.DataFrame:
         run = self._config(run_id)
         rng, t = np.random.default_rng(int(run_id[:8], 16)), np.arange(run["epochs"] + 1)
         grown = 0.5 + 0.5 * np.tanh((t - np.nan_to_num(run["test_50_epoch"], nan=1e5)) / 24)
@@ -129,7 +135,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "rho_epoch": max(rho, 5),
         "lead": test - max(rho, 5),
     }
-    known = {name: getattr(config, name) for name in config.to_strings()}
+    known = config.values()
     state = "diverged" if config.modulus == 127 and config.n_train > 8000 else "complete"
     return (
         {"run_id": config.hash.ljust(32, "0")[:32], "condition": cell.condition, "state": state, "config_hash": config.hash}

@@ -16,6 +16,7 @@ from grok.numerics.ledger import Keeper, Ledger
 from grok.recorders.anatomy import steps_of
 from grok.recorders.base import File
 from grok.recorders.edge import plan
+from grok.spec.config import ORDER
 from grok.spec.studies import Cell
 from grok.store.errors import StoreError
 
@@ -74,14 +75,14 @@ class LifecycleWorld:
         self.numbers, self.sweep, self.studies = numbers, sweep, studies
         self.cells: dict[str, Cell] = {}
         self.files = self
-        self.runs, self.history = functools.cache(self._runs), functools.cache(self._history)
+        self.runs, self.history, self.file = (functools.cache(f) for f in (self._runs, self._history, self._file))
 
     def _runs(self, study: str) -> pd.DataFrame:
         rows = []
         for cell in grid(study) if self.studies is None or study in self.studies else ():
             run_id = cell.config.hash
             self.cells[run_id] = cell
-            fields = {name: getattr(cell.config, name) for name in cell.config.to_strings()}
+            fields = {name: getattr(cell.config, name) for name in ORDER}
             rows.append({"run_id": run_id, "condition": cell.condition, "state": "complete", "config_hash": run_id} | fields)
         return pd.DataFrame(rows, columns=None if rows else ["run_id", "config_hash", "seed"])
 
@@ -120,7 +121,7 @@ class LifecycleWorld:
             return found._asdict() | {"segments": np.array(["layers.0.q", "rest"])}
         return parts._asdict() | {"segments": np.array(["layers.0.q"])}
 
-    def file(self, run_id: str, path: str) -> File:
+    def _file(self, run_id: str, path: str) -> File:
         """What the recorder of anatomies measures of this cell: what is quick at each snapshot, the rest at its steps."""
         cell = self.cells[run_id]
         config = cell.config

@@ -24,6 +24,7 @@ from analysis.printed.xu import (
 )
 from analysis.reading.evidence import Evidence
 from analysis.reading.runs import grid
+from grok.spec.config import ORDER
 from grok.spec.studies import Cell
 from grok.store.errors import StoreError
 
@@ -89,7 +90,7 @@ class SyntheticEvidence:
                 continue
             run_id, cell = f"{study}-{named.config.hash}", Cell(named.condition.removesuffix(", float64"), named.config)
             self.cells[run_id] = _repeated(study, cell), cell
-            fields = {name: getattr(cell.config, name) for name in cell.config.to_strings()}
+            fields = {name: getattr(cell.config, name) for name in ORDER}
             metrics = self._metrics(study, cell)
             state = "diverged" if metrics.pop("diverged", 0.0) or self._cut(study, cell) else "complete"
             rows.append(

@@ -1,4 +1,4 @@
-"""Run by test_distributed in two processes: python -m tests.monitor.shards KIND PORT RANK FOLDER."""
+"""Run by test_distributed in two processes: python -m tests.monitor.shards KIND,KIND PORT RANK FOLDER."""
 
 from __future__ import annotations
 
@@ -98,12 +98,14 @@ def run(kind: str, rank: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    kind, port, rank, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+    kinds, port, rank, folder = sys.argv[1].split(","), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank), "WORLD_SIZE": str(WORLD)}
     dist.init_process_group("gloo", rank=rank, world_size=WORLD)
     try:
-        (folder / f"{rank}.json").write_text(json.dumps(run(kind, rank, folder)), encoding="utf-8")
+        for kind in kinds:
+            (folder / kind).mkdir(exist_ok=True)
+            (folder / kind / f"{rank}.json").write_text(json.dumps(run(kind, rank, folder / kind)), encoding="utf-8")
     finally:
         dist.destroy_process_group()
 

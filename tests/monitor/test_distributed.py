@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,33 @@ from grok.spec.fields import ConfigError
 from tests.monitor.loops import Weights, batches, loss
 from tests.monitor.shards import STEPS, WORLD, model
 
+FAST = ("ddp", "fsdp", "fsdp-each", "fail", "fail-start")
+"""Kinds that one pair of processes goes through, since to start it takes longer than all of them."""
 
-def two(kind: str, folder: Path) -> list[dict[str, Any]]:
-    """What each process says."""
+
+def two(kinds: Sequence[str], folder: Path) -> Callable[[str], list[dict[str, Any]]]:
+    """Two processes go through some kinds; what each of them says of a kind."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "tests.monitor.shards", kind, port]
+    command = [sys.executable, "-m", "tests.monitor.shards", ",".join(kinds), port]
     processes = [
         subprocess.Popen([*command, str(rank), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for rank in range(WORLD)
     ]
     outputs = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * WORLD, "\n".join(outputs)[-3000:]
-    return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(WORLD)]
+    return lambda kind: [json.loads((folder / kind / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(WORLD)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shards")
+
+
+@pytest.fixture(scope="module")
+def fast(folder: Path) -> Callable[[str], list[dict[str, Any]]]:
+    return two(FAST, folder)
 
 
 def alone() -> tuple[Weights, dict[str, Weights]]:
@@ -59,9 +73,9 @@ def near(found: Any, true: np.ndarray, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp", "fsdp-each", pytest.param("fsdp-batch", marks=pytest.mark.slow)])
-def test_replicas_and_shards_give_the_spectrum_of_one_process(kind: str, tmp_path: Path) -> None:
+def test_replicas_and_shards_give_the_spectrum_of_one_process(kind: str, fast: Any, folder: Path) -> None:
     """All processes train on the same batches, so that the average gradient is that of one."""
-    first, second = two(kind, tmp_path)
+    first, second = (fast if kind in FAST else two([kind], folder))(kind)
     whole, layers = alone()
     for found in (first, second):
         near(found["eigenvalues"], whole.eigenvalues(4), 1e-4)
@@ -73,14 +87,14 @@ def test_replicas_and_shards_give_the_spectrum_of_one_process(kind: str, tmp_pat
     assert first["eigenvalues"] == second["eigenvalues"]
     parameters = len(whole.seen[0])
     assert (first["local"] + second["local"] == parameters) == kind.startswith("fsdp")
-    rows = (tmp_path / "0.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = (folder / kind / "0.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(rows) == STEPS
-    assert not (tmp_path / "1.jsonl").exists()  # one process writes
+    assert not (folder / kind / "1.jsonl").exists()  # one process writes
 
 
 @pytest.mark.slow
 def test_sketches_of_shards_add_up(tmp_path: Path) -> None:
-    first, second = two("sketch", tmp_path)
+    first, second = two(["sketch"], tmp_path)("sketch")
     whole, _ = alone()
     found, true = np.array(first["eigenvalues"])[4:], whole.eigenvalues(4)[4:]
     assert first["eigenvalues"] == second["eigenvalues"]
@@ -91,7 +105,7 @@ def test_sketches_of_shards_add_up(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_shards_and_replicas_of_one_model_are_told_apart(tmp_path: Path) -> None:
     """A replicated DTensor must not be added once for each process."""
-    first, second = two("tensor", tmp_path)
+    first, second = two(["tensor"], tmp_path)("tensor")
     assert first["eigenvalues"] == second["eigenvalues"]
     network = model()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, foreach=False)
@@ -106,14 +120,14 @@ def test_shards_and_replicas_of_one_model_are_told_apart(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_step_by_hand_is_looked_at_in_all_processes(tmp_path: Path) -> None:
-    for found in two("hand", tmp_path):
+    for found in two(["hand"], tmp_path)("hand"):
         assert (found["updates"], found["skipped"]) == (STEPS, STEPS)
 
 
 @pytest.mark.parametrize(("kind", "updates"), [("fail", 6), ("fail-start", 0)])
-def test_a_process_that_fails_turns_the_monitor_off_in_all(kind: str, updates: int, tmp_path: Path) -> None:
+def test_a_process_that_fails_turns_the_monitor_off_in_all(kind: str, updates: int, fast: Any) -> None:
     """And no process waits for it: the training goes on to its end."""
-    for found in two(kind, tmp_path):
+    for found in fast(kind):
         assert found["updates"] == updates
         assert found["off"] is not None
         assert len(found["told"]) == 1

@@ -777,5 +777,5 @@ print(seconds)
 
 
 def test_it_needs_torch_numpy_and_scipy_alone() -> None:
-    done = [subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True) for _ in range(2)]
-    assert min(float(one.stdout) for one in done) < 0.1  # seconds of a processor beyond torch's own import
+    done = (subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True) for _ in range(2))
+    assert any(float(one.stdout) < 0.1 for one in done)  # seconds of a processor beyond torch's own import

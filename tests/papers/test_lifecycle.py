@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,30 @@ from analysis.papers.lifecycle import classes, controls, errata, flip, numbers, 
 from analysis.papers.lifecycle.margins import ACCURACY, SHARE, SIZE, verdict
 from analysis.papers.lifecycle.reading import DYCK, Flip, ledger, windows
 from analysis.printed import lifecycle as printed
-from grok.numerics.edge import Compression
+from grok.numerics.edge import Compression, Edge
 from grok.numerics.gap_flow import flow, judge
+from grok.numerics.ledger import Ledger
 from tests.helpers.lifecycle_world import NEVER, LifecycleWorld
 
 GROKS = {42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800}
 CLAIMS = (*flip.CLAIMS, *sentences.CLAIMS, *classes.CLAIMS, *numbers.CLAIMS, *side.CLAIMS, *scan.CLAIMS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def remembered() -> Iterator[None]:
+    """Windows of equal ledgers are computed once: a pure function, and made-up runs of one arm have equal ones."""
+    known: dict[tuple[Any, ...], list[Edge]] = {}
+
+    def remember(found: Ledger, size: int, k: int = 1) -> list[Edge]:
+        key = (found.dd.shape, *(part.tobytes() for part in found), size, k)
+        if key not in known:
+            known[key] = windows(found, size, k)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (controls, errata, flip, numbers, scan, sentences, side):
+            patch.setattr(module, "windows", remember)
+        yield
 
 
 def result(world: LifecycleWorld, id: str) -> Result:

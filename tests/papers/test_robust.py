@@ -118,6 +118,18 @@ def test_without_the_study_every_claim_is_judged_on_one_rounding() -> None:
     assert (found.rounding, found.replicates, "code_version" in found.made_by) == (ONE, (), False)
 
 
+@pytest.mark.parametrize(("id", "times"), [("headline-grok-fires", 1 + len(VARIANTS)), ("eta-2e-4", 1)])
+def test_a_claim_is_measured_once_more_for_each_rounding_that_its_runs_have(repeated: Any, id: str, times: int) -> None:
+    asked: list[Sources] = []
+
+    def measure(sources: Sources) -> Any:
+        asked.append(sources)
+        return of(id).measure(sources)
+
+    evaluate(repeated, [replace(of(id), measure=measure)])
+    assert len(asked) == times
+
+
 def test_the_make_of_runs_stands_with_the_claim_and_a_mixture_is_named(repeated: Any) -> None:
     (found,) = evaluate(repeated, [of("headline-grok-fires")])
     assert found.made_by == {"code_version": {"a1": 15}, "protocol": {"1": 15}, "rounding": {"onednn-512-2": 15}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +30,13 @@ class MadeUp:
     def __init__(self, law: Law, tables: Callable[[ResolvedConfig, float], pd.DataFrame] | None = None) -> None:
         self.law, self.made = law, tables
         self.known: dict[str, tuple[ResolvedConfig, float]] = {}
+        self.runs, self.signals = functools.cache(self._runs), functools.cache(self._signals)
 
     @staticmethod
     def command(study: str) -> str:
         return f"run {study}"
 
-    def runs(self, study: str) -> pd.DataFrame:
+    def _runs(self, study: str) -> pd.DataFrame:
         rows = []
         for number, cell in enumerate(grid(study)):
             time, run_id = self.law(cell.config, cell.condition), f"{study}-{number}"
@@ -51,7 +53,7 @@ class MadeUp:
         norm = 80 * np.exp(-2e-4 * epochs)
         return pd.DataFrame({"epoch": epochs, "accuracy/test": accuracy, "norm/w1": norm})
 
-    def signals(self, run_id: str) -> pd.DataFrame:
+    def _signals(self, run_id: str) -> pd.DataFrame:
         assert self.made is not None
         return self.made(*self.known[run_id])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import importlib
 import os
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ TINY = {
 """Parameters of an `mlflow run` that trains in a second: an alias and a float in raw form among them."""
 
 
+@functools.cache
 def entry_points() -> dict[str, Any]:
     """MLproject's entry points by name."""
     return dict(yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))["entry_points"])
@@ -253,11 +255,11 @@ def imported(source: str) -> set[str]:
     return names
 
 
-def modules() -> Iterator[tuple[str, set[str]]]:
-    """Path and imports of every module of the three packages."""
-    for package in PACKAGES:
-        for path in sorted((PROJECT / package).rglob("*.py")):
-            yield path.relative_to(PROJECT).as_posix(), imported(path.read_text(encoding="utf-8"))
+@functools.cache
+def modules() -> dict[str, set[str]]:
+    """Imports of every module of the three packages, by path."""
+    paths = [path for package in PACKAGES for path in sorted((PROJECT / package).rglob("*.py"))]
+    return {path.relative_to(PROJECT).as_posix(): imported(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def strays(path: str, names: set[str]) -> list[str]:
@@ -276,14 +278,14 @@ def test_imports_are_found_wherever_they_stand() -> None:
 
 
 def test_imports_point_from_entry_points_to_analysis_to_grok() -> None:
-    found = dict(modules())
+    found = modules()
     assert len(found) > 20
     assert {path: stray for path, names in found.items() if (stray := strays(path, names))} == {}
 
 
 @pytest.mark.parametrize("dependency", sorted(OWNERS))
 def test_a_dependency_has_one_owner(dependency: str) -> None:
-    importers = {path for path, names in modules() if dependency in {name.split(".")[0] for name in names}}
+    importers = {path for path, names in modules().items() if dependency in {name.split(".")[0] for name in names}}
     assert {path for path in importers if not {path, path.rpartition("/")[0]} & OWNERS[dependency]} == set()
 
 

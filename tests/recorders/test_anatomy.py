@@ -78,11 +78,11 @@ def test_every_measure_is_there_and_they_agree(straight: Trained) -> None:
     assert value["curvature", "published/v1"] == pytest.approx(value["curvature", "test/v1"], rel=0.5, abs=0.5)
 
 
-def test_a_stopped_run_measures_the_same(straight: Trained) -> None:
-    for stop in (5, 11):
-        saved = Trained(small(**PARTS), stop=stop).state
-        assert saved is not None
-        pd.testing.assert_frame_equal(table(Trained(small(**PARTS), saved)), table(straight))
+@pytest.mark.parametrize("stop", [5, pytest.param(11, marks=pytest.mark.slow)])
+def test_a_stopped_run_measures_the_same(straight: Trained, stop: int) -> None:
+    saved = Trained(small(**PARTS), stop=stop).state
+    assert saved is not None
+    pd.testing.assert_frame_equal(table(Trained(small(**PARTS), saved)), table(straight))
 
 
 def test_a_copy_of_the_network_answers_as_the_network_does() -> None:

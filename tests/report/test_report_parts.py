@@ -56,19 +56,29 @@ def evidence() -> FakeEvidence:
     return FakeEvidence(STUDIES, keep=lambda cell: cell.config.seed < 3, sensitivity=True)
 
 
-@pytest.fixture(scope="module")
-def drawn(evidence: FakeEvidence) -> dict[str, Drawn]:
-    other: Any = LifecycleWorld(
-        lambda cell: (700.0, 1500.0), groks={42: 600, 137: 1400}, numbers=lambda cell, kind, name, step: -0.3
-    )
-    found = {}
-    for panel in PANELS:
-        if panel.id.startswith("signals-"):  # what prepares them is tried in test_signal_laws.py
-            tables = tables_of(panel.id)
-            found[panel.id] = Drawn(panel, tables, panel.draw(tables))
+class Figures(dict[str, Drawn]):
+    """By id, drawn when one is asked for."""
+
+    def __init__(self, evidence: FakeEvidence) -> None:
+        super().__init__()
+        self.usual = evidence
+        self.lifecycle: Any = LifecycleWorld(
+            lambda cell: (700.0, 1500.0), groks={42: 600, 137: 1400}, numbers=lambda cell, kind, name, step: -0.3
+        )
+
+    def __missing__(self, name: str) -> Drawn:
+        panel = panel_of(name)
+        if name.startswith("signals-"):  # what prepares them is tried in test_signal_laws.py
+            tables = tables_of(name)
+            self[name] = Drawn(panel, tables, panel.draw(tables))
         else:
-            found[panel.id] = draw_one(panel, other if panel.id.startswith("lifecycle-") else evidence)
-    return found
+            self[name] = draw_one(panel, self.lifecycle if name.startswith("lifecycle-") else self.usual)
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def drawn(evidence: FakeEvidence) -> Figures:
+    return Figures(evidence)
 
 
 # figures: one suite that each must pass
@@ -86,26 +96,25 @@ def test_a_figure_has_data_in_every_panel_and_all_its_text_on_the_paper(panel: P
         assert ax.has_data(), "an empty panel"
         named = [label.get_text() for label in ax.get_xticklabels() if re.search(r"[a-z]", label.get_text())]
         assert ax.get_xlabel() or ax.get_ylabel() or ax.get_title(loc="left") or named
-    box = figure.bbox
+    box, outside = figure.bbox, outer_ticks(figure)
     for text in figure.findobj(match=lambda artist: hasattr(artist, "get_text") and artist.get_visible()):
-        if text.get_text() and text.get_window_extent().width > 0 and not is_outer_tick(text, figure):
-            extent = text.get_window_extent()
+        if text.get_text() and id(text) not in outside and (extent := text.get_window_extent()).width > 0:
             assert extent.x0 >= -2, text.get_text()
             assert extent.x1 <= box.width + 2, text.get_text()
             assert extent.y0 >= -2, text.get_text()
             assert extent.y1 <= box.height + 2, text.get_text()
 
 
-def is_outer_tick(text: Any, figure: Any) -> bool:
-    """A tick label beyond its axis' limits, which matplotlib keeps and does not draw."""
-    drawn = set()
+def outer_ticks(figure: Any) -> set[int]:
+    """Ids of tick labels beyond their axis' limits, which matplotlib keeps and does not draw."""
+    found = set()
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
             low, high = sorted(axis.get_view_interval())
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
                 if not low <= tick.get_loc() <= high:
-                    drawn |= {id(tick.label1), id(tick.label2)}
-    return id(text) in drawn
+                    found |= {id(tick.label1), id(tick.label2)}
+    return found
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.id)
@@ -225,7 +234,7 @@ def test_a_figure_with_an_empty_table_or_a_failure_says_so_and_stops_no_other() 
 
 
 def test_the_runs_of_a_figure_are_those_that_it_draws(evidence: FakeEvidence, drawn: dict[str, Any]) -> None:
-    for found in drawn.values():
+    for found in (drawn[panel.id] for panel in PANELS):
         for table in found.tables.values():
             if "run_id" in table and "fitted" not in table:
                 assert set(table["run_id"]) == set(found.run_ids), found.panel.id

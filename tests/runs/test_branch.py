@@ -25,13 +25,16 @@ def table(store: Store, run_id: str, path: str) -> pd.DataFrame:
     return content
 
 
-@pytest.fixture
-def parent(store: Store) -> str:
-    (outcome,) = train_tracked([PARENT], store)
+@pytest.fixture(scope="module")
+def parent(session_store: Store) -> str:
+    """Read it only."""
+    (outcome,) = train_tracked([PARENT], session_store)
     return outcome.run_id
 
 
-def test_a_branch_equals_the_same_config_from_its_start(store: Store, parent: str) -> None:
+def test_a_branch_equals_the_same_config_from_its_start(store: Store) -> None:
+    (outcome,) = train_tracked([PARENT], store)
+    parent = outcome.run_id
     start = branch(store, parent, 8, {"weight_decay": "0", "switch_state": "reset"})
     assert (start.config.switch_at, start.config.switch_weight_decay, start.config.weight_decay) == (8, 0.0, 1.0)
     (branched,) = train_tracked([start.config], store, branch=start)
@@ -47,8 +50,8 @@ def test_a_branch_equals_the_same_config_from_its_start(store: Store, parent: st
     )
 
 
-def test_states_leave_the_rows_of_windows_behind(store: Store, parent: str) -> None:
-    run = TrackedRun(store.client, parent)
+def test_states_leave_the_rows_of_windows_behind(session_store: Store, parent: str) -> None:
+    run = TrackedRun(session_store.client, parent)
     assert run.list_files("states") == ["states/step-00004.safetensors", "states/step-00008.safetensors"]
     state = get(run, "states/step-00008.safetensors")
     assert not [name for name in state.content if str(name).endswith(".ring")]
@@ -64,6 +67,6 @@ def test_states_leave_the_rows_of_windows_behind(store: Store, parent: str) -> N
         (8, {"epochs": "8"}, "switch_at must be below 8, the run's last step, got 8"),
     ],
 )
-def test_what_is_no_branch_is_refused(store: Store, parent: str, step: int, given: dict[str, str], said: str) -> None:
+def test_what_is_no_branch_is_refused(session_store: Store, parent: str, step: int, given: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        branch(store, parent, step, given)
+        branch(session_store, parent, step, given)

@@ -71,23 +71,32 @@ def test_roundings_agree_at_first_and_part_later(activation: str) -> None:
     assert float((last[0] - last[4]).norm()) > 10 * float((first[0] - first[4]).norm())
 
 
-@pytest.mark.parametrize("text", ["onednn-16-1", "onednn-32-2-reversed", "mkl-16-1-reversed", "mkl-32-2"])
-def test_a_named_rounding_gives_its_bits_in_any_process(text: str) -> None:
-    config = replace(SMALL, rounding=text, epochs=12)
-    torch.set_num_threads(3)  # whatever the process has
-    mine = hashlib.sha256(weights(config).numpy().tobytes()).hexdigest()
-    told = {name: value for name, value in config.to_strings().items() if value != RunConfig().to_strings()[name]}
+ELSEWHERE = ("onednn-16-1", "onednn-32-2-reversed", "mkl-16-1-reversed", "mkl-32-2")
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> dict[str, str]:
+    """The weights' digest by rounding, in another process."""
+    told = {name: value for name, value in SMALL.to_strings().items() if value != RunConfig().to_strings()[name]}
     script = (
         "import hashlib; from grok.spec.config import RunConfig; from grok.training.loop import Training\n"
-        f"config = RunConfig.from_strings({told!r})\n"
-        "*_, step = Training(config)\n"
-        "print(hashlib.sha256(step.weights['w'].numpy().tobytes()).hexdigest())"
+        f"for text in {ELSEWHERE!r}:\n"
+        f"    config = RunConfig.from_strings({told!r} | {{'epochs': '12', 'rounding': text}})\n"
+        "    *_, step = Training(config)\n"
+        "    print(text, hashlib.sha256(step.weights['w'].numpy().tobytes()).hexdigest())"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
     )
-    assert run.stdout.strip() == mine
+    return dict(line.split() for line in run.stdout.splitlines())
+
+
+@pytest.mark.parametrize("text", ELSEWHERE)
+def test_a_named_rounding_gives_its_bits_in_any_process(text: str, elsewhere: dict[str, str]) -> None:
+    torch.set_num_threads(3)  # whatever the process has
+    mine = hashlib.sha256(weights(replace(SMALL, rounding=text, epochs=12)).numpy().tobytes()).hexdigest()
+    assert elsewhere[text] == mine
 
 
 @pytest.mark.parametrize(("threads", "text"), [(1, "onednn-256-1"), (2, "onednn-512-2")])
@@ -111,7 +120,7 @@ def test_lockstep_seeds_have_the_bits_that_they_have_alone(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["onednn-16-1-reversed", "mkl-32-1"])
 def test_a_run_that_was_stopped_goes_on_with_its_rounding(
-    text: str, store: Any, contents: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+    text: str, store: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the cell of a study, whose worker has threads of its own."""
     config = replace(TINY, rounding=text, threads=None).resolved()
@@ -130,10 +139,11 @@ def test_a_run_that_was_stopped_goes_on_with_its_rounding(
     assert (result.state, result.run_id, result.error) == ("complete", stopped.run_id, "")
     run = store.get(result.run_id)
     assert (run.rounding, run.threads, run.get("resumed_with")) == (text, named(text).threads, "")  # type: ignore[union-attr]
-    straight = finish(store, replace(config, seed=0))
-    assert contents(store, straight.outcome.run_id).arrays.keys() == contents(store, result.run_id).arrays.keys()
-    for name, array in contents(store, straight.outcome.run_id).arrays.items():
-        assert array.tobytes() == contents(store, result.run_id).arrays[name].tobytes(), name
+    (straight,) = train_tracked([replace(config, seed=0)], store)
+    mine, other = (contents(store, run_id).arrays for run_id in (straight.run_id, result.run_id))
+    assert mine.keys() == other.keys()
+    for name, array in mine.items():
+        assert array.tobytes() == other[name].tobytes(), name
 
 
 def test_a_run_says_how_it_was_rounded(finished: Any, store: Any) -> None:
