@@ -16,9 +16,15 @@ from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, r
 from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
 from grok.spec.config import ResolvedConfig, RunConfig
+from grok.spec.plugins import own_code
 
 if TYPE_CHECKING:
+    from grok.store.glance import Seen
     from grok.store.store import Store
+    from grok.store.tags import StoredRun
+
+ANYWHERE = ("auto", "cpu")
+"""Devices that are there on every machine."""
 
 
 def parser() -> OneLineParser:
@@ -57,6 +63,11 @@ def main(arguments: list[str]) -> int:
     _check(flags)
     found.check_store_flags(flags)
     config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
+    if (there := _there(flags, config)) is not None:
+        seen, run = there
+        _say(seen, config, run.experiment_id, run.run_id, run.metrics)
+        print(result_line(run.run_id, run.state, True, run.metrics))
+        return 0
 
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
@@ -117,6 +128,16 @@ def main(arguments: list[str]) -> int:
     return INTERRUPTED if outcome.state == "interrupted" else 0
 
 
+def _there(flags: argparse.Namespace, config: ResolvedConfig) -> tuple[Seen, StoredRun] | None:
+    """The finished run of a config in a local store, found without what it takes to train; None where that is not enough."""
+    asked = flags.force or flags.resume or flags.replay or flags.branch_from or flags.register != "none" or flags.system_metrics
+    if asked or config.device not in ANYWHERE or config.rounding != "auto" or own_code(config):
+        return None
+    from grok.store import glance, views
+
+    return glance.done(config, views.EXPERIMENT)
+
+
 def _check(flags: argparse.Namespace) -> None:
     """Refuse flags without those that they come with."""
     if (flags.until is not None or flags.out is not None) and not flags.replay:
@@ -139,7 +160,7 @@ def _register(store: Store, name: str, run_id: str) -> None:
     register(store, name, {run_id: run.name}, dict.fromkeys(run.studies.values(), run_id))
 
 
-def _say(store: Store, config: ResolvedConfig, experiment_id: str, run_id: str, summary: Mapping[str, float]) -> None:
+def _say(store: Store | Seen, config: ResolvedConfig, experiment_id: str, run_id: str, summary: Mapping[str, float]) -> None:
     """What was found, and what to look at next."""
     further = f"python -m entry_points.study --study quick{found.minutes(config, summary.get('elapsed_s', 0), 'quick')}"
     found.say(found.of_run(summary), found.look(store, experiment_id, run_id, further))
