@@ -21,7 +21,6 @@ from grok.spec.plugins import own_code
 if TYPE_CHECKING:
     from grok.store.glance import Seen
     from grok.store.store import Store
-    from grok.store.tags import StoredRun
 
 ANYWHERE = ("auto", "cpu")
 """Devices that are there on every machine."""
@@ -63,12 +62,11 @@ def main(arguments: list[str]) -> int:
     _check(flags)
     found.check_store_flags(flags)
     config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
-    if (there := _there(flags, config)) is not None:
-        seen, run = there
-        _say(seen, config, run.experiment_id, run.run_id, run.metrics)
-        print(result_line(run.run_id, run.state, True, run.metrics))
-        return 0
+    return 0 if _is_there(flags, config) else _train(flags, config)
 
+
+def _train(flags: argparse.Namespace, config: ResolvedConfig) -> int:
+    """Train or resume or replay, print one line."""
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
     from grok.runs.branch import branch
@@ -128,14 +126,20 @@ def main(arguments: list[str]) -> int:
     return INTERRUPTED if outcome.state == "interrupted" else 0
 
 
-def _there(flags: argparse.Namespace, config: ResolvedConfig) -> tuple[Seen, StoredRun] | None:
-    """The finished run of a config in a local store, found without what it takes to train; None where that is not enough."""
+def _is_there(flags: argparse.Namespace, config: ResolvedConfig) -> bool:
+    """Whether a local store has a finished run of the config; told then, without what it takes to train."""
     asked = flags.force or flags.resume or flags.replay or flags.branch_from or flags.register != "none" or flags.system_metrics
     if asked or config.device not in ANYWHERE or config.rounding != "auto" or own_code(config):
-        return None
+        return False
     from grok.store import glance, views
 
-    return glance.done(config, views.EXPERIMENT)
+    found = glance.done(config, views.EXPERIMENT)
+    if found is None:
+        return False
+    store, run = found
+    _say(store, config, run.experiment_id, run.run_id, run.metrics)
+    print(result_line(run.run_id, run.state, True, run.metrics))
+    return True
 
 
 def _check(flags: argparse.Namespace) -> None:

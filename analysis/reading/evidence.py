@@ -18,13 +18,14 @@ from analysis.reading.runs import (
     registered,
     select,
     stored_name,
-    study_names,
+    tagged_studies,
     training_runs,
 )
 from grok.numerics.gaps import gap_series
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
 from grok.runs.signals import TABLE as SIGNAL_TABLE
+from grok.spec.studies import Study
 from grok.store.errors import StoreError
 from grok.store.store import Store
 
@@ -52,17 +53,19 @@ class Evidence:
 
     Args:
         store: any backend.
+        study: where nothing else is asked for than what `select` has of it: a large local store is not read whole then.
 
     Attributes:
         series: the gap series that were asked for, by run id, method, window, k and seed; seed 0 where none is drawn.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, study: Study | None = None) -> None:
         self.store = store
-        self._found = training_runs(store)
+        self._found = training_runs(store, study)
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, Runs] = {}
         self._measured: dict[tuple[str, str], pd.DataFrame] = {}
+        self._columns: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         self._histories: dict[str, pd.DataFrame] = {}
         self.series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
         self._came: dict[str, dict[str, np.ndarray]] = {}
@@ -70,7 +73,7 @@ class Evidence:
     @cached_property
     def studies(self) -> tuple[str, ...]:
         """Names of the studies that runs are tagged with: those of the registry in its order, then others by name."""
-        there, known = study_names(self._found), registered()
+        there, known = tagged_studies(self._found), registered()
         return tuple(sorted(there, key=lambda name: (known.index(name) if name in known else len(known), name)))
 
     def runs(self, study: str) -> pd.DataFrame:
@@ -164,6 +167,15 @@ class Evidence:
         if (run_id, kind) not in self._measured:
             self._measured[run_id, kind] = self._measure(run_id, KINDS[kind][0])
         return self._measured[run_id, kind]
+
+    def columns(self, run_id: str, kind: str) -> dict[str, np.ndarray]:
+        """`measured` by column, texts as arrays of text: for who asks a table a hundred times. Shared: not to be changed."""
+        if (run_id, kind) not in self._columns:
+            table = self.measured(run_id, kind)
+            numbers = {str(name): column.dtype.kind in "iufb" for name, column in table.items()}
+            own = {name: table[name].to_numpy(None if plain else str) for name, plain in numbers.items()}
+            self._columns[run_id, kind] = own
+        return self._columns[run_id, kind]
 
     def signals(self, run_id: str) -> pd.DataFrame:
         """`signals.parquet` of a finished run, tidy: epoch, signal, variant, value. Shared: not to be changed.

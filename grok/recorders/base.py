@@ -24,11 +24,12 @@ from grok.networks.base import Network, View
 from grok.numerics.band import BandedGram
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.plugins import About
-from grok.spec.summary import SUMMARY, in_order
+from grok.spec.summary import in_order
 from grok.tasks.base import Task
 
 SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test")
 """Metrics that every epoch has; the norm of each layer follows."""
+
 
 def score_names(layers: Iterable[str]) -> tuple[str, ...]:
     """Columns of `Step.scores`."""

@@ -25,7 +25,17 @@ from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, RUN_NAME, RUNNING, STAT
 
 WAIT_S = 20
 """For a writer."""
-COLUMNS = ("run_uuid", "name", "status", "start_time", "end_time", "artifact_uri", "experiment_id", "lifecycle_stage", "user_id")
+COLUMNS = (
+    "run_uuid",
+    "name",
+    "status",
+    "start_time",
+    "end_time",
+    "artifact_uri",
+    "experiment_id",
+    "lifecycle_stage",
+    "user_id",
+)
 """Of the table `runs`, that are read."""
 ACTIVE = (
     f"SELECT {', '.join(f'r.{name}' for name in COLUMNS)} FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
@@ -113,9 +123,7 @@ def _runs(database: sqlite3.Connection, rows: list[dict[str, Any]], fetch: Fetch
         name = row["name"] or own.get(RUN_NAME, "")
         numbers = {key: math.nan if value is None else float(value) for key, value in metrics.get(run_id, {}).items()}
         raw = Raw(row, name, fetch)
-        out.append(
-            StoredRun(run_id, name, row["status"], row["start_time"] or 0, own, params.get(run_id, {}), numbers, raw)
-        )
+        out.append(StoredRun(run_id, name, row["status"], row["start_time"] or 0, own, params.get(run_id, {}), numbers, raw))
     return out
 
 
@@ -153,8 +161,8 @@ def done(config: ResolvedConfig, name: str) -> tuple[Seen, StoredRun] | None:
         config: whose identity. name: of the experiment of new runs, where the environment names none.
 
     Returns:
-        None where there is none, or where it takes more than a look to tell: a run that `mlflow run` has made, a server, a store
-        that was moved, a run whose end a killed process left half-done.
+        None where there is none, or where it takes more than a look to tell: a run that `mlflow run` has made, a server, a
+        store that was moved, a run whose end a killed process left half-done.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{home() / 'mlflow.db'}"
     plain = PLAIN.fullmatch(uri)

@@ -60,6 +60,7 @@ class Rates:
 
     runs: pd.DataFrame
     tables: tuple[pd.DataFrame, ...]
+    columns: tuple[dict[str, np.ndarray], ...]
 
     @classmethod
     def of(cls, sources: Sources, runs: pd.DataFrame) -> Rates:
@@ -68,24 +69,26 @@ class Rates:
         Raises:
             StoreError: if one was not.
         """
-        return cls(runs, tuple(sources.evidence.measured(run_id, "repulsion") for run_id in runs["run_id"]))
+        evidence, ids = sources.evidence, list(runs["run_id"])
+        tables = tuple(evidence.measured(run_id, "repulsion") for run_id in ids)
+        return cls(runs, tables, tuple(evidence.columns(run_id, "repulsion") for run_id in ids))
 
     def at(self, epoch: int | None, kind: str, ridge: str, features: str = "network", sign: int | None = None) -> np.ndarray:
         """The rate of each run at an epoch, or at its last, of pairs of one sign of cos or of all; NaN where not measured."""
-        tables = self.tables if sign is None else [table[table["sign"] == sign] for table in self.tables]
-        return np.array([_rate(table, epoch, kind, ridge, features) for table in tables])
+        return np.array([_rate(columns, epoch, kind, ridge, features, sign) for columns in self.columns])
 
     def change(self, epoch: int | None, kind: str, ridge: str) -> np.ndarray:
         """rate(epoch) − rate(0) of each run."""
         return np.asarray(self.at(epoch, kind, ridge) - self.at(0, kind, ridge))
 
 
-def _rate(table: pd.DataFrame, epoch: int | None, kind: str, ridge: str, features: str) -> float:
-    when = int(table["epoch"].max()) if epoch is None else epoch
-    chosen = (table["epoch"] == when) & (table["kind"] == kind) & (table["ridge"] == ridge) & (table["features"] == features)
-    mine = table[chosen]
-    pairs = int(mine["pairs"].sum())
-    return float(mine["repel"].sum()) / pairs if pairs else np.nan
+def _rate(columns: dict[str, np.ndarray], epoch: int | None, kind: str, ridge: str, features: str, sign: int | None) -> float:
+    of_sign = np.ones(len(columns["epoch"]), dtype=bool) if sign is None else columns["sign"] == sign
+    when = int(columns["epoch"][of_sign].max()) if epoch is None else epoch
+    chosen = of_sign & (columns["epoch"] == when) & (columns["kind"] == kind)
+    chosen &= (columns["ridge"] == ridge) & (columns["features"] == features)
+    pairs = int(columns["pairs"][chosen].sum())
+    return float(columns["repel"][chosen].sum()) / pairs if pairs else np.nan
 
 
 def _known(name: str, values: np.ndarray) -> Estimate:
