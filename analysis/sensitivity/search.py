@@ -30,9 +30,6 @@ STARTUP = 20
 """Random trials before TPE models anything."""
 CHUNK = 100
 """Trials of a worker's turn, to which the runs are sent anew, and at most between two reports."""
-MODELLED, KEPT, BELOW = 600, 500, 25
-"""Trials that a sampler models at most; beyond, so many of them are kept until the next turn: the best, which TPE's first
-density is of, and of the others, which its second is of, a sample. A trial's time grows with their number otherwise."""
 NEVER = -1e6
 """Lead of a setting that breaks the bound on the false-positive rate, for each unit that it is broken by."""
 
@@ -184,7 +181,8 @@ def _try_settings(
         turn = next_turn(task, shared)
         sampler = sampler_of(task.config, turn)
         known = _finished(shared)
-        memory = _memory(task, sampler, known, turn)
+        memory = optuna.create_study(directions=task.directions, sampler=sampler)
+        memory.add_trials(known)
         if turn == 0 and not known and has(task.space, PUBLISHED):
             memory.enqueue_trial(parameters_of(task.space, PUBLISHED), user_attrs={"published": True})
         seen, times = {trial.number for trial in known}, Times()
@@ -193,35 +191,7 @@ def _try_settings(
                 break
             if count % CHUNK == 0:
                 report(len(seen))
-                if len(memory.get_trials(deepcopy=False)) > MODELLED:
-                    memory = _memory(task, sampler, _finished(shared), turn)
     return times
-
-
-def _memory(task: Task, sampler: optuna.samplers.BaseSampler, known: list[FrozenTrial], turn: int) -> optuna.Study:
-    """A study in memory with what the sampler is to know: all trials, or a part where they are many."""
-    memory = optuna.create_study(directions=task.directions, sampler=sampler)
-    memory.add_trials(modelled(task, known, turn))
-    return memory
-
-
-def modelled(task: Task, known: list[FrozenTrial], turn: int) -> list[FrozenTrial]:
-    """All of up to `MODELLED` trials, else `KEPT` of them in their order: the `BELOW` best, or the Pareto front, and a sample.
-
-    Args:
-        task: whose. known: finished trials. turn: of the worker; it and their number seed the sample.
-    """
-    if len(known) <= MODELLED or task.config.sampler != "tpe":
-        return known
-    sign = 1 if task.minimise else -1
-    ranked = sorted(known, key=lambda trial: (sign * trial.values[0], trial.number))
-    top = front(known)[:KEPT] if task.objective == "multi" else ranked[:BELOW]
-    numbers = {trial.number for trial in top}
-    others = [trial for trial in known if trial.number not in numbers]
-    rng = np.random.default_rng([task.config.seed, turn, len(known)])
-    drawn = rng.choice(len(others), min(KEPT - len(top), len(others)), replace=False)
-    numbers |= {others[place].number for place in drawn}
-    return [trial for trial in known if trial.number in numbers]
 
 
 def _one(task: Task, judge: Judge, shared: optuna.Study, memory: optuna.Study, seen: set[int], times: Times) -> bool:
