@@ -65,7 +65,6 @@ class Evidence:
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, Runs] = {}
         self._measured: dict[tuple[str, str], pd.DataFrame] = {}
-        self._columns: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         self._histories: dict[str, pd.DataFrame] = {}
         self.series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
         self._came: dict[str, dict[str, np.ndarray]] = {}
@@ -167,15 +166,6 @@ class Evidence:
         if (run_id, kind) not in self._measured:
             self._measured[run_id, kind] = self._measure(run_id, KINDS[kind][0])
         return self._measured[run_id, kind]
-
-    def columns(self, run_id: str, kind: str) -> dict[str, np.ndarray]:
-        """`measured` by column, texts as arrays of text: for who asks a table a hundred times. Shared: not to be changed."""
-        if (run_id, kind) not in self._columns:
-            table = self.measured(run_id, kind)
-            numbers = {str(name): column.dtype.kind in "iufb" for name, column in table.items()}
-            own = {name: table[name].to_numpy(None if plain else str) for name, plain in numbers.items()}
-            self._columns[run_id, kind] = own
-        return self._columns[run_id, kind]
 
     def signals(self, run_id: str) -> pd.DataFrame:
         """`signals.parquet` of a finished run, tidy: epoch, signal, variant, value. Shared: not to be changed.

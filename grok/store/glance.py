@@ -11,6 +11,7 @@ import math
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,9 +129,10 @@ def _runs(database: sqlite3.Connection, rows: list[dict[str, Any]], fetch: Fetch
 
 
 def _by_run(database: sqlite3.Connection, what: str, ids: str) -> dict[str, dict[str, Any]]:
+    """Two columns as a mapping of each run; the same text of thousands of runs is kept once."""
     out: dict[str, dict[str, Any]] = {}
     for run_id, key, value in database.execute(f"SELECT run_uuid, {what} WHERE {OF_RUNS} ORDER BY key", (ids,)):
-        out.setdefault(run_id, {})[key] = value
+        out.setdefault(run_id, {})[sys.intern(key)] = sys.intern(value) if isinstance(value, str) else value
     return out
 
 

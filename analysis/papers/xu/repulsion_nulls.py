@@ -29,6 +29,7 @@ from analysis.exhibits.model import (
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, XU
+from analysis.reading.columns import columns_of
 from analysis.statistics.estimates import Estimate, median_interval
 from analysis.statistics.exact import sign_flip
 from analysis.statistics.paired import RISES, beyond, direction
@@ -60,7 +61,6 @@ class Rates:
 
     runs: pd.DataFrame
     tables: tuple[pd.DataFrame, ...]
-    columns: tuple[dict[str, np.ndarray], ...]
 
     @classmethod
     def of(cls, sources: Sources, runs: pd.DataFrame) -> Rates:
@@ -69,13 +69,11 @@ class Rates:
         Raises:
             StoreError: if one was not.
         """
-        evidence, ids = sources.evidence, list(runs["run_id"])
-        tables = tuple(evidence.measured(run_id, "repulsion") for run_id in ids)
-        return cls(runs, tables, tuple(evidence.columns(run_id, "repulsion") for run_id in ids))
+        return cls(runs, tuple(sources.evidence.measured(run_id, "repulsion") for run_id in runs["run_id"]))
 
     def at(self, epoch: int | None, kind: str, ridge: str, features: str = "network", sign: int | None = None) -> np.ndarray:
         """The rate of each run at an epoch, or at its last, of pairs of one sign of cos or of all; NaN where not measured."""
-        return np.array([_rate(columns, epoch, kind, ridge, features, sign) for columns in self.columns])
+        return np.array([_rate(columns_of(table), epoch, kind, ridge, features, sign) for table in self.tables])
 
     def change(self, epoch: int | None, kind: str, ridge: str) -> np.ndarray:
         """rate(epoch) − rate(0) of each run."""
