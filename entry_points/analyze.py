@@ -125,9 +125,9 @@ def studies(text: str) -> tuple[str, ...]:
     """The names of `--study`; empty for all."""
     if text == "all":
         return ()
-    from grok.spec.studies import load_study, registry
+    from grok.spec.studies import load_study, study_names
 
-    known = registry()
+    known = study_names()
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in known:

@@ -27,6 +27,8 @@ EXTRAS = {"mlflow": "registry", "distributed": "dask", "psycopg2": "postgres"}
 """By the package that is missing, the extra of the project that has it; the others that it imports are of `registry`."""
 ADAPTERS = ("lightning", "transformers", "accelerate", "ignite")
 OURS = ("grok", "analysis", "entry_points")
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Variables of the environment that say how threads wait for each other."""
 SPELT = {"optimiser": "optimizer", "batchsize": "batch_size", "lr": "learning_rate", "wd": "weight_decay"}
 """What flags are called elsewhere."""
 LONGEST_NUMBER = 19
@@ -98,10 +100,23 @@ def run_main(main: Callable[[list[str]], int]) -> None:
 
     What a terminal, a pipe or a full disk does not take of the output is lost, and the work goes on.
     """
+    wait_asleep()
     with _streams():
         status = _status(main)
         status = status or _flushed()
     sys.exit(status)
+
+
+def wait_asleep() -> None:
+    """Have threads sleep while they wait for each other, where others want more than all cores; before torch is imported.
+
+    They spin otherwise, which is faster on a machine of one's own, and on a shared one takes the core that the thread which
+    they wait for needs. The numbers are the same. Whoever has set one of `WAITING` has decided.
+    """
+    if any(name in os.environ for name in WAITING) or not hasattr(os, "getloadavg"):
+        return
+    if os.getloadavg()[0] > (os.cpu_count() or 1):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def _status(main: Callable[[list[str]], int]) -> int:

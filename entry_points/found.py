@@ -11,6 +11,7 @@ from grok.runs.told import of_run
 if TYPE_CHECKING:
     from grok.spec.config import ResolvedConfig
     from grok.spec.studies import Study
+    from grok.store.glance import Seen
     from grok.store.store import Store
 
 __all__ = ["AGAIN", "add_store_flags", "check_store_flags", "look", "minutes", "of_run", "of_study", "plan_line", "say"]
@@ -65,7 +66,7 @@ def of_study(conditions: Any) -> str:
     return headline.sentence(conditions)
 
 
-def look(store: Store, experiment_id: str, run_id: str, *further: str, kind: str = "train") -> str:
+def look(store: Store | Seen, experiment_id: str, run_id: str, *further: str, kind: str = "train") -> str:
     """Where the run is to be seen and its like beside it, and what to do next; a line each.
 
     Args:

@@ -16,9 +16,14 @@ from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, r
 from entry_points.generate import add_config_flags, config_from
 from entry_points.words import result_line
 from grok.spec.config import ResolvedConfig, RunConfig
+from grok.spec.plugins import own_code
 
 if TYPE_CHECKING:
+    from grok.store.glance import Seen
     from grok.store.store import Store
+
+ANYWHERE = ("auto", "cpu")
+"""Devices that are there on every machine."""
 
 
 def parser() -> OneLineParser:
@@ -57,7 +62,11 @@ def main(arguments: list[str]) -> int:
     _check(flags)
     found.check_store_flags(flags)
     config = config_from(flags, RunConfig if flags.branch_from else ResolvedConfig).resolved()
+    return 0 if _is_there(flags, config) else _train(flags, config)
 
+
+def _train(flags: argparse.Namespace, config: ResolvedConfig) -> int:
+    """Train or resume or replay, print one line."""
     from analysis.figures import run_figures
     from entry_points.progress import EpochBar
     from grok.runs.branch import branch
@@ -117,6 +126,22 @@ def main(arguments: list[str]) -> int:
     return INTERRUPTED if outcome.state == "interrupted" else 0
 
 
+def _is_there(flags: argparse.Namespace, config: ResolvedConfig) -> bool:
+    """Whether a local store has a finished run of the config; told then, without what it takes to train."""
+    asked = flags.force or flags.resume or flags.replay or flags.branch_from or flags.register != "none" or flags.system_metrics
+    if asked or config.device not in ANYWHERE or config.rounding != "auto" or own_code(config):
+        return False
+    from grok.store import glance, views
+
+    found = glance.done(config, views.EXPERIMENT)
+    if found is None:
+        return False
+    store, run = found
+    _say(store, config, run.experiment_id, run.run_id, run.metrics)
+    print(result_line(run.run_id, run.state, True, run.metrics))
+    return True
+
+
 def _check(flags: argparse.Namespace) -> None:
     """Refuse flags without those that they come with."""
     if (flags.until is not None or flags.out is not None) and not flags.replay:
@@ -139,7 +164,7 @@ def _register(store: Store, name: str, run_id: str) -> None:
     register(store, name, {run_id: run.name}, dict.fromkeys(run.studies.values(), run_id))
 
 
-def _say(store: Store, config: ResolvedConfig, experiment_id: str, run_id: str, summary: Mapping[str, float]) -> None:
+def _say(store: Store | Seen, config: ResolvedConfig, experiment_id: str, run_id: str, summary: Mapping[str, float]) -> None:
     """What was found, and what to look at next."""
     further = f"python -m entry_points.study --study quick{found.minutes(config, summary.get('elapsed_s', 0), 'quick')}"
     found.say(found.of_run(summary), found.look(store, experiment_id, run_id, further))

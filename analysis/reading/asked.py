@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.reading.evidence import Evidence
-from analysis.reading.runs import conditions, select, stored_name, study_names, training_runs
+from analysis.reading.runs import conditions, select, stored_name, tagged_studies, training_runs
 from analysis.reading.runs import tidy as histories
 from grok.spec.fields import ConfigError, shown
 from grok.spec.studies import load_study
@@ -108,5 +108,5 @@ def _known(study: str, store: Store) -> None:
     Raises:
         ConfigError: if it is in none.
     """
-    if not conditions(study) and stored_name(study) not in study_names(training_runs(store)):
+    if not conditions(study) and stored_name(study) not in tagged_studies(training_runs(store)):
         load_study(shown(study))  # says which there are

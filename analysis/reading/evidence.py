@@ -18,13 +18,14 @@ from analysis.reading.runs import (
     registered,
     select,
     stored_name,
-    study_names,
+    tagged_studies,
     training_runs,
 )
 from grok.numerics.gaps import gap_series
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
 from grok.runs.signals import TABLE as SIGNAL_TABLE
+from grok.spec.studies import Study
 from grok.store.errors import StoreError
 from grok.store.store import Store
 
@@ -52,14 +53,15 @@ class Evidence:
 
     Args:
         store: any backend.
+        study: where nothing else is asked for than what `select` has of it: a large local store is not read whole then.
 
     Attributes:
         series: the gap series that were asked for, by run id, method, window, k and seed; seed 0 where none is drawn.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, study: Study | None = None) -> None:
         self.store = store
-        self._found = training_runs(store)
+        self._found = training_runs(store, study)
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, Runs] = {}
         self._measured: dict[tuple[str, str], pd.DataFrame] = {}
@@ -70,7 +72,7 @@ class Evidence:
     @cached_property
     def studies(self) -> tuple[str, ...]:
         """Names of the studies that runs are tagged with: those of the registry in its order, then others by name."""
-        there, known = study_names(self._found), registered()
+        there, known = tagged_studies(self._found), registered()
         return tuple(sorted(there, key=lambda name: (known.index(name) if name in known else len(known), name)))
 
     def runs(self, study: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
 from collections.abc import Callable, Iterable
@@ -125,8 +126,9 @@ class RunFiles:
             raise StoreError(
                 f"{path} must have come with the run, got {run_id} without. Export it anew with --bands all and --files all."
             )
-        with tempfile.TemporaryDirectory() as folder:
-            local = TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)).get_file(path, Path(folder))
+        run = TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id))
+        with contextlib.nullcontext("") if run.in_place else tempfile.TemporaryDirectory() as folder:
+            local = run.get_file(path, Path(folder))
             try:
                 return read(local)
             except Exception as error:  # the file is untrusted: broken bytes end in zlib's, the tokenizer's and others' errors

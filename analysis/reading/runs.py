@@ -14,9 +14,20 @@ from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError, to_text
 from grok.spec.plugins import NETWORKS, own_code
-from grok.spec.studies import OWN_FILE, Cell, load_study, registry
+from grok.spec.studies import OWN_FILE, Cell, Study, load_study, study_names
 from grok.store.store import Store
-from grok.store.tags import CODE_DIRTY, CODE_SEEN, RESOLVED, ROUNDING_FACTS, StoredRun, tag
+from grok.store.tags import (
+    CODE_DIRTY,
+    CODE_SEEN,
+    CONFIG_HASH,
+    KIND,
+    RESOLVED,
+    ROUNDING_FACTS,
+    TRAIN,
+    StoredRun,
+    study_tag,
+    tag,
+)
 
 OLDER = "an older run of the same config"
 MADE_BY = ("code_version", "protocol", "rounding_used", "rounding_facts", "made_on")
@@ -41,7 +52,7 @@ class Runs(NamedTuple):
 @functools.cache
 def registered() -> tuple[str, ...]:
     """The registry's studies, in its order."""
-    return tuple(registry())
+    return study_names()
 
 
 def is_own(study: str) -> bool:
@@ -70,12 +81,22 @@ def conditions(study: str) -> dict[str, str]:
     return {cell.config.hash: cell.condition for cell in grid(study)}
 
 
-def training_runs(store: Store) -> list[StoredRun]:
-    """Every training run of the store's active experiments, newest first, page by page."""
-    return store.find({"kind": "train"})
+def training_runs(store: Store, study: Study | None = None) -> list[StoredRun]:
+    """Training runs of the store's active experiments, newest first.
+
+    Args:
+        store: any backend. study: of a local store, only the runs that are tagged with it or have a config of its grid.
+    """
+    every = {KIND: TRAIN}
+    if study is None or not store.is_local:
+        return store.find(every)
+    hashes, own = {cell.config.hash for cell in study.cells}, study_tag(study.name)
+    of_grid = store.find_among(every, CONFIG_HASH, hashes, own, lambda run: False)
+    found = {run.run_id: run for run in [*store.find(every, own), *of_grid]}
+    return sorted(found.values(), key=lambda run: (-run.start_time, run.run_id))
 
 
-def study_names(runs: Iterable[StoredRun]) -> list[str]:
+def tagged_studies(runs: Iterable[StoredRun]) -> list[str]:
     """The studies that runs are tagged with, by name."""
     return sorted({study for run in runs for study in run.studies})
 

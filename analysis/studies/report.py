@@ -60,7 +60,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
         results: per cell, as `run_study` gives them.
         seconds: wall time of the command.
     """
-    evidence = Evidence(store)
+    evidence = Evidence(store, study)
     found = evidence.select(study.name)
     order = {cell.config.hash: number for number, cell in enumerate(study.cells)}
     table = found.table[found.table["config_hash"].isin(order)]

@@ -100,9 +100,13 @@ def rolling_eigenvalues(band: np.ndarray, window: int, count: int = EIGENVALUES,
     if first > updates:
         return out
     grams = window_grams(band, window, first, updates)
-    finite = np.isfinite(grams).all(axis=(1, 2))
-    values = np.full((len(grams), window), np.nan)
-    values[finite] = np.linalg.eigvalsh(grams[finite])[:, ::-1]
+    known = np.arange(window) < np.arange(1, updates + 1)[:, None]  # lags that reach back no further than the first update
+    if np.isfinite(band[:, :window][known]).all():
+        values = np.linalg.eigvalsh(grams)[:, ::-1]
+    else:
+        finite = np.isfinite(grams).all(axis=(1, 2))
+        values = np.full((len(grams), window), np.nan)
+        values[finite] = np.linalg.eigvalsh(grams[finite])[:, ::-1]
     kept = min(count, window)
     out[first - start :, :kept] = values[:, :kept]
     filled = np.minimum(np.arange(start, updates + 1), window)[:, None]

@@ -24,31 +24,16 @@ from grok.networks.base import Network, View
 from grok.numerics.band import BandedGram
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.plugins import About
+from grok.spec.summary import in_order
 from grok.tasks.base import Task
 
 SCORES = ("loss/train", "loss/test", "accuracy/train", "accuracy/test")
 """Metrics that every epoch has; the norm of each layer follows."""
-SUMMARY = (
-    "fired",
-    "fire_epoch",
-    "test_50_epoch",
-    "test_99_epoch",
-    "train_99_epoch",
-    "late_gap_23",
-    "diverged_epoch",
-    "elapsed_s",
-)
-"""Summary metrics of a run in the order in which they are told; those of one's own plug-ins follow."""
 
 
 def score_names(layers: Iterable[str]) -> tuple[str, ...]:
     """Columns of `Step.scores`."""
     return (*SCORES, *(f"norm/{layer}" for layer in layers))
-
-
-def in_order(summary: Mapping[str, float]) -> dict[str, float]:
-    """Summary metrics in the order of `SUMMARY`, others after them."""
-    return {name: summary[name] for name in dict.fromkeys((*SUMMARY, *summary)) if name in summary}
 
 
 def due(config: ResolvedConfig, epoch: int, cadence: str | None) -> bool:

@@ -46,8 +46,8 @@ from grok.training.parts import check_parts
 from grok.training.size import check_size
 
 LOG = logging.getLogger("grok")
-FEW = 100
-"""Configs that are asked for one by one."""
+BEST = 2
+"""Rank of a finished run of the study: no other of its config is looked for."""
 ROUNDS = 3
 """Times that cells whose worker died or that failed are tried in one command."""
 OLDER = "older_runs.json"
@@ -250,17 +250,19 @@ def _reuse(study: Study, store: Store, but: Collection[str], report: Callable[[R
 
 
 def _prior(store: Store, study: Study, but: Collection[str]) -> dict[str, StoredRun]:
-    """The best run of each identity: a finished one before any other, else the newest.
+    """The best run of each identity: a finished one of this study, then any finished one, else the newest."""
+    hashes, asked = {cell.config.hash for cell in study.cells}, {KIND: TRAIN, PROTOCOL: PROTOCOL_VERSION}
 
-    A store may hold thousands of other runs, each with all its metrics: a small study asks for its own only.
-    """
-    hashes = {cell.config.hash for cell in study.cells}
-    asked = {KIND: TRAIN, PROTOCOL: PROTOCOL_VERSION}
-    few = [asked | {CONFIG_HASH: one} for one in sorted(hashes)] if len(hashes) <= FEW else [asked]
+    def rank(run: StoredRun) -> int:
+        return run.done + (run.done and study.name in run.studies)
+
+    runs = store.find_among(
+        asked, CONFIG_HASH, hashes, study_tag(study.name), lambda run: rank(run) == BEST and run.run_id not in but
+    )
     out: dict[str, StoredRun] = {}
-    for run in (run for filters in few for run in store.find(filters)):
+    for run in runs:
         known = out.get(run.config_hash)
-        if run.run_id not in but and (known is None or (run.done and not known.done)):
+        if run.run_id not in but and (known is None or rank(run) > rank(known)):
             out[run.config_hash] = run
     return out
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from grok.recorders.base import Step, When, in_order
+from grok.recorders.base import Step, When
 from grok.recorders.edge import RING
 from grok.runs import words
 from grok.runs.branch import STATES_KEPT, Branch
@@ -26,6 +26,7 @@ from grok.runs.member import Member
 from grok.runs.saving import Background, put
 from grok.runs.trial import check_own
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, RunConfig
+from grok.spec.summary import in_order
 from grok.store.errors import StoreError, TakenOverError, masked, one_line
 from grok.store.files import CheckpointError, load
 from grok.store.model import log_network

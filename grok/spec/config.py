@@ -134,7 +134,15 @@ class RunConfig(
         return self.values() == other.values() if isinstance(other, RunConfig) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(self.values().values()))
+        known: int | None = self.__dict__.get("_own_hash")
+        if known is None:
+            known = hash(tuple(self.values().values()))
+            object.__setattr__(self, "_own_hash", known)
+        return known
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Its fields: what is kept beside them is of one process, whose texts have hashes of their own."""
+        return self.values()
 
     @property
     def last_epoch(self) -> int:
@@ -216,16 +224,23 @@ class RunConfig(
         """(16 hex digits) SHA-256 of what defines the run: its identity.
 
         That is the resolved config without its execution fields and without those later fields that are as in the
-        default config, and the bytes of every plug-in of one's own.
+        default config, and the bytes of every plug-in of one's own. Kept where there is none of these: their files may change.
         """
+        known: str | None = self.__dict__.get("_identity")
+        if known is not None:
+            return known
         text, default = self.resolved().to_strings(), default_config()
         for field in dataclasses.fields(self):
             later = field.metadata["later"] and text[field.name] == to_text(getattr(default, field.name))
             if field.name in EXECUTION_FIELDS or later:
                 del text[field.name]
-        for name, source in self.own_sources().items():
+        own = self.own_sources()
+        for name, source in own.items():
             text[f"{name}_source"] = hashlib.sha256(source.read_bytes()).hexdigest()
-        return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:16]
+        identity = hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:16]
+        if not own:
+            object.__setattr__(self, "_identity", identity)
+        return identity
 
     def own_sources(self) -> dict[str, Path]:
         """The files of plug-ins of one's own: part of the run's identity, since a name does not say what it does.

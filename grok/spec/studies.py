@@ -96,12 +96,12 @@ def load_study(name: str) -> Study:
     own = OWN_FILE.fullmatch(name)
     if own:
         return _own(Path(own[1]), own[2])
-    studies = registry()
-    if name not in studies:
+    names = study_names()
+    if name not in names:
         said = shown(name) if name else "none"
-        step = did_you_mean(name, studies, "Pick one.")
-        raise ConfigError(f"study must be one of {', '.join(studies)}, or file.yaml:name, got {said}. {step}")
-    return studies[name]
+        step = did_you_mean(name, names, "Pick one.")
+        raise ConfigError(f"study must be one of {', '.join(names)}, or file.yaml:name, got {said}. {step}")
+    return _registered(_files(), name)
 
 
 def _own(path: Path, wanted: str | None) -> Study:
@@ -123,13 +123,30 @@ def registry() -> dict[str, Study]:
     Raises:
         ConfigError: if a file cannot be read, a study breaks a rule, or a name is there twice.
     """
-    paths = sorted(REGISTRY.glob("*.yaml"))
-    return dict(_registry(tuple((path, path.stat().st_mtime_ns) for path in paths)))
+    files = _files()
+    return {name: _registered(files, name) for name in _registry(files)}
+
+
+def study_names() -> tuple[str, ...]:
+    """The names of the registry's studies, in its order; no config is made.
+
+    Raises:
+        ConfigError: if a file cannot be read or a name is there twice.
+    """
+    return tuple(_registry(_files()))
+
+
+_Files = tuple[tuple[Path, int], ...]
+"""The registry's files, each with when it was changed."""
+
+
+def _files() -> _Files:
+    return tuple((path, path.stat().st_mtime_ns) for path in sorted(REGISTRY.glob("*.yaml")))
 
 
 @functools.lru_cache(maxsize=1)
-def _registry(files: tuple[tuple[Path, int], ...]) -> dict[str, Study]:
-    """The registry's studies, read once: hundreds of configs to check, and the report asks for each study often."""
+def _registry(files: _Files) -> dict[str, Any]:
+    """The registry's studies as YAML has them, read once: the report asks for each study often."""
     homes: dict[str, Path] = {}
     bodies: dict[str, Any] = {}
     for path, _ in files:
@@ -139,7 +156,13 @@ def _registry(files: tuple[tuple[Path, int], ...]) -> dict[str, Study]:
                     f"names of studies must be given once, got {name} in {homes[name].name} and {path.name}. Rename one."
                 )
             homes[name], bodies[name] = path, body
-    return {name: _study(name, bodies[name]) for name in _ordered(bodies)}
+    return {name: bodies[name] for name in _ordered(bodies)}
+
+
+@functools.lru_cache(maxsize=1000)
+def _registered(files: _Files, name: str) -> Study:
+    """One study of the registry, made once: hundreds of configs to check in all."""
+    return _study(name, _registry(files)[name])
 
 
 def _ordered(bodies: dict[str, Any]) -> list[str]:

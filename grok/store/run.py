@@ -61,6 +61,11 @@ class TrackedRun:
         self._artifacts = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
 
     @property
+    def in_place(self) -> bool:
+        """Whether its files are in a local folder, where they are read and written in place."""
+        return self._root is not None
+
+    @property
     def stored(self) -> StoredRun:
         """The run as it was when it was opened."""
         if self._stored is None:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
-from grok.store import sqlite, views
+from grok.store import glance, sqlite, views
 from grok.store.alive import hold, is_ours, process_tags
 from grok.store.errors import StoreError, masked, one_line
 from grok.store.provenance import home
@@ -56,6 +56,8 @@ EXTRAS = {"psycopg2": ".[postgres]", "psycopg": "psycopg[binary]"}
 """By the package that is missing, what has it."""
 REFUSED = re.compile(r"error code (40[13])\b")
 """What MLflow says of a server that does not know who asks, or does not let them."""
+FEW = 100
+"""Values that a server is asked for one by one."""
 MOVED = (TRAIN, "study", *views.ASIDE)
 """Kinds of runs that leave the experiment `Default`, where `mlflow run` has put them, for the project's own."""
 
@@ -94,9 +96,14 @@ class Store:
         """Held by one process at a time on a local store; elsewhere it keeps nobody out."""
         return FileLock(f"{sqlite.path_of(self.uri)}.claims.lock") if self.is_local else contextlib.nullcontext()
 
-    def find(self, filters: Mapping[str, str]) -> list[StoredRun]:
-        """Runs of all active experiments whose own tags equal `filters`, newest first."""
-        query = " and ".join(f"tags.`{tag(name)}` = '{value}'" for name, value in filters.items())
+    def find(self, filters: Mapping[str, str], has: str = "") -> list[StoredRun]:
+        """Runs of all active experiments whose own tags equal `filters` and that have the tag `has`, if any; newest first."""
+        if self.is_local:
+            found = glance.find(sqlite.path_of(self.uri), filters, self.client.get_run, has)
+            if found is not None:
+                return found
+        terms = [f"tags.`{tag(name)}` = '{value}'" for name, value in filters.items()]
+        query = " and ".join([*terms, *([f"tags.`{tag(has)}` IS NOT NULL"] if has else [])])
         experiments = [e.experiment_id for e in self.client.search_experiments()]
         runs: list[StoredRun] = []
         token = None
@@ -106,6 +113,28 @@ class Store:
             token = page.token
             if not token:
                 return runs
+
+    def find_among(
+        self, filters: Mapping[str, str], name: str, values: Collection[str], likely: str, enough: Callable[[StoredRun], bool]
+    ) -> list[StoredRun]:
+        """Runs as `find` has them whose tag `name` is one of some values: by one query of a local database.
+
+        A server's search has no such condition. It is asked for the runs with the tag `likely`, and one by one for the values
+        that none of these has; where many are left, for all that `filters` let through: each has all its metrics with it.
+
+        Args:
+            filters: tags by name, each of this value. name: of the tag. values: of which a run has one.
+            likely: a tag that runs which were found before have. enough: whether a run makes others of its value needless.
+        """
+        if self.is_local:
+            found = glance.find(sqlite.path_of(self.uri), filters, self.client.get_run, among=(name, values))
+            if found is not None:
+                return found
+        there = [run for run in self.find(filters, likely) if run.get(name) in values]
+        left = sorted(set(values) - {run.get(name) for run in there if enough(run)})
+        asked = [{**filters, name: value} for value in left] if len(left) <= FEW else [filters]
+        more = [run for one in asked for run in self.find(one) if run.get(name) in values]
+        return list({run.run_id: run for run in [*there, *more]}.values())
 
     def prior(self, config: RunConfig) -> list[StoredRun]:
         """Training runs with this identity and protocol, newest first."""

@@ -7,15 +7,17 @@ MLflow keeps a saved view as a tag of the experiment. The form is not documented
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import json
 import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from typing import Any, Final
 from urllib.parse import quote
-
-import mlflow
 
 from grok.store.tags import KIND, NOTE, RESOLVED, STATE, STUDY_NAME, TRAIN, WALL, study_tag, tag
 
@@ -130,7 +132,16 @@ def views_of(experiment: str) -> tuple[View, ...]:
     return tuple(view for view in VIEWS if view.kind in ASIDE or experiment != REPORTS)
 
 
-def tags_of(experiment: str, version: str = mlflow.__version__) -> dict[str, str]:
+@functools.cache
+def installed() -> str:
+    """The version of MLflow that is installed, read without importing it; empty if its packages do not say."""
+    for name in ("mlflow", "mlflow-skinny"):
+        with contextlib.suppress(PackageNotFoundError):
+            return metadata.version(name)
+    return ""
+
+
+def tags_of(experiment: str, version: str | None = None) -> dict[str, str]:
     """Tags that an experiment of a name is to have: its note, its pages in the UI, its saved views.
 
     Args:
@@ -140,9 +151,9 @@ def tags_of(experiment: str, version: str = mlflow.__version__) -> dict[str, str
     return out | ({SHARED + view.key: encoded(view) for view in views_of(experiment)} if known(version) else {})
 
 
-def known(version: str = mlflow.__version__) -> bool:
+def known(version: str | None = None) -> bool:
     """Whether the form of a version's views is known."""
-    return any(version.startswith(f"{one}.") for one in VERSIONS)
+    return any((installed() if version is None else version).startswith(f"{one}.") for one in VERSIONS)
 
 
 def missing(experiment: str, there: Mapping[str, str]) -> dict[str, str]:

@@ -15,13 +15,14 @@ import torch
 from analysis.figures import run_figures
 from analysis.reading.files import RunFiles
 from analysis.reading.runs import select, training_runs
-from grok.recorders.base import SUMMARY, File, in_order
+from grok.recorders.base import File
 from grok.runs.member import OWN, Member
 from grok.runs.saving import get, put
 from grok.runs.train import train_tracked
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import RECORDERS, USUAL_RECORDERS
+from grok.spec.summary import SUMMARY, in_order
 from grok.store import files
 from grok.store.store import Store, TrackedRun
 from grok.training.loop import Training

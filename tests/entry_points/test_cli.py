@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 
+from entry_points import cli
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store.prior import run_config
 from grok.store.run import TrackedRun
@@ -571,3 +572,17 @@ def test_killed_at_random_moments_equals_an_undisturbed_run(store, tiny, flags, 
     (run,) = store.prior(config)
     assert (run.info.status, run.data.tags["grok.state"]) == ("FINISHED", "complete")
     contents(store, run.info.run_id).assert_same(expected)
+
+
+@pytest.mark.parametrize(("load", "given", "policy"), [(1e6, None, "PASSIVE"), (0.0, None, None), (1e6, "ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_where_others_want_the_cores(
+    monkeypatch: pytest.MonkeyPatch, load: float, given: str | None, policy: str | None
+) -> None:
+    for name in cli.WAITING:
+        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.delenv(name)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    cli.wait_asleep()
+    assert os.environ.get("OMP_WAIT_POLICY") == policy

@@ -29,6 +29,7 @@ from analysis.exhibits.model import (
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, XU
+from analysis.reading.columns import columns_of
 from analysis.statistics.estimates import Estimate, median_interval
 from analysis.statistics.exact import sign_flip
 from analysis.statistics.paired import RISES, beyond, direction
@@ -72,20 +73,20 @@ class Rates:
 
     def at(self, epoch: int | None, kind: str, ridge: str, features: str = "network", sign: int | None = None) -> np.ndarray:
         """The rate of each run at an epoch, or at its last, of pairs of one sign of cos or of all; NaN where not measured."""
-        tables = self.tables if sign is None else [table[table["sign"] == sign] for table in self.tables]
-        return np.array([_rate(table, epoch, kind, ridge, features) for table in tables])
+        return np.array([_rate(columns_of(table), epoch, kind, ridge, features, sign) for table in self.tables])
 
     def change(self, epoch: int | None, kind: str, ridge: str) -> np.ndarray:
         """rate(epoch) − rate(0) of each run."""
         return np.asarray(self.at(epoch, kind, ridge) - self.at(0, kind, ridge))
 
 
-def _rate(table: pd.DataFrame, epoch: int | None, kind: str, ridge: str, features: str) -> float:
-    when = int(table["epoch"].max()) if epoch is None else epoch
-    chosen = (table["epoch"] == when) & (table["kind"] == kind) & (table["ridge"] == ridge) & (table["features"] == features)
-    mine = table[chosen]
-    pairs = int(mine["pairs"].sum())
-    return float(mine["repel"].sum()) / pairs if pairs else np.nan
+def _rate(columns: dict[str, np.ndarray], epoch: int | None, kind: str, ridge: str, features: str, sign: int | None) -> float:
+    of_sign = np.ones(len(columns["epoch"]), dtype=bool) if sign is None else columns["sign"] == sign
+    when = int(columns["epoch"][of_sign].max()) if epoch is None else epoch
+    chosen = of_sign & (columns["epoch"] == when) & (columns["kind"] == kind)
+    chosen &= (columns["ridge"] == ridge) & (columns["features"] == features)
+    pairs = int(columns["pairs"][chosen].sum())
+    return float(columns["repel"][chosen].sum()) / pairs if pairs else np.nan
 
 
 def _known(name: str, values: np.ndarray) -> Estimate:
