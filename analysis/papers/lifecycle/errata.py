@@ -124,7 +124,7 @@ def _phases(sources: Sources) -> tuple[str, pd.DataFrame]:
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter(
         "lifecycle-probes",
-        "A probe with a fixed penalty reads the scale of the features",
+        "What a probe with a fixed penalty on raw features reads, and what its nulls do",
         (DYCK,),
         "lifecycle-probes",
         "The published probe has a ridge penalty of 1 on raw features, whose scale weight decay shrinks, sits before the last "
@@ -153,7 +153,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     ),
     Chapter(
         "lifecycle-ramp",
-        "A straight line over eleven depths is as elevated",
+        "How elevated a straight line over the same depths is",
         (DYCK,),
         None,
         "The elevation over depth is the share of the largest frequency times the number of bins. A response that only grows "

@@ -348,12 +348,13 @@ def decisive(sources: Sources) -> tuple[str, pd.DataFrame]:
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter(
         "lifecycle-flip",
-        "The fall of grad% is where the first interval leaves the window",
+        "Where grad% falls: at grokking, at an ηωt, or where the first interval leaves the window",
         (DYCK, SCALE),
         "lifecycle-flip",
-        "The paper reads a flip at grokking from four windows of one seed. The change over the first interval is far larger "
-        "than any later one, points away from the initial weights, and dominates v₁ as long as a window holds it: W intervals "
-        "of N steps hold it until step W·N, and the first full window without it ends at (W + 1)·N.",
+        "The paper reads a flip at grokking from four windows of one seed. Two things fall at about that step whether a network "
+        "generalises or not: weights that the loss does not hold decay as e^(−ηωt), and a change over the first interval that is "
+        "larger than later ones leads v₁ as long as a window holds it. W intervals of N steps hold it until step W·N, and the "
+        "first full window without it ends at (W + 1)·N. The table has every run, N and W, in steps, in ηωt and in windows.",
         decisive,
     ),
 )

@@ -17,12 +17,17 @@ from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, MINI, MODULAR,
 from analysis.papers.lifecycle.sentences import costs
 from analysis.reading.evidence import Evidence
 
-CURVES = ["condition", "run_id", "seed", "step", "eta_omega_t", "grad_share", "cos2_theta", "cos2_theta_0", "accuracy_test"]
-METRICS = ("edge/grad_share", "edge/cos2_theta", "edge/cos2_theta_0", "accuracy/test")
+METRICS = (
+    *("edge/grad_share", "edge/grad_share_trapezoid", "edge/energy_gradient", "edge/energy_decay", "edge/cross"),
+    *("edge/cos2_theta", "edge/cos2_theta_0", "accuracy/train", "accuracy/test", "accuracy/test_unseen_prefix"),
+    *("norm/attention", "norm/all"),
+)
+CURVES = ["condition", "run_id", "seed", "step", "eta_omega_t"]
+CURVES += [metric.removeprefix("edge/").replace("/", "_") for metric in METRICS]
 
 
 def curves(evidence: Evidence, studies: tuple[str, ...] = (DYCK, SCALE)) -> pd.DataFrame:
-    """A row per snapshot of each run with weight decay: `CURVES`; steps, ηωt, shares and squared cosines in [0, 1]."""
+    """A row per snapshot of each run with weight decay: `CURVES`; steps, ηωt, shares, accuracies and squared cosines in [0, 1]."""
     tables = []
     for study in studies:
         conditions = [condition for owner, condition in ARMS if owner == study]
