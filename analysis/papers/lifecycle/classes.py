@@ -44,7 +44,7 @@ TASKS: Mapping[str, tuple[str, str]] = {
 }
 """Study and published class."""
 RESPONSE = {"modular": "periodic/token"}
-"""What tells the label from the response along v₁: a class of modular addition is no quantity, and is read by its best frequency."""
+"""What tells the label from the response along v₁, by task: a class of modular addition is no quantity."""
 LINEAR = "linear_standardised/token"
 TIMES, REACH, END = (1.0, 2.0, 4.0), 0.25, 4.0
 """ηωt of the comparison, how far around it snapshots count, and the end of what is judged, for all three alike."""

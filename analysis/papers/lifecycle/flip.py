@@ -351,10 +351,10 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Where grad% falls: at grokking, at an ηωt, or where the first interval leaves the window",
         (DYCK, SCALE),
         "lifecycle-flip",
-        "The paper reads a flip at grokking from four windows of one seed. Two things fall at about that step whether a network "
-        "generalises or not: weights that the loss does not hold decay as e^(−ηωt), and a change over the first interval that is "
-        "larger than later ones leads v₁ as long as a window holds it. W intervals of N steps hold it until step W·N, and the "
-        "first full window without it ends at (W + 1)·N. The table has every run, N and W, in steps, in ηωt and in windows.",
+        "The paper reads a flip at grokking from four windows of one seed. Two other things can move v₁ at about that step, "
+        "whether a network generalises or not. Weights that the loss does not hold decay as e^(−ηωt). A change over the first "
+        "interval that is larger than later ones leads v₁ as long as a window holds it: W intervals of N steps hold it until "
+        "step W·N, and the first full window without it ends at (W + 1)·N. The table has every run, N and W.",
         decisive,
     ),
 )

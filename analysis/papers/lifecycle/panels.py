@@ -27,7 +27,7 @@ CURVES += [metric.removeprefix("edge/").replace("/", "_") for metric in METRICS]
 
 
 def curves(evidence: Evidence, studies: tuple[str, ...] = (DYCK, SCALE)) -> pd.DataFrame:
-    """A row per snapshot of each run with weight decay: `CURVES`; steps, ηωt, shares, accuracies and squared cosines in [0, 1]."""
+    """A row per snapshot of each run with weight decay: `CURVES`; steps, ηωt, shares in [0, 1], and so on."""
     tables = []
     for study in studies:
         conditions = [condition for owner, condition in ARMS if owner == study]

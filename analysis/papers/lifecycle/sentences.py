@@ -235,8 +235,8 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Removing the edge beside removals of the same norm, the same residual and the same angle",
         (DYCK,),
         "lifecycle-ablation",
-        "The published control is a random plane, which holds √(2/p) of ‖θ‖, 0.4 % for Dyck-1. A direction along θ holds all of "
-        "it, so that a cost can be one of norm. Four controls remove as much as the edge does.",
+        "The published control is a random plane, which holds √(2/p) of ‖θ‖, 0.4 % for Dyck-1. A direction along θ holds all "
+        "of it, so that a cost can be one of norm. Four controls remove as much as the edge does.",
         _ablation_table,
     ),
 )
