@@ -109,9 +109,9 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "lifecycle-flip",
         "grad% of the edge on every window",
-        "Over ηωt, N = 100 and W = 5, exact split: a line per run; the median over seeds of test accuracy and of cos²(v₁, θ) beside "
-        "it; dashed vertically where the first interval has left the window. Runs without weight decay have 1 by definition and "
-        "are not drawn.",
+        "Over ηωt, N = 100 and W = 5, exact split: a line per run, beside it the median over seeds of test accuracy and of "
+        "cos²(v₁, θ); dashed vertically where the first interval has left the window. Runs without weight decay have 1 by "
+        "definition and are not drawn.",
         (DYCK, SCALE),
         _flip,
         drawer("lifecycle_flip"),
