@@ -135,7 +135,7 @@ def test_series_are_told_apart_by_what_varies_within_a_condition() -> None:
 LINE = pd.DataFrame({"epoch": [0, 1], "median": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.3, 0.4]})
 
 
-@pytest.mark.parametrize("gap", [{}, {("a",): LINE + 1}])
+@pytest.mark.parametrize("gap", [{}, {("a",): LINE + 1}, {("a",): LINE.assign(median=0.0, low=0.0, high=0.0)}])
 def test_series_figure_is_drawn_with_and_without_gaps(gap: dict[tuple[str, ...], pd.DataFrame], tmp_path: object) -> None:
     figure = study_series({"accuracy/test": {("a",): LINE}, "delta_w/gap_23": gap}, "tiny")
     figure.savefig(f"{tmp_path}/series.png")
