@@ -1,7 +1,7 @@
 """A tracked run of Dyck-1 against a bare PyTorch loop of the same network: processor time a step, as a ratio.
 
-`python -m benchmarks.lifecycle` trains both in this process by turns and prints one line; the loop records nothing and evaluates
-nothing. A run's start and end are left out by taking the difference of two lengths, between which it saves its state once.
+`python -m benchmarks.lifecycle` trains both in this process by turns and prints a line; the loop records and evaluates nothing.
+A run's start and end are left out as the difference of two lengths, between which it saves its state once.
 """
 
 from __future__ import annotations
