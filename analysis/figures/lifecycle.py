@@ -107,8 +107,11 @@ def lifecycle_phases(tables: Tables) -> Figure:
             ax.plot(run["offset"], run["grad_share"], label=f"seed {seed}", **_look(place))
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set(title=f"accuracy {level:g}", xlabel="step less grok step", ylabel="grad% of $v_1$", ylim=(-0.03, 1.03))
+        if not ax.lines[1:]:
+            ax.text(0.5, 0.5, "no run gets there", transform=ax.transAxes, ha="center", fontsize=8)
     found = {label: line for ax in figure.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(found.values(), found.keys(), loc="outside upper center", ncol=5, fontsize=7)
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside upper center", ncol=5, fontsize=7)
     return figure
 
 
@@ -159,7 +162,9 @@ def lifecycle_flow(tables: Tables) -> Figure:
             points = ax.scatter(part["predicted"], part["measured"], c=part["eta_omega_t"], s=6, cmap="cividis")
             low, high = float(part["measured"].min()), float(part["measured"].max())
             ax.plot([low, high], [low, high], color="black", linewidth=0.8)
-            ax.locator_params(axis="x", nbins=3)
+            ax.locator_params(nbins=3)
+            ax.ticklabel_format(style="sci", scilimits=(0, 0))
+            ax.tick_params(labelsize=8)
             ax.set(title=f"{task}, W = {window:g}", xlabel="predicted dg/dt", ylabel="measured dg/dt")
             figure.colorbar(points, ax=ax, label=r"$\eta\omega t$")
     return figure

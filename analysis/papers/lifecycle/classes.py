@@ -202,7 +202,7 @@ def answer(sources: Sources) -> Answer:
     spread = [f"at ηωt = {time:g} grad% is {_told(part)}" for time, part in table.groupby("eta_omega_t")]
     missing = [task for task in TASKS if task not in set(table["task"])]
     note = f"Without {', '.join(missing)}." if missing else ""
-    return Answer("; ".join(spread) + ".", {}, note, entries=tuple(entries))
+    return Answer("; ".join(spread), {}, note, entries=tuple(entries))
 
 
 def _told(part: pd.DataFrame) -> str:
@@ -250,7 +250,7 @@ QUESTIONS: tuple[Question, ...] = (
 
 
 def _table(sources: Sources) -> tuple[str, pd.DataFrame]:
-    return answer(sources).text, phases(sources)
+    return f"{answer(sources).text}.", phases(sources)
 
 
 CHAPTERS: tuple[Chapter, ...] = (

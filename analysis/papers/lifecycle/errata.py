@@ -115,9 +115,8 @@ def _phases(sources: Sources) -> tuple[str, pd.DataFrame]:
         at = part[part["offset"] == 0]["grad_share"]
         reached = int(steps.notna().sum())
         where = f"at steps {', '.join('never' if np.isnan(step) else f'{step:.0f}' for step in steps)}"
-        told.append(
-            f"{level:g} is reached in {reached} of {len(steps)} runs ({where}), grad% there {at.min():.2f} to {at.max():.2f}"
-        )
+        there = f", grad% there {at.min():.2f} to {at.max():.2f}" if reached else ""
+        told.append(f"{level:g} is reached in {reached} of {len(steps)} runs ({where}){there}")
     return "; ".join(told) + ".", table
 
 
