@@ -37,9 +37,9 @@ def lifecycle_flip(tables: Tables) -> Figure:
             (("accuracy_test", "test accuracy"), ("cos2_theta", r"$\cos^2(v_1, \theta)$")), start=1
         ):
             ax.plot(middle.index, middle[name], label=label, **_look(place))
-        last = part.loc[part["step"].idxmax()]
-        ax.axvline(LEAVES * last["eta_omega_t"] / last["step"], color="black", linestyle="--", linewidth=0.8)
-        ax.set_title(f"{condition.replace('_', ' ')}, {last['step']:.0f} steps", fontsize=9)
+        steps, end = float(part["step"].max()), float(part["eta_omega_t"].max())
+        ax.axvline(LEAVES * end / steps, color="black", linestyle="--", linewidth=0.8)
+        ax.set_title(f"{condition.replace('_', ' ')}, {steps:.0f} steps", fontsize=9)
         ax.set(ylim=(-0.03, 1.03))
     figure.supxlabel(r"$\eta\omega t$")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3, fontsize=8)
