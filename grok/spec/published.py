@@ -149,8 +149,8 @@ def pairs_flops(network: str, modulus: int, drawn: int, evaluated: float, epochs
 
 
 STEP_FLOPS = {"dyck": 1.9e9, "scan": 1.0e11, "modular": 1.7e9}
-"""Matrix-product operations of a step of a transformer, by task: those of Dyck-1, six a parameter and token, and of the others as
-many as take their time beside it."""
+"""Matrix-product operations of a step of a transformer, by task: of Dyck-1 six a parameter and token, and
+of the others as many as take their time beside it."""
 MINI_SHARE = 0.18
 """Of them, that the small network of scan needs."""
 
