@@ -23,6 +23,7 @@ from analysis.papers.lifecycle.reading import (
     ledger,
     measured,
     segments,
+    setting,
     value,
     windows,
 )
@@ -144,9 +145,9 @@ def intervention_table(sources: Sources) -> pd.DataFrame:
         for run in runs.to_dict("records"):
             run_id = str(run["run_id"])
             end = int(run["epochs"]) if condition == "projected" else start + LENGTH
-            decay = run["switch_weight_decay"]
-            arm = {"condition": condition, "seed": int(run["seed"]), "run_id": run_id, "state": run["switch_state"]}
-            arm |= {"update": run["switch_update"], "weight_decay": 1.0 if pd.isna(decay) else float(decay)}
+            decay = setting(run, "switch_weight_decay")
+            arm = {"condition": condition, "seed": int(run["seed"]), "run_id": run_id, "state": setting(run, "switch_state")}
+            arm |= {"update": setting(run, "switch_update"), "weight_decay": 1.0 if decay is None else float(decay)}
             for told, step in (("start", start), ("end", end)):
                 found: dict[str, Any] = {"accuracy": value(sources, run_id, "accuracy/test", step, PUBLISHED_N)}
                 found |= {name: measured(sources, run_id, "probe", kept, step) for name, kept in READ.items()}

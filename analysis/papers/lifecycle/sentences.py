@@ -17,7 +17,7 @@ from analysis.exhibits.model import (
     Measured,
 )
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, anatomy, grok_step, ledger, measured, windows
+from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, anatomy, grok_step, ledger, measured, setting, windows
 from analysis.printed.lifecycle import LIFECYCLE
 from analysis.statistics.estimates import median_interval
 from analysis.words import number
@@ -128,7 +128,7 @@ def removing_decay(sources: Sources) -> Measured:
     for run in sources.take(INTERVENTION, condition="post", switch_weight_decay=0.0).to_dict("records"):
         run_id, name = str(run["run_id"]), "before/linear_raw/token"
         start, end = (measured(sources, run_id, "probe", name, step) for step in (1000, 4000))
-        gains[run["switch_state"]].append(end - start)
+        gains[setting(run, "switch_state")].append(end - start)
         starts.append(start)
     middle = {name: float(np.median(values)) for name, values in gains.items() if values}
     if len(middle) == 2 and min(middle.values()) > 0.02:
