@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 
 from analysis.reading.evidence import Evidence
-from analysis.reading.runs import _told, grid, told_fields
+from analysis.reading.runs import _told, grid
 from grok.numerics.ledger import Keeper, Ledger
 from grok.recorders.anatomy import steps_of
 from grok.recorders.base import File
 from grok.recorders.edge import plan
+from grok.spec.config import told_fields
 from grok.spec.studies import Cell
 from grok.store.errors import StoreError
 

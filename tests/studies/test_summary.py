@@ -170,6 +170,11 @@ def test_repulsion_figure_has_rate_and_null() -> None:
     assert rate.get_linestyle() != null.get_linestyle()
 
 
+def test_words_among_numbers_are_told_from_words_alone() -> None:
+    found = [study_report._mixed(pd.Series(values)) for values in ([0.5, "auto"], ["a", float("nan")], [1.0, 2.0], [1.0, None])]
+    assert found == [True, False, False, False]
+
+
 def test_labels_leave_out_what_follows_from_the_rest() -> None:
     table = runs({}, {"activation": "relu", "epochs": 800, "checkpoint_epochs": (800,)}, {"condition": "b", "modulus": 41})
     assert study_summary.label_fields(table) == ["condition", "activation"]
