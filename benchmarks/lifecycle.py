@@ -1,17 +1,21 @@
 """A tracked run of Dyck-1 against a bare PyTorch loop of the same network: processor time a step, as a ratio.
 
-`python -m benchmarks.lifecycle [STEPS]` trains both in this process by turns and prints one line; the loop records nothing and
-evaluates nothing. A run's start and end are left out by taking the difference of two lengths.
+`python -m benchmarks.lifecycle` trains both in this process by turns and prints a line; the loop records and evaluates nothing.
+A run's start and end are left out as the difference of two lengths, between which it saves its state once.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
+import statistics
 import tempfile
 import time
+from typing import Any
 
 import torch
 
+from benchmarks import record
 from benchmarks.study_throughput import fresh_store
 from grok.networks.transformer import Encoder
 from grok.runs.train import train_tracked
@@ -53,17 +57,41 @@ def tracked(steps: int) -> float:
         return time.process_time() - start
 
 
-def main(steps: int) -> None:
-    """Time both by turns, and print one line."""
+def measure(steps: int, rounds: int) -> dict[str, Any]:
+    """A row: seconds of processor time a step, the median over rounds, and the ratio with its range."""
     torch.set_num_threads(1)
     bare(20)
     loops, runs = [], []
-    for _ in range(2):
+    for _ in range(rounds):
         loops.append(bare(steps) / steps)
         runs.append((tracked(SHORT + steps) - tracked(SHORT)) / steps)
-    loop, run = min(loops), min(runs)
-    print(f"steps={steps} loop_s={loop:.4f} tracked_s={run:.4f} ratio={run / loop:.3f}")
+    ratios = [run / loop for run, loop in zip(runs, loops, strict=True)]
+    return {
+        "what": "step",
+        "steps": steps,
+        "rounds": rounds,
+        "loop_cpu_s": statistics.median(loops),
+        "tracked_cpu_s": statistics.median(runs),
+        "ratio": statistics.median(ratios),
+        "ratio_low": min(ratios),
+        "ratio_high": max(ratios),
+        "load": os.getloadavg()[0],
+    }
+
+
+def main() -> None:
+    """Time both by turns, and print one line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=500, metavar="N", help="of each. Default 500, in which a run saves once")
+    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="of a loop and a run. Default 2.")
+    record.json_flag(parser)
+    flags = parser.parse_args()
+    about = record.environment(record.spelt("benchmarks.lifecycle"))
+    row = measure(flags.steps, flags.rounds)
+    print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()))
+    if flags.json:
+        record.write(flags.json, about, [row])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    main()

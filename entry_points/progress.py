@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
+from grok.spec.published import DEFAULT_NETWORK
 from grok.spec.studies import training_flops
 
 if TYPE_CHECKING:
     from grok.runs.cells import Result
     from grok.spec.config import ResolvedConfig
-    from grok.spec.studies import Study
+    from grok.spec.studies import Cell, Study
 
 T = TypeVar("T")
 TICK_S = 1.0
@@ -111,6 +112,11 @@ def counted(items: Sequence[T], name: str) -> Iterable[T]:
     return bar
 
 
+def name_of(cell: Cell) -> str:
+    """What tells a cell from others while it is at work: its activation, or its condition where the network has its own."""
+    return cell.config.activation if cell.config.network == DEFAULT_NETWORK else cell.condition
+
+
 class CellBar:
     """A tqdm bar over a study's cells that ticks, with the epochs of the runs at work and an estimate; each cell that ends is
     named on standard error. In a log file, a line a minute.
@@ -155,8 +161,8 @@ class CellBar:
         now = {hash: epoch for hash, epoch in epochs_in(self._watch).items() if hash in self._left}
         parts = [f"{self._reused} reused"] if self._reused else []
         for hash, epoch in list(now.items())[:SHOWN_AT_WORK]:
-            config = self._left[hash].config
-            parts.append(f"{config.activation} {config.seed}: {epoch}/{config.epochs}")
+            cell = self._left[hash]
+            parts.append(f"{name_of(cell)} {cell.config.seed}: {epoch}/{cell.config.epochs}")
         if len(now) > SHOWN_AT_WORK:
             parts.append(f"{len(now) - SHOWN_AT_WORK} more at work")
         under_way = sum(self._work[hash] * epoch / self._left[hash].config.epochs for hash, epoch in now.items())

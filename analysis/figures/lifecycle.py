@@ -22,19 +22,27 @@ def _look(place: int) -> dict[str, Any]:
 
 
 def lifecycle_flip(tables: Tables) -> Figure:
-    """A line per run, a colour and dash per condition; by step and by ηωt."""
-    table = tables["curves"]
-    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-    axes = figure.subplots(2, 1, sharey=True)
-    for place, (condition, part) in enumerate(table.groupby("condition", sort=False)):
+    """A panel per condition over ηωt: grad% of each run, and medians of test accuracy and of cos²(v₁, θ)."""
+    parts = [(str(condition), part) for condition, part in tables["curves"].groupby("condition", sort=False)]
+    columns = min(3, len(parts))
+    rows = -(-len(parts) // columns)
+    figure = Figure(figsize=(0.4 + 2.7 * columns, 0.6 + 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for ax, (condition, part) in zip(panels, parts, strict=False):
         for number, (_, run) in enumerate(part.groupby("run_id", sort=False)):
-            label = str(condition) if number == 0 else None
-            for ax, x in zip(axes, ("step", "eta_omega_t"), strict=True):
-                ax.plot(run[x], run["grad_share"], label=label, **_look(place))
-    axes[0].axvline(LEAVES, color="black", linestyle="--", linewidth=0.8)
-    axes[0].set(xlabel="step", ylabel="grad% of $v_1$", ylim=(-0.03, 1.03))
-    axes[1].set(xlabel=r"$\eta\omega t$", ylabel="grad% of $v_1$")
-    axes[0].legend(fontsize=7, ncol=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            label = "grad% of $v_1$, a run" if number == 0 else None
+            ax.plot(run["eta_omega_t"], run["grad_share"], color=COLOURS[0], linewidth=0.8, label=label)
+        middle = part.groupby("eta_omega_t")[["accuracy_test", "cos2_theta"]].median()
+        for place, (name, label) in enumerate(
+            (("accuracy_test", "test accuracy"), ("cos2_theta", r"$\cos^2(v_1, \theta)$")), start=1
+        ):
+            ax.plot(middle.index, middle[name], label=label, **_look(place))
+        steps, end = float(part["step"].max()), float(part["eta_omega_t"].max())
+        ax.axvline(LEAVES * end / steps, color="black", linestyle="--", linewidth=0.8)
+        ax.set_title(f"{condition.replace('_', ' ')}, {steps:.0f} steps", fontsize=9)
+        ax.set(ylim=(-0.03, 1.03))
+    figure.supxlabel(r"$\eta\omega t$")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3, fontsize=8)
     return figure
 
 
@@ -99,8 +107,11 @@ def lifecycle_phases(tables: Tables) -> Figure:
             ax.plot(run["offset"], run["grad_share"], label=f"seed {seed}", **_look(place))
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set(title=f"accuracy {level:g}", xlabel="step less grok step", ylabel="grad% of $v_1$", ylim=(-0.03, 1.03))
-        if ax.lines[1:]:
-            ax.legend(fontsize=7)
+        if not ax.lines[1:]:
+            ax.text(0.5, 0.5, "no run gets there", transform=ax.transAxes, ha="center", fontsize=8)
+    found = {label: line for ax in figure.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside upper center", ncol=5, fontsize=7)
     return figure
 
 
@@ -134,6 +145,7 @@ def lifecycle_intervention(tables: Tables) -> Figure:
                 ax.plot(ends[1], place + offset, "o", color=COLOURS[1], markersize=3)
         ax.set(title=score, xlabel="start to end (point)", ylabel="")
     panels[0].set_yticks(range(len(arms)), names, fontsize=7)
+    panels[0].invert_yaxis()
     panels[0].set(ylabel="branch")
     return figure
 
@@ -150,6 +162,9 @@ def lifecycle_flow(tables: Tables) -> Figure:
             points = ax.scatter(part["predicted"], part["measured"], c=part["eta_omega_t"], s=6, cmap="cividis")
             low, high = float(part["measured"].min()), float(part["measured"].max())
             ax.plot([low, high], [low, high], color="black", linewidth=0.8)
+            ax.locator_params(nbins=3)
+            ax.ticklabel_format(style="sci", scilimits=(0, 0))
+            ax.tick_params(labelsize=8)
             ax.set(title=f"{task}, W = {window:g}", xlabel="predicted dg/dt", ylabel="measured dg/dt")
             figure.colorbar(points, ax=ax, label=r"$\eta\omega t$")
     return figure

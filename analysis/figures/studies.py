@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -114,6 +115,7 @@ def _dress(ax: Axes, metric: str, *, named: bool) -> None:
     if named:
         ax.set_ylabel(METRIC_LABELS.get(metric, metric))
     if metric.endswith("gap_23"):
-        ax.set_yscale("log")
+        if any((np.asarray(line.get_ydata(), dtype=np.float64) > 0).any() for line in ax.lines):
+            ax.set_yscale("log")  # which an axis without a positive value cannot have
     else:
         ax.set_ylim(-0.03, 1.03)

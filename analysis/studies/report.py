@@ -93,9 +93,8 @@ def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder:
     if not table["rounding_used"].any():  # of earlier versions alone: the table that they had
         shown = shown.drop(columns=list(MADE_BY))
     shown.to_csv(folder / "runs.csv", index=False)
-    shown.assign(**{c: shown[c].map(str) for c in ("checkpoint_epochs", "spectrum_methods")}).to_parquet(
-        folder / "runs.parquet", index=False
-    )
+    mixed = [c for c in shown if c in ("checkpoint_epochs", "spectrum_methods") or _mixed(shown[c])]
+    shown.assign(**{str(c): shown[c].map(str) for c in mixed}).to_parquet(folder / "runs.parquet", index=False)
     conditions.to_csv(folder / "conditions.csv", index=False)
     updates = next(filter(None, (watched(history.columns) for history in histories.values())), "delta_w")
     plotted = {m: summary.series(table, histories, m) for m in ("accuracy/test", f"{updates}/gap_23")}
@@ -112,6 +111,12 @@ def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder:
         figures.study_repulsion(rates, null, study.name).savefig(folder / "repulsion.png")
         sections.append("Repulsion of the most similar pairs of features:\n\n" + markdown.repulsion(repulsion, fields))
     return sections
+
+
+def _mixed(column: pd.Series) -> bool:
+    """Whether words stand among numbers, such as an `auto` among weight decays: a Parquet column has one type."""
+    kinds = set(column.dropna().map(type))
+    return len(kinds) > 1 and str in kinds
 
 
 def _note(head: str, sections: Sequence[str]) -> str:

@@ -53,6 +53,7 @@ class Instrument:
         self.place = found[:, 1] if self.grid.dim() == 2 else torch.zeros_like(self.sample)
         self._parts, self._back = self._ordered(real)
         self._base: Tensor | None = None
+        self._scored = self.theta
 
     def _ordered(self, real: Tensor) -> tuple[list[tuple[Tensor, int]], Tensor]:
         """Rows and length of each part, and where each label is in what the parts give one after the other."""
@@ -92,8 +93,9 @@ class Instrument:
     def judge(self, theta: Tensor) -> tuple[float, float, float]:
         """Accuracy as the network counts it, that over places, and KL(as it is ‖ with these weights) per place, nats."""
         if self._base is None:
-            self._base = self.scores(self.theta).log_softmax(dim=-1)
-        scores = self.scores(theta.to(self.theta))
+            self._scored = self.scores(self.theta)
+            self._base = self._scored.log_softmax(dim=-1)
+        scores = self._scored if theta is self.theta else self.scores(theta.to(self.theta))
         right = (scores.argmax(dim=-1) == self.labels).double()
         kept = torch.ones(len(self.grid), dtype=torch.float64).scatter_reduce(0, self.sample, right, "amin")
         apart = (self._base.exp() * (self._base - scores.log_softmax(dim=-1))).sum(dim=-1)

@@ -94,11 +94,11 @@ def curved(
         yield "curvature", f"sigma/v{k}", 0.0, float(sigma[k - 1])
 
 
-def responded(single: Instrument, v: Tensor, asked: Targets) -> Iterator[Row]:
+def responded(single: Instrument, states: Mapping[str, np.ndarray], v: Tensor, asked: Targets) -> Iterator[Row]:
     """How the last states move at the published step along v: R² to the label, and its spectrum over labels beside a ramp's."""
     theta = single.theta.double()
     published = SWEEP * float(theta.norm())
-    response = single.states(theta + published * v)["norm"] - single.states()["norm"]
+    response = single.states(theta + published * v)["norm"] - states["norm"]
     yield from _scores("functional", "", response, asked.labels, {"token": asked.token}, FAST[:2], published)
     if not asked.ordered and single.grid.dim() == 1:
         shuffled = np.random.default_rng(0).permutation(asked.labels)

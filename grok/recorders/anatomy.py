@@ -116,7 +116,7 @@ class Anatomy(Recording):
         exact = self._of(weights, torch.float64, self.train)
         yield from measures.flow(exact, directions[:FLOWING], sigma)
         yield from measures.ablated(single, directions, self.config.seed, DRAWS if whole else FEW)
-        yield from measures.responded(single, directions[0], self.asked)
+        yield from measures.responded(single, states, directions[0], self.asked)
         if whole:
             yield from measures.swept(single, directions[0])
             few = self.test[0][: self.curved], self.test[1][: self.curved]

@@ -148,12 +148,26 @@ def pairs_flops(network: str, modulus: int, drawn: int, evaluated: float, epochs
     return epochs * (inner + last * modulus) * (6.0 * drawn + 2.0 * evaluated)
 
 
-STEP_FLOPS = {"dyck": 1.9e9, "scan": 1.8e11, "modular": 1.7e9}
-"""Matrix-product operations of a step of a transformer, by task: six a parameter and token, and the snapshots' share."""
-MINI_SHARE = 0.17
+STEP_FLOPS = {"dyck": 1.9e9, "scan": 1.0e11, "modular": 1.7e9}
+"""Matrix-product operations of a step of a transformer, by task: of Dyck-1 six a parameter and token, and
+of the others as many as take their time beside it."""
+MINI_SHARE = 0.18
 """Of them, that the small network of scan needs."""
 
 
-def transformer_flops(task: str, network: str, steps: int) -> float:
-    """Matrix-product work of a transformer's run."""
-    return steps * STEP_FLOPS[task] * (MINI_SHARE if network == "seq2seq_mini" else 1.0)
+ANATOMY_STEPS = 5
+"""Of the whole anatomy, about, where a run names none."""
+ANATOMY_FLOPS = {"dyck": (5e10, 8e11), "scan": (3e11, 1.2e12), "modular": (9e10, 7e11)}
+"""What takes as long as an anatomy, by task: at a snapshot, and besides at a step of the whole one."""
+
+
+def transformer_flops(task: str, network: str, steps: int, batch_size: int) -> float:
+    """Matrix-product work of a transformer's run; a full batch counts as one of the published size."""
+    share = batch_size / automatic(task, network)["batch_size"] if batch_size else 1.0
+    return steps * share * STEP_FLOPS[task] * (MINI_SHARE if network == "seq2seq_mini" else 1.0)
+
+
+def anatomy_flops(task: str, snapshots: int, whole: int) -> float:
+    """What a run's anatomies take, as so much matrix-product work."""
+    quick, slow = ANATOMY_FLOPS[task]
+    return snapshots * quick + whole * slow

@@ -19,7 +19,7 @@ from grok.numerics.methods import BLOCK, factor_kind
 from grok.spec import limited_yaml
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError, did_you_mean, shown
-from grok.spec.published import PAIRS, TRANSFORMERS, pairs_flops, samples, transformer_flops
+from grok.spec.published import ANATOMY_STEPS, PAIRS, TRANSFORMERS, anatomy_flops, pairs_flops, samples, transformer_flops
 
 REGISTRY = Path(__file__).with_name("studies")
 """The folder of the registry's files: `NAME.yaml` of a paper, `ours.yaml` of what no paper has."""
@@ -76,7 +76,12 @@ def training_flops(config: ResolvedConfig) -> float:
     layers. The band is left out: it costs every run the same.
     """
     if config.network in TRANSFORMERS:
-        return transformer_flops(config.task, config.network, config.epochs)
+        work = transformer_flops(config.task, config.network, config.epochs, config.batch_size)
+        if "anatomy" not in config.recorders:
+            return work
+        whole = config.option_values.get("anatomy_steps", "")
+        count = len(whole.split("+")) if whole else ANATOMY_STEPS
+        return work + anatomy_flops(config.task, (config.epochs - config.switch_at) // config.evaluate_every, count)
     c, n, epochs = config, config.n_train, config.epochs
     if config.network in PAIRS:
         evaluated = (samples(config.task, config.modulus) - n) / config.evaluate_every

@@ -279,6 +279,7 @@ def test_a_studys_bar_counts_the_reused_at_once_and_tells_the_epochs_at_work(tin
     first, *_, last = capsys.readouterr().err.splitlines()
     assert first == "s: 1 of 5 runs, 1 reused, square 1: 32/64, about a minute left"
     assert last == "1 run was complete already and reused"
+    assert progress.name_of(Cell("prefix", RunConfig(task="dyck", labels="prefix").resolved())) == "prefix"
 
 
 # bad input: one line, status 2, no run

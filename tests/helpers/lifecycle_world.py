@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 
 from analysis.reading.evidence import Evidence
-from analysis.reading.runs import grid
+from analysis.reading.runs import _told, grid
 from grok.numerics.ledger import Keeper, Ledger
 from grok.recorders.anatomy import steps_of
 from grok.recorders.base import File
 from grok.recorders.edge import plan
-from grok.spec.config import ORDER
+from grok.spec.config import told_fields
 from grok.spec.studies import Cell
 from grok.store.errors import StoreError
 
@@ -78,11 +78,11 @@ class LifecycleWorld:
         self.runs, self.history, self.file = (functools.cache(f) for f in (self._runs, self._history, self._file))
 
     def _runs(self, study: str) -> pd.DataFrame:
-        rows = []
+        rows, names = [], told_fields(cell.config for cell in grid(study))
         for cell in grid(study) if self.studies is None or study in self.studies else ():
             run_id = cell.config.hash
             self.cells[run_id] = cell
-            fields = {name: getattr(cell.config, name) for name in ORDER}
+            fields = {name: _told(getattr(cell.config, name), name) for name in names}
             rows.append({"run_id": run_id, "condition": cell.condition, "state": "complete", "config_hash": run_id} | fields)
         return pd.DataFrame(rows, columns=None if rows else ["run_id", "config_hash", "seed"])
 

@@ -93,7 +93,7 @@ def answered(world: LifecycleWorld) -> str:
 
 def test_a_world_where_the_window_decides() -> None:
     text = answered(LifecycleWorld(follows_window=True, groks=GROKS))
-    assert text == "Followed: generalisation fails; passive decay fails; the window holds."
+    assert text == "Followed: generalisation fails; passive decay fails; the window holds"
 
 
 def test_a_world_where_passive_decay_decides() -> None:
@@ -104,7 +104,7 @@ def test_a_world_where_passive_decay_decides() -> None:
         return 800 * shift / (cell.config.learning_rate * max(cell.config.weight_decay, 1e-9) * 1000), NEVER
 
     text = answered(LifecycleWorld(times, groks=GROKS))
-    assert text == "Followed: generalisation fails; passive decay holds; the window fails."
+    assert text == "Followed: generalisation fails; passive decay holds; the window fails"
 
 
 def test_a_world_where_generalisation_decides() -> None:
@@ -112,6 +112,12 @@ def test_a_world_where_generalisation_decides() -> None:
         LifecycleWorld(lambda cell: (NEVER if cell.condition in ("prefix", "random") else 900.0, NEVER), groks=GROKS)
     )
     assert text.startswith("Followed: generalisation holds; passive decay fails; the window fails")
+
+
+def test_labels_that_were_not_memorised_decide_nothing() -> None:
+    evidence: Any = LifecycleWorld(groks=GROKS)
+    found = flip.arms(Sources(evidence))
+    assert [flip.follows_generalisation(found, share) for share in (1.0, 0.8, 0.6)] == ["holds", "holds", "cannot tell"]
 
 
 def test_the_flip_at_grokking() -> None:

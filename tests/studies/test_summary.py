@@ -135,7 +135,7 @@ def test_series_are_told_apart_by_what_varies_within_a_condition() -> None:
 LINE = pd.DataFrame({"epoch": [0, 1], "median": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.3, 0.4]})
 
 
-@pytest.mark.parametrize("gap", [{}, {("a",): LINE + 1}])
+@pytest.mark.parametrize("gap", [{}, {("a",): LINE + 1}, {("a",): LINE.assign(median=0.0, low=0.0, high=0.0)}])
 def test_series_figure_is_drawn_with_and_without_gaps(gap: dict[tuple[str, ...], pd.DataFrame], tmp_path: object) -> None:
     figure = study_series({"accuracy/test": {("a",): LINE}, "delta_w/gap_23": gap}, "tiny")
     figure.savefig(f"{tmp_path}/series.png")
@@ -168,6 +168,11 @@ def test_repulsion_figure_has_rate_and_null() -> None:
     np.testing.assert_array_equal(rate.get_ydata(), LINE["median"])
     np.testing.assert_array_equal(null.get_ydata(), LINE["median"] / 2)
     assert rate.get_linestyle() != null.get_linestyle()
+
+
+def test_words_among_numbers_are_told_from_words_alone() -> None:
+    found = [study_report._mixed(pd.Series(values)) for values in ([0.5, "auto"], ["a", float("nan")], [1.0, 2.0], [1.0, None])]
+    assert found == [True, False, False, False]
 
 
 def test_labels_leave_out_what_follows_from_the_rest() -> None:

@@ -43,6 +43,9 @@ TASKS: Mapping[str, tuple[str, str]] = {
     "SCAN": (MINI, "compression"),
 }
 """Study and published class."""
+RESPONSE = {"modular": "periodic/token"}
+"""What tells the label from the response along v₁, by task: a class of modular addition is no quantity."""
+LINEAR = "linear_standardised/token"
 TIMES, REACH, END = (1.0, 2.0, 4.0), 0.25, 4.0
 """ηωt of the comparison, how far around it snapshots count, and the end of what is judged, for all three alike."""
 WINDOWS = (PUBLISHED_W, PUBLISHED_W * PUBLISHED_N)
@@ -128,7 +131,8 @@ def phases(sources: Sources) -> pd.DataFrame:
         for run in runs:
             run_id, pace = str(run["run_id"]), float(run["learning_rate"]) * float(run["weight_decay"])
             found = ledger(sources, run_id, PUBLISHED_N)
-            responses = anatomy(sources, run_id, "functional").query("name == 'linear_standardised/token'")
+            responses = anatomy(sources, run_id, "functional")
+            responses = responses[responses["name"] == RESPONSE.get(task, LINEAR)]
             for time in TIMES:
                 step = time / pace
                 end = min(round(step / PUBLISHED_N), found.intervals - 1)
@@ -198,7 +202,7 @@ def answer(sources: Sources) -> Answer:
     spread = [f"at ηωt = {time:g} grad% is {_told(part)}" for time, part in table.groupby("eta_omega_t")]
     missing = [task for task in TASKS if task not in set(table["task"])]
     note = f"Without {', '.join(missing)}." if missing else ""
-    return Answer("; ".join(spread) + ".", {}, note, entries=tuple(entries))
+    return Answer("; ".join(spread), {}, note, entries=tuple(entries))
 
 
 def _told(part: pd.DataFrame) -> str:
@@ -238,15 +242,15 @@ QUESTIONS: tuple[Question, ...] = (
         "lifecycle-classes-at-equal-time",
         "What is left of the three classes where each task is looked at at the same ηωt?",
         (DYCK, MINI, MODULAR),
-        "grad%, rotation of v₁, functional R² with standardised features and the shares of the gap flow's terms at ηωt = 1, 2 "
-        "and 4, the median over seeds.",
+        "grad%, rotation of v₁, functional R² with standardised features (of modular addition by its best frequency), and the "
+        "shares of the gap flow's terms at ηωt = 1, 2 and 4, the median over seeds.",
         answer,
     ),
 )
 
 
 def _table(sources: Sources) -> tuple[str, pd.DataFrame]:
-    return answer(sources).text, phases(sources)
+    return f"{answer(sources).text}.", phases(sources)
 
 
 CHAPTERS: tuple[Chapter, ...] = (

@@ -23,6 +23,7 @@ from analysis.papers.lifecycle.reading import (
     ledger,
     measured,
     segments,
+    setting,
     value,
     windows,
 )
@@ -81,7 +82,7 @@ def without_a_task(sources: Sources) -> Answer:
     text = (
         f"In the published window grad% of AdamW fed with noise falls at step {_said(published['falls_noise'])} and ends at "
         f"{number(published['last_share_noise'])}; with true labels it falls at {_said(published['falls'])} (median). "
-        f"Pure decay has grad% below {table['largest_share_passive'].max():.1e} in every window."
+        f"Pure decay has grad% below {table['largest_share_passive'].max():.1e} in every window"
     )
     note = f"{DRAWS} draws of {NULL_SIZE} weights, {NULL_STEPS} steps, ηω = 0.001; the noise is fresh at each step."
     return Answer(text, {}, note, entries=tuple(entries))
@@ -121,7 +122,7 @@ def by_block(sources: Sources) -> Answer:
     grok = table[(table["condition"] == "grok") & ~table["block"].isin(("attention", EVERYTHING))]
     middle = grok.groupby("block", sort=False)["falls"].median().dropna()
     fell = f"between {_said(float(middle.min()))} and {_said(float(middle.max()))}" if len(middle) else "never"
-    text = f"With true labels grad% of {len(middle)} of {grok['block'].nunique()} matrices falls {fell} (medians over seeds)."
+    text = f"With true labels grad% of {len(middle)} of {grok['block'].nunique()} matrices falls {fell} (medians over seeds)"
     return Answer(text, {}, "A row per block; all parameters where a run has kept them.", entries=tuple(entries))
 
 
@@ -144,9 +145,9 @@ def intervention_table(sources: Sources) -> pd.DataFrame:
         for run in runs.to_dict("records"):
             run_id = str(run["run_id"])
             end = int(run["epochs"]) if condition == "projected" else start + LENGTH
-            decay = run["switch_weight_decay"]
-            arm = {"condition": condition, "seed": int(run["seed"]), "run_id": run_id, "state": run["switch_state"]}
-            arm |= {"update": run["switch_update"], "weight_decay": 1.0 if pd.isna(decay) else float(decay)}
+            decay = setting(run, "switch_weight_decay")
+            arm = {"condition": condition, "seed": int(run["seed"]), "run_id": run_id, "state": setting(run, "switch_state")}
+            arm |= {"update": setting(run, "switch_update"), "weight_decay": 1.0 if decay is None else float(decay)}
             for told, step in (("start", start), ("end", end)):
                 found: dict[str, Any] = {"accuracy": value(sources, run_id, "accuracy/test", step, PUBLISHED_N)}
                 found |= {name: measured(sources, run_id, "probe", kept, step) for name, kept in READ.items()}
@@ -180,7 +181,7 @@ def what_an_intervention_leaves(sources: Sources) -> Answer:
     ]
     text = "; ".join([*arms_told, text])
     note = "Norms leave out the position rows that no input reads; the paper prints end points of one seed, moments reset."
-    return Answer(text.strip("; ") + ".", {}, note, entries=tuple(entries))
+    return Answer(text.strip("; "), {}, note, entries=tuple(entries))
 
 
 QUESTIONS: tuple[Question, ...] = (

@@ -115,16 +115,15 @@ def _phases(sources: Sources) -> tuple[str, pd.DataFrame]:
         at = part[part["offset"] == 0]["grad_share"]
         reached = int(steps.notna().sum())
         where = f"at steps {', '.join('never' if np.isnan(step) else f'{step:.0f}' for step in steps)}"
-        told.append(
-            f"{level:g} is reached in {reached} of {len(steps)} runs ({where}), grad% there {at.min():.2f} to {at.max():.2f}"
-        )
+        there = f", grad% there {at.min():.2f} to {at.max():.2f}" if reached else ""
+        told.append(f"{level:g} is reached in {reached} of {len(steps)} runs ({where}){there}")
     return "; ".join(told) + ".", table
 
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter(
         "lifecycle-probes",
-        "A probe with a fixed penalty reads the scale of the features",
+        "What a probe with a fixed penalty on raw features reads, and what its nulls do",
         (DYCK,),
         "lifecycle-probes",
         "The published probe has a ridge penalty of 1 on raw features, whose scale weight decay shrinks, sits before the last "
@@ -153,7 +152,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     ),
     Chapter(
         "lifecycle-ramp",
-        "A straight line over eleven depths is as elevated",
+        "How elevated a straight line over the same depths is",
         (DYCK,),
         None,
         "The elevation over depth is the share of the largest frequency times the number of bins. A response that only grows "

@@ -17,12 +17,17 @@ from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, MINI, MODULAR,
 from analysis.papers.lifecycle.sentences import costs
 from analysis.reading.evidence import Evidence
 
-CURVES = ["condition", "run_id", "seed", "step", "eta_omega_t", "grad_share", "cos2_theta", "cos2_theta_0", "accuracy_test"]
-METRICS = ("edge/grad_share", "edge/cos2_theta", "edge/cos2_theta_0", "accuracy/test")
+METRICS = (
+    *("edge/grad_share", "edge/grad_share_trapezoid", "edge/energy_gradient", "edge/energy_decay", "edge/cross"),
+    *("edge/cos2_theta", "edge/cos2_theta_0", "accuracy/train", "accuracy/test", "accuracy/test_unseen_prefix"),
+    *("norm/attention", "norm/all"),
+)
+CURVES = ["condition", "run_id", "seed", "step", "eta_omega_t"]
+CURVES += [metric.removeprefix("edge/").replace("/", "_") for metric in METRICS]
 
 
 def curves(evidence: Evidence, studies: tuple[str, ...] = (DYCK, SCALE)) -> pd.DataFrame:
-    """A row per snapshot of each run with weight decay: `CURVES`; steps, ηωt, shares and squared cosines in [0, 1]."""
+    """A row per snapshot of each run with weight decay: `CURVES`; steps, ηωt, shares in [0, 1], and so on."""
     tables = []
     for study in studies:
         conditions = [condition for owner, condition in ARMS if owner == study]
@@ -104,8 +109,9 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "lifecycle-flip",
         "grad% of the edge on every window",
-        "A line per run, N = 100 and W = 5, exact split; above by step, dashed where the first interval has left the window, "
-        "below by ηωt. Runs without weight decay have 1 by definition and are not drawn.",
+        "Over ηωt, N = 100 and W = 5, exact split: a line per run, beside it the median over seeds of test accuracy and of "
+        "cos²(v₁, θ); dashed vertically where the first interval has left the window. Runs without weight decay have 1 by "
+        "definition and are not drawn.",
         (DYCK, SCALE),
         _flip,
         drawer("lifecycle_flip"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ from grok.numerics.edge import Edge, edge
 from grok.numerics.ledger import Ledger, coarsen
 from grok.recorders.anatomy import TABLE
 from grok.recorders.edge import LEDGER, OTHERS
+from grok.spec.config import RunConfig
 from grok.store.errors import StoreError
 
 DYCK, SCAN, MINI, MODULAR = "lifecycle-dyck", "lifecycle-scan", "lifecycle-scan-mini", "lifecycle-modular"
@@ -42,6 +44,12 @@ def run_of(sources: Sources, study: str, condition: str, seed: int, **where: Any
         Absent: if it is not there.
     """
     return sources.take(study, condition=condition, seed=seed, **where).iloc[0]
+
+
+def setting(run: Mapping[Any, Any], name: str) -> Any:
+    """A field of a run's config, None where it is `auto`; its default where the table lacks it, as no run there has another."""
+    found = run.get(name, getattr(RunConfig(), name))
+    return None if found is None or found == "auto" else found
 
 
 def value(sources: Sources, run_id: str, metric: str, step: int, reach: int = 0) -> float:
