@@ -15,6 +15,7 @@ import torch
 from analysis.reading.evidence import Evidence
 from entry_points import signals as command
 from grok.numerics import dynamics
+from grok.recorders import _battery
 from grok.recorders.base import File
 from grok.runs import signals as room
 from grok.runs.measure import Finished, put_weights, untrained
@@ -114,7 +115,7 @@ def test_replay_that_meets_other_bits_is_refused(run: Finished, monkeypatch: pyt
 
 def test_grid_logits_are_in_the_order_of_pairs(run: Finished) -> None:
     stack = put_weights(untrained(run.config), run.weights(40))
-    state = room.State(run.config, task_of(run.config).problem(run.config), stack, None)
+    state = _battery.State(run.config, task_of(run.config).problem(run.config), stack, None)
     w, v = stack.layers["w"][0], stack.layers["v"][0]
     size = run.config.modulus
     for a, b in ((0, 3), (3, 0), (10, 10)):
@@ -125,7 +126,7 @@ def test_minibatch_gradients_are_those_of_the_network(run: Finished) -> None:
     """On the whole training set in place of minibatches they are the closed form; along a step they follow the Hessian."""
     config, problem = run.config, task_of(run.config).problem(run.config)
     stack = put_weights(untrained(dataclasses.replace(config, precision="float64")), run.weights(40))
-    found = room.minibatch_gradients(config, problem, stack)
+    found = _battery.minibatch_gradients(config, problem, stack)
     rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), 512)
     batch = stack.batch(problem.train_inputs[rows][None], problem.train_labels[rows][None])
     with torch.no_grad():

@@ -311,7 +311,8 @@ def test_a_named_rounding_goes_with_the_threads_that_it_pins() -> None:
 
 
 def test_execution_fields() -> None:
-    assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every", "keep_states", "log_every"}
+    of_signals = {"signal_every", "costly_every"}
+    assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every", "keep_states", "log_every"} | of_signals
 
 
 @pytest.mark.parametrize(("modulus", "pairs"), [(71, 2016), (41, 672), (7, 19), (3, 3), (127, 6451)])
