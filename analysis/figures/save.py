@@ -43,7 +43,8 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def inline_svg(path: Path, label: str) -> str:
-    """An SVG of `save` as an element for a page: no background, ink in the page's text colour, ids of its own.
+    """An SVG of `save` as an element for a page: no background, ink in the page's text colour, ids of its own, paths to a
+    hundredth of a point.
 
     Args:
         path: of the file. label: what a screen reader says; letters, digits, spaces, commas and colons.
@@ -58,6 +59,7 @@ def inline_svg(path: Path, label: str) -> str:
     text = text.replace(INK, "currentColor")
     for number, colour in enumerate(COLOURS, start=1):
         text = text.replace(colour.lower(), f"var(--c{number}, {colour.lower()})")
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d\.\d\d)\d+", r"\1", path[0]).replace("\n", ""), text)
     opening, rest = text.split(">", 1)
     points = float(re.findall(r'viewBox="0 0 ([\d.]+)', opening)[0])
     opening = re.sub(r' (?:width|height)="[^"]*"', "", opening)

@@ -57,10 +57,11 @@ def _points(ax: Axes, part: pd.DataFrame, name: str, y: np.ndarray, place: int, 
 
 
 def signals_page(tables: Tables) -> Figure:
-    """A row per study and a column per activation, or network and task; a line per condition with its quartiles."""
+    """A row per study, a column per activation or network and task; a line per condition, quartiles of runs that grok."""
     table = tables["series"]
     rows = list(dict.fromkeys(table["study"]))
     conditions = list(dict.fromkeys(table["condition"]))
+    conditions.sort(key=lambda name: name != "grok")
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.7 + 1.6 * len(rows)), layout="constrained")
         parts = np.atleast_1d(figure.subfigures(len(rows), 1))
@@ -86,7 +87,8 @@ def _series(ax: Axes, part: pd.DataFrame, conditions: list[str]) -> None:
     for condition, line in part.groupby("condition", sort=False):
         look = _look(conditions.index(condition))
         ax.plot(line["epoch"], line["median"], **look)
-        ax.fill_between(line["epoch"], line["q1"], line["q3"], color=look["color"], alpha=0.15, linewidth=0)
+        if condition == "grok":
+            ax.fill_between(line["epoch"], line["q1"], line["q3"], color=look["color"], alpha=0.15, linewidth=0)
     threshold = float(part["threshold"].iloc[0])
     low, high = ax.get_ylim()
     if low <= threshold <= high:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from grok.recorders import _battery
 from grok.recorders._battery import TABLE, VERSIONS
 from grok.recorders.history import HISTORY
 from grok.runs import signals as room
@@ -57,7 +58,9 @@ def test_it_is_that_of_the_finished_run_after_a_stop(store: Store, tiny: Any) ->
     assert not [name for name in get(run.tracked, HISTORY).content if str(name).startswith("signal/")]
 
 
-def test_it_goes_on_bit_for_bit_with_attention() -> None:
+def test_it_goes_on_bit_for_bit_with_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_battery, "DRAWS", 1)
+    monkeypatch.setattr(_battery, "BATCH", 4)
     config = dataclasses.replace(PAIRS, signals=(EVERY,), signal_every=2, costly_every=2)
     first, straight = Recorded(config, stop=3), Recorded(config)
     second = Recorded(config, saved=first.state)

@@ -12,13 +12,13 @@ import pandas as pd
 
 from analysis.exhibits.panels import Panel, Prepared, drawer
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals.board import CALIBRATED, CROSS_ENTROPY, MAIN, STUDY, Arm, known, rows_of, tables
+from analysis.papers.signals.board import CALIBRATED, CROSS_ENTROPY, GROK, MAIN, STUDY, Arm, known, rows_of, tables
 from analysis.reading.evidence import Evidence
 from analysis.words import number
 from grok.signals.base import CLASSES, find
 from grok.spec.plugins import SIGNALS
 
-POINTS = 28
+POINTS = 20
 """Epochs of a line on a page, at most: all pages together are in one file."""
 SETS = ("random_labels", "random_labels, no decay", "data_starved", "eta0", "weak decay")
 """Control sets, in the order of the study."""
@@ -83,17 +83,13 @@ def gathered(sources: Sources, arm: Arm) -> Gathered:
         stored, labels, parts = tables(sources, list(about), arm), runs.set_index("run_id"), list[pd.DataFrame]()
         published = pd.MultiIndex.from_tuples([(name, next(iter(find(name).variants))) for name in SIGNALS.names])
         for run_id in about:
-            table = stored[run_id]
-            mine = table[
-                pd.MultiIndex.from_frame(table[["signal", "variant"]]).isin(published) & (table["epoch"] % arm.every == 0)
-            ]
+            table = stored[run_id][stored[run_id]["epoch"] % arm.every == 0]
+            mine = table[pd.MultiIndex.from_frame(table[["signal", "variant"]]).isin(published)]
             words = [str(labels.at[run_id, key]) for key in (("activation",) if arm is MAIN else ("network", "task"))]
             here = {"condition": labels.at[run_id, "condition"], "column": ", ".join(words)}
             parts.append(mine[["epoch", "signal", "value"]].assign(**here))
-        times = pd.DataFrame(
-            [(part["column"].iloc[0], *about[i].run[4:7]) for i, part in zip(about, parts, strict=True) if len(part)]
-        )
-        times.columns = pd.Index(["column", "t10", "t50", "t99"])
+        held = [(part["column"].iloc[0], about[i].run) for i, part in zip(about, parts, strict=True) if len(part)]
+        times = pd.DataFrame([{"column": column, "t10": run.t10, "t50": run.t50, "t99": run.t99} for column, run in held])
         every = pd.concat(parts, ignore_index=True)
         events = times.dropna(subset=["t50"]).groupby("column", sort=False).median().reset_index()
         kept[arm.study] = Gathered({str(name): one for name, one in every.groupby("signal")}, events, tuple(about))
@@ -115,7 +111,8 @@ def series_table(found: Gathered, name: str) -> pd.DataFrame:
     values = known_[known_["epoch"].isin(shown)].groupby(["column", "condition", "epoch"], sort=False)["value"]
     out = values.quantile([0.25, 0.5, 0.75]).unstack().reset_index()
     out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(values.size().rename("n").reset_index())
-    return out[head].sort_values(["column", "condition", "epoch"], ignore_index=True)
+    out["place"] = [(GROK, *SETS).index(one) if one in SETS else 0 for one in out["condition"]]
+    return out.sort_values(["column", "place", "epoch"], ignore_index=True)[head]
 
 
 def _verdicts(rows: pd.DataFrame, name: str) -> str:
@@ -176,9 +173,9 @@ PANELS: tuple[Panel, ...] = (
         Panel(
             f"signals-{name.replace('_', '-')}",
             name,
-            f"{find(name).title[0].upper()}{find(name).title[1:]}: median and quartiles over runs by condition, above under a "
-            "squared loss, below under a cross-entropy, where it is known. Vertical: median t50 of the runs that grok, dotted "
-            "t10 and t99. Horizontal: the calibrated threshold of the published variant.",
+            f"{find(name).title[0].upper()}{find(name).title[1:]}: median over runs by condition, with quartiles of those that "
+            "grok; above under a squared loss, below under a cross-entropy, where it is known. Vertical: median t50 of runs "
+            "that grok, dotted t10 and t99. Horizontal: the calibrated threshold of the published variant.",
             (STUDY, CROSS_ENTROPY.study),
             functools.partial(_page, name=name),
             drawer("signals_page"),
