@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from pathlib import Path
@@ -64,3 +65,27 @@ def inline_svg(path: Path, label: str) -> str:
     points = float(re.findall(r'viewBox="0 0 ([\d.]+)', opening)[0])
     opening = re.sub(r' (?:width|height)="[^"]*"', "", opening)
     return f'{opening} role="img" aria-label="{label}" style="max-width: {points * 1.5:.0f}px">{rest}'
+
+
+def inline_picture(path: Path, label: str) -> str:
+    """A PNG of `save` as an element for a page, in few colours and smaller: for figures of which a page has many, folded.
+
+    Args:
+        path: of the file. label: what a screen reader says.
+
+    Returns:
+        `<img>` with its data, a fifth as long as `inline_svg` of the same figure.
+    """
+    from PIL import Image  # which matplotlib writes PNG by
+
+    with Image.open(path) as whole:
+        size = (whole.width * 2 // 3, whole.height * 2 // 3)
+        small = whole.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(SHADES, dither=Image.Dither.NONE)
+    out = io.BytesIO()
+    small.save(out, "PNG", optimize=True)
+    data = base64.b64encode(out.getvalue()).decode("ascii")
+    return f'<img alt="{label}" width="{size[0]}" height="{size[1]}" loading="lazy" src="data:image/png;base64,{data}">'
+
+
+SHADES = 16
+"""Colours of a small picture."""

@@ -71,7 +71,7 @@ def signals_page(tables: Tables) -> Figure:
             axes = part.subplots(1, len(columns), squeeze=False, sharey=True)[0]
             for ax, column in zip(axes, columns, strict=True):
                 _series(ax, mine[mine["column"] == column], conditions)
-                ax.set_title(ACTIVATIONS.get(column, plain(column)), loc="left", fontsize=7)
+                ax.set_title(ACTIVATIONS.get(column, plain(column)).replace(", ", ",\n"), loc="left", fontsize=7)
                 ax.set_xlabel("epoch", fontsize=7)
         looks = [Line2D([], [], label=plain(str(name)), **_look(place)) for place, name in enumerate(conditions)]
         figure.legend(handles=looks, loc="outside lower center", ncols=4, fontsize=7)
