@@ -64,8 +64,8 @@ def signals_page(tables: Tables) -> Figure:
     conditions.sort(key=lambda name: name != "grok")
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.7 + 1.6 * len(rows)), layout="constrained")
-        parts = np.atleast_1d(figure.subfigures(len(rows), 1))
-        for part, study in zip(parts, rows, strict=True):
+        parts: Any = figure.subfigures(len(rows), 1, squeeze=False)
+        for part, study in zip(parts[:, 0], rows, strict=True):
             mine = table[table["study"] == study]
             columns = list(dict.fromkeys(mine["column"]))
             axes = part.subplots(1, len(columns), squeeze=False, sharey=True)[0]
@@ -85,7 +85,7 @@ def _look(place: int) -> dict[str, Any]:
 def _series(ax: Axes, part: pd.DataFrame, conditions: list[str]) -> None:
     """Lines by condition, the threshold where the axis reaches it, and t10, t50, t99."""
     for condition, line in part.groupby("condition", sort=False):
-        look = _look(conditions.index(condition))
+        look = _look(conditions.index(str(condition)))
         ax.plot(line["epoch"], line["median"], **look)
         if condition == "grok":
             ax.fill_between(line["epoch"], line["q1"], line["q3"], color=look["color"], alpha=0.15, linewidth=0)

@@ -23,6 +23,7 @@ from grok.recorders._battery import (
     VERSIONS,
     Battery,
     of_history,
+    put_weights,
     usable,
     versions_table,
     whole,
@@ -31,7 +32,7 @@ from grok.recorders.base import File
 from grok.recorders.history import HISTORY, STEPS
 from grok.recorders.signals import run_needs
 from grok.recorders.spectrum import BAND
-from grok.runs.measure import Finished, put_weights, untrained
+from grok.runs.measure import Finished, untrained
 from grok.runs.saving import get, put
 from grok.signals.base import Signal
 from grok.spec.fields import ConfigError

@@ -16,9 +16,10 @@ from analysis.reading.evidence import Evidence
 from entry_points import signals as command
 from grok.numerics import dynamics
 from grok.recorders import _battery
+from grok.recorders._battery import put_weights
 from grok.recorders.base import File
 from grok.runs import signals as room
-from grok.runs.measure import Finished, put_weights, untrained
+from grok.runs.measure import Finished, untrained
 from grok.runs.saving import get, put
 from grok.signals.base import find
 from grok.spec.fields import ConfigError
@@ -171,9 +172,9 @@ def test_the_command_caches_resumes_and_notices_a_new_version(
     assert set(found["signal"]) == {"ildr", "lar", "fve"}
     assert set(found.loc[found["signal"] == "lar", "epoch"]) == {0, 7, 20, 40, 64}
     assert not found.duplicated(["epoch", "signal", "variant"]).any()
-    old = get(run.tracked, room.VERSIONS).content
+    old = get(run.tracked, _battery.VERSIONS).content
     assert isinstance(old, pd.DataFrame)
-    put(run.tracked, File(room.VERSIONS, old.assign(version=0)))
+    put(run.tracked, File(_battery.VERSIONS, old.assign(version=0)))
     assert say("--signals", "fve") == 1
     assert say("--signals", "fve") == 0
 

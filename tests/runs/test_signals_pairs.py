@@ -11,8 +11,9 @@ import torch
 
 from grok.numerics import harmonics
 from grok.recorders import _battery
+from grok.recorders._battery import put_weights
 from grok.runs import signals as room
-from grok.runs.measure import Finished, put_weights, untrained
+from grok.runs.measure import Finished, untrained
 from grok.signals.base import find
 from grok.spec.config import RunConfig
 from grok.spec.plugins import SIGNALS

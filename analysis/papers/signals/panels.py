@@ -86,7 +86,7 @@ def gathered(sources: Sources, arm: Arm) -> Gathered:
             table = stored[run_id][stored[run_id]["epoch"] % arm.every == 0]
             mine = table[pd.MultiIndex.from_frame(table[["signal", "variant"]]).isin(published)]
             words = [str(labels.at[run_id, key]) for key in (("activation",) if arm is MAIN else ("network", "task"))]
-            here = {"condition": labels.at[run_id, "condition"], "column": ", ".join(words)}
+            here = {"condition": str(labels.at[run_id, "condition"]), "column": ", ".join(words)}
             parts.append(mine[["epoch", "signal", "value"]].assign(**here))
         held = [(part["column"].iloc[0], about[i].run) for i, part in zip(about, parts, strict=True) if len(part)]
         times = pd.DataFrame([{"column": column, "t10": run.t10, "t50": run.t50, "t99": run.t99} for column, run in held])
@@ -109,7 +109,7 @@ def series_table(found: Gathered, name: str) -> pd.DataFrame:
     epochs = np.unique(known_["epoch"])
     shown = epochs[np.unique(np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).round().astype(int))]
     values = known_[known_["epoch"].isin(shown)].groupby(["column", "condition", "epoch"], sort=False)["value"]
-    out = values.quantile([0.25, 0.5, 0.75]).unstack().reset_index()
+    out = values.quantile(np.array([0.25, 0.5, 0.75])).unstack().reset_index()
     out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(values.size().rename("n").reset_index())
     out["place"] = [(GROK, *SETS).index(one) if one in SETS else 0 for one in out["condition"]]
     return out.sort_values(["column", "place", "epoch"], ignore_index=True)[head]
