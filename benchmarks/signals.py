@@ -1,30 +1,33 @@
-"""CPU milliseconds of each signal and variant at one epoch of a network at the paper's size, and all of them in training steps.
+"""What signals cost: CPU milliseconds of each at one epoch of a network at the paper's size, and their share of a run.
 
-`python -m benchmarks.signals [EPOCHS]` trains so many epochs (default 20), computes every signal there twice, keeps the cheaper
-time, and prints a table and one line. What several signals share is told apart. Process time: whatever else the machine does
-counts little. `OMP_NUM_THREADS=1` and one thread, unless set otherwise.
+`python -m benchmarks.signals` trains some epochs, computes each signal there alone, with all its variants and what it needs,
+and the whole battery as a run with `--signals all` does, with signals that cost more than a training step and without.
+Process time on one thread: whatever else the machine does counts little. Set `OMP_NUM_THREADS=1`.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from grok.networks.base import Stack
-from grok.recorders.signals import run_needs
-from grok.runs.measure import put_weights, untrained
-from grok.runs.signals import COSTLY, State, usable
-from grok.signals.base import NEEDS, Signal
+from benchmarks import record
+from grok.recorders._battery import COSTLY, Battery, moving, usable
+from grok.signals.base import Signal
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.plugins import SIGNALS
 from grok.training.loop import Training
-from grok.training.parts import task_of
+from grok.training.memory import keep_freed_memory
+from grok.training.parts import network_of, task_of
 
-REPEATS = 2
+REPEATS = 3
+EVERY, COSTLY_EVERY = 10, 4
+"""Epochs between states, and of these every so many for costly signals, as a run with `--signal-every 10` has them."""
+Weights = dict[str, Tensor]
 
 
 def seconds(call: Callable[[], Any]) -> float:
@@ -37,60 +40,82 @@ def seconds(call: Callable[[], Any]) -> float:
     return min(found)
 
 
-def trained(config: ResolvedConfig, epochs: int) -> tuple[Stack, dict[str, torch.Tensor], float]:
-    """The network after so many epochs, its weights an epoch before, and processor seconds of an epoch."""
-    training, before = Training(config), dict[str, torch.Tensor]()
+def trained(config: ResolvedConfig, epochs: int) -> tuple[Weights, Weights, float]:
+    """The weights after so many epochs and one before, and processor seconds of an epoch; observables every tenth."""
+    training, before = Training(config), dict[str, Tensor]()
     start = time.process_time()
     for step in training:
+        step.see()
         if step.epoch == epochs:
             break
         before = {name: layer[0].clone() for name, layer in training.weights.items()}
     each = (time.process_time() - start) / epochs
-    return put_weights(untrained(config), {name: layer[0] for name, layer in training.weights.items()}), before, each
+    return {name: layer[0].clone() for name, layer in training.weights.items()}, before, each
 
 
-def measured(config: ResolvedConfig, epochs: int) -> tuple[dict[str, float], float]:
-    """Seconds of each signal and variant, and of each shared need as `need NAME`; and of a training epoch."""
-    stack, before, each = trained(config, epochs)
-    signals, given, out = usable(config, SIGNALS.names), run_needs(config), dict[str, float]()
-
-    def fresh() -> State:
-        return State(config, task_of(config).problem(config), stack, before, before)
-
-    with torch.no_grad():
-        state = fresh()
-        for need in ("features", "held_out_features", "gradients", "minibatch_gradients"):
-            out[f"need {need}"] = seconds(lambda need=need: getattr(fresh(), need))  # type: ignore[misc]
-            getattr(state, need)
-        for name, signal in signals.items():
-            if signal.per_epoch:
-                for variant in signal.variants:
-                    needs = {one: getattr(state, one) for one in signal.needs if NEEDS[one].kind == "epoch"}
-                    out[f"{name} {variant}".strip()] = seconds(lambda s=signal, n=needs, v=variant: _at(s, given | n, v))  # type: ignore[misc]
-    return out, each
+def one_epoch(config: ResolvedConfig, signals: Mapping[str, Signal], weights: Weights, before: Weights) -> float:
+    """Seconds of some signals at one epoch, nothing of them known before."""
+    battery = Battery(config, network_of(config), task_of(config), signals)
+    battery.see(0, before, memorised=True)
+    number = iter(range(1, 1000))
+    return seconds(lambda: battery.see(next(number), weights, memorised=True))
 
 
-def _at(signal: Signal, needs: dict[str, Any], variant: str) -> Any:
-    """A value whose features are new, so that no Gram is kept from the call before."""
-    if "features" in needs:
-        needs = needs | {"features": needs["features"].clone()}
-    return signal.at(needs, variant)
+def measured(config: ResolvedConfig, epochs: int) -> tuple[list[dict[str, Any]], float]:
+    """A row per signal, a row per battery (all, cheap, of weights alone), and seconds of a training epoch."""
+    weights, before, each = trained(config, epochs)
+    found = {name: signal for name, signal in usable(config, SIGNALS.names).items() if signal.per_epoch}
+    of_weights = {"weights", "moved", "memorised"}
+    groups = {
+        "all": found,
+        "costly": {name: one for name, one in found.items() if one.cadence == COSTLY},
+        "cheap": {name: one for name, one in found.items() if one.cadence != COSTLY},
+        "weights": {name: one for name, one in found.items() if set(moving(one)) <= of_weights},
+        "cheap without rho": {name: one for name, one in found.items() if one.cadence != COSTLY and name != "rho"},
+    }
+    empty = one_epoch(config, {}, weights, before)
+    rows = [
+        {"part": "signal", "name": name, "cadence": one.cadence, "variants": len(one.variants)}
+        | {"ms": 1000 * (one_epoch(config, {name: one}, weights, before) - empty)}
+        for name, one in found.items()
+    ]
+    rows += [
+        {"part": "battery", "name": name, "signals": len(group), "ms": 1000 * one_epoch(config, group, weights, before)}
+        for name, group in groups.items()
+    ]
+    return rows, each
 
 
-def main(epochs: int) -> None:
-    """Train, time, print."""
+def share(rows: list[dict[str, Any]], each: float) -> float:
+    """What the battery adds to a run with observables at every tenth epoch, which has ρ already, as a share of its time."""
+    of = {row["name"]: row["ms"] / 1000 for row in rows if row["part"] == "battery"}
+    between = ((COSTLY_EVERY - 1) * of["cheap without rho"] + of["cheap without rho"] + of["costly"]) / COSTLY_EVERY
+    return float(between / (EVERY * each))
+
+
+def main() -> None:
+    """Train, time, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.signals", description=__doc__)
+    parser.add_argument("--epochs", type=int, default=20, help="trained before signals are computed")
+    record.json_flag(parser)
+    flags = parser.parse_args()
+    about = record.environment(record.spelt("benchmarks.signals"))
     torch.set_num_threads(1)
-    config = RunConfig(epochs=max(epochs, 1), checkpoint_epochs=(), observe_every=0, max_window=20, threads=1).resolved()
-    found, each = measured(config, epochs)
-    for name, value in sorted(found.items(), key=lambda item: -item[1]):
-        print(f"{1000 * value:9.1f} ms  {name}")
-    signals = usable(config, SIGNALS.names)
-    costly = {name for name, signal in signals.items() if signal.cadence == COSTLY}
-    dear = found["need minibatch_gradients"] + sum(value for name, value in found.items() if name.split()[0] in costly)
-    whole = sum(found.values())
-    print(f"signals={len(signals)} epoch_ms={1000 * each:.1f} all_ms={1000 * whole:.0f} costly_ms={1000 * dear:.0f}", end=" ")
-    print(f"ratio_every_10={whole / (10 * each):.2f} ratio_costly_every_40={((whole - dear) / 10 + dear / 40) / each:.2f}")
+    keep_freed_memory()
+    config = RunConfig(epochs=max(flags.epochs, 1), checkpoint_epochs=(), max_window=20, threads=1).resolved()
+    rows, each = measured(config, flags.epochs)
+    rows.append({"part": "run", "name": "training epoch", "ms": 1000 * each, "added_share": share(rows, each)})
+    for row in sorted(rows, key=lambda row: -row["ms"]):
+        print(f"{row['ms']:9.1f} ms  {row['part']} {row['name']}")
+    of = {row["name"]: row["ms"] for row in rows if row["part"] == "battery"}
+    print(
+        f"signals={len(rows) - len(of) - 1} epoch_ms={1000 * each:.1f} all_ms={of['all']:.0f} costly_ms={of['costly']:.0f}",
+        end=" ",
+    )
+    print(f"cheap_ms={of['cheap']:.0f} weights_ms={of['weights']:.1f} added_share={share(rows, each):.2f}")
+    if flags.json:
+        record.write(flags.json, about, rows)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main()

@@ -37,6 +37,7 @@ class Panel:
         studies: that it reads; one of them must have runs.
         prepare: evidence to tables, written as `data/<id>-<name>.csv`, and the runs that they hold.
         draw: tables to a matplotlib figure.
+        fold: what a page folds it under, with others that say the same, once it is drawn; empty: it stands open.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Panel:
     studies: tuple[str, ...]
     prepare: Callable[[Evidence], Prepared]
     draw: Callable[[Tables], Any]
+    fold: str = ""
 
 
 @dataclass(frozen=True)

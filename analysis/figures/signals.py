@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
 
@@ -56,28 +57,43 @@ def _points(ax: Axes, part: pd.DataFrame, name: str, y: np.ndarray, place: int, 
 
 
 def signals_page(tables: Tables) -> Figure:
-    """A row per signal and a column per activation; a line per condition with its quartiles."""
+    """A row per study, a column per activation or network and task; a line per condition, quartiles of runs that grok."""
     table = tables["series"]
-    names, columns = (list(dict.fromkeys(table[key])) for key in ("signal", "activation"))
+    rows = list(dict.fromkeys(table["study"]))
     conditions = list(dict.fromkeys(table["condition"]))
+    conditions.sort(key=lambda name: name != "grok")
     with rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 0.8 + 1.4 * len(names)), layout="constrained")
-        axes = figure.subplots(len(names), len(columns), squeeze=False, sharex=True)
-        for (row, column), ax in np.ndenumerate(axes):
-            part = table[(table["signal"] == names[row]) & (table["activation"] == columns[column])]
-            for condition, line in part.groupby("condition", sort=False):
-                place = conditions.index(condition)
-                label = plain(str(condition)) if row == column == 0 else None
-                look = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)], "linewidth": 1}
-                ax.plot(line["epoch"], line["median"], label=label, **look)
-                ax.fill_between(line["epoch"], line["q1"], line["q3"], color=look["color"], alpha=0.15, linewidth=0)
-            times = part["t50"].dropna()
-            if len(times):
-                ax.axvline(times.iloc[0], color="black", linewidth=0.8)
-            ax.tick_params(labelsize=6)
-            name = ACTIVATIONS.get(columns[column], plain(columns[column]))
-            ax.set_title(f"{plain(names[row])}, {name}", loc="left", fontsize=7)
-        for ax in axes[-1]:
-            ax.set_xlabel("epoch", fontsize=7)
-        figure.legend(loc="outside lower center", ncols=3, fontsize=7)
+        figure = Figure(figsize=(7.2, 0.7 + 1.6 * len(rows)), layout="constrained")
+        parts: Any = figure.subfigures(len(rows), 1, squeeze=False)
+        for part, study in zip(parts[:, 0], rows, strict=True):
+            mine = table[table["study"] == study]
+            columns = list(dict.fromkeys(mine["column"]))
+            axes = part.subplots(1, len(columns), squeeze=False, sharey=True)[0]
+            for ax, column in zip(axes, columns, strict=True):
+                _series(ax, mine[mine["column"] == column], conditions)
+                ax.set_title(ACTIVATIONS.get(column, plain(column)).replace(", ", ",\n"), loc="left", fontsize=7)
+                ax.set_xlabel("epoch", fontsize=7)
+        looks = [Line2D([], [], label=plain(str(name)), **_look(place)) for place, name in enumerate(conditions)]
+        figure.legend(handles=looks, loc="outside lower center", ncols=4, fontsize=7)
     return figure
+
+
+def _look(place: int) -> dict[str, Any]:
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)], "linewidth": 1}
+
+
+def _series(ax: Axes, part: pd.DataFrame, conditions: list[str]) -> None:
+    """Lines by condition, the threshold where the axis reaches it, and t10, t50, t99."""
+    for condition, line in part.groupby("condition", sort=False):
+        look = _look(conditions.index(str(condition)))
+        ax.plot(line["epoch"], line["median"], **look)
+        if condition == "grok":
+            ax.fill_between(line["epoch"], line["q1"], line["q3"], color=look["color"], alpha=0.15, linewidth=0)
+    threshold = float(part["threshold"].iloc[0])
+    low, high = ax.get_ylim()
+    if low <= threshold <= high:
+        ax.axhline(threshold, color="black", linewidth=0.6, linestyle="--")
+    for name, dash in (("t10", ":"), ("t50", "-"), ("t99", ":")):
+        for epoch in part[name].dropna().unique():
+            ax.axvline(epoch, color="black", linewidth=0.7, linestyle=dash)
+    ax.tick_params(labelsize=6)

@@ -22,9 +22,9 @@ from analysis.reading.runs import (
     training_runs,
 )
 from grok.numerics.gaps import gap_series
+from grok.recorders._battery import TABLE as SIGNAL_TABLE
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
-from grok.runs.signals import TABLE as SIGNAL_TABLE
 from grok.spec.studies import Study
 from grok.store.errors import StoreError
 from grok.store.store import Store

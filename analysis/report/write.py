@@ -40,7 +40,7 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
     `report.html`, `report.md`, `claims.json`, `compare.json` with a baseline, `data/*.csv`, `figures/*`. `over` is told of what
     is done.
     """
-    from analysis.figures.save import inline_svg, save
+    from analysis.figures.save import inline_picture, inline_svg, save
 
     (folder / "data").mkdir()
     (folder / "figures").mkdir()
@@ -51,7 +51,8 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
             files.append(_csv(table, folder, f"{name}-{part}"))
         if drawn.figure is not None:
             paths = save(drawn.figure, folder / "figures", name)
-            svg = inline_svg(paths[0], drawn.panel.title)
+            folded = drawn.panel.fold
+            svg = inline_picture(paths[2], drawn.panel.title) if folded else inline_svg(paths[0], drawn.panel.title)
             files += [path.relative_to(folder).as_posix() for path in paths]
         figures.append(html.shown(drawn, svg, files))
     for erratum in content.errata:

@@ -12,6 +12,8 @@ from scipy.linalg import eigh, eigvalsh, lu_factor, lu_solve
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
+from grok.numerics.kept import Kept
+
 LEAST_ROWS = 12
 """Rows before which a window says nothing: two delay stacks and two."""
 TINY = 1e-12
@@ -110,6 +112,15 @@ def connectivity(*layers: Tensor, degree: bool = False) -> float:
     return float(max(eigh(laplacian, eigvals_only=True, subset_by_index=[1, 1])[0], 0.0))
 
 
+def fiedler(weights: Mapping[str, Tensor]) -> float:
+    """`connectivity` of a network's `chain`, kept as long as its layers live unchanged: two signals ask for it."""
+    first, *others = weights.values()
+    return KEPT.of(first, "fiedler", lambda: connectivity(*chain(weights)), *others)
+
+
+KEPT = Kept()
+
+
 def chain(weights: Mapping[str, Tensor]) -> list[Tensor]:
     """The layers from inputs to outputs, each (inputs, outputs): w and v, or an embedding for each of two places, w1 and v."""
     if "w" in weights:
@@ -139,11 +150,9 @@ def _lanczos(b: np.ndarray) -> float | None:
     if not shift > 0:
         return None
 
-    def schur(at: float) -> np.ndarray:
-        out: np.ndarray = np.diag(small - at) - (b / (large - at)) @ b.T
-        return out
-
-    factor, n = lu_factor(schur(shift)), len(small)
+    scaled = b / np.sqrt(large - shift)
+    schur = np.diag(small - shift) - scaled @ scaled.T
+    factor, n = lu_factor(schur), len(small)
 
     def solve(x: np.ndarray) -> np.ndarray:
         top = lu_solve(factor, x[:n] + b @ (x[n:] / (large - shift)))
@@ -157,7 +166,7 @@ def _lanczos(b: np.ndarray) -> float | None:
     except ArpackError:
         return None
     found = float(nearest.min())
-    below = int((eigvalsh(schur(shift)) < 0).sum())  # of L − σ: the large side's part is positive
+    below = int((eigvalsh(schur) < 0).sum())  # of L − σ: the large side's part is positive
     return found if found > shift and below == 1 else None
 
 

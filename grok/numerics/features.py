@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.numerics.kept import Kept
 from grok.numerics.linalg import gram_panels, product
 
 COLUMN_PAIRS = 500
@@ -23,7 +24,8 @@ def feature_observables(features: Tensor) -> dict[str, float]:
         ρ² ‖FFᵀ‖² = ‖FFᵀ‖² − n a² − n (n − 1) b²   (I and 11ᵀ − I are orthogonal, a and b the projections)
         ‖FFᵀ‖² = ‖F̃ᵀF̃‖² + 2 n μᵀF̃ᵀF̃μ + n² ‖μ‖⁴,  tr FFᵀ = ‖F‖²,  1ᵀFFᵀ1 = n² ‖μ‖²
 
-    One symmetric K×K product is formed, a panel at a time; the rank-one part, which cancels, is taken in float64.
+    One symmetric K×K product is formed, a panel at a time; the rank-one part, which cancels, is taken in float64. What was
+    found is kept as long as the features live unchanged: a signal asks for it too.
 
     Args:
         features: (n, K), n ≥ 2, raw (not centred).
@@ -40,6 +42,13 @@ def feature_observables(features: Tensor) -> dict[str, float]:
         >>> round(found["features/rho"], 6), found["features/dead"]
         (0.816497, 1.0)
     """
+    return dict(KEPT.of(features, "observables", lambda: _feature_observables(features)))
+
+
+KEPT = Kept()
+
+
+def _feature_observables(features: Tensor) -> dict[str, float]:
     samples, width = features.shape
     columns = features.T.clone(memory_format=torch.contiguous_format)
     mean = columns.mean(dim=1, dtype=torch.float64)

@@ -6,15 +6,14 @@ Shapes: n samples, K features, M classes. All sums are taken in float64.
 from __future__ import annotations
 
 import math
-import weakref
-from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
+from grok.numerics.kept import Kept
 from grok.numerics.linalg import symmetric, upper_gram
+from grok.numerics.tridiagonal import Tridiagonal, all_eigenvalues, top_eigenvectors, tridiagonal
 
 FLOOR = 1e-8
 """Added to the distance within classes, as published."""
@@ -36,18 +35,29 @@ def class_distances(features: Tensor, labels: Tensor, limit: int | None = None, 
 
     Source: Golwala (arXiv 2604.20923).
     """
+    between, within, least, chance = KEPT.of(features, ("classes", limit), lambda: _distances(features, labels, limit), labels)
+    if least < 1 or (floor and least < 2):
+        return math.nan
+    return between / (within + FLOOR) - (chance if floor else 0.0)
+
+
+def _distances(features: Tensor, labels: Tensor, limit: int | None) -> tuple[float, float, int, float]:
+    """Between and within classes, the smallest class, and what chance gives; a smallest class of 0 with fewer than two."""
     f, y = features[:limit].double(), labels[:limit]
     _, index, counts = torch.unique(y, return_inverse=True, return_counts=True)
     classes = len(counts)
-    if classes < 2 or (floor and int(counts.min()) < 2):
-        return math.nan
-    means = f.new_zeros(classes, f.shape[1]).index_add_(0, index, f) / counts[:, None]
-    spread = (f - means[index]).square().sum(dim=1)
-    within = float((f.new_zeros(classes).index_add_(0, index, spread) / counts).mean())
+    if classes < 2:
+        return math.nan, math.nan, 0, math.nan
+    order, sizes = torch.argsort(index, stable=True), counts.tolist()
+    means, spread = f.new_empty(classes, f.shape[1]), list[float]()
+    for place, rows in enumerate(torch.split(order, sizes)):
+        own = f[rows]
+        torch.mean(own, dim=0, out=means[place])
+        spread.append(float(own.sub_(means[place]).square_().sum()) / len(rows))
     centred = means - means.mean(dim=0)
     between = 2 * float(centred.square().sum()) / (classes - 1)  # Σ_{c<c'} ‖μ_c − μ_c'‖² = C Σ_c ‖μ_c − μ̄‖²
-    chance = 2 * float((1 / (counts.double() - 1)).mean()) if floor else 0.0
-    return between / (within + FLOOR) - chance
+    chance = 2 * float((1 / (counts.double() - 1)).mean())
+    return between, float(np.mean(spread)), int(counts.min()), chance
 
 
 def log_alignment(features: Tensor, readout: Tensor, *, centre: bool = False, zero_mean: bool = False) -> float:
@@ -64,15 +74,21 @@ def log_alignment(features: Tensor, readout: Tensor, *, centre: bool = False, ze
 
     Source: Shehper and Vaswani (arXiv 2605.28975).
     """
-    f, v = features.double(), readout.double()
+    product, mean, square, v = KEPT.of(features, "aligned", lambda: _aligned(features, readout), readout)
     if centre:
-        f = f - f.mean(dim=0)
+        product, square = product - mean @ v, square - float(mean.square().mean())
     if zero_mean:
-        v = v - v.mean(dim=1, keepdim=True)
-    sizes = [float(x.square().mean().sqrt()) for x in (f @ v, f, v)]
+        product, v = product - product.mean(dim=1, keepdim=True), v - v.mean(dim=1, keepdim=True)
+    sizes = [float(product.square().mean().sqrt()), math.sqrt(max(square, 0.0)), float(v.square().mean().sqrt())]
     if not min(sizes) > 0:
         return math.nan
-    return math.log(sizes[0] / (sizes[1] * sizes[2])) / math.log(f.shape[1])
+    return math.log(sizes[0] / (sizes[1] * sizes[2])) / math.log(features.shape[1])
+
+
+def _aligned(features: Tensor, readout: Tensor) -> tuple[Tensor, Tensor, float, Tensor]:
+    """F V, the column means of F and the mean of its squares, and V, all in float64."""
+    f, v = features.double(), readout.double()
+    return f @ v, f.mean(dim=0), float(torch.linalg.vector_norm(f)) ** 2 / f.numel(), v
 
 
 def centred_gram(features: Tensor) -> Tensor:
@@ -80,42 +96,41 @@ def centred_gram(features: Tensor) -> Tensor:
 
     The last one is kept as long as its features live unchanged, since several signals ask for the same one; not to be changed.
     """
-    owner, version, gram = _LAST[:3]
-    if owner() is features and version == features._version and isinstance(gram, Tensor):
-        return gram
+    return KEPT.of(features, "gram", lambda: _gram(features))
+
+
+def _gram(features: Tensor) -> Tensor:
     f = features.double()
     f = f - f.mean(dim=0)
-    gram = symmetric(upper_gram((f if f.shape[0] >= f.shape[1] else f.T).contiguous()))
-    _LAST[:] = [weakref.ref(features), features._version, gram, None, None]
-    return gram
+    return symmetric(upper_gram((f if f.shape[0] >= f.shape[1] else f.T).contiguous()))
 
 
-_LAST: list[Any] = [lambda: None, 0, None, None, None]
-"""Whose Gram was computed last, the features' version then, the Gram; if asked for its eigenvalues, rank and `principal`."""
+KEPT = Kept()
+"""What several signals ask of the same features."""
 
 
 def principal(features: Tensor, rank: int) -> tuple[np.ndarray, float]:
     """The centred features in their first principal components, (n, ≤ rank), and the largest eigenvalue of their covariance.
 
-    By Lanczos from a fixed vector; kept with the Gram, as several variants of a signal ask for them.
+    From the same tridiagonal form as all eigenvalues, and kept with it, as several variants of a signal ask for them.
     """
-    gram = centred_gram(features).cpu().numpy()
-    if _LAST[4] is not None and _LAST[4][0] == rank:
-        kept: tuple[np.ndarray, float] = _LAST[4][1]
-        return kept
-    n, trace = len(features), float(np.trace(gram))
-    if rank + 1 < len(gram) and trace > 0:
-        start = np.random.default_rng(0).standard_normal(len(gram))
-        values, vectors = eigsh(gram / trace, k=rank, v0=start)
-        values = values * trace
-    else:
-        values, vectors = (part[..., -rank:] for part in np.linalg.eigh(gram))
+    return KEPT.of(features, ("principal", rank), lambda: _principal(features, rank))
+
+
+def _principal(features: Tensor, rank: int) -> tuple[np.ndarray, float]:
+    gram = centred_gram(features)
+    vectors = top_eigenvectors(_form(features), min(rank, len(gram)))
     f = features.double().cpu().numpy()
-    by_features = f.shape[0] >= f.shape[1]
-    z = (f - f.mean(axis=0)) @ vectors if by_features else vectors * np.sqrt(np.maximum(values, 0))
-    found = z, float(values.max()) / n
-    _LAST[4] = rank, found
-    return found
+    largest = max(float(_eigenvalues(features)[-1]), 0.0)
+    if f.shape[0] >= f.shape[1]:
+        z = (f - f.mean(axis=0)) @ vectors
+    else:
+        z = vectors * np.sqrt(np.maximum(_eigenvalues(features)[-vectors.shape[1] :].numpy(), 0))
+    return z, largest / len(f)
+
+
+def _form(features: Tensor) -> Tridiagonal:
+    return KEPT.of(features, "tridiagonal", lambda: tridiagonal(centred_gram(features).cpu().numpy()))
 
 
 def spectral_entropy(features: Tensor) -> float:
@@ -132,12 +147,8 @@ def feature_rank(features: Tensor) -> float:
 
 
 def _eigenvalues(features: Tensor) -> Tensor:
-    """Of `centred_gram`; kept with it."""
-    gram = centred_gram(features)
-    if _LAST[3] is None:
-        _LAST[3] = torch.linalg.eigvalsh(gram)
-    found: Tensor = _LAST[3]
-    return found
+    """Of `centred_gram`, ascending; kept with it."""
+    return KEPT.of(features, "eigenvalues", lambda: torch.from_numpy(all_eigenvalues(_form(features))))
 
 
 def participation_ratio(features: Tensor) -> float:
@@ -148,17 +159,10 @@ def participation_ratio(features: Tensor) -> float:
 
 
 def anisotropy(features: Tensor) -> float:
-    """K λ_max(C) / tr C of the features' covariance, at least 1; NaN where the features do not vary.
-
-    λ_max by Lanczos from a fixed vector, so that the same features give the same bits.
-    """
-    gram = centred_gram(features).cpu().numpy()
-    trace = float(np.trace(gram))
-    if not trace > 0:
-        return math.nan
-    start = np.random.default_rng(0).standard_normal(len(gram))
-    largest = float(eigsh(gram / trace, k=1, v0=start, return_eigenvectors=False)[0])
-    return features.shape[1] * largest
+    """K λ_max(C) / tr C of the features' covariance, at least 1; NaN where the features do not vary."""
+    values = _eigenvalues(features)
+    trace = float(values.sum())
+    return features.shape[1] * float(values[-1]) / trace if trace > 0 else math.nan
 
 
 def effective_rank(weights: Tensor, *, participation: bool = False) -> float:
@@ -166,12 +170,20 @@ def effective_rank(weights: Tensor, *, participation: bool = False) -> float:
 
     Source: Roy and Vetterli (2007), of squared values.
     """
-    w = weights.double()
-    gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+    gram = LAYERS.of(weights, "gram", lambda: _layer_gram(weights))
     if participation:
         square = float(gram.square().sum())
         return float(gram.trace()) ** 2 / square if square > 0 else math.nan
     return math.exp(_entropy(torch.linalg.eigvalsh(gram)))
+
+
+LAYERS = Kept()
+"""What two variants of a signal ask of the same layer."""
+
+
+def _layer_gram(weights: Tensor) -> Tensor:
+    w = weights.double()
+    return w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
 
 
 def angle(weights: dict[str, Tensor], others: dict[str, Tensor] | None) -> float:

@@ -6,12 +6,14 @@ Shapes: M modulus, K width. Pair i of all M² pairs is (i // M, i % M).
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from grok.numerics.characters import powers
+from grok.numerics.kept import Kept
 
 ROUNDING = 1e-24
 """Share of a neuron's power below which it does not vary: the square of some hundred roundings of float64."""
@@ -33,22 +35,45 @@ def dominance(w: Tensor, modulus: int, *, weighted: bool = True, permute: int | 
 
     Source: the measure of Nanda et al. (arXiv 2301.05217) without the final network's key frequencies; the weighting is ours.
     """
+    found = KEPT.of(w, (modulus, permute), lambda: _shares(w, modulus, permute))
+    if found is None:
+        return math.nan
+    largest, square, sizes = found
+    share, weights = square if squares else largest, sizes if weighted else torch.ones_like(sizes)
+    return float((weights * share).sum() / weights.sum())
+
+
+KEPT = Kept()
+"""What several variants ask of the same layer."""
+
+
+def _shares(w: Tensor, modulus: int, permute: int | None) -> tuple[Tensor, Tensor, Tensor] | None:
+    """max_k s_kj, Σ_k s_kj² and ‖w_j‖² of the neurons that vary; None where none does."""
     rows = w.double().reshape(2, len(w) // 2, -1)
     if rows.shape[1] != modulus:  # multiplication mod a prime: its symbols but 0, in the order of their logarithms
         rows = rows[:, torch.tensor(powers(rows.shape[1]), device=rows.device)]
     if permute is not None:
         order = np.random.default_rng(permute).permutation(modulus)
         rows = rows[:, torch.from_numpy(order).to(rows.device)]
-    spectrum = torch.fft.rfft(rows, dim=1).abs().square().sum(dim=0)
+    waves = _waves(modulus).to(rows.device)
+    parts = [(waves @ one).square_() for one in rows]  # of so short a series faster than a fast transform
+    half = len(waves) // 2
+    spectrum = parts[0][:half] + parts[0][half:] + parts[1][:half] + parts[1][half:]
     power = spectrum[1:]
     total = power.sum(dim=0)
     alive = total > ROUNDING * spectrum.sum(dim=0)
     if not bool(alive.any()):
-        return math.nan
+        return None
     shares = power[:, alive] / total[alive]
-    share = shares.square().sum(dim=0) if squares else shares.amax(dim=0)
-    weights = rows.square().sum(dim=(0, 1))[alive] if weighted else torch.ones_like(share)
-    return float((weights * share).sum() / weights.sum())
+    return shares.amax(dim=0), shares.square().sum(dim=0), rows.square().sum(dim=(0, 1))[alive]
+
+
+@cache
+def _waves(modulus: int) -> Tensor:
+    """Cos and sin of 2π k a / M, k = 0 … ⌊M/2⌋, one below the other: (2 (⌊M/2⌋ + 1), M) float64."""
+    turns = torch.outer(torch.arange(modulus // 2 + 1), torch.arange(modulus)) % modulus  # exact before it is an angle
+    angles = turns.double() * (2 * math.pi / modulus)
+    return torch.cat((angles.cos(), angles.sin()))
 
 
 def orbit_mean(logits: Tensor, modulus: int) -> Tensor:

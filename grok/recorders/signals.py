@@ -14,6 +14,7 @@ from grok.recorders.base import Recorder, Recording, Run, Step, Updates, due
 from grok.signals.base import NEEDS, Live, Signal, find, from_history, series
 from grok.spec.config import RunConfig
 from grok.spec.fields import refuse
+from grok.spec.plugins import EVERY
 from grok.spec.published import DEFAULT_NETWORK
 
 FIELDS = ("window", "seed", "learning_rate", "weight_decay")
@@ -28,13 +29,13 @@ def metric(name: str) -> str:
 
 
 def signals_of(config: RunConfig, network: Network) -> dict[str, Signal]:
-    """The signals of a config by metric.
+    """The signals of a config by metric; none where they are `all`, which is for a table.
 
     Raises:
         ConfigError: if one is not there, looks ahead, or needs what the network does not give.
     """
     found = {}
-    for name in config.signals:
+    for name in config.signals if config.signals != (EVERY,) else ():
         found[metric(name)] = signal = find(name)
         lacking = [need for need in signal.needs if NEEDS[need].kind == "epoch" and need not in network.gives]
         lacking += [] if signal.has_layers(network.layers) else [f"layers {' and '.join(signal.layers[0])}"]

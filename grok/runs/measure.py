@@ -25,6 +25,7 @@ from grok.numerics import answers, nulls, rank
 from grok.numerics.features import feature_observables
 from grok.numerics.linalg import upper_gram
 from grok.numerics.repulsion import PairError, centred, rank_pairs
+from grok.recorders._battery import built, put_weights
 from grok.recorders.base import File
 from grok.recorders.spectrum import BAND
 from grok.runs.saving import get, put
@@ -89,15 +90,7 @@ class Finished:
 
 def untrained(config: ResolvedConfig) -> Stack:
     """The network that a config begins with, on the CPU."""
-    sizes = task_of(config).sizes(config)
-    return network_of(config).build(config, sizes, [config.seed], torch.device("cpu"), getattr(torch, config.precision))
-
-
-def put_weights(stack: Stack, weights: Mapping[str, Tensor]) -> Stack:
-    """A network of one seed with other weights, by layer."""
-    for name, layer in stack.layers.items():
-        layer[0].copy_(weights[name])
-    return stack
+    return built(config, network_of(config), task_of(config))
 
 
 def training_features(config: ResolvedConfig, stack: Stack) -> Tensor:

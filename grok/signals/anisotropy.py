@@ -17,7 +17,7 @@ SIGNAL = Signal(
     "anisotropy",
     compute,
     needs=("features",),
-    cadence="observed",
+    cadence="checkpoint",
     direction="rising",
     title="largest eigenvalue of the features' covariance over their mean",
     source="stands for β_c = 1/λ_max of Yang (arXiv 2605.24057), whose estimator of β(t) is not public",

@@ -17,7 +17,7 @@ SIGNAL = Signal(
     "participation_ratio",
     compute,
     needs=("features",),
-    cadence="observed",
+    cadence="checkpoint",
     direction="falling",
     title="participation ratio of the features' covariance",
     source="standard",

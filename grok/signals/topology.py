@@ -12,7 +12,7 @@ from grok.signals.base import PrintedRule, Signal
 
 def compute(weights: dict[str, Tensor], moved: dict[str, Tensor] | None) -> np.ndarray:
     """(2,): the Fiedler value, and the entropy of the sizes of what moved since the epoch seen before."""
-    return np.array([dynamics.connectivity(*dynamics.chain(weights)), topology.histogram_entropy(moved)])
+    return np.array([dynamics.fiedler(weights), topology.histogram_entropy(moved)])
 
 
 SIGNAL = Signal(

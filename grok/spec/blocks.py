@@ -27,21 +27,21 @@ PRECISIONS = ("float32", "float64")
 OFF = "0 turns it off"
 
 
-def plugin(room: plugins.Room, default: Any, text: str, source: str) -> Any:
-    """A field that names a plug-in of a room, or several; one's own as module:NAME."""
+def plugin(room: plugins.Room, default: Any, text: str, source: str, *rules: Rule, words: tuple[str, ...] = ()) -> Any:
+    """A field that names a plug-in of a room, or several; one's own as module:NAME; `words` are no names but are taken too."""
     several = isinstance(default, tuple)
     name = room.kind + "s" * several
 
     def unknown(value: str | tuple[str, ...]) -> list[str]:
         named = (value,) if isinstance(value, str) else value
-        return [one for one in named if one != default and one not in room.names and not plugins.OWN.fullmatch(one)]
+        return [one for one in named if one != default and one not in (*room.names, *words) and not plugins.OWN.fullmatch(one)]
 
     rule = Rule(
         lambda value, _: not unknown(value),
         lambda _: f"{'each ' * several}be {room.words}",
         lambda config: did_you_mean(unknown(getattr(config, name))[0], room.names),
     )
-    return field(default, text, source, rule, choices=room.names, later=True)
+    return field(default, text, source, rule, *rules, choices=(*room.names, *words), later=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +215,16 @@ class RecordingBlock:
         plugins.RECORDERS, (), "comma list of recorders besides those of every run, or your own as module:NAME", "ours"
     )
     signals: tuple[str, ...] = plugin(
-        plugins.SIGNALS, (), "comma list of signals computed while training, or your own as module:NAME", "ours"
+        plugins.SIGNALS,
+        (),
+        "comma list of signals computed while training, or your own as module:NAME; all = all, into the table of signal_every",
+        "ours",
+        Rule(
+            lambda value, c: plugins.EVERY not in value or (value == (plugins.EVERY,) and c.signal_every > 0),
+            f"be names, or {plugins.EVERY} alone with signal_every above 0",
+            "Set signal_every to 10",
+        ),
+        words=(plugins.EVERY,),
     )
     options: str = field(
         "none",
@@ -286,6 +295,20 @@ class ExecutionBlock:
         "ours",
         whole(1, "1 logs every epoch"),
         example="10",
+        later=True,
+    )
+    signal_every: int = field(
+        0,
+        "epochs between the states of which the run's signals are put into signals.parquet, in every variant; 0 = no table",
+        "ours",
+        whole(0, OFF),
+        later=True,
+    )
+    costly_every: int = field(
+        4,
+        "of these states every so many for signals that cost more than a training step",
+        "ours",
+        whole(1, "1 takes every state"),
         later=True,
     )
     rounding: str = field(

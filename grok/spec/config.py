@@ -30,7 +30,7 @@ from grok.spec.blocks import (
 )
 from grok.spec.fields import Config, pairs, to_text
 from grok.spec.pairs_block import PairsBlock
-from grok.spec.plugins import USUAL_RECORDERS, own_source
+from grok.spec.plugins import EVERY, OF_SIGNALS, USUAL_RECORDERS, own_source
 from grok.spec.published import DEFAULT_NETWORK, SHARES, automatic, check_fields, network_of, samples
 from grok.spec.roundings import named
 from grok.spec.transformer_block import TransformerBlock
@@ -78,7 +78,7 @@ ORDER = (
     *("device", "threads", "save_every", "task", "network", "recorders", "signals", "detector", "options"),
     *("rounding", "decay_off_at", "decay_on_at"),
     *(field.name for field in dataclasses.fields(TransformerBlock)),
-    *("keep_states", "log_every"),
+    *("keep_states", "log_every", "signal_every", "costly_every"),
     *(field.name for field in dataclasses.fields(PairsBlock)),
 )
 """Of params, of columns in tables and of what a name tells: as stored runs have it, what came later at the end."""
@@ -120,7 +120,7 @@ class RunConfig(
             "activation": ALIASES.get(self.activation, self.activation),
             "spectrum_methods": ("gram", *sorted(methods - {"gram"})),
             "checkpoint_epochs": None if checkpoints is None else tuple(sorted(set(checkpoints))),
-            "recorders": tuple(sorted(set(self.recorders) - {*USUAL_RECORDERS, "signals"})),  # which are there anyway
+            "recorders": tuple(sorted(set(self.recorders) - {*USUAL_RECORDERS, *OF_SIGNALS})),  # which are there anyway
             "signals": tuple(sorted(set(self.signals))),
             "options": ";".join(f"{name}={options[name]}" for name in sorted(options)) or "none",
             "keep_states": None if self.keep_states is None else tuple(sorted(set(self.keep_states))),
@@ -223,8 +223,9 @@ class RunConfig(
     def hash(self) -> str:
         """(16 hex digits) SHA-256 of what defines the run: its identity.
 
-        That is the resolved config without its execution fields and without those later fields that are as in the
-        default config, and the bytes of every plug-in of one's own. Kept where there is none of these: their files may change.
+        That is the resolved config without its execution fields, without those later fields that are as in the default
+        config and without signals that are `all`, which change nothing but a table, and the bytes of every plug-in of one's
+        own. Kept where there is none of these: their files may change.
         """
         known: str | None = self.__dict__.get("_identity")
         if known is not None:
@@ -232,7 +233,7 @@ class RunConfig(
         text, default = self.resolved().to_strings(), default_config()
         for field in dataclasses.fields(self):
             later = field.metadata["later"] and text[field.name] == to_text(getattr(default, field.name))
-            if field.name in EXECUTION_FIELDS or later:
+            if field.name in EXECUTION_FIELDS or later or (field.name == "signals" and self.signals == (EVERY,)):
                 del text[field.name]
         own = self.own_sources()
         for name, source in own.items():

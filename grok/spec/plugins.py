@@ -189,4 +189,8 @@ SIGNALS = Room("signal", "grok.signals", "grok.signals.base:Signal")
 DETECTORS = Room("detector", "grok.detectors", "grok.detectors.base:Detector")
 USUAL_RECORDERS = ("history", "spectrum", "directions", "observables", "pairs", "weights", "updates")
 """The recorders of every run, in the order in which they see a step."""
+OF_SIGNALS = ("signals", "signal_table")
+"""Recorders of runs that name signals."""
+EVERY = "all"
+"""In place of names of signals: every one that the run can feed."""
 ROOMS = (TASKS, NETWORKS, RECORDERS, SIGNALS, DETECTORS)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from grok.spec.config import EXECUTION_FIELDS, ResolvedConfig
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import EVERY
 from grok.store import files
 from grok.store.alive import let_go
 from grok.store.errors import StoreError, one_line
@@ -102,7 +103,8 @@ class TrackedRun:
             earlier = ResolvedConfig.from_strings(fields | {k: v for k, v in there.items() if k in fields}).to_strings()
         except ConfigError as error:
             raise StoreError(f"params must stay as logged, got {error} in run {self.run_id}. Start a new run.") from error
-        differ = [k for k in there if k in fields and k not in EXECUTION_FIELDS and earlier[k] != fields[k]]
+        free = [*EXECUTION_FIELDS, *(["signals"] if EVERY in (there.get("signals"), fields["signals"]) else [])]
+        differ = [k for k in there if k in fields and k not in free and earlier[k] != fields[k]]
         if differ:
             told = ", ".join(f"{k} {there[k]} (now {fields[k]})" for k in differ)
             raise StoreError(f"params must stay as logged, got {told} in run {self.run_id}. Start a new run.")

@@ -11,7 +11,7 @@ from grok.recorders.base import Recorder
 from grok.recorders.signals import signals_of
 from grok.spec.config import RunConfig
 from grok.spec.fields import refuse
-from grok.spec.plugins import NETWORKS, RECORDERS, TASKS, USUAL_RECORDERS, About, own_source
+from grok.spec.plugins import EVERY, NETWORKS, RECORDERS, TASKS, USUAL_RECORDERS, About, own_source
 from grok.spec.roundings import AUTO
 from grok.tasks.base import Task
 
@@ -21,7 +21,8 @@ DEFAULT_NETWORK = "two_layer"
 
 def names(config: RunConfig) -> tuple[str, str, tuple[str, ...]]:
     """Names of task, network and recorders; the recorders of every run come first, in their order, then that of signals."""
-    usual = (*USUAL_RECORDERS, *(["signals"] if config.signals else []))
+    shown = ["signals"] if config.signals not in ((), (EVERY,)) else []
+    usual = (*USUAL_RECORDERS, *shown, *(["signal_table"] if config.signals and config.signal_every else []))
     return config.task, config.resolved().network, tuple(dict.fromkeys((*usual, *config.recorders)))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from analysis.exhibits.model import CONTRADICTED, IMPRECISE, NOT_REPRODUCED, REPRODUCED
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals import events, laws, margins, panels, published
+from analysis.papers.signals import board, events, laws, margins, panels, published
 from analysis.reading.runs import grid
 from analysis.statistics.estimates import Estimate
 from grok.spec.config import ResolvedConfig
@@ -232,17 +232,19 @@ def test_leads_by_the_printed_rule_are_the_planted_ones(main_study: Sources) -> 
     assert lead.value == pytest.approx(60, abs=10)
 
 
-def test_the_figure_of_series_has_medians_by_condition(main_study: Sources) -> None:
-    found = panels.series_table(main_study.evidence, ("lar", "weight_norm"), main_study)
-    assert set(found["signal"]) == {"lar", "weight_norm"}
-    start = found[(found["signal"] == "lar") & (found["epoch"] == 0)]
-    assert (start["median"] == 0.5).all()
-    assert found.loc[found["condition"] == "grok", "t50"].notna().all()
-    assert found.loc[found["condition"] != "grok", "t50"].isna().all()
+def test_a_page_has_medians_by_condition_and_the_events(main_study: Sources) -> None:
+    gathered = panels.gathered(main_study, board.MAIN)
+    found = panels.series_table(gathered, "lar")
+    assert (found.loc[found["epoch"] == 0, "median"] == 0.5).all()
+    assert set(found["condition"]) == {"grok", *panels.SETS}
+    assert found.groupby(["column", "condition"]).size().max() <= panels.POINTS
+    assert panels.series_table(gathered, "head_entropy").empty
+    assert set(gathered.events["column"]) == {"square", "relu", "relu2"}
+    assert (gathered.events["t10"] <= gathered.events["t50"]).all()
     from analysis.figures.signals import signals_page
 
-    figure = signals_page({"series": found})
-    assert len(figure.axes) == 2 * 3
+    page = found.merge(gathered.events, on="column").assign(study="signals", threshold=0.6)
+    assert len([ax for part in signals_page({"series": page}).subfigs for ax in part.axes]) == 3
 
 
 def test_the_main_figure_takes_the_best_rule_of_each_signal() -> None:

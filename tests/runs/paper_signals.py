@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from grok.recorders._battery import State, put_weights, usable
 from grok.recorders.signals import run_needs
-from grok.runs.measure import put_weights, untrained
-from grok.runs.signals import State, usable
+from grok.runs.measure import untrained
 from grok.signals.base import NEEDS, Signal
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.plugins import SIGNALS

@@ -15,9 +15,11 @@ import torch
 from analysis.reading.evidence import Evidence
 from entry_points import signals as command
 from grok.numerics import dynamics
+from grok.recorders import _battery
+from grok.recorders._battery import put_weights
 from grok.recorders.base import File
 from grok.runs import signals as room
-from grok.runs.measure import Finished, put_weights, untrained
+from grok.runs.measure import Finished, untrained
 from grok.runs.saving import get, put
 from grok.signals.base import find
 from grok.spec.fields import ConfigError
@@ -114,7 +116,7 @@ def test_replay_that_meets_other_bits_is_refused(run: Finished, monkeypatch: pyt
 
 def test_grid_logits_are_in_the_order_of_pairs(run: Finished) -> None:
     stack = put_weights(untrained(run.config), run.weights(40))
-    state = room.State(run.config, task_of(run.config).problem(run.config), stack, None)
+    state = _battery.State(run.config, task_of(run.config).problem(run.config), stack, None)
     w, v = stack.layers["w"][0], stack.layers["v"][0]
     size = run.config.modulus
     for a, b in ((0, 3), (3, 0), (10, 10)):
@@ -125,7 +127,7 @@ def test_minibatch_gradients_are_those_of_the_network(run: Finished) -> None:
     """On the whole training set in place of minibatches they are the closed form; along a step they follow the Hessian."""
     config, problem = run.config, task_of(run.config).problem(run.config)
     stack = put_weights(untrained(dataclasses.replace(config, precision="float64")), run.weights(40))
-    found = room.minibatch_gradients(config, problem, stack)
+    found = _battery.minibatch_gradients(config, problem, stack)
     rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), 512)
     batch = stack.batch(problem.train_inputs[rows][None], problem.train_labels[rows][None])
     with torch.no_grad():
@@ -170,9 +172,9 @@ def test_the_command_caches_resumes_and_notices_a_new_version(
     assert set(found["signal"]) == {"ildr", "lar", "fve"}
     assert set(found.loc[found["signal"] == "lar", "epoch"]) == {0, 7, 20, 40, 64}
     assert not found.duplicated(["epoch", "signal", "variant"]).any()
-    old = get(run.tracked, room.VERSIONS).content
+    old = get(run.tracked, _battery.VERSIONS).content
     assert isinstance(old, pd.DataFrame)
-    put(run.tracked, File(room.VERSIONS, old.assign(version=0)))
+    put(run.tracked, File(_battery.VERSIONS, old.assign(version=0)))
     assert say("--signals", "fve") == 1
     assert say("--signals", "fve") == 0
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from grok.numerics import harmonics
+from grok.recorders import _battery
+from grok.recorders._battery import put_weights
 from grok.runs import signals as room
-from grok.runs.measure import Finished, put_weights, untrained
+from grok.runs.measure import Finished, untrained
 from grok.signals.base import find
 from grok.spec.config import RunConfig
 from grok.spec.plugins import SIGNALS
@@ -51,7 +53,7 @@ def test_the_grid_is_in_the_order_of_the_group(run: Finished) -> None:
     stack = put_weights(untrained(run.config), run.weights(12))
     problem = task_of(run.config).problem(run.config)
     with torch.no_grad():
-        state = room.State(run.config, problem, stack, None)
+        state = _battery.State(run.config, problem, stack, None)
         order, size = state.order, len(state.order)
         grid = state.grid_logits.view(size, size, size)
         pair = torch.stack((order[2], order[5]))[None]
@@ -69,8 +71,8 @@ def test_minibatch_gradients_are_those_of_the_loss(run: Finished) -> None:
     """The first is the gradient that training would take on that batch."""
     config = run.config
     problem, stack = task_of(config).problem(config), put_weights(untrained(config), run.weights(12))
-    found = room.minibatch_gradients(config, problem, stack)
-    rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), room.BATCH)
+    found = _battery.minibatch_gradients(config, problem, stack)
+    rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), _battery.BATCH)
     stack.loss_and_gradient(stack.batch(problem.train_inputs[rows][None], problem.train_labels[rows][None]))
     closed = torch.cat([gradient[0].flatten() for gradient in stack.gradients.values()])
     torch.testing.assert_close(found[0, 0].float(), closed, rtol=1e-3, atol=1e-6)

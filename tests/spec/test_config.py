@@ -65,6 +65,8 @@ OTHER_VALUE = {
     "switch_update": "aligned",
     "keep_states": (50,),
     "log_every": 7,
+    "signal_every": 10,
+    "costly_every": 2,
     "temperature": 2.0,
     "clamp_norm": 30.0,
     "clamp_at": 20,
@@ -82,7 +84,16 @@ BESIDE: dict[str, dict[str, Any]] = {
 LATER = (
     *("task", "network", "recorders", "signals", "detector", "options", "rounding", "decay_off_at", "decay_on_at"),
     *("batch_size", "clip", "beta_2", "evaluate_every", "eval_sequences", "initial_scale", "data_folder"),
-    *("switch_at", "switch_weight_decay", "switch_state", "switch_update", "keep_states", "log_every"),
+    *(
+        "switch_at",
+        "switch_weight_decay",
+        "switch_state",
+        "switch_update",
+        "keep_states",
+        "log_every",
+        "signal_every",
+        "costly_every",
+    ),
     *("temperature", "clamp_norm", "clamp_at"),
 )
 """Fields that runs of earlier versions have not."""
@@ -203,7 +214,7 @@ def test_later_fields_are_outside_the_hash_at_their_default() -> None:
     assert [f.name for f in dataclasses.fields(RunConfig) if f.metadata["later"]] == sorted(LATER, key=FIELDS.index)
     assert RunConfig(task="modular", detector="slope", signals=(), options="none").hash == DEFAULT_HASH
     several = [RunConfig(**BESIDE.get(name, {}) | {name: OTHER_VALUE[name]}).hash for name in LATER]
-    assert len({DEFAULT_HASH, *several}) == len(LATER) - 1  # keep_states and log_every say how a run is carried out
+    assert len({DEFAULT_HASH, *several}) == len(LATER) - 3  # four of them say how a run is carried out
 
 
 def test_params_of_an_earlier_version_are_read() -> None:
@@ -311,7 +322,8 @@ def test_a_named_rounding_goes_with_the_threads_that_it_pins() -> None:
 
 
 def test_execution_fields() -> None:
-    assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every", "keep_states", "log_every"}
+    of_signals = {"signal_every", "costly_every"}
+    assert set(EXECUTION_FIELDS) == {"device", "threads", "save_every", "keep_states", "log_every"} | of_signals
 
 
 @pytest.mark.parametrize(("modulus", "pairs"), [(71, 2016), (41, 672), (7, 19), (3, 3), (127, 6451)])
@@ -497,6 +509,8 @@ BAD = [
     ("keep_states", (400,)),
     ("keep_states", (0,)),
     ("log_every", 0),
+    ("signal_every", -1),
+    ("costly_every", 0),
     ("switch_at", 400),
     ("switch_weight_decay", 0.5),
     ("switch_state", "forget"),

@@ -62,6 +62,7 @@ def test_a_param_that_means_another_run_is_refused(store, tiny, monkeypatch, nam
 
 def test_how_a_run_is_executed_may_change(store, tiny, monkeypatch):
     other = {"threads": "7", "save_every": "5", "device": "cuda", "keep_states": "3", "log_every": "7"}
+    other |= {"signal_every": "10", "costly_every": "2"}
     run = TrackedRun(store.client, make_run(store, monkeypatch, other))
     assert set(other) == set(EXECUTION_FIELDS)
     run.log_config(tiny())

@@ -279,13 +279,13 @@ def _answer(sources: Sources) -> Answer:
     return Answer(_both(sources)[0])
 
 
-def rows_of(sources: Sources) -> pd.DataFrame:
-    """The leaderboard of a store, worked out once for one `Evidence`.
+def rows_of(sources: Sources, arm: Arm = MAIN) -> pd.DataFrame:
+    """The leaderboard of an arm, worked out once for one `Evidence`.
 
     Raises:
         Absent: if runs or their signals are not there.
     """
-    return _both(sources)[1]
+    return _both(sources, arm)[1]
 
 
 QUESTIONS = (

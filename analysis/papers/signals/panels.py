@@ -1,25 +1,27 @@
-"""Figures of the signals: lead against false alarms by control set, and a page of series for every six signals."""
+"""Figures of the signals: lead against false alarms by control set, and a page for each signal."""
 
 from __future__ import annotations
 
 import functools
 import math
+import weakref
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.exhibits.panels import Panel, Prepared, drawer
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals.board import CALIBRATED, EVERY, STUDY, known, rows_of, tables
+from analysis.papers.signals.board import CALIBRATED, CROSS_ENTROPY, GROK, MAIN, STUDY, Arm, known, rows_of, tables
 from analysis.reading.evidence import Evidence
-from grok.signals.base import find
+from analysis.words import number
+from grok.signals.base import CLASSES, find
 from grok.spec.plugins import SIGNALS
 
-PAGE = 6
-"""Signals of a figure: what a screen holds."""
+POINTS = 20
+"""Epochs of a line on a page, at most: all pages together are in one file."""
 SETS = ("random_labels", "random_labels, no decay", "data_starved", "eta0", "weak decay")
 """Control sets, in the order of the study."""
-PAGES = tuple(SIGNALS.names[start : start + PAGE] for start in range(0, len(SIGNALS.names), PAGE))
 
 
 def board_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -50,56 +52,111 @@ def _board(evidence: Evidence) -> Prepared:
         return Prepared({"board": pd.DataFrame()})
 
 
-def series_table(evidence: Evidence, names: tuple[str, ...], sources: Sources) -> pd.DataFrame:
-    """Median and quartiles of each signal, as published, by condition and activation, at every tenth epoch.
+class Gathered(NamedTuple):
+    """The signals of an arm's runs, as published.
+
+    Attributes:
+        series: columns epoch, signal, value, condition, column (activation, or network and task).
+        events: columns column, t10, t50, t99: medians over the runs that grok. run_ids: of the runs.
+    """
+
+    series: dict[str, pd.DataFrame]
+    events: pd.DataFrame
+    run_ids: tuple[str, ...]
+
+
+_GATHERED: weakref.WeakKeyDictionary[Evidence, dict[str, Gathered]] = weakref.WeakKeyDictionary()
+"""By study, of each `Evidence` that was asked: every page reads them."""
+
+
+def gathered(sources: Sources, arm: Arm) -> Gathered:
+    """Of all runs that are positive or negative, but replicates, at the epochs that a page shows.
+
+    Raises:
+        Absent: if runs or their signals are not there.
+    """
+    kept = _GATHERED.setdefault(sources.evidence, {})
+    if arm.study not in kept:
+        runs = sources.take(arm.study)
+        about, _ = known(sources, runs)
+        about = {run_id: one for run_id, one in about.items() if not one.replicate}
+        stored, labels, parts = tables(sources, list(about), arm), runs.set_index("run_id"), list[pd.DataFrame]()
+        published = pd.MultiIndex.from_tuples([(name, next(iter(find(name).variants))) for name in SIGNALS.names])
+        for run_id in about:
+            table = stored[run_id][stored[run_id]["epoch"] % arm.every == 0]
+            mine = table[pd.MultiIndex.from_frame(table[["signal", "variant"]]).isin(published)]
+            words = [str(labels.at[run_id, key]) for key in (("activation",) if arm is MAIN else ("network", "task"))]
+            here = {"condition": str(labels.at[run_id, "condition"]), "column": ", ".join(words)}
+            parts.append(mine[["epoch", "signal", "value"]].assign(**here))
+        held = [(part["column"].iloc[0], about[i].run) for i, part in zip(about, parts, strict=True) if len(part)]
+        times = pd.DataFrame([{"column": column, "t10": run.t10, "t50": run.t50, "t99": run.t99} for column, run in held])
+        every = pd.concat(parts, ignore_index=True)
+        events = times.dropna(subset=["t50"]).groupby("column", sort=False).median().reset_index()
+        kept[arm.study] = Gathered({str(name): one for name, one in every.groupby("signal")}, events, tuple(about))
+    return kept[arm.study]
+
+
+def series_table(found: Gathered, name: str) -> pd.DataFrame:
+    """Median and quartiles of a signal by column and condition.
 
     Returns:
-        signal, activation, condition, epoch, median, q1, q3, t50 (of the condition's runs that grok, else NaN), n.
+        column, condition, epoch, median, q1, q3, n; empty if no run gives the signal.
     """
-    runs = sources.take(STUDY)
-    about, _ = known(sources, runs)
-    kept = [run_id for run_id, one in about.items() if not one.replicate]
-    stored, rows = tables(sources, kept), []
-    labels = runs.set_index("run_id")[["activation", "condition"]]
-    for name in names:
-        first = next(iter(find(name).variants))
-        parts = []
-        for run_id in kept:
-            table = stored[run_id]
-            mine = table[(table["signal"] == name) & (table["variant"] == first) & (table["epoch"] % EVERY == 0)]
-            of = {key: str(labels.at[run_id, key]) for key in ("activation", "condition")}
-            parts.append(mine[["epoch", "value"]].assign(run_id=run_id, t50=about[run_id].run.t50, **of))
-        every = pd.concat(parts, ignore_index=True)
-        for (activation, condition), part in every.groupby(["activation", "condition"], sort=False):
-            times = part.drop_duplicates("run_id")["t50"]
-            middle = float(times.median()) if times.notna().any() else math.nan
-            for epoch, values in part.groupby("epoch")["value"]:
-                if values.notna().any():
-                    low, median, high = np.nanquantile(values, [0.25, 0.5, 0.75])
-                    rows.append((name, activation, condition, epoch, median, low, high, middle, int(values.notna().sum())))
-    head = ["signal", "activation", "condition", "epoch", "median", "q1", "q3", "t50", "n"]
-    return pd.DataFrame(rows, columns=head)
+    head = ["column", "condition", "epoch", "median", "q1", "q3", "n"]
+    known_ = found.series.get(name, pd.DataFrame({"value": []})).dropna(subset=["value"])
+    if known_.empty:
+        return pd.DataFrame(columns=head)
+    epochs = np.unique(known_["epoch"])
+    shown = epochs[np.unique(np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).round().astype(int))]
+    values = known_[known_["epoch"].isin(shown)].groupby(["column", "condition", "epoch"], sort=False)["value"]
+    out = values.quantile(np.array([0.25, 0.5, 0.75])).unstack().reset_index()
+    out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(values.size().rename("n").reset_index())
+    out["place"] = [(GROK, *SETS).index(one) if one in SETS else 0 for one in out["condition"]]
+    return out.sort_values(["column", "place", "epoch"], ignore_index=True)[head]
 
 
-def _verdicts(sources: Sources, names: tuple[str, ...]) -> str:
-    rows = rows_of(sources)
-    said = []
-    for name in names:
-        mine = rows[(rows["signal"] == name) & (rows["rule"] == CALIBRATED)]
-        signal = find(name)
-        words = "; ".join(f"{row['variant'] or 'as published'}: {row['verdict']}" for row in mine.to_dict("records"))
-        formula = " ".join((signal.compute.__doc__ or "").split("\n")[0].split())
-        said.append(f"{name} ({signal.information}; {signal.source}): {formula} {words}.")
-    return " ".join(said)
+def _verdicts(rows: pd.DataFrame, name: str) -> str:
+    """What the leaderboard says of a signal, rule by rule."""
+    mine = rows[rows["signal"] == name].sort_values(["rule", "variant"], kind="stable")
+    words: dict[str, list[str]] = {}
+    for row in mine.to_dict("records"):
+        lead = f", lead {number(row['lead_t50'])}" if row["tpr"] > 0 else ""
+        rule = f"{row['variant'] or 'as published'}, {row['rule']}, every {row['every']} epochs{lead}"
+        words.setdefault(row["verdict"], []).append(rule)
+    return ". ".join(f"{word.capitalize()}: {'; '.join(rules)}" for word, rules in words.items())
 
 
-def _page(evidence: Evidence, names: tuple[str, ...]) -> Prepared:
-    sources = Sources(evidence)
-    try:
-        found = series_table(evidence, names, sources)
-        return Prepared({"series": found}, tuple(sources.run_ids), _verdicts(sources, names))
-    except Absent:
+def _page(evidence: Evidence, name: str) -> Prepared:
+    """A signal on both arms, where it has a series, with its verdicts."""
+    found, said, run_ids = list[pd.DataFrame](), list[str](), list[str]()
+    for arm in (MAIN, CROSS_ENTROPY):
+        sources = Sources(evidence)
+        try:
+            here = gathered(sources, arm)
+            rows = rows_of(sources, arm)
+        except Absent:
+            continue
+        table = series_table(here, name)
+        if table.empty:
+            continue
+        levels = rows.loc[(rows["signal"] == name) & (rows["rule"] == CALIBRATED) & (rows["every"] == arm.every), "threshold"]
+        sign = -1 if find(name).direction == "falling" else 1
+        threshold = sign * float(levels.iloc[0]) if len(levels) else math.nan
+        found.append(table.merge(here.events, on="column", how="left").assign(study=arm.study, threshold=threshold))
+        said.append(f"{arm.study}: {_verdicts(rows, name)}.")
+        run_ids += here.run_ids
+    if not found:
         return Prepared({"series": pd.DataFrame()})
+    return Prepared({"series": pd.concat(found, ignore_index=True)}, tuple(run_ids), f"{_about(name)} {' '.join(said)}")
+
+
+def _about(name: str) -> str:
+    """Formula, what it is told, source and printed rule of a signal."""
+    signal = find(name)
+    formula = " ".join((signal.compute.__doc__ or "").split("\n\n")[0].split())
+    told = "; ".join(CLASSES[letter] for letter in signal.information)
+    rule = f" Printed rule: {signal.printed.text}." if signal.printed else ""
+    return f"{formula} It is told {told}; {signal.direction} announces. Source: {signal.source}.{rule}"
 
 
 PANELS: tuple[Panel, ...] = (
@@ -114,14 +171,16 @@ PANELS: tuple[Panel, ...] = (
     ),
     *(
         Panel(
-            f"signals-page-{number}",
-            f"Signals {names[0]} to {names[-1]}",
-            "A row per signal, a column per activation; a line per condition: median and quartiles over runs. The vertical "
-            "line is the median epoch of test accuracy 0.5 of the runs that grok.",
-            (STUDY,),
-            functools.partial(_page, names=names),
+            f"signals-{name.replace('_', '-')}",
+            name,
+            f"{find(name).title[0].upper()}{find(name).title[1:]}: median over runs by condition, with quartiles of those that "
+            "grok; above under a squared loss, below under a cross-entropy, where it is known. Vertical: median t50 of runs "
+            "that grok, dotted t10 and t99. Horizontal: the calibrated threshold of the published variant.",
+            (STUDY, CROSS_ENTROPY.study),
+            functools.partial(_page, name=name),
             drawer("signals_page"),
+            fold="Signal",
         )
-        for number, names in enumerate(PAGES, start=1)
+        for name in SIGNALS.names
     ),
 )

@@ -16,7 +16,7 @@ from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.signals.board import EVERY, STUDY, Known, known, printed_epoch, tables, watch
 from analysis.papers.signals.margins import R_SQUARED, RULE, SHARE, between, entry, measured, verdict
 from analysis.printed import signals as printed
-from analysis.statistics.alarms import Watched, auroc
+from analysis.statistics.alarms import LEAST, Watched, auroc, sustained_peak
 from analysis.statistics.estimates import Estimate, clopper_pearson, median_interval
 from grok.numerics import passage
 from grok.signals.base import find
@@ -106,9 +106,12 @@ def topology(sources: Sources) -> Measured:
 
 
 def dmd(sources: Sources) -> Measured:
-    """AUROC from epochs before t10."""
+    """AUROC from epochs before t10, of the runs that grok late enough for two values before it."""
     found = series(sources, "hankel_dmd", every=EVERY)
-    area = auroc(list(found.positives.values()), [run for run in found.watched.values() if not run.positive])
+    late = [run for run in found.positives.values() if math.isfinite(sustained_peak(run, run.t10))]
+    if len(late) < LEAST:
+        raise Absent(f"{len(late)} of {len(found.positives)} runs that grok have two values before t10, and {LEAST} must")
+    area = auroc(late, [run for run in found.watched.values() if not run.positive])
     return measured([entry("AUROC", area, "0.93", verdict(area, printed.DMD_AUROC, SHARE))], {"AUROC": area})
 
 
@@ -209,7 +212,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The residual of a Hankel DMD of output quantiles tells runs that will grok from others.",
         "Wang et al. (arXiv 2605.08237)",
         "AUROC 0.93",
-        "largest sustained value before t10, against negatives cut at the same epoch",
+        "largest sustained value before t10, against negatives cut at the same epoch; runs with two values before t10 only",
         dmd,
         ABSTRACT,
     ),

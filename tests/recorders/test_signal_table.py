@@ -1,0 +1,101 @@
+"""The table of signals of a run as it trains: that of the finished run, whether it stopped or not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grok.recorders import _battery
+from grok.recorders._battery import TABLE, VERSIONS
+from grok.recorders.history import HISTORY
+from grok.runs import signals as room
+from grok.runs.measure import Finished
+from grok.runs.saving import get
+from grok.runs.train import train_tracked
+from grok.spec.config import RunConfig
+from grok.spec.fields import ConfigError
+from grok.spec.plugins import EVERY, SIGNALS, USUAL_RECORDERS
+from grok.store.store import Store
+from grok.training.parts import names
+from tests.contracts.test_recorders import Recorded, assert_same
+
+EPOCHS = tuple(range(0, 65, 8))
+PAIRS = RunConfig(
+    network="one_layer_transformer",
+    task="multiplication",
+    modulus=7,
+    n_train=24,
+    epochs=6,
+    window=4,
+    max_window=6,
+    checkpoint_epochs=(0, 6),
+    threads=1,
+)
+
+
+def stored(store: Store, run_id: str) -> pd.DataFrame:
+    return cast(pd.DataFrame, get(Finished.of(store, store.get(run_id)).tracked, TABLE).content)
+
+
+def test_it_is_that_of_the_finished_run_after_a_stop(store: Store, tiny: Any) -> None:
+    """Two seeds in lockstep, one of which stops between two epochs of the table, once it has memorised, and goes on alone."""
+    config = tiny(n_train=60, learning_rate=0.02, signals=(EVERY,), signal_every=8, costly_every=2)
+    calls = iter(range(1000))
+    both = [config, dataclasses.replace(config, seed=1)]
+    stopped = train_tracked(both, store, figures=None, should_stop=lambda: next(calls) == 43)
+    assert [one.state for one in stopped] == ["interrupted"] * 2
+    (outcome,) = train_tracked([config], store, figures=None, resume=[stopped[0].run_id])
+    run = Finished.of(store, store.get(outcome.run_id))
+    live, after = stored(store, outcome.run_id), room.compute(run, room.usable(run.config, SIGNALS.names), EPOCHS, 2)
+    pd.testing.assert_frame_equal(live, after, check_exact=True)
+    assert live.loc[live["signal"] == "angle_from_t_mem", "value"].max() > 0  # it did memorise, and something moved since
+    assert live.loc[live["signal"] == "commutator", "epoch"].unique().tolist() == list(EPOCHS[::2])
+    assert room.signals_of_run(store, store.get(outcome.run_id), epochs=EPOCHS, costly_every=2) == 0
+    assert not [name for name in get(run.tracked, HISTORY).content if str(name).startswith("signal/")]
+
+
+def test_it_goes_on_bit_for_bit_with_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_battery, "DRAWS", 1)
+    monkeypatch.setattr(_battery, "BATCH", 4)
+    config = dataclasses.replace(PAIRS, signals=(EVERY,), signal_every=2, costly_every=2)
+    first, straight = Recorded(config, stop=3), Recorded(config)
+    second = Recorded(config, saved=first.state)
+    for path in (TABLE, VERSIONS):
+        assert_same(second.files[path][1], straight.files[path][1])
+    table = cast(pd.DataFrame, straight.files[TABLE][1].content)
+    assert {"head_entropy", "tuned_neurons", "commutator"} <= set(table["signal"])
+    assert np.isfinite(table.loc[table["signal"] == "head_entropy", "value"]).all()
+
+
+def test_it_is_no_part_of_a_run_s_identity(tiny: Any) -> None:
+    plain = tiny()
+    config = dataclasses.replace(plain, signals=(EVERY,), signal_every=8)
+    assert config.hash == plain.hash
+    assert names(config)[2] == (*USUAL_RECORDERS, "signal_table")
+    named = dataclasses.replace(plain, signals=("lar", "loss"), signal_every=8)
+    assert named.hash != plain.hash  # their metrics are
+    assert names(named)[2] == (*USUAL_RECORDERS, "signals", "signal_table")
+    assert set(Recorded(named).files[TABLE][1].content["signal"]) == {"lar", "loss"}
+
+
+def test_a_run_that_began_without_it_goes_on_without(tiny: Any) -> None:
+    config = tiny()
+    saved = Recorded(config, stop=20).state
+    files = Recorded(dataclasses.replace(config, signals=(EVERY,), signal_every=8), saved=saved).files
+    assert TABLE not in files
+    assert "history.parquet" in files
+
+
+def test_what_cannot_be_is_refused_before_a_run_is_made(store: Store, tiny: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^signals must be names, or all alone with signal_every above 0, got all\. Set"):
+        tiny(signals=(EVERY,))
+    with pytest.raises(ConfigError, match="names, or all alone"):
+        tiny(signals=(EVERY, "lar"), signal_every=8)
+    told = r"^signals must be what this network and task can feed, got tuned_neurons\. Drop them, or take all\.$"
+    with pytest.raises(ConfigError, match=told):
+        train_tracked([tiny(signals=("tuned_neurons", "loss"), signal_every=8)], store)
+    assert not store.find({})
