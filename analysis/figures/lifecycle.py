@@ -27,7 +27,9 @@ def lifecycle_flip(tables: Tables) -> Figure:
     columns = min(3, len(parts))
     rows = -(-len(parts) // columns)
     figure = Figure(figsize=(0.4 + 2.7 * columns, 0.6 + 1.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for ax in panels[len(parts) :]:
+        ax.remove()
     for ax, (condition, part) in zip(panels, parts, strict=False):
         for number, (_, run) in enumerate(part.groupby("run_id", sort=False)):
             label = "grad% of $v_1$, a run" if number == 0 else None
@@ -39,8 +41,10 @@ def lifecycle_flip(tables: Tables) -> Figure:
             ax.plot(middle.index, middle[name], label=label, **_look(place))
         steps, end = float(part["step"].max()), float(part["eta_omega_t"].max())
         ax.axvline(LEAVES * end / steps, color="black", linestyle="--", linewidth=0.8)
-        ax.set_title(f"{condition.replace('_', ' ')}, {steps:.0f} steps", fontsize=9)
+        ax.set_title(f"{condition.replace('_', ' ')}, {steps:.0f} steps", loc="left", fontsize=9)
         ax.set(ylim=(-0.03, 1.03))
+    for ax in panels[::columns]:
+        ax.set_ylabel("share")
     figure.supxlabel(r"$\eta\omega t$")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=3, fontsize=8)
     return figure

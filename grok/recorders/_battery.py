@@ -21,7 +21,7 @@ from grok.networks.base import Network, Stack
 from grok.numerics.characters import powers
 from grok.numerics.dynamics import DISPLACEMENT
 from grok.numerics.linalg import products_of
-from grok.recorders.signals import run_needs
+from grok.recorders._needs import run_needs
 from grok.signals.base import NEEDS, Signal, find, from_history, series
 from grok.spec.config import ResolvedConfig
 from grok.spec.plugins import NETWORKS, TASKS

@@ -18,8 +18,8 @@ from grok.recorders._battery import (
     versions_table,
     whole,
 )
+from grok.recorders._needs import run_needs
 from grok.recorders.base import SCORES, File, Moment, Recorder, Recording, Run, Step
-from grok.recorders.signals import run_needs
 from grok.signals.base import Signal
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import refuse

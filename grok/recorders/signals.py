@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 from grok.networks.base import Network, View
+from grok.recorders._needs import run_needs
 from grok.recorders.base import Recorder, Recording, Run, Step, Updates, due
 from grok.signals.base import NEEDS, Live, Signal, find, from_history, series
 from grok.spec.config import RunConfig
 from grok.spec.fields import refuse
 from grok.spec.plugins import EVERY
-from grok.spec.published import DEFAULT_NETWORK
 
-FIELDS = ("window", "seed", "learning_rate", "weight_decay")
-"""Needs of the run that are fields of the config."""
 OBSERVED = {"observed": "observe_every", "checkpoint": None}
 """By a signal's cadence, the field that says how often; every epoch for one that is not here."""
 
@@ -43,14 +41,6 @@ def signals_of(config: RunConfig, network: Network) -> dict[str, Signal]:
             given = ", ".join(network.gives)
             refuse("signals", f"need what the network gives ({given})", f"{name} ({', '.join(lacking)})", "Drop it")
     return found
-
-
-def run_needs(config: RunConfig) -> dict[str, Any]:
-    """The needs of kind `run`, of a config."""
-    resolved = config.resolved()
-    elements = resolved.modulus - (resolved.task == "multiplication")
-    given = {"modulus": elements, "symbols": resolved.modulus, "cross_entropy": resolved.network != DEFAULT_NETWORK}
-    return given | {name: getattr(resolved, name) for name in FIELDS}
 
 
 class Signals(Recording):

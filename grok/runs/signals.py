@@ -28,9 +28,9 @@ from grok.recorders._battery import (
     versions_table,
     whole,
 )
+from grok.recorders._needs import run_needs
 from grok.recorders.base import File
 from grok.recorders.history import HISTORY, STEPS
-from grok.recorders.signals import run_needs
 from grok.recorders.spectrum import BAND
 from grok.runs.measure import Finished, untrained
 from grok.runs.saving import get, put

@@ -53,6 +53,8 @@ LATER = {
     "temperature": "1.0",
     "clamp_norm": "0.0",
     "clamp_at": "500",
+    "signal_every": "0",
+    "costly_every": "4",
 }
 """Params that came after the store was written, at their defaults."""
 LATER_TAGS = ("grok.rounding", "grok.rounding_facts", *(f"grok.resolved.{name}" for name in SEARCHED))

@@ -182,6 +182,7 @@ class _Place(TrackedRun):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Needs no store."""
+        self._root = None
 
     def get_file(self, path: str, folder: Path) -> Path:
         """The input."""

@@ -98,6 +98,8 @@ NOT_DEFAULT = {
     "temperature": "2.0",
     "clamp_norm": "30.0",
     "clamp_at": "20",
+    "signal_every": "5",
+    "costly_every": "2",
 }
 TINY = {
     "activation": "x2",

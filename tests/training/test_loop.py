@@ -320,7 +320,17 @@ CHANGES: dict[str, Any] = {
     "beta_2": 0.9,
     "evaluate_every": 7,
 }
-NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every", "keep_states", "log_every"}
+NOT_NUMBERS = {
+    "max_window",
+    "delta_w",
+    "device",
+    "threads",
+    "save_every",
+    "keep_states",
+    "log_every",
+    "signal_every",
+    "costly_every",
+}
 """max_window decides what can be asked later, delta_w what is stored; the others say how a run is executed."""
 SEQUENCES = {
     "eval_sequences",
@@ -339,7 +349,9 @@ PLUGINS = {"task", "network", "recorders", "signals", "detector", "options"}
 
 
 def test_every_field_is_proved_or_is_no_number() -> None:
-    assert set(CHANGES) | NOT_NUMBERS | PLUGINS | SEQUENCES | PAIRS == {field.name for field in dataclasses.fields(RunConfig)}
+    assert set(CHANGES) | NOT_NUMBERS | TABLES | PLUGINS | SEQUENCES | PAIRS == {
+        field.name for field in dataclasses.fields(RunConfig)
+    }
 
 
 @pytest.mark.parametrize("name", CHANGES)
