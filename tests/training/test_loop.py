@@ -320,18 +320,10 @@ CHANGES: dict[str, Any] = {
     "beta_2": 0.9,
     "evaluate_every": 7,
 }
-NOT_NUMBERS = {
-    "max_window",
-    "delta_w",
-    "device",
-    "threads",
-    "save_every",
-    "keep_states",
-    "log_every",
-    "signal_every",
-    "costly_every",
-}
+NOT_NUMBERS = {"max_window", "delta_w", "device", "threads", "save_every", "keep_states", "log_every"}
 """max_window decides what can be asked later, delta_w what is stored; the others say how a run is executed."""
+TABLES = {"signal_every", "costly_every"}
+"""Of a table of signals, which changes no number of the run: proved in test_signal_table.py."""
 SEQUENCES = {
     "eval_sequences",
     "initial_scale",
