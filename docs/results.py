@@ -17,6 +17,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from analysis.papers.xu import tables
+
 DOCS = Path(__file__).resolve().parent
 PAGE, TEXT = DOCS / "results.md", "results.md.j2"
 
@@ -93,6 +95,11 @@ def trained(*names: str) -> str:
     return "; ".join(f"commit {one[0][:7]}, rounding {one[1]}, {one[2]}" for one in made.itertuples(index=False))
 
 
+def eta_fit() -> pd.Series:
+    """Slope, intercept and R² of the line through the runs of `eta` that grok, with intervals over seeds."""
+    return tables.eta(data("eta-runs"))["fit"].iloc[0]
+
+
 def holds(said: bool) -> str:
     """Nothing, if what the sentence beside it says is so.
 
@@ -112,7 +119,7 @@ def render() -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    own = (data, json_of, rows, row, number, spread, interval, share, fires, epochs, trained, holds)
+    own = (data, json_of, rows, row, number, spread, interval, share, fires, epochs, trained, eta_fit, holds)
     environment.globals |= {one.__name__: one for one in own} | {"abs": abs, "len": len, "int": int, "set": set, "list": list}
     return environment.get_template(TEXT).render()
 

@@ -43,7 +43,7 @@ def headline(curves: pd.DataFrame, fires: pd.DataFrame, axes: Axis = None) -> Fi
         gap.set(ylabel=r"$\lambda_2/\lambda_3$ of the update Gram", yscale="log", xlabel="epoch")
         top = gap.get_ylim()[1]
         gap.set_ylim(top=top * 4)
-        key(figure, axes, accuracy, handles, 2)
+        key(figure, axes, accuracy, handles, 1)
     return figure
 
 

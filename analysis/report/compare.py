@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.exhibits.model import IMPRECISE, KINDS, UNDECIDABLE, VERDICTS, Answered, Entry, Result
+from analysis.exhibits.model import IMPRECISE, KINDS, NOT_TESTABLE, UNDECIDABLE, VERDICTS, Answered, Entry, Result
 from analysis.exhibits.robust import discoveries
 from analysis.statistics.estimates import Estimate
 from grok.spec.fields import ConfigError, shown
@@ -246,6 +246,8 @@ def compare(
 def _why(old: Mapping[str, Any], result: Result) -> str:
     """Why a verdict changed: roundings, many claims, the rule, the runs, or the measured value, whichever differ."""
     reasons = []
+    if result.verdict == NOT_TESTABLE:
+        return "its runs are not in this store" if not result.run_ids else "its runs here do not suffice"
     if result.verdict == UNDECIDABLE:
         reasons.append(f"roundings disagree: {result.rounding.rstrip('.')}")
     elif "Alone it would be" in result.note:

@@ -143,3 +143,18 @@ def test_the_headline_draws_into_axes_of_the_caller():
     own = figures.headline(curves, fires)
     assert own is not figure
     assert [text.get_text() for text in own.legends[0].get_texts()] == [t.get_text() for t in axes[0].get_legend().get_texts()]
+
+
+def test_the_headlines_key_is_on_the_paper_where_both_conditions_fire():
+    epochs = np.arange(5)
+    frames = [
+        pd.DataFrame({"condition": c, "metric": m, "epoch": epochs, "median": 1.0, "q1": 1.0, "q3": 1.0})
+        for c in ("grok", "eta0")
+        for m in ("accuracy/test", "delta_w/gap_23")
+    ]
+    fires = pd.DataFrame({"condition": ["grok", "eta0"], "fire_epoch": [174.0, 344.0]})
+    figure = figures.headline(pd.concat(frames), fires)
+    figure.draw_without_rendering()
+    for text in figure.legends[0].get_texts():
+        assert "median epoch" in text.get_text()
+        assert 0 <= text.get_window_extent().x0 < text.get_window_extent().x1 <= figure.bbox.width

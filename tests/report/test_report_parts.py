@@ -392,7 +392,7 @@ def test_each_kind_of_change_is_told_once_and_in_order() -> None:
 
 def test_a_change_says_why_as_far_as_both_sides_tell() -> None:
     before = compare.claims_json(
-        [result(n, "reproduced") for n in ("rule", "runs", "rounds", "wide", "many", "part", "asked")], {}, 0
+        [result(n, "reproduced") for n in ("rule", "runs", "rounds", "wide", "many", "part", "asked", "gone", "short")], {}, 0
     )
     for claim in before["claims"]:
         claim["rule"] = "an older rule" if claim["id"] == "rule" else claim["rule"]
@@ -405,6 +405,8 @@ def test_a_change_says_why_as_far_as_both_sides_tell() -> None:
         result("wide", IMPRECISE),
         replace(result("many", IMPRECISE, "2"), note="Alone it would be reproduced (p = 0.04), but not among 9 claims (0.2)."),
         replace(whole, claim=replace(whole.claim, replaces=("part",))),
+        replace(result("gone", "not testable yet", ""), run_ids=()),
+        result("short", "not testable yet", ""),
     ]
     asked = Answered(Question("asked", "Is it?", ("headline",), "so", lambda _: Answer("")), "", {}, "", 0, (), "")  # type: ignore[arg-type]
     found = compare.compare(before, after, "before", answers=[asked])
@@ -417,6 +419,8 @@ def test_a_change_says_why_as_far_as_both_sides_tell() -> None:
         "whole": "",
         "part": "one sentence: an entry of whole now",
         "asked": "a question of ours now",
+        "gone": "its runs are not in this store",
+        "short": "its runs here do not suffice",
     }
 
 

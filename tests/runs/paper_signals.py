@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from grok.recorders._battery import State, put_weights, usable
-from grok.recorders.signals import run_needs
+from grok.recorders._needs import run_needs
 from grok.runs.measure import untrained
 from grok.signals.base import NEEDS, Signal
 from grok.spec.config import ResolvedConfig, RunConfig
