@@ -36,8 +36,8 @@ def test_the_page_says_what_the_data_say() -> None:
     """The settings of the detector, and how often it fires in the controls."""
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
     shares = concepts.data("detector-shares").set_index(["activation", "condition"])
-    assert shares.loc[("square", "eta0"), "fired"] == 0
-    assert "there it is silent in these runs" in text
+    without = shares.loc[("square", "eta0")]
+    assert f"there it fires in {int(without['fired'])} of these {int(without['runs'])} runs" in text
     starved = shares.loc[("square", "data_starved")]
     assert starved["fired"] == starved["runs"]
     assert "the detector fires in every run" in text
