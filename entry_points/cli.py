@@ -113,10 +113,11 @@ def wait_asleep() -> None:
     They spin otherwise, which is faster on a machine of one's own, and on a shared one takes the core that the thread which
     they wait for needs. The numbers are the same. Whoever has set one of `WAITING` has decided.
     """
-    if any(name in os.environ for name in WAITING) or not hasattr(os, "getloadavg"):
+    if any(name in os.environ for name in WAITING):
         return
-    if os.getloadavg()[0] > (os.cpu_count() or 1):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    with contextlib.suppress(AttributeError, OSError):  # not every system tells its load, or which cores are ours
+        if os.getloadavg()[0] > len(os.sched_getaffinity(0)):
+            os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def _status(main: Callable[[list[str]], int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -11,8 +12,8 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-class Kept:
-    """Results of functions of one tensor, or of it and others, as long as they live unchanged.
+class Kept(threading.local):
+    """Results of functions of one tensor, or of it and others, as long as they live unchanged; each thread has its own.
 
     Those of the tensor before are forgotten.
 

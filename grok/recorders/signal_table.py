@@ -48,7 +48,8 @@ class SignalTable(Recording):
 
     Attributes:
         battery: what was seen. memorised: whether a training accuracy so far was ≥ 0.99.
-        complete: whether it has seen the run from its first epoch on; without, there is no table.
+        complete: whether it has seen the run from its first epoch on, by the same signals and cadence; without, there is no
+            table, and `entry_points.signals` makes one of the finished run.
     """
 
     def __init__(self, run: Run) -> None:
@@ -82,11 +83,17 @@ class SignalTable(Recording):
         if not self.complete:
             return {}, {}
         tensors, facts = self.battery.state()
-        return tensors, facts | {"memorised": self.memorised}
+        return tensors, facts | {"memorised": self.memorised, "seen_by": self._seen_by}
+
+    @property
+    def _seen_by(self) -> dict[str, Any]:
+        """What every value of a table must be of."""
+        every = {"signal_every": self.config.signal_every, "costly_every": self.config.costly_every}
+        return every | {"signals": {name: [one.version, *sorted(one.variants)] for name, one in self.signals.items()}}
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take it back; a run that began without a table goes on without."""
-        self.complete = bool(facts)
+        """Take it back; a run that began without a table, or with another, goes on without."""
+        self.complete = bool(facts) and facts["seen_by"] == self._seen_by
         if self.complete:
             self.battery.load(tensors, facts)
             self.memorised = bool(facts["memorised"])

@@ -96,7 +96,7 @@ class Fanout:
                 except TimeoutError as error:
                     raise ConfigError(
                         f"scheduler must have a worker, got none on {self.scheduler} in {FIRST_WORKER_S} s. "
-                        f"Start one: dask worker {self.scheduler}."
+                        f"Start one: dask worker {self.scheduler} --nthreads 1."
                     ) from error
 
     def map(self, task: Callable[[Any], Any], payloads: Sequence[Any]) -> Iterator[Any]:

@@ -30,7 +30,7 @@ from grok.spec.summary import in_order
 from grok.store.errors import StoreError, TakenOverError, masked, one_line
 from grok.store.files import CheckpointError, load
 from grok.store.model import log_network
-from grok.store.prior import create, with_threads_of
+from grok.store.prior import create, with_table_of, with_threads_of
 from grok.store.provenance import code_tags
 from grok.store.run import RESUME, TrackedRun
 from grok.store.store import Store
@@ -103,7 +103,7 @@ def train_tracked(
     check_trainable(configs[0], len(configs))
     prior = [store.get(run) if isinstance(run, str) else run for run in resume] or [None] * len(configs)
     if prior[0] is not None:
-        configs = [with_threads_of(prior[0], config) for config in configs]
+        configs = [with_table_of(prior[0], with_threads_of(prior[0], config)) for config in configs]
     training = Training(configs[0], [config.seed for config in configs])
     configs = [run.config for run in training.runs]  # a caller may have left an `auto`, which the training replaces
     tracked: list[TrackedRun] = []

@@ -30,7 +30,7 @@ from grok.spec.blocks import (
 )
 from grok.spec.fields import Config, pairs, to_text
 from grok.spec.pairs_block import PairsBlock
-from grok.spec.plugins import EVERY, OF_SIGNALS, USUAL_RECORDERS, own_source
+from grok.spec.plugins import EVERY, OF_SIGNALS, USUAL_RECORDERS, own_code, own_source
 from grok.spec.published import DEFAULT_NETWORK, SHARES, automatic, check_fields, network_of, samples
 from grok.spec.roundings import named
 from grok.spec.transformer_block import TransformerBlock
@@ -239,7 +239,7 @@ class RunConfig(
         for name, source in own.items():
             text[f"{name}_source"] = hashlib.sha256(source.read_bytes()).hexdigest()
         identity = hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:16]
-        if not own:
+        if not own_code(self):
             object.__setattr__(self, "_identity", identity)
         return identity
 

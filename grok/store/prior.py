@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import own_code
+from grok.spec.plugins import EVERY, own_code
 from grok.store.alive import is_alive
 from grok.store.errors import BusyError, StoreError
 from grok.store.provenance import code_tags
@@ -132,6 +132,17 @@ def run_config(run: StoredRun, trust_code: bool = False) -> ResolvedConfig:
             "changed since. Repeat its command."
         )
     return config
+
+
+def with_table_of(run: StoredRun, config: ResolvedConfig) -> ResolvedConfig:
+    """A config with the table of signals that a run began with, unless it asks for one: what was seen so far is not lost."""
+    every = run.params.get("signal_every", "0")
+    if config.signal_every or every in ("", "0"):
+        return config
+    text = {name: run.params[name] for name in ("signal_every", "costly_every") if name in run.params}
+    if run.params.get("signals") == EVERY:
+        text["signals"] = EVERY
+    return type(config).from_strings(config.to_strings() | text)
 
 
 def with_threads_of(run: StoredRun, config: ResolvedConfig) -> ResolvedConfig:

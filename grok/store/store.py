@@ -134,7 +134,8 @@ class Store:
         left = sorted(set(values) - {run.get(name) for run in there if enough(run)})
         asked = [{**filters, name: value} for value in left] if len(left) <= FEW else [filters]
         more = [run for one in asked for run in self.find(one) if run.get(name) in values]
-        return list({run.run_id: run for run in [*there, *more]}.values())
+        runs = {run.run_id: run for run in [*there, *more]}
+        return sorted(runs.values(), key=lambda run: (-run.start_time, run.run_id))
 
     def prior(self, config: RunConfig) -> list[StoredRun]:
         """Training runs with this identity and protocol, newest first."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grok.recorders import _battery
+from grok.recorders import _battery, signal_table
 from grok.recorders._battery import TABLE, VERSIONS
 from grok.recorders.history import HISTORY
 from grok.runs import signals as room
@@ -88,6 +88,34 @@ def test_a_run_that_began_without_it_goes_on_without(tiny: Any) -> None:
     files = Recorded(dataclasses.replace(config, signals=(EVERY,), signal_every=8), saved=saved).files
     assert TABLE not in files
     assert "history.parquet" in files
+
+
+@pytest.mark.parametrize("changed", [{"costly_every": 2}, {"signal_every": 2}])
+def test_values_of_one_cadence_are_not_taken_for_those_of_another(tiny: Any, changed: dict[str, int]) -> None:
+    config = tiny(signals=(EVERY,), signal_every=4, costly_every=4)
+    saved = Recorded(config, stop=20).state
+    assert TABLE in Recorded(config, saved=saved).files
+    assert TABLE not in Recorded(dataclasses.replace(config, **changed), saved=saved).files
+
+
+def test_values_of_older_code_are_not_taken_for_those_of_today(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(signals=("lar",), signal_every=4)
+    saved = Recorded(config, stop=20).state
+    assert TABLE in Recorded(config, saved=saved).files
+    newer = {name: dataclasses.replace(one, version=one.version + 1) for name, one in _battery.usable(config, ("lar",)).items()}
+    monkeypatch.setattr(signal_table, "usable", lambda *_: newer)
+    assert TABLE not in Recorded(config, saved=saved).files
+
+
+def test_a_run_that_began_with_it_goes_on_with_it_whoever_asks(store: Store, tiny: Any) -> None:
+    plain = tiny(n_train=60, learning_rate=0.02)
+    calls = iter(range(1000))
+    config = dataclasses.replace(plain, signals=(EVERY,), signal_every=8, costly_every=2)
+    (stopped,) = train_tracked([config], store, figures=None, should_stop=lambda: next(calls) == 43)
+    (outcome,) = train_tracked([plain], store, figures=None, resume=[stopped.run_id])
+    assert outcome.state == "complete"
+    table = stored(store, outcome.run_id)
+    assert set(table.loc[table["signal"] == "lar", "epoch"]) == set(EPOCHS)
 
 
 def test_what_cannot_be_is_refused_before_a_run_is_made(store: Store, tiny: Any) -> None:
