@@ -15,8 +15,12 @@ from grok.runs import stopping, train
 from grok.runs import study as study_runs
 from grok.runs.cells import Result
 from grok.runs.fanout import Fanout
+from grok.spec.config import PROTOCOL_VERSION
 from grok.spec.studies import Study, load_study
+from grok.store import glance
 from grok.store.run import TrackedRun
+from grok.store.store import Store
+from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, STATE, TRAIN, study_tag
 from tests.conftest import TINY
 from tests.runs.conftest import GRID, training_runs
 
@@ -280,3 +284,26 @@ def test_whole_study_type_is_picklable(write: Any) -> None:
 
     loaded: Study = load_study(write())
     assert pickle.loads(pickle.dumps(loaded)) == loaded
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_of_finished_runs_of_a_cell_a_study_takes_its_own_and_else_the_newest(
+    store: Store, monkeypatch: pytest.MonkeyPatch, server: bool
+) -> None:
+    study = load_study("quick")
+    own = {KIND: TRAIN, CONFIG_HASH: study.cells[0].config.hash, PROTOCOL: PROTOCOL_VERSION}
+    made = []
+    for name, state, more in (
+        ("member", "complete", {study_tag("quick"): "grok"}),
+        ("newer", "complete", {}),
+        ("stopped", "interrupted", {study_tag("quick"): "grok"}),
+    ):
+        run = store.create(name, own | {STATE: state} | more)
+        run.end(state)
+        made.append(run.run_id)
+    if server:
+        monkeypatch.setattr(glance, "find", lambda *given, **named: None)
+    config_hash = study.cells[0].config.hash
+    for but in range(3):
+        assert study_runs._prior(store, study, made[:but])[config_hash].run_id == made[but]
+    assert study_runs._prior(store, study, made) == {}
