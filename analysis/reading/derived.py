@@ -14,6 +14,7 @@ from grok.numerics.endings import Ending, ending
 from grok.numerics.series import fire_epoch, first_crossing, late_median
 from grok.spec.config import RunConfig
 from grok.spec.plugins import OWN
+from grok.store.errors import LeftOutError
 
 RHO_THRESHOLD = 0.075
 """Level of ρ that the paper's early-warning rule waits for (Xu, η and M × p tables)."""
@@ -88,12 +89,16 @@ def by_setting(runs: pd.DataFrame, gap: Gap, windows: tuple[int, ...]) -> pd.Dat
 
     Returns:
         `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced, by window, then by run; the
-        last is NaN of runs that do not reach epoch 400.
+        last is NaN of runs that do not reach epoch 400. Settings of which a run came without its series have no row of it.
     """
     rows: list[list[dict[Any, Any]]] = [[] for _ in windows]
     for row in runs.to_dict("records"):
         for place, window in enumerate(windows):
             for method in row["spectrum_methods"]:
-                series = gap(row["run_id"], window=window, method=method, seed=row["seed"])
+                try:
+                    series = gap(row["run_id"], window=window, method=method, seed=row["seed"])
+                except LeftOutError:
+                    continue
                 rows[place].append(row | {"spectrum_methods": method, "window": window} | detected(row, series))
-    return pd.DataFrame([row for of_window in rows for row in of_window])
+    found = [row for of_window in rows for row in of_window]
+    return pd.DataFrame(found, columns=None if found else runs.columns)

@@ -26,7 +26,7 @@ from grok.recorders._battery import TABLE as SIGNAL_TABLE
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
 from grok.spec.studies import Study
-from grok.store.errors import StoreError
+from grok.store.errors import LeftOutError, StoreError
 from grok.store.store import Store
 
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
@@ -219,7 +219,7 @@ class Evidence:
         """A gap series that came in place of a band.
 
         Raises:
-            StoreError: if this one did not.
+            LeftOutError: if this one did not.
         """
         run_id, name = key[0], series_name(*key[1:])
         if run_id not in self._came:
@@ -230,7 +230,7 @@ class Evidence:
             self._came[run_id] = {str(one): rows["value"].to_numpy(dtype=np.float64) for one, rows in table.groupby("series")}
         found = self._came[run_id].get(name)
         if found is None:
-            raise StoreError(
+            raise LeftOutError(
                 f"gap must be one that came with the run, got {name} of {run_id}, which came without its band. "
                 "Export it anew with --bands all."
             )

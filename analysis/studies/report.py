@@ -85,10 +85,19 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     return conditions
 
 
+def _without_a_setting(table: pd.DataFrame, by_window: pd.DataFrame, windows: Sequence[int]) -> int:
+    """How many runs lack a row of some window or spectrum method."""
+    if not windows:
+        return 0
+    wanted = table.set_index("run_id")["spectrum_methods"].map(len) * len(windows)
+    return int((by_window["run_id"].value_counts().reindex(wanted.index, fill_value=0) < wanted).sum())
+
+
 def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder: Path) -> list[str]:
     """Tables and figures into a folder; the sections of the summary, the main one first."""
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
-    shown = by_setting(table, evidence.gap, study.windows) if study.windows else table
+    by_window = by_setting(table, evidence.gap, study.windows) if study.windows else table
+    shown = by_window if len(by_window) else table
     conditions = summary.conditions(shown)
     if not table["rounding_used"].any():  # of earlier versions alone: the table that they had
         shown = shown.drop(columns=list(MADE_BY))
@@ -101,6 +110,9 @@ def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder:
     figures.study_series(plotted, study.name).savefig(folder / "series.png")
 
     sections = ["Median [quartiles] over the seeds that have the value."]
+    if lacking := _without_a_setting(table, by_window, study.windows):
+        runs = "1 run" if lacking == 1 else f"{lacking} runs"
+        sections.append(f"{runs} came without bands: the tables by window have them only where their series came too.")
     sections += [markdown.by_window(conditions)] if "window" in conditions else []
     sections.append(markdown.conditions(conditions))
     repulsion = summary.repulsion(table, histories)

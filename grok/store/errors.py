@@ -43,6 +43,10 @@ class BusyError(StoreError):
     """A living process is training this run now."""
 
 
+class LeftOutError(StoreError):
+    """A run came from a bundle without what is asked for."""
+
+
 class TakenOverError(StoreError):
     """Another process trains these runs now: whoever meets this leaves them as they are."""
 

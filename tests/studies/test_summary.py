@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from analysis.studies import summary as study_summary
 from grok.numerics.gaps import gap_series
 from grok.numerics.spectra import window_factor
 from grok.spec.config import RunConfig
+from grok.store.errors import LeftOutError
 
 
 def runs(*rows: dict[str, object]) -> pd.DataFrame:
@@ -95,6 +98,26 @@ def test_by_setting_reads_the_detector_from_the_band() -> None:
         assert row["fire_epoch"] == expected
         assert row["fired"] == 1.0
     assert "window" in study_summary.conditions(out).columns
+
+
+def test_a_setting_that_a_run_came_without_has_no_row_of_it_and_the_run_is_counted() -> None:
+    table = runs({"slope_lag": 3, "slope_threshold": 0.01, "first_epoch": 15}, {"slope_lag": 3, "first_epoch": 15})
+
+    def gap(run_id: str, *, window: int, method: str, seed: int) -> np.ndarray:
+        if (run_id, window) == ("r1", 4):
+            raise LeftOutError("gap must be one that came with the run, got another. Export it anew.")
+        return np.ones(60)
+
+    out = by_setting(table, gap, (4, 8))
+    assert list(zip(out["run_id"], out["window"], strict=True)) == [("r0", 4), ("r0", 8), ("r1", 8)]
+    assert study_report._without_a_setting(table, out, (4, 8)) == 1
+    assert study_report._without_a_setting(table, out[out["window"] == 8], (8,)) == 0
+    assert study_report._without_a_setting(table, table, ()) == 0
+
+    def none(*given: Any, **named: Any) -> np.ndarray:
+        raise LeftOutError("gap must be one that came with the run, got another. Export it anew.")
+
+    assert study_report._without_a_setting(table, by_setting(table, none, (4,)), (4,)) == 2
 
 
 @pytest.mark.parametrize(("epochs", "known"), [(300, False), (399, False), (400, True)])
