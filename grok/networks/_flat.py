@@ -76,17 +76,14 @@ class SequenceBatch:
     """Samples: inputs (S, n, P) and labels (S, n) or (S, n, O), int64.
 
     Attributes:
+        lengths: (S, n) int64, labels of each sample that count; on the CPU, so that to cut a batch by them waits for no GPU.
         right: (S, n, O) bool, or (S, n), as `evaluate` found it last: whether the label is the arg-max; False where ignored.
     """
 
     inputs: Tensor
     labels: Tensor
+    lengths: Tensor
     right: Tensor | None = None
-
-    @property
-    def lengths(self) -> Tensor:
-        """(S, n): labels of each sample that count."""
-        return (self.labels != IGNORED).sum(dim=2) if self.labels.dim() == 3 else torch.ones_like(self.labels)
 
 
 class FlatStack(Stack):
@@ -136,7 +133,8 @@ class FlatStack(Stack):
 
     def batch(self, inputs: Tensor, labels: Tensor) -> SequenceBatch:
         """On the training device."""
-        return SequenceBatch(inputs.to(self.device), labels.to(self.device))
+        lengths = (labels != IGNORED).sum(dim=2) if labels.dim() == 3 else torch.ones_like(labels)
+        return SequenceBatch(inputs.to(self.device), labels.to(self.device), lengths.cpu())
 
     def loss_and_gradient(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of the labels that count, and the gradient of it."""
@@ -147,11 +145,12 @@ class FlatStack(Stack):
             for s, module in enumerate(self.modules):
                 losses.append(torch.zeros((), dtype=torch.float64, device=self.device))
                 right = torch.zeros_like(batch.labels[s], dtype=torch.bool)
-                counted = int(batch.lengths[s].sum())
+                lengths = batch.lengths[s]
+                counted = int(lengths.sum())
                 for rows, length in self._parts(batch, s):
                     scores, labels = self._scores(module, batch, s, rows, length)
                     loss = functional.cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
-                    share = 1.0 if rows is None else float((labels != IGNORED).sum()) / counted
+                    share = 1.0 if rows is None else int(lengths[rows].sum()) / counted
                     (loss if rows is None else loss * share).backward()  # type: ignore[no-untyped-call]
                     losses[-1] += loss.detach().double() * share
                     self._put(right, rows, length, scores.argmax(dim=-1) == labels)
@@ -173,7 +172,7 @@ class FlatStack(Stack):
                         scores.flatten(0, -2).double(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
                     )
                     self._put(right, rows, length, scores.argmax(dim=-1) == labels)
-                losses.append(total / batch.lengths[s].sum())
+                losses.append(total / int(batch.lengths[s].sum()))
                 rights.append(right)
         batch.right = torch.stack(rights)
         return torch.stack(losses), self._accuracy(batch.right, batch)
@@ -204,9 +203,10 @@ class FlatStack(Stack):
     def _accuracy(self, right: Tensor, batch: SequenceBatch) -> Tensor:
         if batch.labels.dim() == 2:
             return right.double().mean(dim=1)
+        lengths = batch.lengths.to(right.device)
         if self.whole:
-            return (right.sum(dim=2) == batch.lengths).double().mean(dim=1)
-        return right.double().sum(dim=(1, 2)) / batch.lengths.sum(dim=1)
+            return (right.sum(dim=2) == lengths).double().mean(dim=1)
+        return right.double().sum(dim=(1, 2)) / lengths.sum(dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ PARTS = 4
 class Instrument:
     """One seed's network with its attention weights as a vector.
 
+    The network computes where the weights are; vectors that are given and all that is read are on the CPU.
+
     Args:
         network: of the run. sizes: of the task. weights: by layer. dtype: of the copy.
         inputs: (n, …) int64. labels: (n, T) int64, or (n,).
@@ -42,7 +44,8 @@ class Instrument:
         labels: Tensor,
     ) -> None:
         copies = {layer: value.detach().cpu().to(dtype) for layer, value in weights.items()}
-        self.module: Any = network.module(sizes, copies).requires_grad_(False)
+        self.device = weights[ATTENTION].device
+        self.module: Any = network.module(sizes, copies).requires_grad_(False).to(self.device)
         parameters = dict(self.module.named_parameters())
         self.shapes = {key: parameters[key].shape for key in split_keys(self.module)[ATTENTION]}
         self.theta, self.whole = copies[ATTENTION].clone(), network.whole
@@ -79,9 +82,9 @@ class Instrument:
 
     def scores(self, theta: Tensor) -> Tensor:
         """Logits at the places that count with these attention weights, differentiable: (c, C)."""
-        named, out = self._named(theta), []
+        named, out = self._named(theta.to(self.device)), []
         for rows, length in self._parts:
-            found = torch.func.functional_call(self.module, named, (self.inputs[rows], length))
+            found = torch.func.functional_call(self.module, named, (self.inputs[rows].to(self.device), length)).cpu()
             out.append(found if self.grid.dim() == 1 else found[self.grid[rows, :length] != IGNORED])
         return torch.cat(out)[self._back]
 
@@ -113,7 +116,8 @@ class Instrument:
         kept: dict[str, list[Tensor]] = {}
         for rows, length in self._parts:
             counted = self.grid[rows, :length] != IGNORED if self.grid.dim() == 2 else None
-            for name, state in self.module.states(self.inputs[rows], length).items():
+            for name, found in self.module.states(self.inputs[rows].to(self.device), length).items():
+                state = found.cpu()
                 kept.setdefault(name, []).append(state if counted is None or name == "encoder" else state[counted])
         self._put(self.theta)
         samples = torch.argsort(torch.cat([rows for rows, _ in self._parts]))
@@ -122,7 +126,15 @@ class Instrument:
     @torch.no_grad()
     def maps(self) -> dict[str, Tensor]:
         """Attention weights by name, at full length: (n, H, queries, keys)."""
-        found: dict[str, Tensor] = self.module.maps(self.inputs, self.places)
+        found: dict[str, Tensor] = self.module.maps(self.inputs.to(self.device), self.places)
+        return {name: weights.cpu() for name, weights in found.items()}
+
+    @torch.no_grad()
+    def encoded(self) -> np.ndarray | None:
+        """What an encoder gives of each sample and place of the source, (n, A, d); None without an encoder."""
+        if not hasattr(self.module, "encoded"):
+            return None
+        found: np.ndarray = self.module.encoded(self.inputs.to(self.device)).cpu().numpy()
         return found
 
     def filled(self, state: np.ndarray) -> np.ndarray:
@@ -133,5 +145,5 @@ class Instrument:
 
     def _put(self, theta: Tensor) -> None:
         parameters = dict(self.module.named_parameters())
-        for key, value in self._named(theta).items():
+        for key, value in self._named(theta.to(self.device)).items():
             parameters[key].data = value

@@ -179,9 +179,8 @@ def positions(single: Instrument, states: Mapping[str, np.ndarray]) -> Iterator[
         return
     grids = {name: single.filled(state) for name, state in states.items() if name.startswith("layer")}
     grids["padding"] = single.filled(np.ones((len(single.labels), 1)))
-    if hasattr(single.module, "encoded"):
-        with torch.no_grad():
-            grids["encoder"] = single.module.encoded(single.inputs).numpy()
+    if (encoded := single.encoded()) is not None:
+        grids["encoder"] = encoded
     for name, grid in grids.items():
         shares = fourier.positional(grid)
         order = np.argsort(-shares)
