@@ -58,10 +58,13 @@ def collect(store: Store, name: str, folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         for kind in ("runs", "conditions", "repulsion"):
             try:
-                table = pd.read_csv(store.client.download_artifacts(found[0].run_id, f"{kind}.csv", scratch))
+                path = Path(store.client.download_artifacts(found[0].run_id, f"{kind}.csv", scratch))
             except MlflowException as error:  # a parent that came in a bundle, or whose files are gone
                 told = f"study must have the tables of its parent run, got {name} without {kind}.csv"
                 raise ValueError(f"{told}. Run: python -m entry_points.study --study {name}.") from error
+            if not path.read_text(encoding="utf-8").strip():  # no run has measured repulsion
+                continue
+            table = pd.read_csv(path)
             if kind == "runs":
                 table = table[[column for column in KEPT if column in table]]
             if not len(table):

@@ -43,7 +43,8 @@ class Wanted:
 
     Attributes:
         studies: names; empty for every run. run_ids: instead of studies, if any are given.
-        drop: patterns of columns of histories that stay behind, as `delta_v/*`.
+        drop: patterns of columns of histories that stay behind, as `delta_v/*`; or, of runs that count in one study alone, as
+            `rounding:delta_w/*`.
         bands: of all runs. files: all others of training runs. also: paths by run id that go in whatever these say.
     """
 
@@ -54,9 +55,12 @@ class Wanted:
     drop: tuple[str, ...] = ()
     also: Mapping[str, Collection[str]] = field(default_factory=dict)
 
-    def dropped(self, columns: Iterable[str]) -> list[str]:
+    def dropped(self, run: StoredRun, columns: Iterable[str]) -> list[str]:
         """Those of a history's columns that stay behind; never the epoch and the accuracies, without which it is none."""
-        return [name for name in columns if name not in KEPT and any(fnmatchcase(name, one) for one in self.drop)]
+        own = f"{next(iter(run.studies))}:" if len(run.studies) == 1 else None
+        patterns = [one for one in self.drop if ":" not in one]
+        patterns += [one.removeprefix(own) for one in self.drop if own and one.startswith(own)]
+        return [name for name in columns if name not in KEPT and any(fnmatchcase(name, one) for one in patterns)]
 
     def takes(self, run: StoredRun, path: str) -> bool:
         """Whether a file of a run goes in."""
@@ -152,7 +156,7 @@ class _Packing:
                 local = tracked.get_file(path, Path(scratch))
                 table = self._table(path, local) if path.endswith(TABLE) and run.kind == TRAIN else None
                 if table is not None and path == HISTORY:
-                    table = table.drop_columns(wanted.dropped(table.column_names))
+                    table = table.drop_columns(wanted.dropped(run, table.column_names))
                 if table is not None:
                     self._take(row, run.run_id, path, table)
                 else:

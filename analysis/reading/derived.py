@@ -89,16 +89,20 @@ def by_setting(runs: pd.DataFrame, gap: Gap, windows: tuple[int, ...]) -> pd.Dat
 
     Returns:
         `runs` with `spectrum_methods`, `window`, `fired`, `fire_epoch` and `late_gap_23` replaced, by window, then by run; the
-        last is NaN of runs that do not reach epoch 400. Settings of which a run came without its series have no row of it.
+        last is NaN of runs that do not reach epoch 400. Settings of which a run came without its series have no row of it, but
+        for the run's own, of which the run says itself what was found.
     """
     rows: list[list[dict[Any, Any]]] = [[] for _ in windows]
     for row in runs.to_dict("records"):
         for place, window in enumerate(windows):
             for method in row["spectrum_methods"]:
+                setting = {"spectrum_methods": method, "window": window}
                 try:
-                    series = gap(row["run_id"], window=window, method=method, seed=row["seed"])
+                    found = detected(row, gap(row["run_id"], window=window, method=method, seed=row["seed"]))
                 except LeftOutError:
-                    continue
-                rows[place].append(row | {"spectrum_methods": method, "window": window} | detected(row, series))
-    found = [row for of_window in rows for row in of_window]
-    return pd.DataFrame(found, columns=None if found else runs.columns)
+                    if (method, window) != (row["spectrum_methods"][0], row["window"]):
+                        continue
+                    found = {}
+                rows[place].append(row | setting | found)
+    all_rows = [row for of_window in rows for row in of_window]
+    return pd.DataFrame(all_rows, columns=None if all_rows else runs.columns)

@@ -181,9 +181,12 @@ def test_a_number_is_recomputed_as_the_page_says(home: Home, monkeypatch: pytest
     assert float(capsys.readouterr().out) == runs.loc[runs["condition"] == "grok", "fire_epoch"].median()
 
 
-def test_columns_that_are_dropped_stay_behind(at_home: Home, away: Store, template_store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("drop", ["delta_w/*,accuracy/*", "headline:delta_w/*,relu:features/*"])
+def test_columns_that_are_dropped_stay_behind(
+    at_home: Home, away: Store, template_store: Path, tmp_path: Path, drop: str
+) -> None:
     with store_in(at_home.folder, template_store):
-        flags = ("--bands", "none", "--files", "none", "--drop", "delta_w/*,accuracy/*")
+        flags = ("--bands", "none", "--files", "none", "--drop", drop)
         assert call("export", "--out", str(tmp_path / "light"), "--study", "headline", *flags).status == 0
     assert call("import", "--bundle", str(tmp_path / "light")).status == 0
     run_id = str(Evidence(away).runs("headline")["run_id"].iloc[0])

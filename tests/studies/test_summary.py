@@ -120,6 +120,17 @@ def test_a_setting_that_a_run_came_without_has_no_row_of_it_and_the_run_is_count
     assert study_report._without_a_setting(table, by_setting(table, none, (4,)), (4,)) == 2
 
 
+def test_of_its_own_setting_a_run_that_came_without_the_series_says_itself_what_was_found() -> None:
+    one = {"window": 8, "fired": 1.0, "fire_epoch": 31.0, "late_gap_23": 7.5, "spectrum_methods": ("gram", "svd")}
+
+    def none(*given: Any, **named: Any) -> np.ndarray:
+        raise LeftOutError("gap must be one that came with the run, got another. Export it anew.")
+
+    (row,) = by_setting(runs(one), none, (4, 8)).to_dict("records")
+    assert (row["window"], row["spectrum_methods"]) == (8, "gram")
+    assert (row["fired"], row["fire_epoch"], row["late_gap_23"]) == (1.0, 31.0, 7.5)
+
+
 @pytest.mark.parametrize(("epochs", "known"), [(300, False), (399, False), (400, True)])
 def test_late_gap_is_of_runs_that_reach_its_last_epoch(epochs: int, known: bool) -> None:
     updates = np.random.default_rng(0).standard_normal((epochs, 40))
