@@ -103,18 +103,27 @@ def evaluate(evidence: Evidence, claims: Iterable[Claim]) -> list[Result]:
     return control([_judge(claim, evidence) for claim in claims])
 
 
-def repeat(claim: Claim, evidence: Evidence, runs: int, changed: Callable[[str], bool]) -> list[tuple[Replicate, Measured]]:
-    """A claim with the runs of each rounding in place of those that it repeats, where it repeats any.
+def repeat(
+    claim: Claim,
+    evidence: Evidence,
+    runs: int,
+    changed: Callable[[str], bool],
+    default: Mapping[str, Mapping[str, int]],
+) -> list[tuple[Replicate, Measured]]:
+    """A claim with the runs of each rounding in place of those that it repeats, where it repeats any by another order.
 
     Args:
         claim: to hold. evidence: of the store. runs: that the claim takes by default; a rounding with less than `ENOUGH` of as
-            many does not count. changed: whether a rounding repeats any of them.
+            many does not count. changed: whether a rounding repeats any of them. default: what made the runs by default; in
+            float32 a rounding that they have already is not counted again.
     """
     out = []
     for name in filter(changed, replicates()):
         one = attempt(evidence, claim.studies, claim.measure, name)
         if one.made is not None and one.replaced and len(one.run_ids) >= ENOUGH * runs:
             made_by, _ = provenance(one.made_by)
+            if name in default.get("rounding", ()) and made_by.get("rounding") == default["rounding"]:
+                continue
             out.append((Replicate(name, one.made.verdict, one.made.text, one.replaced, made_by), one.made))
     return out
 
@@ -127,9 +136,10 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
     found = tried.made
     run_ids = tuple(dict.fromkeys((*tried.run_ids, *found.run_ids)))
     own = CAVEAT if tried.shortfalls and found.verdict == REPRODUCED else found.verdict
-    others = repeat(claim, evidence, len(run_ids), tried.changed)
-    verdict, told = over_roundings(own, [other.verdict for _, other in others])
     made_by, mixed = provenance(tried.made_by)
+    others = repeat(claim, evidence, len(run_ids), tried.changed, made_by)
+    replaced = max((replicate.replaced for replicate, _ in others), default=0)
+    verdict, told = over_roundings(own, [other.verdict for _, other in others], (replaced, len(run_ids)))
     repeated = (Replicate(DEFAULT, own, found.text, 0, made_by), *(replicate for replicate, _ in others))
     ps = [one.p for one in (found, *(other for _, other in others))]
     tested = [one for one in ps if not math.isnan(one)]

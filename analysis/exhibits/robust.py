@@ -20,19 +20,21 @@ DEFAULT, ONE = "default", "Judged on one rounding."
 """What the runs that a claim asks for are called beside their replicates; what is said where there are none."""
 
 
-def over_roundings(own: str, others: Sequence[str]) -> tuple[str, str]:
+def over_roundings(own: str, others: Sequence[str], repeated: tuple[int, int] | None = None) -> tuple[str, str]:
     """The verdict over roundings, and how they agree, in words.
 
     The same side in all (held, failed, or open) gives that side's weakest verdict; otherwise none can be given.
 
     Args:
-        own: verdict on the default runs. others: on those of each other rounding.
+        own: verdict on the default runs. others: on those of each other rounding. repeated: how many of how many runs have one
+            of the other roundings, where it is not all.
     """
     if own == NOT_TESTABLE or not others:
         return own, "" if own == NOT_TESTABLE else ONE
     every = [own, *others]
     counts = Counter(every)
-    told = f"Over {len(every)} roundings: {', '.join(f'{one} in {n}' for one, n in counts.items())}."
+    part = f" of {repeated[0]} of the {repeated[1]} runs" if repeated and repeated[0] < repeated[1] else ""
+    told = f"Over {len(every)} roundings{part}: {', '.join(f'{one} in {n}' for one, n in counts.items())}."
     for side in (HELD, FAILED, (IMPRECISE,)):
         if all(one in side for one in every):
             return weakest(every), told

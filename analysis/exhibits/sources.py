@@ -18,7 +18,7 @@ from grok.spec.studies import Cell
 
 ENOUGH = 0.8
 """Share of the asked-for runs that must be there (12 of 15, 4 of 5); with less, a claim is not testable yet."""
-SLOPE_LAG, FIRST_EPOCH = 25, 100
+SLOPE_LAG, FIRST_EPOCH, THRESHOLD = 25, 100, 0.04
 """Of the published detector (Xu, eq. 3), whatever the runs' own config says."""
 
 
@@ -213,7 +213,7 @@ def by_seed(a: pd.DataFrame, b: pd.DataFrame, name: str) -> tuple[np.ndarray, np
     return left, right
 
 
-def fire_epochs(gaps: Iterable[np.ndarray], threshold: float = 0.04, *, falling: bool = False) -> np.ndarray:
+def fire_epochs(gaps: Iterable[np.ndarray], threshold: float = THRESHOLD, *, falling: bool = False) -> np.ndarray:
     """The published detector on each gap series: fire epoch, NaN where it never fires.
 
     Args:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from analysis import papers
 from analysis.exhibits.model import (
+    ABSTRACT,
     CAVEAT,
     CONTRADICTED,
     FAILED,
@@ -21,6 +22,7 @@ from analysis.exhibits.model import (
     NOT_TESTABLE,
     REPRODUCED,
     TABLE,
+    TEXT,
     UNDECIDABLE,
     Result,
 )
@@ -30,13 +32,13 @@ from analysis.report.words import slug
 
 NAMED = 2
 """Statements that a sentence names before it counts the rest."""
-ROWS = 10
+ROWS = 16
 """Statements of an abstract that the first screen has room for."""
-BRACKETS = "Brackets: 95 % intervals, or quartiles where so named."
+BRACKETS = "Brackets: 95 % intervals (of three or five seeds the whole range, which covers less), or quartiles where so named."
 MEANING = {
     REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
     CAVEAT: "It holds, but off by a run or a digit, or with runs missing.",
-    NOT_REPRODUCED: "The measured value lies outside the margin, but does not contradict what was published.",
+    NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
     CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
     UNDECIDABLE: "The same runs, summed in another order, disagree.",
     IMPRECISE: "The interval is too wide for the margin: neither for nor against.",
@@ -45,6 +47,8 @@ MEANING = {
 """What each verdict means, a sentence; the rules themselves stand with each claim."""
 
 
+PAPERS_OWN = (ABSTRACT, TABLE, TEXT)
+"""Kinds of source that a paper itself is; the others are its author's notes and code, and a review."""
 WHY_OPEN = {
     UNDECIDABLE: "since the same runs, summed in another order, disagree",
     IMPRECISE: "since the runs are too few or too coarsely observed",
@@ -102,7 +106,9 @@ def _held(content: Content, found: Sequence[Result]) -> Sentence:
         return Sentence("Holds", "Nothing is tested yet: the store lacks the runs.", (), "")
     caveats = sum(result.verdict == CAVEAT for result in held)
     some = f", {caveats} of these with a caveat" if caveats else ""
-    first = f"{len(held)} of the {tested} tested{some}{', as' if held else '.'}"
+    own = [r.verdict for r in found if r.claim.kind in PAPERS_OWN and r.verdict != NOT_TESTABLE]
+    words = f"; of the papers' own words {sum(one in HELD for one in own)} of {len(own)}" if own else ""
+    first = f"{len(held)} of the {tested} tested{some}{words}{', as' if held else '.'}"
     fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
     again = f"On seeds that nobody had run before, {sum(v in HELD for v in fresh)} of {len(fresh)} hold." if fresh else ""
     plainly = [result for result in held if result.verdict == REPRODUCED]
@@ -123,12 +129,13 @@ def _failed(found: Sequence[Result]) -> Sentence:
 
 def _open(found: Sequence[Result]) -> Sentence:
     kinds = {verdict: [result for result in found if result.verdict == verdict] for verdict in (*WHY_OPEN, NOT_TESTABLE)}
-    told = "; ".join(f"{len(kinds[verdict])} {why}" for verdict, why in WHY_OPEN.items() if kinds[verdict])
+    told = [f"{len(kinds[verdict])} {why}" for verdict, why in WHY_OPEN.items() if kinds[verdict]]
     lacking = f"{_lacking(len(kinds[NOT_TESTABLE]))}." if kinds[NOT_TESTABLE] else ""
-    open_ones = kinds[UNDECIDABLE] or kinds[IMPRECISE]
-    if not open_ones:
+    if not told:
         return Sentence("Cannot be told", lacking or "Nothing: every statement has a verdict.", (), "")
-    return Sentence("Cannot be told", f"{told}, as", _named(open_ones[:1]), lacking)
+    rest = f"{told[1][0].upper()}{told[1][1:]}." if len(told) > 1 else ""
+    named = _named((kinds[UNDECIDABLE] or kinds[IMPRECISE])[:1])
+    return Sentence("Cannot be told", f"{told[0]}, as", named, " ".join(filter(None, (rest, lacking))))
 
 
 def _surprised(content: Content) -> Sentence:

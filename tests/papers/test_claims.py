@@ -54,8 +54,10 @@ def worlds() -> dict[tuple[bool, bool], Any]:
 # every claim
 
 
-OWN = [claim for claim in OF_XU if claim.kind != FRESH and claim.id != "sufficient"]
-"""Claims that the two worlds can decide: fresh seeds have tests of their own, and the author's η table contradicts one."""
+AGAINST = ("sufficient", "lambda3-collapse")
+"""Sentences that the author's own numbers contradict: his η table, and λ₃ of his seed 0, which falls by 32 and not by 100."""
+OWN = [claim for claim in OF_XU if claim.kind != FRESH and claim.id not in AGAINST]
+"""Claims that the two worlds can decide: fresh seeds have tests of their own."""
 
 
 @pytest.mark.parametrize("claim", OWN, ids=lambda claim: claim.id)

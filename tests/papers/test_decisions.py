@@ -257,9 +257,10 @@ class Activated(SyntheticEvidence):
     ("fire", "dull", "verdict"),
     [
         (("square", "cube"), (), REPRODUCED),
-        (("square",), ("cube",), REPRODUCED),  # of a power of which none groks nothing is judged
-        (("square", "cube", "sigmoid", "tanh"), ("sigmoid", "tanh"), REPRODUCED),  # nor of a spreading one
-        (("square", "cube", "silu"), (), CONTRADICTED),  # SiLU is named as spreading as well
+        (("square",), ("cube",), CAVEAT),  # of a power of which none groks nothing is judged
+        (("square", "cube", "sigmoid", "tanh"), ("sigmoid", "tanh"), CAVEAT),  # nor of a spreading one
+        (("square", "cube", "silu"), (), REPRODUCED),  # Tian names SiLU, the sentence does not
+        (("square", "cube", "relu"), (), CONTRADICTED),
         (("square",), (), CONTRADICTED),
         (("square", "cube", "gelu"), (), REPRODUCED),  # not named
     ],
@@ -269,9 +270,10 @@ def test_both_sides_of_theorem_5_are_treated_alike(fire: tuple[str, ...], dull: 
     evidence.fire, evidence.dull = fire, dull
     found = judged("theorem5", evidence)
     assert found.verdict == verdict
-    assert {entry.id for entry in found.entries} == {"square", "cube", "relu", "silu", "tanh", "sigmoid"}
+    assert {entry.id for entry in found.entries} == {"square", "cube", "relu", "sigmoid"}
+    assert f"which this sentence does not: silu {5 if 'silu' in fire else 0}/5 fire" in found.note
     assert all(f"{name} " in found.measured for name in ("gelu", "abs", "relu2"))
-    assert {entry.id for entry in found.entries if entry.verdict == NOT_TESTABLE} == set(dull)
+    assert {entry.id for entry in found.entries if entry.verdict == NOT_TESTABLE} == set(dull) - {"tanh"}
 
 
 # the errata and the notes
@@ -317,6 +319,7 @@ def test_a_level_that_must_be_sustained_fires_at_the_first_of_its_epochs() -> No
 def test_two_orders_are_not_thirty_and_the_author_prints_both() -> None:
     assert (judged("lambda3-collapse").measured, judged("lambda3-collapse-30").measured) == ("32.4 [32.4, 32.4]",) * 2
     assert judged("lambda3-collapse").note.startswith("The median is 1.51 orders; the author's notes have a factor of 30. ")
+    assert judged("lambda3-collapse").verdict == CONTRADICTED
     values = np.full(15, 25.0)
     assert verdicts.relation("x", values, "100", (10**1.5, 10**2.5), (10, 1000)).verdict == NOT_REPRODUCED
     assert verdicts.median("x", values, "30", margin=RATIO).verdict == REPRODUCED

@@ -109,7 +109,7 @@ def test_all_runs_of_a_replicate_are_of_its_rounding(repeated: Any) -> None:
 def test_a_claim_is_judged_over_roundings_where_a_part_of_its_runs_is_repeated(repeated: Any) -> None:
     (eta, never) = evaluate(repeated, [of("eta-2e-4"), of("relu-never-fires")])
     assert (eta.rounding, eta.replicates) == (ONE, ())
-    assert (never.rounding, never.verdict) == ("Over 4 roundings: reproduced in 4.", REPRODUCED)
+    assert (never.rounding, never.verdict) == ("Over 4 roundings of 30 of the 60 runs: reproduced in 4.", REPRODUCED)
     assert {one.rounding: one.replaced for one in never.replicates} == {"default": 0} | dict.fromkeys(VARIANTS, 30)  # of 60
 
 

@@ -104,7 +104,7 @@ def _negatives(sources: Sources) -> Answer:
 
 
 def _alike(sources: Sources) -> Answer:
-    texts, found, told = [], {}, []
+    texts, found, told, made = [], {}, [], {"seeds 0–14": set[str](), "fresh seeds": set[str]()}
     for study, condition, activation in (
         ("headline", GROK, "square"),
         ("headline", CONTROL, "square"),
@@ -127,7 +127,11 @@ def _alike(sources: Sources) -> Answer:
         told.append(f"{name} p = {p:.2g}")
         found[name] = statistics.clopper_pearson(fired(new), len(new))
         found[f"{name}, {OLD}"] = statistics.clopper_pearson(fired(old), len(old))
-    return Answer("; ".join(texts), found, f"Fisher's exact test of the counts: {'; '.join(told)}.")
+        for of, runs in zip(made.values(), (old, new), strict=True):
+            of.update(str(one) for one in runs.get("rounding_used", ()))
+    roundings = ", ".join(f"{name} {' and '.join(sorted(of))}" for name, of in made.items() if of)
+    note = f"Fisher's exact test of the counts: {'; '.join(told)}."
+    return Answer("; ".join(texts), found, f"{note} Roundings: {roundings}." if roundings else note)
 
 
 def _counts(sources: Sources) -> tuple[str, pd.DataFrame]:
@@ -303,8 +307,9 @@ CHAPTERS = (
         "Seeds 100 and up",
         (STUDY,),
         None,
-        "Rules and margins were fixed before these seeds were run and are applied to them once "
-        "(analysis/claims/PREREGISTRATION.md). The verdicts stand among the claims, counted apart.",
+        "Rules and margins were fixed before these seeds were run. What was changed afterwards, these results known, is told "
+        "among the Changes of analysis/claims/PREREGISTRATION.md: quartiles, the lag and “never” were split off. The verdicts "
+        "stand among the claims, counted apart.",
         _counts,
         section="Fresh seeds",
     ),

@@ -15,6 +15,7 @@ from analysis.printed.xu import EIGENVALUES, FINDINGS, LEVELS, RHO_LEVELS, SUSTA
 from analysis.statistics import estimates as statistics
 from analysis.statistics.exact import sign_flip
 from grok.numerics.series import fire_epoch, first_crossing
+from grok.runs.measure import ONSET_END
 
 GROK, CONTROL = "grok", "eta0"
 ENDED = "accuracy/test"
@@ -142,6 +143,12 @@ def _twice(own: np.ndarray, other: np.ndarray) -> str:
 CADENCE = "ρ is observed every {} epochs: an event is known to lie after one observation and not after the next."
 
 
+def cadence(sources: Sources, runs: pd.DataFrame, until: int = ONSET_END) -> str:
+    """How often ρ is known up to an epoch, where that is not at each; empty where it is."""
+    known = [np.isfinite(series(sources, run_id, "features/rho")[:until]).all() for run_id in runs["run_id"]]
+    return "" if all(known) else CADENCE.format(int(runs["observe_every"].max()))
+
+
 def _rho(level: str, epoch: int, control: int | None) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         runs = sources.take("headline", condition=GROK)
@@ -155,7 +162,7 @@ def _rho(level: str, epoch: int, control: int | None) -> Callable[[Sources], Mea
             reached = sum(rho_crossing(sources, run_id, float(level)) is not None for run_id in others["run_id"])
             parts.append(verdicts.count("control fires", reached, len(others), control, 15))
         parts.append(verdicts.between("epoch", came, str(epoch)))
-        return verdicts.judge(parts, CADENCE.format(int(runs["observe_every"].max())))
+        return verdicts.judge(parts, cadence(sources, runs))
 
     return measure
 
@@ -174,7 +181,8 @@ def _rho_control(sources: Sources) -> Measured:
     runs = sources.take("headline", condition=CONTROL)
     watched(sources, runs, "features/rho")
     highest = np.nanmax([np.nanmax(series(sources, run_id, "features/rho")) for run_id in runs["run_id"]])
-    return verdicts.judge([verdicts.at_most("largest ρ", highest, "0.065")], CADENCE.format(int(runs["observe_every"].max())))
+    told = f"After epoch {ONSET_END} ρ is known every {int(runs['observe_every'].max())} epochs."
+    return verdicts.judge([verdicts.at_most("largest ρ", highest, "0.065")], cadence(sources, runs) or told)
 
 
 def _relu_rho(sources: Sources) -> Measured:

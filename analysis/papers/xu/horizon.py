@@ -8,19 +8,32 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits.model import Answer, Entry, Question
-from analysis.exhibits.sources import Absent, Sources, at, column, fire_epochs, fired, series
+from analysis.exhibits.sources import (
+    FIRST_EPOCH,
+    SLOPE_LAG,
+    THRESHOLD,
+    Absent,
+    Sources,
+    at,
+    column,
+    fire_epochs,
+    fired,
+    series,
+)
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.papers.xu.phase import GAP
 from analysis.printed.xu import ETA_ROWS, REBUTTAL_WINDOWS, WINDOW_TABLE
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
 from analysis.words import number, spread
-from grok.numerics.series import late_median
+from grok.numerics.series import late_median, slope
 
 PHASE = (50, 200)
 """Epochs after test ≥ 0.99 of each run, between which gaps are compared."""
 EARLY = 400
 """The horizon of the runs that starved ones are compared with."""
+LASTING = 5
+"""Epochs on end that the paper asks of λ₁/λ₂, and not of the slope of λ₂/λ₃."""
 EVENTS = {"rho_epoch": "ρ ≥ 0.075", "test_50_epoch": "test ≥ 0.5", "test_99_epoch": "test ≥ 0.99", "fire_epoch": "fires"}
 
 
@@ -84,7 +97,8 @@ def _relative(sources: Sources) -> Answer:
             text += f"; from t₉₉ {spread(*statistics.quartiles(epoch - whole)[:3])}"
             entries.append(Entry(f"{name}, {title}", {"runs": name, "event": title}, "", text, ""))
     lag = {name.split(":")[0]: e for name, e in estimates.items() if "fires − t₉₉" in name}
-    text = "The detector fires after test ≥ 0.99 by " + "; ".join(f"{name} {spread(*e[:3])}" for name, e in lag.items())
+    told = "; ".join(f"{name} {spread(*e[:3])}" for name, e in lag.items())
+    text = f"Epoch at which the detector fires less that of test ≥ 0.99 (below 0: it fires before): {told}"
     return Answer(
         text if lag else "No run that groks fires", estimates, "Medians and quartiles in epochs.", entries=tuple(entries)
     )
@@ -111,6 +125,44 @@ def _starved(sources: Sources) -> Answer:
             said = f"{count}/{len(runs)} fire, test accuracy {spread(*statistics.median_interval(test)[:3])}"
             entries.append(Entry(name, {"activation": activation, "by epoch": str(end)}, "", said, ""))
     return Answer("; ".join(texts), estimates, "With weight decay on; 504 training pairs.", entries=tuple(entries))
+
+
+def _lasting(sources: Sources) -> Answer:
+    texts, found = [], dict[str, Estimate]()
+    for name, study, condition, activation in (
+        ("x², weight decay", "headline", GROK, "square"),
+        ("x², none", "headline", CONTROL, "square"),
+        ("x², random labels", "controls", "random_labels", "square"),
+        ("x², too few pairs", "controls", "data_starved", "square"),
+        ("ReLU, weight decay", "relu", GROK, "relu"),
+        ("ReLU, none", "relu", CONTROL, "relu"),
+    ):
+        try:
+            runs = sources.take(study, condition=condition, activation=activation)
+        except Absent:
+            if study == "headline":
+                raise
+            sources.shortfalls.append(f"none of {name}")
+            continue
+        gaps = [series(sources, run_id, GAP) for run_id in runs["run_id"]]
+        counts = [sum(lasts(gap, epochs) for gap in gaps) for epochs in (1, LASTING)]
+        found |= {
+            f"{name}, {said}": statistics.clopper_pearson(count, len(runs))
+            for said, count in zip(("fires", f"for {LASTING} epochs"), counts, strict=True)
+        }
+        texts.append(f"{name} {counts[0]} and {counts[1]} of {len(runs)}")
+    note = "Asked after the runs had been seen: the fires without weight decay are single crossings of the threshold."
+    return Answer("; ".join(texts), found, note)
+
+
+def lasts(gap: np.ndarray, epochs: int) -> bool:
+    """Whether the detector's slope stays above its threshold for so many epochs on end, from its first epoch on.
+
+    Args:
+        gap: (T + 1,) float64. epochs: 1 is the published detector.
+    """
+    above = slope(gap, SLOPE_LAG)[FIRST_EPOCH:] > THRESHOLD
+    return len(above) >= epochs and bool(np.lib.stride_tricks.sliding_window_view(above, epochs).all(axis=1).any())
 
 
 def _per_eta(sources: Sources) -> Answer:
@@ -179,6 +231,14 @@ QUESTIONS = (
         ("controls",),
         f"The published detector on runs with too few pairs up to epoch {EARLY} and up to their end, side by side.",
         _starved,
+    ),
+    Question(
+        "lasting-fires",
+        f"Which fires last, with the slope above its threshold for {LASTING} epochs on end?",
+        ("headline", "relu", "controls"),
+        f"Runs whose slope of λ₂/λ₃ exceeds the published threshold at one epoch, and at {LASTING} on end, as the paper asks "
+        "of λ₁/λ₂; with exact intervals.",
+        _lasting,
     ),
     Question(
         "slope-fires-per-eta",

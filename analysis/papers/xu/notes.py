@@ -106,8 +106,7 @@ def _fall(sources: Sources) -> tuple[np.ndarray, str]:
 
 def _collapse(sources: Sources) -> Measured:
     fall, note = _fall(sources)
-    near = (COLLAPSE / ORDER**0.5, COLLAPSE * ORDER**0.5)
-    part = verdicts.relation("λ₃ at 150 over 200", fall, f"{COLLAPSE:g}", near, (COLLAPSE / ORDER, COLLAPSE * ORDER))
+    part = verdicts.median("λ₃ at 150 over 200", fall, f"{COLLAPSE:g}", margin=RATIO)
     orders = f"{number(math.log10(part.estimate.value), decimals=2)} orders" if part.estimate.value > 0 else "no fall"
     return verdicts.judge([part], f"The median is {orders}; the author's notes have a factor of {COLLAPSE_NOTES}. {note}")
 
@@ -173,9 +172,7 @@ CLAIMS = (
         f"{XU}, headline",
         "100 (two orders)",
         "λ₃ at epoch 150 over that at 200, run by run, with weight decay",
-        "Two orders: the median over seeds is nearer to 100 than to 10 or 1000, on a scale of logarithms. Reproduced if exact "
-        "tests put it there, not reproduced if they put it outside, contradicted beyond 10 or 1000; otherwise not precise "
-        "enough to tell.",
+        f"Two orders are a factor of 100. {verdicts.MEDIAN}",
         _collapse,
         TEXT,
     ),
