@@ -95,6 +95,33 @@ def trained(*names: str) -> str:
     return "; ".join(f"commit {one[0][:7]}, rounding {one[1]}, {one[2]}" for one in made.itertuples(index=False))
 
 
+def commits(name: str) -> str:
+    """The commits that made the runs of a table, first seven digits, in order."""
+    return " and ".join(sorted({str(one)[:7] for one in data(name)["code_version"]}))
+
+
+ORDERS = ("mkl-256-1", "mkl-256-1-reversed", "onednn-256-1", "onednn-256-1-reversed", "onednn-512-1")
+"""The columns of the table of roundings in float32; float64 comes after them."""
+
+
+def by_rounding(activation: str, condition: str) -> list[pd.Series]:
+    """The rows of `rounding-conditions` at the published window, in the order of the table."""
+    of = {"activation": activation, "window": 20}
+    single = [row("rounding-conditions", condition=condition, rounding=one, **of) for one in ORDERS]
+    return [*single, row("rounding-conditions", condition=f"{condition}, float64", **of)]
+
+
+def same_share(activation: str, condition: str) -> bool:
+    """Whether as many runs fire by every rounding."""
+    return len({share(one) for one in by_rounding(activation, condition)}) == 1
+
+
+def last(name: str, **where: Any) -> pd.Series:
+    """The row of the last epoch among the rows with these values."""
+    found = rows(name, **where)
+    return row(name, epoch=found["epoch"].max(), **where)
+
+
 def eta_fit() -> pd.Series:
     """Slope, intercept and R² of the line through the runs of `eta` that grok, with intervals over seeds."""
     return tables.eta(data("eta-runs"))["fit"].iloc[0]
@@ -119,7 +146,8 @@ def render() -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    own = (data, json_of, rows, row, number, spread, interval, share, fires, epochs, trained, eta_fit, holds)
+    own = (data, json_of, rows, row, number, spread, interval, share, fires, epochs, trained, commits, eta_fit, by_rounding)
+    own += (same_share, last, holds)
     environment.globals |= {one.__name__: one for one in own} | {"abs": abs, "len": len, "int": int, "set": set, "list": list}
     return environment.get_template(TEXT).render()
 

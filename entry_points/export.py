@@ -46,8 +46,8 @@ def parser() -> OneLineParser:
         "--drop",
         default="none",
         metavar="PATTERNS",
-        help="columns of histories that stay behind, as delta_v/*, or of the runs of one study, as rounding:delta_w/*, separated "
-        "by commas. Default none.",
+        help="columns of histories that stay behind, as delta_v/*, or of the runs of one study, as rounding:delta_w/*, "
+        "separated by commas. Default none.",
     )
     return out
 

@@ -64,8 +64,8 @@ def test_five_sentences_follow_the_verdicts() -> None:
     assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
     assert found["Asked"].endswith("7 published statements are tested on 5 finished runs; 1 lacks its runs in this store.")
     assert found["Holds"] == (
-        "2 of the 7 tested, 1 of these with a caveat; of the papers' own words 2 of 7, as “Statement a” (7). On seeds that nobody "
-        "had run before, 1 of 2 hold."
+        "2 of the 7 tested, 1 of these with a caveat; of the papers' own words 2 of 7, as “Statement a” (7). On seeds that "
+        "nobody had run before, 1 of 2 hold."
     )
     assert told(result("d", "reproduced with a caveat"))["Holds"].endswith("“Statement d” (7).")
     assert found["Does not hold"] == (

@@ -151,8 +151,7 @@ def _lasting(sources: Sources) -> Answer:
             for said, count in zip(("fires", f"for {LASTING} epochs"), counts, strict=True)
         }
         texts.append(f"{name} {counts[0]} and {counts[1]} of {len(runs)}")
-    note = "Asked after the runs had been seen: the fires without weight decay are single crossings of the threshold."
-    return Answer("; ".join(texts), found, note)
+    return Answer("; ".join(texts), found, "Fires at one epoch, and for five on end. Asked after the runs had been seen.")
 
 
 def lasts(gap: np.ndarray, epochs: int) -> bool:
