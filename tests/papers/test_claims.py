@@ -502,9 +502,11 @@ def test_an_event_seen_at_a_cadence_is_decided_only_if_all_that_it_may_be_is() -
 def test_a_bound_is_judged_on_its_side_only() -> None:
     assert verdicts.at_most("x", 0.001, "0.065").verdict == REPRODUCED
     assert verdicts.at_most("x", 0.0654, "0.065").verdict == REPRODUCED  # half a unit of the last digit
-    assert verdicts.at_most("x", 0.070, "0.065").verdict == CAVEAT
+    assert verdicts.at_most("x", 0.0656, "0.065").verdict == NOT_REPRODUCED  # no margin beyond that half unit
     assert verdicts.at_most("x", 0.090, "0.065").verdict == NOT_REPRODUCED
     assert verdicts.at_most("x", 0.140, "0.065").verdict == CONTRADICTED
+    assert verdicts.at_most("x", 0.03, "0.015").verdict == NOT_REPRODUCED  # a factor of 2 is not beyond it
+    assert verdicts.at_most("x", 0.01, "0.015").margin == "at most 0.0155"
 
 
 @pytest.mark.parametrize(
