@@ -56,13 +56,16 @@ def worlds() -> dict[tuple[bool, bool], Any]:
 
 OWN = [claim for claim in OF_XU if claim.kind != FRESH and claim.id != "sufficient"]
 """Claims that the two worlds can decide: fresh seeds have tests of their own, and the author's η table contradicts one."""
+AT_MOST_A_CAVEAT = {"repulsion-fixed-pairs"}
+"""Their rule has no better verdict."""
 
 
 @pytest.mark.parametrize("claim", OWN, ids=lambda claim: claim.id)
 def test_a_claim_is_reproduced_where_the_published_numbers_hold_and_fails_where_none_does(claim: Claim, worlds: Any) -> None:
     rebuttal = claim.kind == REVIEW
     (good,) = evaluate(worlds[False, rebuttal], [claim])
-    assert good.verdict == REPRODUCED, (good.measured, good.note)
+    best = CAVEAT if claim.id in AT_MOST_A_CAVEAT else REPRODUCED
+    assert good.verdict == best, (good.measured, good.note)
     assert good.measured
     assert good.estimates
     assert good.n == len(good.run_ids) > 0
