@@ -30,7 +30,10 @@ BETWEEN = (
     "A median over seeds of an event seen at a cadence, which lies between two observations: as a median, where all that it "
     "may be lies inside the margin, or all outside; otherwise not precise enough to tell."
 )
-AT_MOST = "A bound: reproduced if it is kept, to half a unit of the printed digit; beyond, as a number of one run."
+AT_MOST = (
+    "A bound: reproduced if it is kept, to half a unit of the printed digit; beyond, not reproduced, and contradicted beyond a "
+    "factor of 2."
+)
 EVERY = (
     "Every run, of all seeds: reproduced if the exact one-sided 95 % bound of the share is at least 0.9; not reproduced if "
     "the share is below that by the other bound, contradicted if below one half; otherwise not precise enough to tell."

@@ -244,19 +244,17 @@ def _fact(value: float, published: str, margin: Margin) -> str:
     return CAVEAT if low <= value <= high else NOT_REPRODUCED
 
 
-def at_most(name: str, value: float, published: str, margin: Margin = SIZE) -> Part:
-    """A bound that no run may pass, by `AT_MOST`.
+def at_most(name: str, value: float, published: str) -> Part:
+    """A bound that no run may pass, by `AT_MOST`: half a unit of the printed digit is all the room that it has.
 
     Raises:
         Absent: if nothing was measured.
     """
-    part = digits(name, value, published, margin=margin)
-    kept = value <= float(published) + half_unit(published)
-    return part._replace(
-        published=f"≤ {published}",
-        verdict=REPRODUCED if kept else part.verdict,
-        margin=part.margin.replace(" …", ", at most", 1),
-    )
+    measured(name, np.array([value]))
+    bound, (_, most) = float(published) + half_unit(published), far_ends(float(published))
+    verdict = REPRODUCED if value <= bound else NOT_REPRODUCED if value <= most else CONTRADICTED
+    estimate = Estimate(float(value), math.nan, math.nan, 1)
+    return Part(name, f"≤ {published}", number(value), estimate, verdict, margin=f"at most {number(bound)}")
 
 
 def epochs(name: str, values: Iterable[float], published: Sequence[float]) -> Part:

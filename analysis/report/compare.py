@@ -8,7 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.exhibits.model import IMPRECISE, KINDS, NOT_TESTABLE, UNDECIDABLE, VERDICTS, Answered, Entry, Result
+from analysis.exhibits.model import (
+    IMPRECISE,
+    KINDS,
+    NOT_TESTABLE,
+    UNDECIDABLE,
+    VERDICTS,
+    Answered,
+    Entry,
+    Replicate,
+    Result,
+)
 from analysis.exhibits.robust import discoveries
 from analysis.statistics.estimates import Estimate
 from grok.spec.fields import ConfigError, shown
@@ -243,8 +253,20 @@ def compare(
     return Comparison(name, tuple(changes), len(results) - known)
 
 
+def _alone(result: Result) -> Replicate | None:
+    """The rounding whose verdict is another than that of all others, at least two, where the claim's turns on it."""
+    verdicts = [replicate.verdict for replicate in result.replicates]
+    odd = [replicate for replicate in result.replicates if verdicts.count(replicate.verdict) == 1]
+    if len(odd) != 1 or len(verdicts) < 3 or len(set(verdicts)) != 2:
+        return None
+    return odd[0] if result.verdict in (UNDECIDABLE, odd[0].verdict) else None
+
+
 def _why(old: Mapping[str, Any], result: Result) -> str:
-    """Why a verdict changed: roundings, many claims, the rule, the runs, or the measured value, whichever differ."""
+    """Why a verdict changed: roundings, many claims, the rule, the runs, or the measured value, whichever differ.
+
+    A claim that had no runs was judged by no rule: that alone, and what the verdict of now rests on.
+    """
     reasons = []
     if result.verdict == NOT_TESTABLE:
         return "its runs are not in this store" if not result.run_ids else "its runs here do not suffice"
@@ -254,6 +276,11 @@ def _why(old: Mapping[str, Any], result: Result) -> str:
         reasons.append("it does not survive among so many claims")
     elif result.verdict == IMPRECISE:
         reasons.append("the interval is too wide for the margin")
+    alone = _alone(result)
+    if alone is not None:
+        reasons.append(f"one rounding alone differs: {alone.rounding}, {alone.verdict}")
+    if old["verdict"] == NOT_TESTABLE and (old.get("n") == 0 or old.get("run_ids") == []):
+        return "; ".join([*reasons, "it had no runs before"])
     if old.get("rule", result.claim.rule) != result.claim.rule:
         reasons.append("another rule")
     if set(old.get("run_ids", result.run_ids)) != set(result.run_ids):

@@ -37,7 +37,8 @@ ROWS = 16
 BRACKETS = "Brackets: 95 % intervals (of three or five seeds the whole range, which covers less), or quartiles where so named."
 MEANING = {
     REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
-    CAVEAT: "It holds, but off by a run or a digit, or with runs missing.",
+    CAVEAT: "It holds, but not in full: off by a run or a digit, with runs missing, at some settings only, or with a limit "
+    "that its rule or note names.",
     NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
     CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
     UNDECIDABLE: "The same runs, summed in another order, disagree.",

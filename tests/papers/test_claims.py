@@ -58,13 +58,16 @@ AGAINST = ("sufficient", "lambda3-collapse")
 """Sentences that the author's own numbers contradict: his η table, and λ₃ of his seed 0, which falls by 32 and not by 100."""
 OWN = [claim for claim in OF_XU if claim.kind != FRESH and claim.id not in AGAINST]
 """Claims that the two worlds can decide: fresh seeds have tests of their own."""
+AT_MOST_A_CAVEAT = {"repulsion-fixed-pairs"}
+"""Their rule has no better verdict."""
 
 
 @pytest.mark.parametrize("claim", OWN, ids=lambda claim: claim.id)
 def test_a_claim_is_reproduced_where_the_published_numbers_hold_and_fails_where_none_does(claim: Claim, worlds: Any) -> None:
     rebuttal = claim.kind == REVIEW
     (good,) = evaluate(worlds[False, rebuttal], [claim])
-    assert good.verdict == REPRODUCED, (good.measured, good.note)
+    best = CAVEAT if claim.id in AT_MOST_A_CAVEAT else REPRODUCED
+    assert good.verdict == best, (good.measured, good.note)
     assert good.measured
     assert good.estimates
     assert good.n == len(good.run_ids) > 0
@@ -504,9 +507,11 @@ def test_an_event_seen_at_a_cadence_is_decided_only_if_all_that_it_may_be_is() -
 def test_a_bound_is_judged_on_its_side_only() -> None:
     assert verdicts.at_most("x", 0.001, "0.065").verdict == REPRODUCED
     assert verdicts.at_most("x", 0.0654, "0.065").verdict == REPRODUCED  # half a unit of the last digit
-    assert verdicts.at_most("x", 0.070, "0.065").verdict == CAVEAT
+    assert verdicts.at_most("x", 0.0656, "0.065").verdict == NOT_REPRODUCED  # no margin beyond that half unit
     assert verdicts.at_most("x", 0.090, "0.065").verdict == NOT_REPRODUCED
     assert verdicts.at_most("x", 0.140, "0.065").verdict == CONTRADICTED
+    assert verdicts.at_most("x", 0.03, "0.015").verdict == NOT_REPRODUCED  # a factor of 2 is not beyond it
+    assert verdicts.at_most("x", 0.01, "0.015").margin == "at most 0.0155"
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_relu_saturates_at_one_and_above_its_start(change: Change, expected: str
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
+        (repelling(at(0), lambda seed: 0), (REPRODUCED, CAVEAT)),  # pairs chosen late were not chosen at 0: no change counts
         (repelling(at(0), lambda seed: 200), (CAVEAT, CAVEAT)),  # an untrained network has it as well
         (repelling(at(0, "mean_loss"), lambda seed: 200), (REPRODUCED, CAVEAT)),
         (repelling(at(250, "mean_loss"), lambda seed: 100), (NOT_REPRODUCED, CAVEAT)),
@@ -117,6 +118,35 @@ def test_pairs_that_repel_do_so_at_every_late_epoch(id: str, change: Change, exp
     found = judged(id, world("repulsion", change))
     assert found.verdict == expected[id == "repulsion-fixed-pairs"]
     assert len(found.entries) == 6
+    if id == "repulsion-fixed-pairs":
+        assert REPRODUCED not in {entry.verdict for entry in found.entries}
+        assert found.note.startswith("The pairs were chosen for their similarity at epoch 150, but not at epoch 0")
+
+
+@pytest.mark.parametrize(
+    ("permuted", "said"),
+    [
+        # 1 − 0.98 is 0.02, the end of the margin, and belongs to it
+        (lambda seed: 196 if seed < 5 else 200, "0 [0, 0.02] (alike: the same rate without any dependence between features)"),
+        (lambda seed: 195, "0.025 [0.025, 0.025] (above theirs)"),
+        (lambda seed: 180 if seed % 2 else 200, "0 [0, 0.1] (not precise enough to tell)"),
+    ],
+)
+def test_a_rise_is_told_beside_that_of_permuted_columns(permuted: Callable[[int], int], said: str) -> None:
+    def change(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+        mine = (table["features"] == "permuted") & (table["kind"] == "top") & (table["ridge"] == "published")
+        table.loc[mine & (table["epoch"] == 300), "repel"] = permuted(seed)
+        return table
+
+    found = judged("repulsion-rises", world("repulsion", change))
+    assert "columns permuted, ridge η: rate(300) − rate(0) 0.2" in found.note
+    assert f"less theirs {said}." in found.note
+    assert found.verdict == judged("repulsion-rises", SyntheticEvidence()).verdict
+
+
+def test_a_rise_without_measured_surrogates_is_judged_without_them() -> None:
+    found = judged("repulsion-rises", world("repulsion", lambda table, seed: table[table["features"] == "network"]))
+    assert (found.verdict, "permuted" in found.note) == (REPRODUCED, False)
 
 
 def test_fixed_pairs_that_no_run_could_fix_are_not_testable() -> None:
@@ -165,6 +195,27 @@ def test_questions_say_which_way() -> None:
     assert "rotated, ridge η, epoch 300: rises" in asked("repulsion-surrogates", evidence).text
     assert "ridge 0.202: " in asked("repulsion-ridge", evidence).text
     assert "cos < 0, ridge nη/2: rises" in asked("repulsion-similarity", evidence).text
+
+
+@pytest.mark.parametrize(("lacking", "answered"), [(15, False), (4, False), (3, True)])
+def test_similarity_is_answered_by_sign(lacking: int, answered: bool) -> None:
+    """A sign without a bin that can be compared takes no answer from the other."""
+
+    def change(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+        few = (table["kind"] == "all") & (table["sign"] == -1) & (table["epoch"] == 0) & (seed < lacking)
+        return table.assign(pairs=table["pairs"].where(~few, 19))
+
+    found = asked("repulsion-similarity", world("repulsion", change))
+    assert "cos > 0, ridge η: rises" in found.text
+    assert ("cos < 0, ridge η: rises" in found.text) is answered
+    words = f"cos < 0, ridge η: no comparable bin in {lacking} of 15 runs"
+    assert words in (found.note if answered else found.text)
+    assert ("cos < 0, ridge η" in found.estimates) is answered
+
+
+def test_similarity_that_was_not_measured_is_not_answered() -> None:
+    found = asked("repulsion-similarity", world("repulsion", lambda table, seed: table[table["kind"] != "all"]))
+    assert (found.text, "were measured in 0 of 15 runs" in found.note) == ("", True)
 
 
 def test_made_up_tables_have_the_columns_of_measured_ones() -> None:

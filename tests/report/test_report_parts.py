@@ -424,6 +424,37 @@ def test_a_change_says_why_as_far_as_both_sides_tell() -> None:
     }
 
 
+def test_a_claim_without_runs_before_has_no_other_reason() -> None:
+    (never,) = compare.claims_json([replace(result("never", "not testable yet", ""), run_ids=(), n=0)], {}, 0)["claims"]
+    before = {"claims": [never | {"rule": "an older rule"}]}
+    (change,) = compare.compare(before, [result("never", "reproduced")], "before").changes
+    assert change.reason == "it had no runs before"
+    (change,) = compare.compare(before, [result("never", IMPRECISE)], "before").changes
+    assert change.reason == "the interval is too wide for the margin; it had no runs before"
+    short = {"claims": [never | {"run_ids": ["r"], "n": 1}]}
+    (change,) = compare.compare(short, [replace(result("never", "reproduced"), run_ids=("r", "s"), n=2)], "before").changes
+    assert change.reason == "other runs (1 of 2 are the same)"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "now", "named"),
+    [
+        (("reproduced", "reproduced", "reproduced with a caveat"), "reproduced with a caveat", "c, reproduced with a caveat"),
+        (("reproduced", "not reproduced", "reproduced"), UNDECIDABLE, "b, not reproduced"),
+        (("reproduced", "reproduced with a caveat", "reproduced with a caveat"), "reproduced with a caveat", ""),
+        (("reproduced", "not reproduced"), UNDECIDABLE, ""),
+        (("reproduced", "not reproduced", "contradicted"), UNDECIDABLE, ""),
+        (("reproduced", "reproduced", "reproduced"), "reproduced", ""),
+    ],
+)
+def test_a_rounding_that_alone_turns_a_verdict_is_named(verdicts: tuple[str, ...], now: str, named: str) -> None:
+    before = compare.claims_json([result("one", "contradicted")], {}, 0)
+    replicates = tuple(Replicate(name, verdict, "1") for name, verdict in zip("abc", verdicts, strict=False))
+    (change,) = compare.compare(before, [replace(result("one", now), replicates=replicates)], "before").changes
+    assert ("one rounding alone differs" in change.reason) is bool(named)
+    assert named in change.reason
+
+
 def test_verdicts_are_counted_by_whose_word_they_are_the_papers_first() -> None:
     kinds = (REVIEW, ABSTRACT, TABLE, FRESH, TABLE)
     verdicts = ("contradicted", "reproduced", "reproduced", "reproduced", "not reproduced")

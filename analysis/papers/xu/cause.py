@@ -14,7 +14,7 @@ from analysis.exhibits.panels import Panel, Prepared, Tables, drawer
 from analysis.exhibits.sources import FIRST_EPOCH, Sources, column, fired, watched
 from analysis.reading.evidence import Evidence
 from analysis.statistics.estimates import Estimate, clopper_pearson
-from analysis.statistics.factors import Factor, Found, best, explain
+from analysis.statistics.factors import LEVEL, Factor, Found, best, explain
 from analysis.words import number
 
 STUDY = "cause"
@@ -28,6 +28,10 @@ FALLS = ("a training loss that falls under {level}", "a training loss that stays
 GENERALISES = (f"generalisation (test accuracy ≥ {REACHES:g})", f"a test accuracy that stays below {REACHES:g}")
 DATA = ("enough data (n ≥ {level} M²)", "little data (n < {level} M²)")
 """What a run has, and what one that has not: a detector may respond to either."""
+LATER = (
+    f"{PUBLISHED_EPOCHS} epochs are those of the published square runs, a horizon chosen after the runs had been seen; the "
+    "answer over all epochs stands among the questions."
+)
 ANSWERED = (
     "Six factors named before the runs, each held against the fires of all interventions: whether it predicts the runs of a "
     "condition that is left out better than the most frequent outcome (exact sign-flip over conditions), and Fisher's exact "
@@ -189,6 +193,46 @@ def sentence(held: list[Found]) -> str:
     return told + (f"; not told apart from {' or '.join(named(one) for one in others)}." if others else ".")
 
 
+def within(held: list[Found], until: int) -> str:
+    """What tells the runs that fire within an epoch apart, for a reader of the figure, and what it lacks to be shown.
+
+    Args:
+        held: the factors held against the fires by then. until: that epoch.
+    """
+    if best(held)[0] is not None:
+        told = sentence(held)
+        return f"Within {until} epochs {told[0].lower()}{told[1:]}"
+    top = max(held, key=lambda one: one.accuracy)
+    if top.accuracy <= top.null:
+        return f"Within {until} epochs: {sentence(held)}"
+    fires, having, others, lacking = counts(top)
+    equal = [
+        f"{named(one)} ({both} of {have}, {alone} of {lack})"
+        for one in held
+        if one is not top and one.accuracy == top.accuracy
+        for both, have, alone, lack in (counts(one),)
+    ]
+    return (
+        f"Within {until} epochs {named(top)} best tells which runs fire: {fires} of {having} that have it do and {others} of "
+        f"{lacking} that do not, which predicts {_percent(top.accuracy)} of {int(top.runs.sum())} runs whose condition is left "
+        f"out ({_percent(top.null)} by the most frequent outcome)"
+        + (f"; {' and '.join(equal)} predict{'' if len(equal) > 1 else 's'} as many" if equal else "")
+        + f". It is not shown: {_lacks(top)}."
+    )
+
+
+def _lacks(one: Found) -> str:
+    """Why a factor that predicts better than the most frequent outcome is not associated."""
+    tests = (
+        (one.p_null, f"the exact sign-flip test over {len(one.correct)} conditions of what it predicts"),
+        (one.p_adjusted, "Fisher's exact test over conditions, adjusted,"),
+    )
+    fails, holds = (
+        [f"{test} gives p = {number(p, 2)}" for p, test in tests if (p > LEVEL) is failing] for failing in (True, False)
+    )
+    return " and ".join(fails) + f", above {LEVEL}" + (f", though {' and '.join(holds)}" if holds else "")
+
+
 def beside(held: list[Found]) -> str:
     """Every factor in one line: what it predicts, and whether it is necessary and sufficient as far as seen."""
     return " ".join(_one(one) for one in held)
@@ -309,9 +353,11 @@ def _prepare(evidence: Evidence) -> Prepared:
     if runs.empty:
         return Prepared({"conditions": runs})
     found = table(evidence, runs)
-    held = hold(found)
-    tables = {"conditions": conditions(found), "runs": found, "factors": factor_table(held)}
-    return Prepared(tables, tuple(found["run_id"]), sentence(held))
+    early = hold(table(evidence, runs, PUBLISHED_EPOCHS))
+    last = int(found["epochs"].max())
+    by = [factor_table(held).assign(until=until) for held, until in ((early, PUBLISHED_EPOCHS), (hold(found), last))]
+    tables = {"conditions": conditions(found), "runs": found, "factors": pd.concat(by, ignore_index=True)}
+    return Prepared(tables, tuple(found["run_id"]), f"{within(early, PUBLISHED_EPOCHS)} {LATER}")
 
 
 def _draw(prepared: Tables) -> Any:
@@ -335,8 +381,8 @@ PANELS = (
         "What the slope detector responds to",
         "Interventions on weight decay and on the amount of data, a row each, five seeds. Bar: epochs in which weight decay "
         "is on. Dots: epochs at which the detector fires, a seed each; it may from epoch 100 on. Line: median epoch of test "
-        "accuracy 0.5. On the right the share of seeds that fire, with its exact 95 % interval, the median test accuracy at "
-        "the end and the lowest training loss, the median over seeds.",
+        "accuracy 0.5. On the right the share of seeds that fire at any epoch, with its exact 95 % interval, the median test "
+        "accuracy at the end and the lowest training loss, the median over seeds.",
         (STUDY,),
         _prepare,
         _draw,

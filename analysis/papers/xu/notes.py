@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits import verdicts
-from analysis.exhibits.margins import RATIO, SHARE
+from analysis.exhibits.margins import RATIO
 from analysis.exhibits.model import NOTES, TABLE, TEXT, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, at, column, series
 from analysis.papers.xu.headline import CONTROL, GROK, ROUNDING
@@ -120,7 +120,7 @@ def _widths(sources: Sources) -> Measured:
     for epoch in CHECKPOINTS:
         values = verdicts.measured(f"the sign match at epoch {epoch}", at(sources, runs, PUBLISHED, epoch))
         low, high = np.quantile(values, (0.25, 0.75))
-        parts.append(verdicts.at_most(f"epoch {epoch}", round(float(high - low), 9), WIDEST, SHARE))
+        parts.append(verdicts.at_most(f"epoch {epoch}", round(float(high - low), 9), WIDEST))
     return verdicts.judge(parts, OVER_SEEDS)
 
 
