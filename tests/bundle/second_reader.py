@@ -8,6 +8,7 @@ from docs/bundle.md, the claims' own rules and Xu (arXiv 2605.08119).
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -88,20 +89,24 @@ def by_id(path: Path) -> Claims:
 
 
 def main(folder: str, path: str) -> int:
-    """Print the table, and how many runs' stored values were held; 1 if anything differs."""
+    """Print the table as CSV, and how many runs' stored values were held; 1 if anything differs."""
     bundle, claims = read(Path(folder)), by_id(Path(path))
     rows = compare(recompute(bundle, claims), claims)
-    print("| claim | what | by the report | by the second reader | same |\n|---|---|---|---|---|")
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(["claim", "what", "report", "second_reader", "same"])
     for row in rows:
         held = sum(len(values) for values in row.answer.estimates.values()) if row.rounding == "default" else 0
         parts = ("" if row.part == "measured" else row.part, row.answer.beside, f"numbers of estimates: {held}" if held else "")
-        same = "yes" if row.same else "; ".join(["**no**", *row.far])
         what = "; ".join(filter(None, (row.rounding, *parts)))
-        print(f"| `{row.claim}` | {what} | {row.report} | {row.answer.text} | {same} |")
+        out.writerow([row.claim, what, row.report, row.answer.text, "yes" if row.same else "; ".join(["no", *row.far])])
     held, differ = stored_differs(bundle)
     what = "fire epoch, first epochs of test accuracy, late gap, λ₂/λ₃"
-    print(f"\nHeld against their histories, of {held} runs, what they stored ({what}): {len(differ)} differ.")
-    print("".join(f"\n- {each}" for each in differ), end="")
+    print(
+        f"{len(differ)} of {held} runs differ from their histories in what they stored ({what})",
+        *differ,
+        sep="\n",
+        file=sys.stderr,
+    )
     return int(bool(differ) or not all(row.same for row in rows))
 
 
