@@ -20,12 +20,13 @@ import pandas as pd
 from analysis.printed.xu import WINDOW_SEEDS
 from analysis.reading.evidence import Evidence
 from analysis.reading.files import in_parallel
-from analysis.reading.runs import grid, stored_name
+from analysis.reading.runs import LEFT_OUT, grid, stored_name
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
 from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
 from grok.numerics.methods import factor_kind
 from grok.numerics.spectra import gap, rolling_eigenvalues
+from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 from grok.spec.fields import ConfigError, did_you_mean
 from grok.spec.studies import load_study
@@ -36,6 +37,8 @@ RATIOS = 3
 """λ₁/λ₂, λ₂/λ₃, λ₃/λ₄."""
 ROUNDING = "rounding"
 """The study whose runs differ in rounding alone."""
+WITHOUT = "it came here without its band"
+"""Why a run that was imported is left out."""
 GAP_INDEX = {"12": 0, "23": 1, "34": 2}
 
 
@@ -274,7 +277,7 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
     left_out, empty = [], []
     evidence = Evidence(store)
     for name in names:
-        table, out = evidence.select(name)
+        table, out = _banded(evidence, name)
         left_out.append(out.assign(study=name))
         if not len(table):
             empty.append(name)
@@ -304,9 +307,19 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
     return replace(found, missing=tuple(_missing(found, empty, config)))
 
 
+def _banded(evidence: Evidence, study: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The finished runs of a study that have their bands, and its others with a reason each: some came here without."""
+    table, out = evidence.select(study)
+    if not len(table):
+        return table, out
+    lacks = np.array([bool({BAND, FACTORS} & set(evidence.files.left_out.get(run_id, ()))) for run_id in table["run_id"]])
+    reasons = table[lacks].reindex(columns=LEFT_OUT).assign(study=study, reason=WITHOUT)
+    return table[~lacks].reset_index(drop=True), pd.concat([out, reasons], ignore_index=True)
+
+
 def _roundings(evidence: Evidence) -> dict[tuple[str, str], Group]:
     """Seeds 0–2 of the study `rounding`, square, by variant and condition: what the published window table is held against."""
-    table = evidence.select(ROUNDING).table
+    table, _ = _banded(evidence, ROUNDING)
     if "rounding" not in table:
         return {}
     table = table[
