@@ -116,6 +116,37 @@ def same_share(activation: str, condition: str) -> bool:
     return len({share(one) for one in by_rounding(activation, condition)}) == 1
 
 
+def apart(name: str) -> float:
+    """The largest relative distance of a method's median late gap from the float64 Gram's, float32 Grams left out."""
+    table = data(name)
+    keys = ["condition", "activation", "window"]
+    base = table[table.spectrum_methods == "gram"].set_index(keys)["late_gap_23"]
+    others = table[~table.spectrum_methods.isin(["gram", "gram32"])].set_index(keys)["late_gap_23"]
+    return float((others / base.reindex(others.index) - 1).abs().max())
+
+
+def _nested(of: str, against: str, control: str) -> pd.Series:
+    return row("sensitivity-nested", of=of, chosen_against=against, control=control)
+
+
+def nested(of: str, control: str) -> str:
+    """J against a kind of control of settings chosen against it, on seeds that did not choose: `0.8 [0.46, 0.91]`."""
+    one = _nested(of, control, control)
+    return interval({"value": one.j, "low": one.j_low, "high": one.j_high})
+
+
+def worst(of: str) -> str:
+    """The smallest J over the kinds of control, of settings chosen against every kind."""
+    kinds = [_nested(of, "every", control) for control in ("eta0", "random_labels", "data_starved")]
+    one = min(kinds, key=lambda kind: float(kind.j))
+    return interval({"value": one.j, "low": one.j_low, "high": one.j_high})
+
+
+def separates(of: str) -> bool:
+    """Whether settings chosen against every kind of control separate from each, on seeds that did not choose."""
+    return bool((rows("sensitivity-nested", of=of, chosen_against="every").separates == "yes").all())
+
+
 def last(name: str, **where: Any) -> pd.Series:
     """The row of the last epoch among the rows with these values."""
     found = rows(name, **where)
@@ -147,7 +178,7 @@ def render() -> str:
         keep_trailing_newline=True,
     )
     own = (data, json_of, rows, row, number, spread, interval, share, fires, epochs, trained, commits, eta_fit, by_rounding)
-    own += (same_share, last, holds)
+    own += (same_share, apart, nested, worst, separates, last, holds)
     environment.globals |= {one.__name__: one for one in own} | {"abs": abs, "len": len, "int": int, "set": set, "list": list}
     return environment.get_template(TEXT).render()
 

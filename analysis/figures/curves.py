@@ -16,6 +16,8 @@ from analysis.figures.style import ACTIVATIONS, COLOURS, CONDITIONS, STYLE, Axis
 WIDTH = 6.4
 GRAY = "#808080"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+SHADED = 200
+"""Epochs at which the edges of a band are drawn, about; more make a large file and no other picture."""
 
 
 def headline(curves: pd.DataFrame, fires: pd.DataFrame, axes: Axis = None) -> Figure:
@@ -147,7 +149,8 @@ def _bands(ax: Axes, curves: pd.DataFrame) -> None:
 
 
 def _band(ax: Axes, line: pd.DataFrame, colour: str, dash: object, label: str) -> None:
-    ax.fill_between(line["epoch"], line["q1"], line["q3"], color=colour, alpha=0.22, linewidth=0)
+    band = line.iloc[sorted({*range(0, len(line), max(1, len(line) // SHADED)), len(line) - 1})] if len(line) else line
+    ax.fill_between(band["epoch"], band["q1"], band["q3"], color=colour, alpha=0.22, linewidth=0)
     ax.plot(line["epoch"], line["median"], color=colour, linestyle=dash, label=label)
 
 

@@ -35,6 +35,7 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
     "svg.hashsalt": "grok-registry",
+    "path.simplify_threshold": 0.3,
     "pdf.fonttype": 42,
 }
 

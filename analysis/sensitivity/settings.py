@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from analysis.sensitivity import space
@@ -187,6 +188,11 @@ class SensitivityConfig(Config):
         if self.signal == "none":
             del asked["signal"]  # it came later
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def written_storage(url: str) -> str:
+    """A storage as a result that is handed on names it: of a file the name alone, whoever's folder it is in."""
+    return shown_storage(url) if "://" in url else Path(url).name
 
 
 def shown_storage(url: str) -> str:

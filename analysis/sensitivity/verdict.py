@@ -19,7 +19,7 @@ from analysis.sensitivity.neighbourhood import Neighbourhood
 from analysis.sensitivity.nested import Told
 from analysis.sensitivity.objectives import Outcome, enough, few, youden
 from analysis.sensitivity.search import Found, best
-from analysis.sensitivity.settings import SensitivityConfig, shown_storage
+from analysis.sensitivity.settings import SensitivityConfig, written_storage
 from analysis.sensitivity.space import PUBLISHED, Values
 from analysis.statistics.estimates import Estimate, median_interval
 from analysis.statistics.rates import wilson
@@ -196,7 +196,7 @@ def searched(found: Found, cells: Cells) -> dict[str, Any]:
     trials = [chosen(found, cells, trial) for trial in best(found)]
     return {
         "study_name": task.name,
-        "storage": shown_storage(task.storage),
+        "storage": written_storage(task.storage),
         "objective": task.objective,
         "activation": task.activation,
         "controls": list(task.controls),

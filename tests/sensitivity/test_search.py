@@ -23,7 +23,7 @@ from analysis.figures import sensitivity as figures
 from analysis.sensitivity import importance, search, space, storage, study, tracked, verdict, words
 from analysis.sensitivity.cells import Cells, _missing
 from analysis.sensitivity.judge import Judge
-from analysis.sensitivity.settings import SensitivityConfig, shown_storage
+from analysis.sensitivity.settings import SensitivityConfig, shown_storage, written_storage
 from analysis.sensitivity.storage import Task, open_study
 from grok.spec.fields import ConfigError
 from grok.store.store import StoreError
@@ -213,6 +213,8 @@ def test_a_password_is_shown_nowhere(
     assert hides(str(failed.value))
     assert failed.value.__cause__ is None  # a traceback would print the driver's words
     assert shown_storage("a/b.journal") == "a/b.journal"
+    assert written_storage("/home/me/a/b.journal") == "b.journal"
+    assert written_storage("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
     assert shown_storage("sqlite:///a.db") == "sqlite:///a.db"
     assert SECRET not in shown_storage(f"not a url://{SECRET}")
 
