@@ -275,7 +275,7 @@ def _why(old: Mapping[str, Any], result: Result) -> str:
     elif "Alone it would be" in result.note:
         reasons.append("it does not survive among so many claims")
     elif result.verdict == IMPRECISE:
-        reasons.append("the interval is too wide for the margin")
+        reasons.append("too few runs, or too wide an interval, for a test to decide")
     alone = _alone(result)
     if alone is not None:
         reasons.append(f"one rounding alone differs: {alone.rounding}, {alone.verdict}")

@@ -42,7 +42,7 @@ MEANING = {
     NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
     CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
     UNDECIDABLE: "The same runs, summed in another order, disagree.",
-    IMPRECISE: "The interval is too wide for the margin: neither for nor against.",
+    IMPRECISE: "The runs are too few, or the interval too wide, for a test to decide: neither for nor against.",
     NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
 }
 """What each verdict means, a sentence; the rules themselves stand with each claim."""
@@ -52,7 +52,7 @@ PAPERS_OWN = (ABSTRACT, TABLE, TEXT)
 """Kinds of source that a paper itself is; the others are its author's notes and code, and a review."""
 WHY_OPEN = {
     UNDECIDABLE: "since the same runs, summed in another order, disagree",
-    IMPRECISE: "since the runs are too few or too coarsely observed",
+    IMPRECISE: "since the runs are too few, or too coarsely observed, for a test to decide",
 }
 """Why a statement that was tested has no answer."""
 
@@ -98,7 +98,7 @@ def _asked(content: Content, found: Sequence[Result]) -> Sentence:
     runs = f"{content.runs} finished run{'' if content.runs == 1 else 's'}"
     lacking = len(found) - len(tested)
     rest = f"; {_lacking(lacking)}" if lacking else ""
-    return Sentence("Asked", asks, (), f"{_count(len(tested), 'published statement')} tested on {runs}{rest}.")
+    return Sentence("Asked", asks, (), f"{_count(len(tested), 'published statement')} tested on a store of {runs}{rest}.")
 
 
 def _held(content: Content, found: Sequence[Result]) -> Sentence:

@@ -294,6 +294,11 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
             if has_raw:
                 raw.setdefault(key, cell)
     if config.study in empty:
+        if any(WITHOUT in set(out["reason"]) for out in left_out[:1]):
+            raise ConfigError(
+                f"study must have runs with their bands, got {config.study} without: {WITHOUT}. "
+                "Export it anew with --bands all and --files all."
+            )
         if "/" not in config.study:
             load_study(config.study)  # or says which there are
         raise ConfigError(

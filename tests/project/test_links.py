@@ -24,7 +24,7 @@ PAGES = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "analysis/claims/*.md")
     for path in PROJECT.glob(pattern)
-    if "site" not in path.parts
+    if not {"site", "bundle"} & set(path.parts)  # summaries in a bundle are of the UI of the store that they came from
 )
 REPORT = PROJECT / "docs" / "report" / "report.html"
 FENCE = re.compile(r"^(```|~~~)(\{?\w*)[^\n]*\n(.*?)^\1", re.MULTILINE | re.DOTALL)

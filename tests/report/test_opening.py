@@ -62,7 +62,9 @@ def test_five_sentences_follow_the_verdicts() -> None:
         result("i", "contradicted", FRESH),
     )
     assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
-    assert found["Asked"].endswith("7 published statements are tested on 5 finished runs; 1 lacks its runs in this store.")
+    assert found["Asked"].endswith(
+        "7 published statements are tested on a store of 5 finished runs; 1 lacks its runs in this store."
+    )
     assert found["Holds"] == (
         "2 of the 7 tested, 1 of these with a caveat; of the papers' own words 2 of 7, as “Statement a” (7). On seeds that "
         "nobody had run before, 1 of 2 hold."
@@ -72,8 +74,8 @@ def test_five_sentences_follow_the_verdicts() -> None:
         "3 of the 7 tested (2 contradicted and 1 not reproduced), as “Statement b” (1; 2); “Statement row” (7)."
     )
     assert found["Cannot be told"] == (
-        "1 since the same runs, summed in another order, disagree, as “Statement f” (7). 1 since the runs are too few or too "
-        "coarsely observed. 1 lacks its runs in this store."
+        "1 since the same runs, summed in another order, disagree, as “Statement f” (7). 1 since the runs are too few, or too "
+        "coarsely observed, for a test to decide. 1 lacks its runs in this store."
     )
     assert found["Surprised"] == "Nothing yet: the questions behind it lack their runs."
 

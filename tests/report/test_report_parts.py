@@ -414,7 +414,7 @@ def test_a_change_says_why_as_far_as_both_sides_tell() -> None:
         "rule": "another rule",
         "runs": "other runs (1 of 1 are the same)",
         "rounds": "roundings disagree: Over 2 roundings: reproduced in 1, not reproduced in 1",
-        "wide": "the interval is too wide for the margin",
+        "wide": "too few runs, or too wide an interval, for a test to decide",
         "many": "it does not survive among so many claims; other numbers from the same runs",
         "whole": "",
         "part": "one sentence: an entry of whole now",
@@ -430,7 +430,7 @@ def test_a_claim_without_runs_before_has_no_other_reason() -> None:
     (change,) = compare.compare(before, [result("never", "reproduced")], "before").changes
     assert change.reason == "it had no runs before"
     (change,) = compare.compare(before, [result("never", IMPRECISE)], "before").changes
-    assert change.reason == "the interval is too wide for the margin; it had no runs before"
+    assert change.reason == "too few runs, or too wide an interval, for a test to decide; it had no runs before"
     short = {"claims": [never | {"run_ids": ["r"], "n": 1}]}
     (change,) = compare.compare(short, [replace(result("never", "reproduced"), run_ids=("r", "s"), n=2)], "before").changes
     assert change.reason == "other runs (1 of 2 are the same)"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -238,7 +238,13 @@ def _p_of_kept(rates: Rates, kind: str, verdict: str, chosen: bool) -> float:
 
 
 def _positive(sources: Sources) -> Measured:
-    return _kept(sources, "positive", chosen=False)
+    found = _kept(sources, "positive", chosen=False)
+    tables = Rates.of(sources, sources.take("headline", condition=GROK)).tables
+    change = np.array([matched(table, 300, PUBLISHED, (1,))[0] for table in tables])
+    if not enough(int(np.isfinite(change).sum()), len(change)):
+        return found
+    told = f"At the same |cos| (cos > 0, ridge η) the rate at 300 less that at 0 is {_told(median_interval(change))}."
+    return replace(found, note=f"{found.note} {told}".strip())
 
 
 def _fixed(sources: Sources) -> Measured:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from analysis.exhibits import verdicts
 from analysis.exhibits.margins import ACCURACY, EPOCH, R_SQUARED, RATIO
-from analysis.exhibits.model import NOTES, TEXT, Claim, Measured
+from analysis.exhibits.model import CAVEAT, NOTES, REPRODUCED, TEXT, Claim, Measured
 from analysis.exhibits.sources import Sources, at, column, series, watched
 from analysis.printed.xu import ETA_LEADS, ETA_LINE, ETA_LONG, ETA_ROWS, FINDINGS, SCALING, XU, EtaRow, ScalingSetting
 from analysis.reading.derived import with_ending
@@ -93,8 +94,8 @@ def _scaling(entry: ScalingSetting) -> Callable[[Sources], Measured]:
         parts = [verdicts.count("grok", int(np.isfinite(test).sum()), len(runs), entry.grok, 5)]
         note = ""
         if entry.rho is None:
-            found, note = _ended(sources, runs)
-            parts += found
+            ended, note = _ended(sources, runs)
+            parts += ended
         if entry.test is not None:
             parts.append(verdicts.median("test ≥ 0.99", test, entry.test, event=True))
         if entry.rho is not None:
@@ -102,7 +103,10 @@ def _scaling(entry: ScalingSetting) -> Callable[[Sources], Measured]:
             parts.append(verdicts.median("ρ ≥ 0.075", column(runs, "rho_epoch"), entry.rho, event=True))
         if entry.lead is not None:
             parts.append(verdicts.median("lead", column(runs, "lead"), entry.lead, event=True))
-        return verdicts.judge(parts, note or _divergence(column(runs, "diverged_epoch")))
+        found = verdicts.judge(parts, note or _divergence(column(runs, "diverged_epoch")))
+        if entry.rho is None and found.verdict == REPRODUCED and not (runs["state"] == "diverged").any():
+            return replace(found, verdict=CAVEAT, note=f"Published as a numerical divergence; no run diverges. {found.note}")
+        return found
 
     return measure
 
