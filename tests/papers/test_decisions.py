@@ -337,3 +337,13 @@ def test_the_range_of_leads_is_of_single_runs() -> None:
 
 def test_the_train_accuracy_says_whose_sample_was_printed() -> None:
     assert "The notes print it of a pilot of seed 0" in judged("headline-train-accuracy").note
+
+
+def test_a_collapse_that_is_no_divergence_holds_with_a_caveat() -> None:
+    class Collapsed(SyntheticEvidence):
+        def _metrics(self, study: str, cell: Any) -> dict[str, float]:
+            return super()._metrics(study, cell) | {"diverged": 0.0}
+
+    assert judged("scaling-127-0.5").verdict == REPRODUCED
+    found = judged("scaling-127-0.5", Collapsed())
+    assert (found.verdict, found.note.startswith("Published as a numerical divergence; no run diverges.")) == (CAVEAT, True)
