@@ -17,7 +17,6 @@ BUNDLE = REPORT / "bundle"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not BUNDLE.exists(), reason="docs/report/bundle is not in the repository yet")
 def test_the_committed_report_comes_of_the_committed_bundle(tmp_path: Path) -> None:
     kept = {name: text for name, text in os.environ.items() if name not in OUTSIDE}
     environment = kept | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}

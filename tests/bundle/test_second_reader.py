@@ -17,7 +17,6 @@ from tests.conftest import PROJECT
 
 REPORT = PROJECT / "docs" / "report"
 BUNDLE = REPORT / "bundle"
-committed = pytest.mark.skipif(not BUNDLE.exists(), reason="docs/report/bundle is not in the repository yet")
 
 
 def test_the_second_reader_imports_nothing_of_the_project() -> None:
@@ -59,7 +58,6 @@ def answers(bundle: Bundle, claims: Claims) -> Answers:
 
 
 @pytest.mark.slow
-@committed
 def test_a_second_reader_has_the_reports_numbers(answers: Answers, claims: Claims) -> None:
     rows = compare(answers, claims)
     assert [row for row in rows if not row.same] == []
@@ -67,7 +65,6 @@ def test_a_second_reader_has_the_reports_numbers(answers: Answers, claims: Claim
 
 
 @pytest.mark.slow
-@committed
 def test_one_changed_digit_is_seen(answers: Answers, claims: Claims) -> None:
     for (name, part, rounding), answer in answers.items():
         said = text(claims[name], part, rounding)
@@ -83,7 +80,6 @@ def test_one_changed_digit_is_seen(answers: Answers, claims: Claims) -> None:
 
 
 @pytest.mark.slow
-@committed
 def test_an_estimate_that_is_off_is_seen(answers: Answers, claims: Claims) -> None:
     for (name, part, rounding), answer in answers.items():
         for key in answer.estimates if rounding == "default" else ():
@@ -94,7 +90,6 @@ def test_an_estimate_that_is_off_is_seen(answers: Answers, claims: Claims) -> No
 
 
 @pytest.mark.slow
-@committed
 def test_what_runs_stored_follows_from_their_histories(bundle: Bundle) -> None:
     held, differ = stored_differs(bundle)
     assert differ == []
@@ -102,7 +97,6 @@ def test_what_runs_stored_follows_from_their_histories(bundle: Bundle) -> None:
 
 
 @pytest.mark.slow
-@committed
 def test_a_stored_epoch_that_is_off_is_seen(bundle: Bundle) -> None:
     run_id = next(iter(bundle.of("headline", "grok").values()))
     off = bundle.stored["fire_epoch"] + (bundle.stored.index == run_id)

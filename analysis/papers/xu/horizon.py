@@ -22,6 +22,7 @@ from analysis.exhibits.sources import (
 )
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.papers.xu.phase import GAP
+from analysis.papers.xu.repulsion import kinds
 from analysis.printed.xu import ETA_ROWS, REBUTTAL_WINDOWS, WINDOW_TABLE
 from analysis.statistics import estimates as statistics
 from analysis.statistics.estimates import Estimate
@@ -129,21 +130,7 @@ def _starved(sources: Sources) -> Answer:
 
 def _lasting(sources: Sources) -> Answer:
     texts, found = [], dict[str, Estimate]()
-    for name, study, condition, activation in (
-        ("x², weight decay", "headline", GROK, "square"),
-        ("x², none", "headline", CONTROL, "square"),
-        ("x², random labels", "controls", "random_labels", "square"),
-        ("x², too few pairs", "controls", "data_starved", "square"),
-        ("ReLU, weight decay", "relu", GROK, "relu"),
-        ("ReLU, none", "relu", CONTROL, "relu"),
-    ):
-        try:
-            runs = sources.take(study, condition=condition, activation=activation)
-        except Absent:
-            if study == "headline":
-                raise
-            sources.shortfalls.append(f"none of {name}")
-            continue
+    for name, runs in kinds(sources):
         gaps = [series(sources, run_id, GAP) for run_id in runs["run_id"]]
         counts = [sum(lasts(gap, epochs) for gap in gaps) for epochs in (1, LASTING)]
         found |= {
@@ -151,7 +138,7 @@ def _lasting(sources: Sources) -> Answer:
             for said, count in zip(("fires", f"for {LASTING} epochs"), counts, strict=True)
         }
         texts.append(f"{name} {counts[0]} and {counts[1]} of {len(runs)}")
-    return Answer("; ".join(texts), found, "Fires at one epoch, and for five on end. Asked after the runs had been seen.")
+    return Answer("; ".join(texts), found, f"Fires at one epoch, and for {LASTING} on end. Asked after the runs had been seen.")
 
 
 def lasts(gap: np.ndarray, epochs: int) -> bool:

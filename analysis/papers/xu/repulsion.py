@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -149,16 +149,20 @@ def _after_fire(sources: Sources, runs: pd.DataFrame) -> np.ndarray:
     return np.array(found, dtype=np.float64)
 
 
-def _only_when(sources: Sources) -> Measured:
-    parts, few = [], []
+def kinds(sources: Sources) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The kinds of runs of `FIRING` that are there, by name; another than the headline's that is not there is a shortfall."""
     for name, (study, condition, activation) in FIRING.items():
         try:
-            runs = sources.take(study, condition=condition, activation=activation)
+            yield name, sources.take(study, condition=condition, activation=activation)
         except Absent:
             if study == "headline":
                 raise
             sources.shortfalls.append(f"none of {name}")
-            continue
+
+
+def _only_when(sources: Sources) -> Measured:
+    parts, few = [], []
+    for name, runs in kinds(sources):
         if fired(runs) == 0:
             continue
         rates = statistics.known(_after_fire(sources, runs))
