@@ -14,12 +14,13 @@ from analysis.statistics.estimates import Estimate
 if TYPE_CHECKING:
     from analysis.exhibits.sources import Sources
 
-REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, UNDECIDABLE, IMPRECISE, NOT_TESTABLE = VERDICTS = (
+REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, UNDECIDABLE, BY_DEFINITION, IMPRECISE, NOT_TESTABLE = VERDICTS = (
     "reproduced",
     "reproduced with a caveat",
     "not reproduced",
     "contradicted",
     "undecidable to rounding",
+    "undecidable by definition",
     "not precise enough to tell",
     "not testable yet",
 )

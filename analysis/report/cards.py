@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from analysis.exhibits.margins import DECIDED
 from analysis.exhibits.model import (
+    BY_DEFINITION,
     CAVEAT,
     CONTRADICTED,
     FAILED,
@@ -136,6 +137,7 @@ def why(result: Result) -> str:
         NOT_REPRODUCED: f"{what}By the rule of this claim that is outside what counts as equal.{_as_published(result)}",
         CONTRADICTED: f"{what}By the rule of this claim that contradicts what was published.{_as_published(result)}",
         UNDECIDABLE: f"{plain(result.rounding)} The order of summation decides.".strip(),
+        BY_DEFINITION: "The quantity is so by its definition, whatever is trained.",
         IMPRECISE: f"{what}The interval is too wide to say whether that is within the margin.",
     }
     return reasons.get(result.verdict, "").strip()

@@ -85,7 +85,7 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "verdict_names": list(content.verdicts),
         "ui_url": content.ui_url,
         "lead": words.lead(content),
-        "verdicts": content.verdicts,
+        "verdicts": words.verdicts_told(content),
         "tally": words.tally_rows(content),
         "answers": content.answers,
         "sections": words.sections(content),

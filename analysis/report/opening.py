@@ -11,6 +11,7 @@ from typing import NamedTuple
 from analysis import papers
 from analysis.exhibits.model import (
     ABSTRACT,
+    BY_DEFINITION,
     CAVEAT,
     CONTRADICTED,
     FAILED,
@@ -42,6 +43,7 @@ MEANING = {
     NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
     CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
     UNDECIDABLE: "The same runs, summed in another order, disagree.",
+    BY_DEFINITION: "The quantity is so by its definition, whatever is trained: that it agrees, or not, tells nothing.",
     IMPRECISE: "The runs are too few, or the interval too wide, for a test to decide: neither for nor against.",
     NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
 }
@@ -52,6 +54,7 @@ PAPERS_OWN = (ABSTRACT, TABLE, TEXT)
 """Kinds of source that a paper itself is; the others are its author's notes and code, and a review."""
 WHY_OPEN = {
     UNDECIDABLE: "since the same runs, summed in another order, disagree",
+    BY_DEFINITION: "since the quantity is so by its definition, whatever is trained",
     IMPRECISE: "since the runs are too few, or too coarsely observed, for a test to decide",
 }
 """Why a statement that was tested has no answer."""
@@ -134,8 +137,8 @@ def _open(found: Sequence[Result]) -> Sentence:
     lacking = f"{_lacking(len(kinds[NOT_TESTABLE]))}." if kinds[NOT_TESTABLE] else ""
     if not told:
         return Sentence("Cannot be told", lacking or "Nothing: every statement has a verdict.", (), "")
-    rest = f"{told[1][0].upper()}{told[1][1:]}." if len(told) > 1 else ""
-    named = _named((kinds[UNDECIDABLE] or kinds[IMPRECISE])[:1])
+    rest = " ".join(f"{one[0].upper()}{one[1:]}." for one in told[1:])
+    named = _named(next(kinds[verdict] for verdict in WHY_OPEN if kinds[verdict])[:1])
     return Sentence("Cannot be told", f"{told[0]}, as", named, " ".join(filter(None, (rest, lacking))))
 
 

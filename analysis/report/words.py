@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.exhibits.margins import DECIDED
 from analysis.exhibits.model import (
+    BY_DEFINITION,
     CAVEAT,
     CONTRADICTED,
     FRESH,
@@ -80,7 +81,7 @@ def _published(content: Content) -> list[Result]:
 SAID = {REPRODUCED: "reproduced", CAVEAT: "with a caveat", NOT_REPRODUCED: "not reproduced", CONTRADICTED: "contradicted"}
 FOUR = tuple(SAID)
 """Told whatever their number."""
-SAID |= {UNDECIDABLE: "undecidable to rounding", IMPRECISE: "not precise enough to tell"}
+SAID |= {verdict: verdict for verdict in (UNDECIDABLE, BY_DEFINITION, IMPRECISE)}
 SECTIONS = {
     "Fresh seeds": "Seeds that no one had looked at when the rules were fixed.",
     "Rounding": "The same runs by other orders of summation.",
@@ -107,8 +108,14 @@ def summary(content: Content) -> str:
 
 
 def tally_rows(content: Content) -> list[list[str]]:
-    """A row per kind of source, the paper's own first: the kind, its claims, and how many have each verdict."""
-    return [[kind, *(str(n) for n in (sum(counts.values()), *counts.values()))] for kind, counts in content.tally.items()]
+    """A row per kind of source, the paper's own first: the kind, its claims, and how many have each of `verdicts_told`."""
+    told = verdicts_told(content)
+    return [[kind, str(sum(of.values())), *(str(of[verdict]) for verdict in told)] for kind, of in content.tally.items()]
+
+
+def verdicts_told(content: Content) -> list[str]:
+    """Those that have a column: any that a claim has, and `FOUR`."""
+    return [verdict for verdict, number in content.verdicts.items() if number or verdict in FOUR]
 
 
 def sections(content: Content) -> list[tuple[str, str, list[Erratum]]]:
@@ -131,17 +138,18 @@ def discovery_line(content: Content) -> str:
 
 def _uncovered(content: Content) -> str:
     """Which verdicts the control of false discoveries does not cover, by why; empty if it covers all."""
-    others = [r for r in content.results if math.isnan(r.p) and r.verdict not in (NOT_TESTABLE, UNDECIDABLE)]
+    others = [r for r in content.results if math.isnan(r.p) and r.verdict not in (NOT_TESTABLE, UNDECIDABLE, BY_DEFINITION)]
     alike = [r for r in others if by_digits(r)]
     rules = [r for r in others if not has_margin(r)]
     named = ", ".join(r.claim.id for r in rules)
     facts = len(others) - len(alike) - len(rules)
-    undecided = sum(r.verdict == UNDECIDABLE for r in content.results)
+    undecided, defined = (sum(r.verdict == one for r in content.results) for one in (UNDECIDABLE, BY_DEFINITION))
     parts = [
         f"{count(facts, 'claim')} on named runs: facts, compared as they are" if facts else "",
         f"{count(len(alike), 'claim')} that printed digits decide in part, where the test failed" if alike else "",
         f"{count(len(rules), 'claim')} whose rule has neither test nor margin: {named}" if rules else "",
         f"{undecided} undecidable to rounding" if undecided else "",
+        f"{defined} undecidable by definition" if defined else "",
     ]
     told = "; ".join(filter(None, parts))
     return f"That does not cover {told}." if told else ""

@@ -10,12 +10,12 @@ import pytest
 
 from analysis.exhibits.evaluate import ask, evaluate
 from analysis.exhibits.model import (
+    BY_DEFINITION,
     CAVEAT,
     CONTRADICTED,
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,
-    UNDECIDABLE,
     Claim,
     Result,
 )
@@ -336,7 +336,7 @@ def test_rows_of_printed_numbers() -> None:
     assert result(shares, "grad-share").verdict == REPRODUCED
     assert "trapezoid 0.070" in result(shares, "grad-share").measured
     assert result(LifecycleWorld(), "grad-share").verdict == CONTRADICTED
-    assert result(LifecycleWorld(share=lambda cell, step: 1.0), "grad-share-memo").verdict == UNDECIDABLE
+    assert result(LifecycleWorld(share=lambda cell, step: 1.0), "grad-share-memo").verdict == BY_DEFINITION
 
 
 def test_every_row_of_numbers_is_judged_where_its_runs_are_there() -> None:

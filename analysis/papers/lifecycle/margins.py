@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from analysis.exhibits.margins import half_unit
-from analysis.exhibits.model import CONTRADICTED, NOT_REPRODUCED, REPRODUCED, UNDECIDABLE, Entry
+from analysis.exhibits.model import BY_DEFINITION, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Entry
 from analysis.words import number
 
 RAMP = 800
@@ -68,6 +68,6 @@ def verdict(value: float, printed: str, margin: Margin, step: int) -> str:
 
 def entry(name: str, value: float, printed: str, margin: Margin, step: int = 0, undecidable: str = "") -> Entry:
     """A number beside the measured one; with a reason why it is so by definition, undecidable."""
-    judged = UNDECIDABLE if undecidable else verdict(value, printed, margin, step)
+    judged = BY_DEFINITION if undecidable else verdict(value, printed, margin, step)
     told = "never" if math.isnan(value) else number(value)
     return Entry(name, {"quantity": name}, printed, told + (f" ({undecidable})" if undecidable else ""), judged)

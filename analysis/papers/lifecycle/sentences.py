@@ -158,7 +158,9 @@ def compresses_only_where_it_groks(sources: Sources) -> Measured:
     only = REPRODUCED if grok.all() and not memo.any() else NOT_REPRODUCED
     verdict = CONTRADICTED if memo.mean() >= 0.5 else only
     text = f"ratio above 2 in {grok.sum()} of {len(grok)} runs with decay and in {memo.sum()} of {len(memo)} without"
-    return Measured(text, verdict, {name: median_interval(np.array(values)) for name, values in found.items()})
+    none = len(at) - len(grok)
+    note = f"{none} of {len(at)} seeds have no full window up to the grok step, and no ratio." if none else ""
+    return Measured(text, verdict, {name: median_interval(np.array(values)) for name, values in found.items()}, note)
 
 
 CLAIMS: tuple[Claim, ...] = (
