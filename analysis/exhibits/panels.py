@@ -73,11 +73,15 @@ class Drawn:
 
 
 def drawer(name: str) -> Callable[..., Any]:
-    """A function of `analysis.figures.report` by name, imported when the first figure is drawn."""
+    """A function of `analysis.figures.report` by name, imported when the first figure is drawn, in the style of all."""
 
     def draw(*arguments: Any) -> Any:
-        from analysis.figures import report
+        from matplotlib import rc_context
 
-        return getattr(report, name)(*arguments)
+        from analysis.figures import report
+        from analysis.figures.style import STYLE
+
+        with rc_context(STYLE):
+            return getattr(report, name)(*arguments)
 
     return draw

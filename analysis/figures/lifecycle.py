@@ -104,11 +104,11 @@ def lifecycle_sweep(tables: Tables) -> Figure:
 def lifecycle_phases(tables: Tables) -> Figure:
     """A panel per threshold, a line per run."""
     table = tables["phases"].dropna(subset=["offset", "grad_share"])
-    levels = sorted(tables["phases"]["level"].unique())
+    levels, seeds = sorted(tables["phases"]["level"].unique()), sorted(tables["phases"]["seed"].unique())
     figure = Figure(figsize=(2.6 * len(levels), 3.0), layout="constrained")
     for ax, level in zip(np.atleast_1d(figure.subplots(1, len(levels), sharey=True)), levels, strict=True):
-        for place, (seed, run) in enumerate(table[table["level"] == level].groupby("seed")):
-            ax.plot(run["offset"], run["grad_share"], label=f"seed {seed}", **_look(place))
+        for seed, run in table[table["level"] == level].groupby("seed"):
+            ax.plot(run["offset"], run["grad_share"], label=f"seed {seed}", **_look(seeds.index(seed)))
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set(title=f"accuracy {level:g}", xlabel="step less grok step", ylabel="grad% of $v_1$", ylim=(-0.03, 1.03))
         if not ax.lines[1:]:
@@ -169,7 +169,8 @@ def lifecycle_flow(tables: Tables) -> Figure:
             ax.locator_params(nbins=3)
             ax.ticklabel_format(style="sci", scilimits=(0, 0))
             ax.tick_params(labelsize=8)
-            ax.set(title=f"{task}, W = {window:g}", xlabel="predicted dg/dt", ylabel="measured dg/dt")
+            ax.set(title=f"{task}, W = {window:g}", ylabel="measured dg/dt")
+            ax.set_xlabel("predicted dg/dt", loc="left")  # at the right stands the power of ten
             figure.colorbar(points, ax=ax, label=r"$\eta\omega t$")
     return figure
 

@@ -114,10 +114,12 @@ def _phases(sources: Sources) -> tuple[str, pd.DataFrame]:
         steps = part.drop_duplicates("seed")["grok_step"]
         at = part[part["offset"] == 0]["grad_share"]
         reached = int(steps.notna().sum())
-        where = f"at steps {', '.join('never' if np.isnan(step) else f'{step:.0f}' for step in steps)}"
-        there = f", grad% there {at.min():.2f} to {at.max():.2f}" if reached else ""
-        told.append(f"{level:g} is reached in {reached} of {len(steps)} runs ({where}){there}")
-    return "; ".join(told) + ".", table
+        where = ", ".join("never" if np.isnan(step) else f"{step:.0f}" for step in steps)
+        there = f" (at steps {where}), grad% there {at.min():.2f} to {at.max():.2f}" if reached else ""
+        told.append(f"{level:g} is reached in {reached} of {len(steps)} runs{there}")
+    wide = table.pivot(index=["seed", "level", "grok_step"], columns="offset", values="grad_share").reset_index()
+    wide = wide.rename(columns={offset: f"{offset:+d}" for offset in OFFSETS}).rename_axis(columns=None)
+    return "; ".join(told) + ". Columns: grad% so many steps from the grok step.", wide
 
 
 CHAPTERS: tuple[Chapter, ...] = (

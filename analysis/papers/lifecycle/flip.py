@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -338,14 +338,25 @@ QUESTIONS: tuple[Question, ...] = (
 
 
 def decisive(sources: Sources) -> tuple[str, pd.DataFrame]:
-    """The table behind the question: every run in the published window, and every N and W of the condition grok."""
-    found = arms(sources)
-    table = pd.concat([*(arm.table for arm in found.values()), grid(sources)], ignore_index=True)
-    table = table.assign(leaves=(table["rows"] + 1) * table["every"], falls_eta_omega_t=table["falls"] * table["eta_omega"])
-    table["falls_in_windows"] = table["falls"] / (table["rows"] * table["every"])
-    table["rises_eta_omega_t"] = table["rises"] * table["eta_omega"]
-    table["rises_in_windows"] = table["rises"] / (table["rows"] * table["every"])
-    return f"{answer(sources).text}.", table.drop_duplicates(["run_id", "every", "rows"], ignore_index=True)
+    """The table behind the question: a row per condition in the published window, and per N and W of the condition grok.
+
+    Columns: `falls` and `rises` in the median over seeds, in steps, in ηωt and in units of W·N, each seed's beside it;
+    `leaves` is (W + 1)·N, `grok_95` the median step at which test accuracy gets to .95. An event that never came is latest.
+    """
+    tables = [*(arm.table for arm in arms(sources).values()), grid(sources)]
+    table = pd.concat(tables, ignore_index=True).drop_duplicates(["run_id", "every", "rows"])
+    rows = []
+    for _, part in table.groupby(["study", "condition", "every", "rows"], sort=False):
+        one = part.iloc[0]
+        every, size, pace = int(one["every"]), int(one["rows"]), float(one["eta_omega"])
+        row: dict[str, Any] = {"study": one["study"], "condition": one["condition"], "every": every, "rows": size}
+        row |= {"runs": len(part), "leaves": (size + 1) * every}
+        for event in ("falls", "rises"):
+            step = middle(part[event].to_numpy(dtype=np.float64))
+            row |= {event: step, f"{event}_eta_omega_t": step * pace, f"{event}_in_windows": step / (size * every)}
+            row[f"{event}_by_seed"] = ", ".join(map(_said, part[event]))
+        rows.append(row | {"grok_95": middle(part["grok_95"].to_numpy(dtype=np.float64))})
+    return f"{answer(sources).text}.", pd.DataFrame(rows)
 
 
 CHAPTERS: tuple[Chapter, ...] = (
@@ -357,7 +368,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "The paper reads a flip at grokking from four windows of one seed. Two other things can move v₁ at about that step, "
         "whether a network generalises or not. Weights that the loss does not hold decay as e^(−ηωt). A change over the first "
         "interval that is larger than later ones leads v₁ as long as a window holds it: W intervals of N steps hold it until "
-        "step W·N, and the first full window without it ends at (W + 1)·N. The table has every run, N and W.",
+        "step W·N, and the first full window without it ends at (W + 1)·N. The table has every condition, N and W.",
         decisive,
     ),
 )
