@@ -41,7 +41,7 @@ MEANING = {
     CAVEAT: "It holds, but not in full: off by a run or a digit, with runs missing, at some settings only, or with a limit "
     "that its rule or note names.",
     NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
-    CONTRADICTED: "Off by more than a factor of 2, outside what any seed gives, or the opposite; the claim's rule says which.",
+    CONTRADICTED: "Off by far more than its margin, outside what any seed gives, or the opposite; the claim's rule says which.",
     UNDECIDABLE: "The same runs, summed in another order, disagree.",
     BY_DEFINITION: "The quantity is so by its definition, whatever is trained: that it agrees, or not, tells nothing.",
     IMPRECISE: "The runs are too few, or the interval too wide, for a test to decide: neither for nor against.",

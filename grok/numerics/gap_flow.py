@@ -32,8 +32,9 @@ class Judged(NamedTuple):
 
     Attributes:
         r_squared: 1 − Σ (measured − predicted)² / Σ (measured − mean)². persistence: of the last measured dg/dt as prediction.
-        signs: share of intervals whose sign is right. correlation: of the two. n: intervals. Scores are NaN where the gap, or
-            what is predicted of it, never changes its pace.
+        signs: share of intervals whose sign is right. correlation: of the two. n: intervals. one_sign: the share that saying
+            always the same sign has right; last_sign: that saying the last one again has. Scores are NaN where the gap, or what
+            is predicted of it, never changes its pace.
     """
 
     r_squared: float
@@ -41,6 +42,8 @@ class Judged(NamedTuple):
     signs: float
     correlation: float
     n: int
+    one_sign: float
+    last_sign: float
 
 
 def flow(d: np.ndarray, h: np.ndarray, gradient: np.ndarray, learning_rate: float, weight_decay: float, window: float) -> Flow:
@@ -75,12 +78,14 @@ def judge(predicted: np.ndarray, gap: np.ndarray, every: float) -> Judged:
     measured = np.diff(gap) / every
     last, now, then = measured[:-1], measured[1:], predicted[1:-1]
     spread, signs = float(((now - now.mean()) ** 2).sum()), float((np.sign(now) == np.sign(then)).mean())
+    nulls = float(max((now > 0).mean(), (now < 0).mean())), float((np.sign(now) == np.sign(last)).mean())
     if spread == 0 or np.ptp(then) == 0:
-        return Judged(float("nan"), float("nan"), signs, float("nan"), len(now))
+        return Judged(float("nan"), float("nan"), signs, float("nan"), len(now), *nulls)
     return Judged(
         1 - float(((now - then) ** 2).sum()) / spread,
         1 - float(((now - last) ** 2).sum()) / spread,
         signs,
         float(np.corrcoef(now, then)[0, 1]),
         len(now),
+        *nulls,
     )

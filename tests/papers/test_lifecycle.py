@@ -75,7 +75,7 @@ def test_a_fall_and_a_rise_by_hand() -> None:
     sources = Sources(evidence)
     run_id = sources.take(DYCK, condition="grok")["run_id"].iloc[0]
     edges = windows(ledger(sources, run_id, 100), 5)
-    assert flip.flip(edges, 100, 5) == Flip(800.0, 1600.0, 500)
+    assert flip.flip(edges, 100, 5) == Flip(800.0, 1600.0, 500, 2)
     evidence = LifecycleWorld(follows_window=True)
     sources = Sources(evidence)
     run_id = sources.take(DYCK, condition="grok")["run_id"].iloc[0]
@@ -93,25 +93,29 @@ def answered(world: LifecycleWorld) -> str:
 
 def test_a_world_where_the_window_decides() -> None:
     text = answered(LifecycleWorld(follows_window=True, groks=GROKS))
-    assert text == "Followed: generalisation fails; passive decay fails; the window holds"
+    assert text.startswith("Follows generalisation: no, passive decay: no, the window: yes (")
+    assert "in 13 of 13 choices of N and W, and in 33 of 33 runs" in text
 
 
-def test_a_world_where_passive_decay_decides() -> None:
-    """The fall at ηωt = 0.8, later with larger initial weights and earlier with smaller ones, whatever the labels."""
+@pytest.mark.parametrize("step", [800, 600])
+def test_a_world_where_passive_decay_decides(step: int) -> None:
+    """The fall at ηωt = step / 1000, later with larger initial weights and earlier with smaller ones, whatever the labels.
+
+    At 0.6 the two fast arms fall before the first full window, which reads them at ηωt = 1: that is no other time than 0.6.
+    """
 
     def times(cell: Any) -> tuple[float, float]:
         shift = {4.0: 2.5, 0.25: 0.6}.get(cell.config.initial_scale, 1.0)
-        return 800 * shift / (cell.config.learning_rate * max(cell.config.weight_decay, 1e-9) * 1000), NEVER
+        return step * shift / (cell.config.learning_rate * max(cell.config.weight_decay, 1e-9) * 1000), NEVER
 
-    text = answered(LifecycleWorld(times, groks=GROKS))
-    assert text == "Followed: generalisation fails; passive decay holds; the window fails"
+    assert answered(LifecycleWorld(times, groks=GROKS)).startswith("Follows generalisation: no, passive decay: yes")
 
 
 def test_a_world_where_generalisation_decides() -> None:
     text = answered(
         LifecycleWorld(lambda cell: (NEVER if cell.condition in ("prefix", "random") else 900.0, NEVER), groks=GROKS)
     )
-    assert text.startswith("Followed: generalisation holds; passive decay fails; the window fails")
+    assert text.startswith("Follows generalisation: yes, passive decay: no, the window: no (")
 
 
 def test_labels_that_were_not_memorised_decide_nothing() -> None:
@@ -206,7 +210,7 @@ def test_the_gap_flow_by_hand() -> None:
     flat = np.zeros_like(d)
     found = judge(flow(d, flat, flat, rate, decay, window=5).total, gap, every)
     assert found.r_squared > 0.99
-    assert found.signs == 1.0
+    assert found.signs == found.one_sign == found.last_sign == 1.0  # a gap that only falls: whoever says so is right
     assert judge(-flow(d, flat, flat, rate, decay, window=5).total, gap, every).signs == 0.0
     terms = flow(np.array([[3.0, 1.0]]), np.array([[2.0, 4.0]]), np.array([[3.0, 2.0]]), 0.1, 1.0, 5.0)
     assert [float(term[0]) for term in terms] == pytest.approx([0.4, -0.8, 0.5 * (3 - 4)])

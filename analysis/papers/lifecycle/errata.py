@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.exhibits.model import Chapter
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle.flip import THRESHOLDS, events
-from analysis.papers.lifecycle.reading import DYCK, LONG, PUBLISHED_N, grok_step, ledger, measured, value, windows
+from analysis.papers.lifecycle.reading import DYCK, LONG, PUBLISHED_N, grok_step, ledger, measured, run_of, value, windows
 from grok.numerics.edge import compression, gap_23
 
 PROBED: tuple[str, ...] = (
@@ -90,6 +90,7 @@ def _by_definition(sources: Sources) -> tuple[str, pd.DataFrame]:
 
 
 OFFSETS = (-400, -200, 0, 200, 400, 1000, 2000)
+TIMES = (0.5, 1.0, 2.0, 4.0)
 
 
 def phase_table(sources: Sources) -> pd.DataFrame:
@@ -119,7 +120,18 @@ def _phases(sources: Sources) -> tuple[str, pd.DataFrame]:
         told.append(f"{level:g} is reached in {reached} of {len(steps)} runs{there}")
     wide = table.pivot(index=["seed", "level", "grok_step"], columns="offset", values="grad_share").reset_index()
     wide = wide.rename(columns={offset: f"{offset:+d}" for offset in OFFSETS}).rename_axis(columns=None)
-    return "; ".join(told) + ". Columns: grad% so many steps from the grok step.", wide
+    for time in TIMES:
+        wide[f"ηωt = {time:g}"] = [_share_at(sources, int(seed), time) for seed in wide["seed"]]
+    return "; ".join(
+        told
+    ) + ". Columns: grad% so many steps from the grok step, and at an ηωt, which is the same for each.", wide
+
+
+def _share_at(sources: Sources, seed: int, time: float) -> float:
+    """grad% of a run that groks at an ηωt; NaN outside the run."""
+    run = run_of(sources, DYCK, "grok", seed)
+    step = round(time / (float(run["learning_rate"]) * float(run["weight_decay"])))
+    return float(sources.evidence.history(str(run["run_id"])).set_index("step")["edge/grad_share"].get(step, float("nan")))
 
 
 CHAPTERS: tuple[Chapter, ...] = (
@@ -130,6 +142,8 @@ CHAPTERS: tuple[Chapter, ...] = (
         "lifecycle-probes",
         "The published probe has a ridge penalty of 1 on raw features, whose scale weight decay shrinks, sits before the last "
         "norm, and is scored on tokens most of which have the same prefix, hence the same features, in its training part. "
+        "Labels are shuffled token by token, so that equal prefixes disagree: that null cannot show what memory of prefixes "
+        "gives, the split by sequence can. "
         "Beside it: standardised features, no penalty, sequences apart, the network's own kind of read-out, shuffled labels, "
         "and the untrained network.",
         _probes,

@@ -40,6 +40,10 @@ SIZE = Margin("eigenvalue, g₂₃ or curvature", *_flat(1.25, 2.0), factor=True
 RATIO = Margin("ratio of two sizes", *_flat(1.5, 2.0), factor=True)
 ANGLE = Margin("angle", *_flat(3.0))
 STEP = Margin("step", *_flat(100.0))
+LOGGED = 200
+"""Steps between the evaluations that the paper's grok steps of Dyck-1 were read from."""
+LOGGED_STEP = Margin("step of a run that was logged at every 200th", *_flat(float(LOGGED)))
+PLANE = Margin("change by a random plane", *_flat(1e-4))
 FIVE_PERCENT = Margin("norm or entropy", lambda printed: 0.05 * abs(printed), lambda printed: 0.05 * abs(printed))
 
 

@@ -87,6 +87,7 @@ def _flow(evidence: Evidence) -> Prepared:
                     times, gap, terms = classes.measured_flow(sources, run, window)
                     part = pd.DataFrame({"eta_omega_t": times[:-1], "measured": np.diff(gap) / float(run["evaluate_every"])})
                     part = part.assign(task=task, seed=int(run["seed"]), window=window, predicted=terms.total[:-1])
+                    part = part.assign(**{name: getattr(terms, name)[:-1] for name in classes.TERMS})
                     tables.append(part)
         return pd.concat(tables, ignore_index=True)
 
@@ -96,7 +97,7 @@ def _flow(evidence: Evidence) -> Prepared:
 def _sweep(evidence: Evidence) -> Prepared:
     tables, used = [], []
     for run in evidence.runs(DYCK).to_dict("records"):
-        if run["condition"] not in ("grok", "prefix"):
+        if run["condition"] != "grok":
             continue
         sweep = anatomy(Sources(evidence), str(run["run_id"]), "sweep")
         sweep = sweep[sweep["name"].isin(("accuracy", "published"))]

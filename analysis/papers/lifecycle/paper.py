@@ -11,7 +11,11 @@ from analysis.exhibits.paper import Paper
 def surprise(answers: Mapping[str, Answered]) -> str:
     """What the flip of grad% follows, as the question says; empty where its runs are absent."""
     asked = answers.get("lifecycle-what-the-flip-follows")
-    return f"The fall of grad%: {asked.text.rstrip('.')}." if asked is not None and asked.text else ""
+    return (
+        f"What the fall of grad% follows. {asked.text.removeprefix('Follows ').rstrip('.').capitalize()}."
+        if asked is not None and asked.text
+        else ""
+    )
 
 
 PAPER = Paper(

@@ -29,12 +29,13 @@ class Flip(NamedTuple):
     """When grad% falls below one half and rises again, in steps; NaN where it never does.
 
     Attributes:
-        falls, rises: steps. first: step of the first full window.
+        falls, rises: steps. first: step of the first full window. crossings: of one half from the first full window on.
     """
 
     falls: float
     rises: float
     first: int
+    crossings: int = 0
 
 
 def run_of(sources: Sources, study: str, condition: str, seed: int, **where: Any) -> pd.Series:
@@ -67,10 +68,10 @@ def value(sources: Sources, run_id: str, metric: str, step: int, reach: int = 0)
     return float(found.median())
 
 
-def grok_step(sources: Sources, run_id: str, level: float, metric: str = "accuracy/test") -> float:
-    """First evaluated step at or above a level; NaN if there is none."""
+def grok_step(sources: Sources, run_id: str, level: float, every: int = 1) -> float:
+    """First evaluated step, of the multiples of `every`, with test accuracy at or above a level; NaN if there is none."""
     history = sources.evidence.history(run_id)
-    reached = history.loc[history[metric] >= level, "step"]
+    reached = history.loc[(history["accuracy/test"] >= level) & (history["step"] % every == 0), "step"]
     return float(reached.iloc[0]) if len(reached) else float("nan")
 
 
@@ -129,10 +130,11 @@ def flip(edges: list[Edge], every: int, size: int) -> Flip:
     first = int(steps[full][0]) if full.any() else 0
     held = np.maximum.accumulate(shares >= HALF) if len(shares) else np.zeros(0, dtype=bool)
     down = np.flatnonzero(full & (shares < HALF) & held)
+    crossings = int(np.count_nonzero(np.diff(shares[full] >= HALF)))
     if not len(down):
-        return Flip(float("nan"), float("nan"), first)
+        return Flip(float("nan"), float("nan"), first, crossings)
     up = np.flatnonzero((steps > steps[down[0]]) & (shares >= HALF))
-    return Flip(float(steps[down[0]]), float(steps[up[0]]) if len(up) else float("nan"), first)
+    return Flip(float(steps[down[0]]), float(steps[up[0]]) if len(up) else float("nan"), first, crossings)
 
 
 def anatomy(sources: Sources, run_id: str, kind: str) -> pd.DataFrame:
