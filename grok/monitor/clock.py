@@ -113,11 +113,12 @@ class Clock:
 
     def start(self) -> None:
         """Read the weights before the first step."""
-        squares: list[Tensor | None] = [None for _ in self.pieces]
+        squares: list[float | None] = [None for _ in self.pieces]
         try:
             for piece in self.pieces:
                 piece.start()
-            squares = [self._square(piece) for piece in self.pieces]
+            found = [self._square(piece) for piece in self.pieces]
+            squares = [None if square is None else float(square) for square in found]  # from whichever device it is on
         except Exception as error:
             if not self.sharded:
                 raise

@@ -779,3 +779,24 @@ print(seconds)
 def test_it_needs_torch_numpy_and_scipy_alone() -> None:
     done = (subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True) for _ in range(2))
     assert any(float(one.stdout) < 0.1 for one in done)  # seconds of a processor beyond torch's own import
+
+
+def test_a_part_of_the_model_may_have_the_name_of_a_wrapper() -> None:
+    """What data parallelism and torch.compile put before names is left out of them only where they stay different."""
+
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.module = nn.Linear(2, 2), nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+
+    monitor = SpectralMonitor(Holder(), 3)
+    assert list(monitor.selection.parameters) == [
+        "a.weight",
+        "a.bias",
+        "module.a.weight",
+        "module.a.bias",
+        "b.weight",
+        "b.bias",
+    ]
+    with pytest.raises(ConfigError, match=r"^model must have one tensor for each name, got w twice\. Name them apart\.$"):
+        SpectralMonitor([("w", torch.zeros(3)), ("w", torch.zeros(4))], 3)
