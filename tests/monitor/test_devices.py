@@ -1,9 +1,8 @@
-"""Parameters elsewhere than on the CPU: torch's lazy device stands for a GPU, as its tensors too are in no memory of numpy's."""
+"""Parameters elsewhere than on the CPU: torch's lazy device stands for a GPU: numpy cannot read its tensors either."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[str]:
+def elsewhere() -> str:
     import torch._lazy.ts_backend
 
     torch._lazy.ts_backend.init()
-    yield "lazy"
+    return "lazy"
 
 
 class Split(nn.Module):
