@@ -74,6 +74,7 @@ class Event:
         block: of the parameters. update: the monitor's count of updates. step: the user's.
         rule: what held, in words. value: of the signal then.
         calibration: of the rule; None: uncalibrated, or for a divergence, which is a fact.
+        elsewhere: false alarms of the same rule on negatives of this project, which need not be like the user's.
     """
 
     kind: str
@@ -83,13 +84,17 @@ class Event:
     rule: str
     value: float
     calibration: Calibration | None = None
+    elsewhere: tuple[Calibration, ...] = ()
 
     @property
     def words(self) -> str:
         """What the alarm is worth."""
         if self.kind == DIVERGENCE:
             return "observed"
-        return "uncalibrated" if self.calibration is None else str(self.calibration)
+        if self.calibration is not None:
+            return str(self.calibration)
+        known = ", ".join(f"{one.alarms} of {one.negatives} ({one.label})" for one in self.elsewhere)
+        return "uncalibrated" + (f"; false alarms on this project's own negatives: {known}" if known else "")
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.block} at update {self.update} (step {self.step}): {self.rule}; {self.words}"

@@ -20,6 +20,7 @@ from grok.monitor.clock import Clock, Row, Settings, ShardsError
 from grok.monitor.copies import mark, unmark, unwrapped
 from grok.monitor.guard import Guard, MonitorWarning, close_all, hook, told, writes
 from grok.monitor.keeping import EVENTS, Keeping
+from grok.monitor.measured import elsewhere
 from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, follow
 from grok.monitor.selection import Blocks, Parameters, select
 from grok.monitor.series import SIGNALS, weight_signals
@@ -254,8 +255,8 @@ class SpectralMonitor(Keeping):
                 self._to_sink(sink, sink.row, whole)
         for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
             watch = rule.watch
-            known = self.calibrations.get((watch.words, row.block))
-            self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], known))
+            worth = self.calibrations.get((watch.words, row.block)), elsewhere(watch, self.settings)
+            self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
         finite = track.series.columns["finite"].values
         if not finite[-1] and (len(finite) < 2 or finite[-2] or row.update == 1):
             self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))
