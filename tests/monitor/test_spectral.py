@@ -339,11 +339,62 @@ def test_parameter_groups_are_one_series() -> None:
     close(monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
 
 
+def test_the_parameters_of_one_group_are_a_series_of_their_own() -> None:
+    """A filter by group: pass the group's tensors; the optimiser's clock is shared."""
+    model = network()
+    optimizer = torch.optim.SGD([{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters(), "lr": 0.01}])
+    groups = [SpectralMonitor(group["params"], 3, strict=True).attach(optimizer) for group in optimizer.param_groups]
+    weights = [Weights(model[0].parameters()), Weights(model[2].parameters())]
+    steps(model, optimizer, 6, after=lambda: [one() for one in weights])
+    for monitor, true in zip(groups, weights, strict=True):
+        assert monitor.updates == {"all": 6}
+        close(monitor.eigenvalues(), true.eigenvalues(3), 1e-5)
+
+
+def test_data_parallel_is_read_under_the_names_of_its_model() -> None:
+    """Its replicas live for one forward pass, and are never read."""
+    model = network()
+    wrapped = nn.DataParallel(model)
+    optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1)
+    monitor = SpectralMonitor(wrapped, 3, strict=True).attach(optimizer)
+    weights = Weights(model.parameters())
+    steps(wrapped, optimizer, 6, after=weights)
+    assert list(monitor.selection.parameters) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    close(monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
+
+
 # what compiles, copies and resumes
 
 
 JIT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 """What torch 2.13 warns of itself when these of its parts are imported."""
+
+
+@JIT
+@pytest.mark.filterwarnings("ignore:Profiler record function")
+def test_a_step_that_was_compiled_before_is_seen() -> None:
+    """Hooks that come after a compiled step has run are not ignored."""
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    compiled = torch.compile(optimizer.step, backend="eager")
+
+    def train(count: int, after: Any = None) -> None:
+        for batch in batches(count):
+            optimizer.zero_grad()
+            loss(model, batch).backward()
+            compiled()
+            if after is not None:
+                after()
+
+    train(3)
+    monitor = SpectralMonitor(model, 3, strict=True).attach(optimizer)
+    weights = Weights(model.parameters())
+    train(6, weights)
+    assert monitor.updates == {"all": 6}
+    close(monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
+    monitor.detach()
+    train(2)
+    assert monitor.updates == {"all": 6}
 
 
 @JIT
@@ -624,6 +675,26 @@ def test_an_optimizer_that_cannot_be_attached_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^update must be called where no optimizer is attached"):
         monitor.update()
     monitor.detach()
+
+
+def test_a_model_of_gpt2s_size_is_refused_before_the_start_or_sketched() -> None:
+    """Nothing of its size is made to find that out: 21 updates of 124 M numbers of 4 bytes, w + 1 since one is being written."""
+    with torch.device("meta"):
+        model = nn.ModuleList([nn.Embedding(50257, 768), *(nn.Linear(768, 9216, bias=False) for _ in range(12))])
+    size = sum(p.numel() for p in model.parameters())
+    assert 120e6 < size < 130e6
+    needed = (21 * size * 4 + 8 * 2 * (4096 * (5 + 3 + 6) + (4096 + 20) * 20)) / 2**30
+    with pytest.raises(ConfigError) as refused:
+        SpectralMonitor(model, 20, sketch="never")
+    told = f"memory_gb must hold the updates of the window, got 2 for {needed:.2f} GiB (21 updates of 13 parameters). Raise it"
+    assert str(refused.value).startswith(told)
+    assert SpectralMonitor(model, 20, memory_gb=needed * 1.001, sketch="never").memory == round(needed * 2**30)
+    with pytest.raises(ConfigError, match="^memory_gb must hold the updates of the window"):
+        SpectralMonitor(model, 20, memory_gb=needed * 0.999, sketch="never")
+    sketched = SpectralMonitor(model, 20)
+    assert list(sketched.sketched) == ["all"]
+    assert sketched.memory < 30e6
+    assert "keeps" in repr(sketched)
 
 
 @JIT
