@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from grok.monitor import budget, matrices
 from grok.monitor.clock import Clock, Row, Settings, ShardsError
 from grok.monitor.copies import mark, unmark, unwrapped
-from grok.monitor.guard import Guard, MonitorWarning, close_all, hook, told, writes
+from grok.monitor.guard import Guard, MonitorWarning, close_all, grown, hook, told, writes
 from grok.monitor.keeping import EVENTS, Keeping
 from grok.monitor.measured import elsewhere
 from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, follow
@@ -165,7 +165,7 @@ class SpectralMonitor(Keeping):
         self._clock(name, selection)
         pre = inner.register_step_pre_hook(hook(self, name, "_before"))
         post = inner.register_step_post_hook(hook(self, name, "_after"))
-        self._attached[name] = (inner, step, [pre, post])
+        self._attached[name] = (inner, step, [pre, post, inner.register_step_post_hook(grown(inner))])
         mark(inner)
         return self
 

@@ -614,6 +614,20 @@ def test_parameters_without_an_optimizer_are_named(caplog: pytest.LogCaptureFixt
     assert len(caplog.messages) == 1
 
 
+def test_parameters_that_an_optimizer_gets_later_are_told() -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model[2].parameters())
+    monitor = SpectralMonitor(model, 3, strict=True).attach(optimizer)
+    steps(model, optimizer, 2)
+    optimizer.add_param_group({"params": model[0].parameters()})  # as layers are unfrozen one after the other
+    with pytest.warns(MonitorWarning, match=r"^Adam has 2 more parameters than when it was attached\.") as told:
+        steps(model, optimizer, 4)
+    assert len(told) == 1
+    assert monitor.updates == {"all": 6}
+    monitor.detach()
+    assert not optimizer._optimizer_step_post_hooks
+
+
 def refused_models() -> list[Any]:
     frozen = network().requires_grad_(False)
     sparse = nn.ParameterDict({"s": nn.Parameter(torch.eye(3).to_sparse())})
@@ -678,7 +692,7 @@ def test_an_optimizer_that_cannot_be_attached_is_refused() -> None:
 
 
 def test_a_model_of_gpt2s_size_is_refused_before_the_start_or_sketched() -> None:
-    """Nothing of its size is made to find that out: 21 updates of 124 M numbers of 4 bytes, w + 1 since one is being written."""
+    """Nothing of its size is made to find that out: w + 1 updates of 124 M numbers of 4 bytes, as one is being written."""
     with torch.device("meta"):
         model = nn.ModuleList([nn.Embedding(50257, 768), *(nn.Linear(768, 9216, bias=False) for _ in range(12))])
     size = sum(p.numel() for p in model.parameters())
@@ -689,7 +703,7 @@ def test_a_model_of_gpt2s_size_is_refused_before_the_start_or_sketched() -> None
     told = f"memory_gb must hold the updates of the window, got 2 for {needed:.2f} GiB (21 updates of 13 parameters). Raise it"
     assert str(refused.value).startswith(told)
     assert SpectralMonitor(model, 20, memory_gb=needed * 1.001, sketch="never").memory == round(needed * 2**30)
-    with pytest.raises(ConfigError, match="^memory_gb must hold the updates of the window"):
+    with pytest.raises(ConfigError, match=r"^memory_gb must hold the updates of the window"):
         SpectralMonitor(model, 20, memory_gb=needed * 0.999, sketch="never")
     sketched = SpectralMonitor(model, 20)
     assert list(sketched.sketched) == ["all"]
