@@ -43,12 +43,16 @@ def test_the_tables_have_the_measured_shares() -> None:
         assert cells("README.md", model)[1:] == one
         assert cells("docs/monitor.md", model)[2:6] == [one[0], two[0], one[1], two[1]]
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    assert f"On two threads {share('transformer-10M', 2, 'never')} and {share('transformer-10M', 2, 'count')} at 10 M" in readme
+    two = [
+        share(*key)
+        for key in (("transformer-10M", 2, "never"), ("transformer-10M", 2, "count"), ("transformer-124M", 2, "count"))
+    ]
+    assert "On two threads {} and {} at 10 M, sketched {} at 124 M".format(*two) in readme
 
 
 def test_the_goals_are_said_to_be_met_where_they_are() -> None:
     rows = measured()
-    assert rows["transformer-124M", 1, "count"]["share_cpu"] <= 0.03
+    assert max(rows["transformer-124M", threads, "count"]["share_cpu"] for threads in (1, 2)) <= 0.03
     assert rows["transformer-10M", 1, "never"]["share_cpu"] <= 0.10
     missed = rows["transformer-10M", 2, "never"]
     assert missed["share_cpu"] > 0.10

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from grok import SpectralMonitor
+from grok import RollingSpectrum, SpectralMonitor
 from tests.monitor.loops import Weights, batches, close, loss
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -112,6 +112,16 @@ def test_what_is_not_finite_on_another_device_is_an_event(elsewhere: str) -> Non
         model.first.bias[0] = float("nan")
     train(model, optimizer, 2)
     assert [(event.kind, event.update) for event in monitor.events] == [("divergence", 4)]
+
+
+def test_a_rolling_spectrum_reads_another_device(elsewhere: str) -> None:
+    here, there = RollingSpectrum(3), RollingSpectrum(3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(7):
+        weights = torch.randn(30, generator=generator)
+        here.update(weights)
+        there.update(weights.to(elsewhere))
+    np.testing.assert_array_equal(there.eigenvalues(), here.eigenvalues())
 
 
 def test_parameters_without_an_address_are_not_tied(elsewhere: str) -> None:
