@@ -57,11 +57,16 @@ def parts(threads: int) -> dict[str, Any]:
     ring = grams.ring
     wide = ring[:, :BATCH].double().flatten(0, 1)
     steps = range(0, ring.shape[1], BATCH)
-    alone: dict[str, Callable[[], Any]] = {
-        "read": ring.sum,
-        "convert": lambda: [ring[:, i : i + BATCH].double() for i in steps],
-        "multiply": lambda: [torch.bmm(wide[:, :1], wide.transpose(1, 2)) for _ in steps],
-    }
+
+    def convert() -> None:
+        for i in steps:
+            ring[:, i : i + BATCH].double()
+
+    def multiply() -> None:
+        for _ in steps:
+            torch.bmm(wide[:, :1], wide.transpose(1, 2))
+
+    alone: dict[str, Callable[[], Any]] = {"read": ring.sum, "convert": convert, "multiply": multiply}
     for _ in range(UPDATES):
         with torch.no_grad():
             for parameter in model.parameters():
