@@ -132,3 +132,20 @@ def test_what_a_block_cannot_feed_is_refused(model: Any, blocks: Any, name: str,
         SpectralMonitor(model, 4, blocks=blocks, signals=(name,), watches=())
     assert str(refused.value).startswith(line)
     assert "\n" not in str(refused.value)
+
+
+def test_a_state_of_before_there_were_such_signals_is_loaded() -> None:
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
+    monitor = SpectralMonitor(model, 4, batch=2, strict=True).attach(optimizer)
+    train(model, optimizer, 7)
+    state = monitor.state_dict()
+    (clock,) = state["clocks"].values()
+    del clock["now"]
+    for track in clock["tracks"].values():
+        del track["matrices"]
+    other = SpectralMonitor(model, 4, batch=2, strict=True).attach(optimizer)
+    other.load_state_dict(state)
+    train(model, optimizer, 7, seed=2)
+    np.testing.assert_array_equal(other.eigenvalues(), monitor.eigenvalues())
+    assert other.updates == {"all": 14}
