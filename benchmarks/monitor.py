@@ -2,7 +2,8 @@
 
 Steps with the monitor and without it take turns in one loop, so that a machine that is slower for a while slows both; the ratio
 is that of neighbouring steps. `share` is the monitor's own time in its steps, which neighbouring steps cannot blur; by the
-processor's time it holds on a machine that others use too.
+processor's time it holds on a machine that others use too. Threads that wait for one another sleep (OMP_WAIT_POLICY), so that
+their waiting is no processor's time.
 """
 
 from __future__ import annotations
@@ -284,6 +285,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=100_000, help="of the small model; 0: none")
     record.json_flag(parser)
     flags = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     about = record.environment(record.spelt("benchmarks.monitor"))
     rows: list[dict[str, Any]] = []
 

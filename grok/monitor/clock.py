@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.monitor.matrices import Matrices
 from grok.monitor.pieces import Piece, pieces
 from grok.monitor.rules import Live, Watch
 from grok.monitor.selection import Selection
@@ -75,6 +76,7 @@ class Track:
         sketch = s.sketch if block in s.sketched else None
         self.pieces = pieces(parameters, s.lags, s.batch, sketch, s.width, s.seed)
         self.series = Series(s.window, s.lags, s.history, s.signals)
+        self.matrices = Matrices(block, parameters, s.signals, s.history)
         self.rules = [Live(watch, s.history) for watch in s.watches if watch.block in (None, block)]
 
 
@@ -100,6 +102,7 @@ class Clock:
         self.failed: BaseException | None = None
         self._pending: list[int] = []  # the user's step of each update of the batch that is not complete
         self._norms: list[list[Tensor | None]] = []  # its weights' squared norms, by piece
+        self._now: list[list[dict[str, float]]] = []  # its signals of the weights themselves, by block
 
     @property
     def pieces(self) -> list[Piece]:
@@ -113,19 +116,22 @@ class Clock:
 
     def start(self) -> None:
         """Read the weights before the first step."""
-        squares: list[Tensor | None] = [None for _ in self.pieces]
+        squares: list[float | None] = [None for _ in self.pieces]
+        now: list[dict[str, float]] = [{} for _ in self.tracks]
         try:
             for piece in self.pieces:
                 piece.start()
-            squares = [self._square(piece) for piece in self.pieces]
+            found = [self._square(piece) for piece in self.pieces]
+            squares = [None if square is None else float(square) for square in found]  # from whichever device it is on
+            now = [track.matrices.read() for track in self.tracks.values()]
         except Exception as error:
             if not self.sharded:
                 raise
             self.failed = self.failed or error
         norms = self._add(squares, width=1)
-        for track, norm in zip(self.tracks.values(), norms, strict=True):
+        for track, norm, values in zip(self.tracks.values(), norms, now, strict=True):
             if not track.series.eigenvalues.count:
-                track.series.start(float(np.sqrt(norm[0])) if self.settings.norms else float("nan"))
+                track.series.start(float(np.sqrt(norm[0])) if self.settings.norms else float("nan"), values)
                 for rule in track.rules:
                     rule.append(float("nan"))
         self.started = True
@@ -160,9 +166,9 @@ class Clock:
         if len(self._pending) < self.settings.batch:
             return
         grams, norms = self._sum(rows)
-        steps, self._pending, self._norms = self._pending, [], []
+        steps, now, self._pending, self._norms, self._now = self._pending, self._now, [], [], []
         for i, at in enumerate(steps):
-            yield [self._row(block, grams[b, i], at, norms[b, i]) for b, block in enumerate(self.tracks)]
+            yield [self._row(block, grams[b, i], at, norms[b, i], now[i][b]) for b, block in enumerate(self.tracks)]
 
     def _advance(self) -> list[np.ndarray | None]:
         """Count the update in every piece; the rows of each that completes its batch."""
@@ -171,6 +177,7 @@ class Clock:
         try:
             rows = [piece.advance() for piece in self.pieces]
             self._norms.append([self._square(piece) for piece in self.pieces])
+            self._now.append([track.matrices.read() for track in self.tracks.values()])
         except Exception as error:
             if not self.sharded:
                 raise
@@ -181,9 +188,9 @@ class Clock:
     def _square(self, piece: Piece) -> Tensor | None:
         return piece.weight_square() if self.settings.norms else None
 
-    def _row(self, block: str, gram: np.ndarray, step: int, square: float) -> Row:
+    def _row(self, block: str, gram: np.ndarray, step: int, square: float, now: Mapping[str, float]) -> Row:
         series = self.tracks[block].series
-        values = series.append(gram, step, float(np.sqrt(square)) if self.settings.norms else float("nan"))
+        values = series.append(gram, step, float(np.sqrt(square)) if self.settings.norms else float("nan"), now)
         return Row(block, series.updates, step, values)
 
     def _unchanged(self) -> bool:
@@ -247,12 +254,14 @@ class Clock:
             "started": self.started,
             "pending": list(self._pending),
             "parameters": list(self.selection.parameters),
+            "now": [list(one) for one in self._now],
             "norms": [[None if square is None else float(square) for square in one] for one in self._norms],
             "tracks": {
                 block: {
                     "names": [list(piece.shapes) for piece in track.pieces],
                     "pieces": [piece.state() for piece in track.pieces],
                     "series": track.series.state(),
+                    "matrices": track.matrices.state(),
                     "rules": {rule.watch.words + f" [{rule.watch.kind}]": rule.state() for rule in track.rules},
                 }
                 for block, track in self.tracks.items()
@@ -266,11 +275,14 @@ class Clock:
         self._norms = [
             [None if square is None else torch.tensor(square, dtype=torch.float64) for square in one] for one in state["norms"]
         ]
+        self._now = [list(one) for one in state.get("now", [[{} for _ in self.tracks] for _ in self._pending])]
         for block, track in self.tracks.items():
             saved = state["tracks"][block]
             for piece, kept in zip(track.pieces, saved["pieces"], strict=True):
                 piece.load(kept)
             track.series.load(saved["series"])
+            if "matrices" in saved:  # states of before it had signals of the weights themselves have none
+                track.matrices.load(saved["matrices"])
             for rule in track.rules:
                 name = rule.watch.words + f" [{rule.watch.kind}]"
                 if name in saved["rules"]:

@@ -136,5 +136,6 @@ def _refuse_state(error: Exception) -> NoReturn:
 
 
 def _event(saved: Mapping[str, Any]) -> Event:
-    known = saved["calibration"]
-    return Event(**{**saved, "calibration": None if known is None else Calibration(**known)})
+    known, others = saved["calibration"], saved.get("elsewhere", ())
+    more = {"calibration": None if known is None else Calibration(**known)}
+    return Event(**{**saved, **more, "elsewhere": tuple(Calibration(**one) for one in others)})

@@ -148,18 +148,19 @@ class Piece:
                 done, at = done + size, at + size
 
     def state(self) -> dict[str, Any]:
-        """What `load` goes on from, bit for bit."""
+        """What `load` goes on from, bit for bit, on whichever device: a copy in the CPU's memory."""
         kept = self.grams.state(0)
-        out: dict[str, Any] = {"ring": kept["ring"].clone(), "count": self.grams.count, "started": self.started}
+        ring = kept["ring"].to("cpu", copy=True)
+        out: dict[str, Any] = {"ring": ring, "count": self.grams.count, "started": self.started}
         if self.previous is not None:
-            out["previous"] = self.previous.clone()
+            out["previous"] = self.previous.to("cpu", copy=True)
         return out
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a `state` of the same parameters, lags, batch and sketch."""
         empty = torch.empty(0, self.grams.lags, dtype=torch.float64)
         self.grams.load([{"ring": state["ring"], "count": torch.tensor(state["count"]), "band": empty}])
-        self.previous = state["previous"].to(self.device) if "previous" in state else None
+        self.previous = state["previous"].to(self.device, copy=True) if "previous" in state else None
         self.started = state["started"]
 
 

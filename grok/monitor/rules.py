@@ -15,9 +15,11 @@ import numpy as np
 
 from grok.detectors._chosen import middle
 from grok.detectors.base import Detector, find, rising
-from grok.monitor.series import Tail
+from grok.monitor.tail import Tail
 from grok.numerics.series import GAP_FLOOR
+from grok.signals.base import find as find_signal
 from grok.spec.fields import refuse
+from grok.spec.plugins import SIGNALS as ROOM
 
 PUBLISHED = {"slope_lag": 25, "slope_threshold": 0.04}
 """Of the slope detector: Xu (arXiv 2605.08119), eq. 3."""
@@ -72,6 +74,7 @@ class Event:
         block: of the parameters. update: the monitor's count of updates. step: the user's.
         rule: what held, in words. value: of the signal then.
         calibration: of the rule; None: uncalibrated, or for a divergence, which is a fact.
+        elsewhere: false alarms of the same rule on negatives of this project, which need not be like the user's.
     """
 
     kind: str
@@ -81,13 +84,17 @@ class Event:
     rule: str
     value: float
     calibration: Calibration | None = None
+    elsewhere: tuple[Calibration, ...] = ()
 
     @property
     def words(self) -> str:
         """What the alarm is worth."""
         if self.kind == DIVERGENCE:
             return "observed"
-        return "uncalibrated" if self.calibration is None else str(self.calibration)
+        if self.calibration is not None:
+            return str(self.calibration)
+        known = ", ".join(f"{one.alarms} of {one.negatives} ({one.label})" for one in self.elsewhere)
+        return "uncalibrated" + (f"; false alarms on this project's own negatives: {known}" if known else "")
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.block} at update {self.update} (step {self.step}): {self.rule}; {self.words}"
@@ -150,13 +157,14 @@ DEFAULT = (
 
 
 def falling(signal: str, detector: Detector) -> bool:
-    """Whether a detector without a direction of its own reads the negative of a signal: of one that announces by falling."""
+    """Whether a detector without a direction of its own reads the negative of a signal: of one that announces by falling.
+
+    A signal is found by its column; one of your own rises.
+    """
     if "direction" in detector.parameters:
         return False
-    from grok.monitor.series import SIGNALS, weight_signals
-
-    known = weight_signals(SIGNALS)
-    return signal in known and known[signal][0].direction == "falling"
+    names = [name for name in ROOM.names if signal == name or signal.startswith(f"{name}_")]
+    return bool(names) and find_signal(max(names, key=len)).direction == "falling"
 
 
 def logarithm(value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -106,16 +107,23 @@ def _named(model: Parameters) -> Iterable[tuple[str, Tensor]]:
         for module in model.modules():
             if type(module).__name__ == "FullyShardedDataParallel":
                 refuse("model", "be sharded by fully_shard, if at all", "FullyShardedDataParallel", "Use FSDP2's fully_shard")
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            yield WRAPPED.sub("", name), parameter
+        whole = list(model.named_parameters(remove_duplicate=False))
+        plain = [WRAPPED.sub("", name) for name, _ in whole]
+        seen = Counter(plain)
+        for (name, parameter), short in zip(whole, plain, strict=True):
+            yield (short if seen[short] == 1 else name), parameter  # a part of the model may be called `module` too
         return
     if isinstance(model, str | bytes) or not isinstance(model, Iterable):
         refuse("model", "be an nn.Module or tensors", type(model).__name__, "Pass model or model.parameters()")
     several: Iterable[Any] = [model] if isinstance(model, Tensor) else model
+    told: set[str] = set()
     for i, pair in enumerate(several.items() if isinstance(several, Mapping) else several):
         name, parameter = pair if isinstance(pair, tuple) and len(pair) == 2 else (f"parameter_{i}", pair)
         if not isinstance(parameter, Tensor):
             refuse("model", "be an nn.Module or tensors", type(parameter).__name__, "Pass model or model.parameters()")
+        if str(name) in told:
+            refuse("model", "have one tensor for each name", f"{name} twice", "Name them apart")
+        told.add(str(name))
         yield str(name), parameter
 
 
@@ -148,7 +156,7 @@ def _unread(name: str, parameter: Tensor, frozen_counts: bool) -> str | None:
 def _place(parameter: Tensor) -> tuple[Any, ...]:
     """Equal for parameters that are the same numbers in memory."""
     here = local(parameter)
-    if not here.numel() or here.device.type == "meta":
+    if not here.numel() or not here.data_ptr():  # meta and lazy devices tell no address
         return (id(parameter),)
     return (parameter.device, here.data_ptr(), here.dtype, tuple(parameter.shape), parameter.stride())
 

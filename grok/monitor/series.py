@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from grok.monitor.tail import Tail
 from grok.numerics.spectra import EIGENVALUES, rolling_eigenvalues
 from grok.signals.base import Signal, find
 from grok.spec.fields import refuse
@@ -18,63 +19,11 @@ from grok.spec.fields import refuse
 SIGNALS = ("gap", "cosine", "weight_norm", "clock")
 """Signals of the project that need no more than the weights."""
 GIVEN = ("band", "eigenvalues", "norms", "epoch", "window")
-"""What a signal may need here."""
+"""What a signal may need here of the updates so far."""
+NOW = ("weights", "moved")
+"""What it may need of the weights at an update: a block's matrices, as `grok.monitor.matrices` gives them."""
 REACH = 3
 """Rows that the project's own signals of `SIGNALS` reach back over, at most."""
-
-
-class Tail:
-    """The last rows of a growing table, in memory that is bounded and contiguous.
-
-    Args:
-        kept: H, rows. shape: of a row. dtype: numpy's.
-
-    Example:
-        >>> tail = Tail(2)
-        >>> for value in (1.0, 2.0, 3.0):
-        ...     tail.append(value)
-        >>> tail.values.tolist(), tail.first
-        ([2.0, 3.0], 1)
-    """
-
-    def __init__(self, kept: int, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> None:
-        self.kept, self.count = kept, 0
-        self._rows = np.empty((min(64, 2 * kept), *shape), dtype=dtype)
-        self._size = 0
-
-    @property
-    def values(self) -> np.ndarray:
-        """(≤ H, …): the rows that are kept, a view."""
-        return self._rows[max(0, self._size - self.kept) : self._size]
-
-    @property
-    def first(self) -> int:
-        """Index of the first row that is kept."""
-        return self.count - len(self.values)
-
-    def append(self, row: Any) -> None:
-        """Add a row, in constant time on average."""
-        if self._size == len(self._rows):
-            if self._size < 2 * self.kept:
-                self._rows = np.concatenate((self._rows, np.empty_like(self._rows)))[: 2 * self.kept]
-            else:
-                self._rows[: self.kept] = self._rows[self._size - self.kept : self._size].copy()
-                self._size = self.kept
-        self._rows[self._size] = row
-        self._size += 1
-        self.count += 1
-
-    def state(self) -> dict[str, Any]:
-        """What `load` goes on from."""
-        return {"rows": torch.from_numpy(self.values.copy()), "count": self.count}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`."""
-        rows = state["rows"].numpy()
-        self._size, self.count = 0, 0
-        for row in rows:
-            self.append(row)
-        self.count = int(state["count"])
 
 
 def weight_signals(names: Sequence[str]) -> dict[str, tuple[Signal, str]]:
@@ -86,11 +35,10 @@ def weight_signals(names: Sequence[str]) -> dict[str, tuple[Signal, str]]:
     found = {}
     for name in names:
         signal = find(name)
-        lacking = [need for need in signal.needs if need not in GIVEN]
+        lacking = [need for need in signal.needs if need not in (*GIVEN, *NOW)]
         if lacking:
-            refuse(
-                "signals", f"need no more than the weights ({', '.join(GIVEN)})", f"{name} ({', '.join(lacking)})", "Drop it"
-            )
+            told = ", ".join((*GIVEN, *NOW))
+            refuse("signals", f"need no more than the weights ({told})", f"{name} ({', '.join(lacking)})", "Drop it")
         for variant in signal.variants:
             found[f"{name.replace(':', '.')}_{variant}" if variant else name.replace(":", ".")] = (signal, variant)
     return found
@@ -110,7 +58,7 @@ class Series:
         self.eigenvalues = Tail(history, (EIGENVALUES,))
         self.columns = {name: Tail(history) for name in ("step", "norm", "finite", *signals)}
         self._gram = np.zeros((window, window))  # of the last updates, newest first
-        self._whole = any(signal.name not in SIGNALS for signal, _ in signals.values())
+        self._whole = any(signal.name not in SIGNALS and not signal.per_epoch for signal, _ in signals.values())
 
     @property
     def updates(self) -> int:
@@ -122,22 +70,23 @@ class Series:
         """(≤ H,) int64: of the update that each row is at, 0 for the weights before the first."""
         return np.arange(self.eigenvalues.first, self.eigenvalues.count)
 
-    def start(self, norm: float) -> None:
+    def start(self, norm: float, now: Mapping[str, float]) -> None:
         """Take the weights before the first update."""
-        self._add(np.full(self.lags, np.nan), np.full(EIGENVALUES, np.nan), 0, norm)
+        self._add(np.full(self.lags, np.nan), np.full(EIGENVALUES, np.nan), 0, norm, now)
 
-    def append(self, row: np.ndarray, step: int, norm: float) -> dict[str, float]:
+    def append(self, row: np.ndarray, step: int, norm: float, now: Mapping[str, float]) -> dict[str, float]:
         """Take an update.
 
         Args:
             row: (L,) float64, its products with itself and with those before, NaN beyond the first.
             step: the user's. norm: ‖θ‖ after it; NaN if it was not looked at.
+            now: the signals of the weights themselves after it, by column.
 
         Returns:
             The row's columns by name.
         """
         values = self._solved(row)
-        self._add(row, values, step, norm)
+        self._add(row, values, step, norm, now)
         lambdas = {f"lambda_{k}": float(value) for k, value in enumerate(values, 1)}
         return lambdas | {name: float(self.columns[name].values[-1]) for name in self.signals}
 
@@ -153,7 +102,7 @@ class Series:
             out[:kept] = np.linalg.eigvalsh(gram)[::-1][:kept]
         return out
 
-    def _add(self, row: np.ndarray, eigenvalues: np.ndarray, step: int, norm: float) -> None:
+    def _add(self, row: np.ndarray, eigenvalues: np.ndarray, step: int, norm: float, now: Mapping[str, float]) -> None:
         self.band.append(row)
         self.eigenvalues.append(eigenvalues)
         for name, value in (("step", step), ("norm", norm), ("finite", float(np.isfinite(row[0])))):
@@ -161,6 +110,9 @@ class Series:
         given = self._given(REACH)
         whole = self._given(self.history) if self._whole else given
         for name, (signal, variant) in self.signals.items():
+            if signal.per_epoch:
+                self.columns[name].append(now[name])
+                continue
             history = given if signal.name in SIGNALS else whole
             self.columns[name].append(np.asarray(signal.at(history, variant), dtype=np.float64)[-1])
 

@@ -15,11 +15,12 @@ from typing import Any, Self
 
 from torch.optim import Optimizer
 
-from grok.monitor import budget
+from grok.monitor import budget, matrices
 from grok.monitor.clock import Clock, Row, Settings, ShardsError
 from grok.monitor.copies import mark, unmark, unwrapped
-from grok.monitor.guard import Guard, MonitorWarning, close_all, hook, told, writes
+from grok.monitor.guard import Guard, MonitorWarning, close_all, grown, hook, told, writes
 from grok.monitor.keeping import EVENTS, Keeping
+from grok.monitor.measured import elsewhere
 from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, follow
 from grok.monitor.selection import Blocks, Parameters, select
 from grok.monitor.series import SIGNALS, weight_signals
@@ -47,7 +48,8 @@ class SpectralMonitor(Keeping):
         every: steps in an update: the weights are read at every so many real steps.
         batch: updates whose products are taken together; more cost less, and rows and alarms come up to batch − 1 updates late.
         history: updates of which rows are kept.
-        signals: names of signals that need no more than the weights; `module:NAME` for your own.
+        signals: names of signals that need no more than the weights; `module:NAME` for your own. Those that read matrices
+            themselves, such as `effective_rank_w`, want blocks of one (or of two in a chain).
         watches: rules that give alarms.
         memory_gb: what may be kept, GiB. Above it the largest blocks are sketched, or all is refused.
         sketch: `auto` for a count sketch where memory_gb asks for it, `count` or `srht` for each block, `never`.
@@ -101,7 +103,7 @@ class SpectralMonitor(Keeping):
             if watch.block is not None and watch.block not in self.selection.blocks:
                 refuse("block of a watch", f"be one of {', '.join(self.selection.blocks)}", watch.block, "Name it in blocks")
         plan = budget.plan(self.selection, lags, batch, history, len(columns), memory_gb, sketch, sketch_width)
-        self.memory = plan.bytes
+        self.memory = plan.bytes + matrices.check(columns, self.selection)
         self.sketched = {block: sketch_error(window, sketch_width) for block in sorted(plan.sketched)}
         kind = "count" if sketch in ("auto", "never") else sketch
         self.settings = Settings(
@@ -163,7 +165,7 @@ class SpectralMonitor(Keeping):
         self._clock(name, selection)
         pre = inner.register_step_pre_hook(hook(self, name, "_before"))
         post = inner.register_step_post_hook(hook(self, name, "_after"))
-        self._attached[name] = (inner, step, [pre, post])
+        self._attached[name] = (inner, step, [pre, post, inner.register_step_post_hook(grown(inner))])
         mark(inner)
         return self
 
@@ -253,8 +255,8 @@ class SpectralMonitor(Keeping):
                 self._to_sink(sink, sink.row, whole)
         for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
             watch = rule.watch
-            known = self.calibrations.get((watch.words, row.block))
-            self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], known))
+            worth = self.calibrations.get((watch.words, row.block)), elsewhere(watch, self.settings)
+            self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
         finite = track.series.columns["finite"].values
         if not finite[-1] and (len(finite) < 2 or finite[-2] or row.update == 1):
             self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))

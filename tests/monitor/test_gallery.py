@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def test_every_example_has_its_picture_and_its_place_on_the_page() -> None:
         assert (GALLERY / f"{name}.png").is_file()
         assert f"({name}.py)" in page
         assert f"({name}.png)" in page
+
+
+def test_a_job_of_its_own_has_the_libraries_and_runs_everything() -> None:
+    """Pinned; it fails where one is not there, as the tests would skip it."""
+    script = (PROJECT / ".ci" / "adapters").read_text(encoding="utf-8")
+    assert os.access(PROJECT / ".ci" / "adapters", os.X_OK)
+    assert '\npython -m pytest -n 2 -m "adapters or slow" tests/monitor\n' in script
+    assert '\npython -c "import lightning, transformers, accelerate, ignite"' in script
+    assert (PROJECT / ".ci" / "run").read_text(encoding="utf-8").endswith("\n.ci/adapters\n")
+    assert "- run: .ci/adapters\n" in (PROJECT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = {line.partition(">")[0] for line in project["project"]["optional-dependencies"]["adapters"]}
+    assert {line.partition("==")[0] for line in project["dependency-groups"]["adapters"]} == wanted
 
 
 def test_the_complaints_name_tests_that_are_there() -> None:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from grok import Detector, Range, SpectralMonitor, Watch
 from grok.detectors.base import DIRECTIONS, find, fire_epochs
+from grok.monitor import measured
+from grok.monitor.clock import Row
 from grok.monitor.rules import DEFAULT, Calibration, Live, alarms
 from grok.numerics.series import fire_epoch
 from grok.spec.fields import ConfigError
@@ -246,3 +248,34 @@ def test_a_rule_after_an_event_is_judged_on_runs_with_that_event() -> None:
     known = monitor.calibrate([flat, flat, rise], "made up")
     assert [one.negatives for one in known.values()] == [3, 1]
     assert [one.alarms for one in known.values()] == [1, 0]
+
+
+def test_an_alarm_of_the_published_rule_says_what_it_was_worth_in_this_project() -> None:
+    """Whatever it says is counted from the committed runs; it stays uncalibrated."""
+    data = Path(__file__).resolve().parents[2] / "docs" / "results" / "fresh-runs.csv"
+    runs = pd.read_csv(data)
+    assert set(runs["window"]) == {measured.WINDOW}
+    rows = (("eta0", "square"), ("random_labels", "square"), ("data_starved", "square"), ("eta0", "relu"))
+    for (condition, activation), told in zip(rows, measured.PUBLISHED, strict=True):
+        chosen = runs[(runs["condition"] == condition) & (runs["activation"] == activation)]
+        assert set(chosen["weight_decay"]) == ({0.0} if condition == "eta0" else {2e-4})
+        assert told == Calibration(told.label, len(chosen), int(chosen["fired"].sum()), int(chosen["epochs"].median()))
+    assert set(runs["condition"]) - {condition for condition, _ in rows} == {"grok"}  # no negative is left out
+    gap = np.exp(np.concatenate((np.zeros(150), 0.1 * np.arange(40))))
+    for window, every, smoothing, known in ((20, 1, 1, True), (19, 1, 1, False), (20, 2, 1, False), (20, 1, 2, False)):
+        monitor = SpectralMonitor(torch.zeros(3), window, every=every, watches=(Watch(smoothing=smoothing),))
+        monitor.update()
+        track = monitor._tracks()["all"]
+        for update, value in enumerate(gap[1:], 1):
+            monitor._see(Row("all", update, update, {"gap_23": float(value)}))
+        assert track.rules[0].count == len(gap)
+        (event,) = (one for one in monitor.events if one.kind == "onset")
+        assert event.words.startswith("uncalibrated")
+        assert event.elsewhere == (measured.PUBLISHED if known else ())
+        told = (
+            "; false alarms on this project's own negatives: 3 of 100 (two-layer network, square, without weight decay), 60 of"
+        )
+        assert (told in str(event)) == known
+        again = SpectralMonitor(torch.zeros(3), window, every=every, watches=(Watch(smoothing=smoothing),))
+        again.load_state_dict(monitor.state_dict())
+        assert again.events == monitor.events

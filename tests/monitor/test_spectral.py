@@ -339,11 +339,62 @@ def test_parameter_groups_are_one_series() -> None:
     close(monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
 
 
+def test_the_parameters_of_one_group_are_a_series_of_their_own() -> None:
+    """A filter by group: pass the group's tensors; the optimiser's clock is shared."""
+    model = network()
+    optimizer = torch.optim.SGD([{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters(), "lr": 0.01}])
+    groups = [SpectralMonitor(group["params"], 3, strict=True).attach(optimizer) for group in optimizer.param_groups]
+    weights = [Weights(model[0].parameters()), Weights(model[2].parameters())]
+    steps(model, optimizer, 6, after=lambda: [one() for one in weights])
+    for monitor, true in zip(groups, weights, strict=True):
+        assert monitor.updates == {"all": 6}
+        close(monitor.eigenvalues(), true.eigenvalues(3), 1e-5)
+
+
+def test_data_parallel_is_read_under_the_names_of_its_model() -> None:
+    """Its replicas live for one forward pass, and are never read."""
+    model = network()
+    wrapped = nn.DataParallel(model)
+    optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1)
+    monitor = SpectralMonitor(wrapped, 3, strict=True).attach(optimizer)
+    weights = Weights(model.parameters())
+    steps(wrapped, optimizer, 6, after=weights)
+    assert list(monitor.selection.parameters) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    close(monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
+
+
 # what compiles, copies and resumes
 
 
 JIT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 """What torch 2.13 warns of itself when these of its parts are imported."""
+
+
+@JIT
+@pytest.mark.filterwarnings("ignore:Profiler record function")
+def test_a_step_that_was_compiled_before_is_seen() -> None:
+    """Hooks that come after a compiled step has run are not ignored."""
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    compiled = torch.compile(optimizer.step, backend="eager")
+
+    def train(count: int, after: Any = None) -> None:
+        for batch in batches(count):
+            optimizer.zero_grad()
+            loss(model, batch).backward()
+            compiled()
+            if after is not None:
+                after()
+
+    train(3)
+    monitor = SpectralMonitor(model, 3, strict=True).attach(optimizer)
+    weights = Weights(model.parameters())
+    train(6, weights)
+    assert monitor.updates == {"all": 6}
+    close(monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
+    monitor.detach()
+    train(2)
+    assert monitor.updates == {"all": 6}
 
 
 @JIT
@@ -563,6 +614,20 @@ def test_parameters_without_an_optimizer_are_named(caplog: pytest.LogCaptureFixt
     assert len(caplog.messages) == 1
 
 
+def test_parameters_that_an_optimizer_gets_later_are_told() -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model[2].parameters())
+    monitor = SpectralMonitor(model, 3, strict=True).attach(optimizer)
+    steps(model, optimizer, 2)
+    optimizer.add_param_group({"params": model[0].parameters()})  # as layers are unfrozen one after the other
+    with pytest.warns(MonitorWarning, match=r"^Adam has 2 more parameters than when it was attached\.") as told:
+        steps(model, optimizer, 4)
+    assert len(told) == 1
+    assert monitor.updates == {"all": 6}
+    monitor.detach()
+    assert not optimizer._optimizer_step_post_hooks
+
+
 def refused_models() -> list[Any]:
     frozen = network().requires_grad_(False)
     sparse = nn.ParameterDict({"s": nn.Parameter(torch.eye(3).to_sparse())})
@@ -624,6 +689,26 @@ def test_an_optimizer_that_cannot_be_attached_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^update must be called where no optimizer is attached"):
         monitor.update()
     monitor.detach()
+
+
+def test_a_model_of_gpt2s_size_is_refused_before_the_start_or_sketched() -> None:
+    """Nothing of its size is made to find that out: w + 1 updates of 124 M numbers of 4 bytes, as one is being written."""
+    with torch.device("meta"):
+        model = nn.ModuleList([nn.Embedding(50257, 768), *(nn.Linear(768, 9216, bias=False) for _ in range(12))])
+    size = sum(p.numel() for p in model.parameters())
+    assert 120e6 < size < 130e6
+    needed = (21 * size * 4 + 8 * 2 * (4096 * (5 + 3 + 6) + (4096 + 20) * 20)) / 2**30
+    with pytest.raises(ConfigError) as refused:
+        SpectralMonitor(model, 20, sketch="never")
+    told = f"memory_gb must hold the updates of the window, got 2 for {needed:.2f} GiB (21 updates of 13 parameters). Raise it"
+    assert str(refused.value).startswith(told)
+    assert SpectralMonitor(model, 20, memory_gb=needed * 1.001, sketch="never").memory == round(needed * 2**30)
+    with pytest.raises(ConfigError, match=r"^memory_gb must hold the updates of the window"):
+        SpectralMonitor(model, 20, memory_gb=needed * 0.999, sketch="never")
+    sketched = SpectralMonitor(model, 20)
+    assert list(sketched.sketched) == ["all"]
+    assert sketched.memory < 30e6
+    assert "keeps" in repr(sketched)
 
 
 @JIT
@@ -779,3 +864,24 @@ print(seconds)
 def test_it_needs_torch_numpy_and_scipy_alone() -> None:
     done = (subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True) for _ in range(2))
     assert any(float(one.stdout) < 0.1 for one in done)  # seconds of a processor beyond torch's own import
+
+
+def test_a_part_of_the_model_may_have_the_name_of_a_wrapper() -> None:
+    """What data parallelism and torch.compile put before names is left out of them only where they stay different."""
+
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.module = nn.Linear(2, 2), nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+
+    monitor = SpectralMonitor(Holder(), 3)
+    assert list(monitor.selection.parameters) == [
+        "a.weight",
+        "a.bias",
+        "module.a.weight",
+        "module.a.bias",
+        "b.weight",
+        "b.bias",
+    ]
+    with pytest.raises(ConfigError, match=r"^model must have one tensor for each name, got w twice\. Name them apart\.$"):
+        SpectralMonitor([("w", torch.zeros(3)), ("w", torch.zeros(4))], 3)
