@@ -32,7 +32,8 @@ from analysis.exhibits.model import (
     Result,
 )
 from analysis.exhibits.panels import Drawn, Panel
-from analysis.figures.save import inline_svg, save
+from analysis.figures.inline import inline_svg
+from analysis.figures.save import save
 from analysis.papers import PANELS
 from analysis.papers.xu import tables
 from analysis.reading.evidence import Evidence
