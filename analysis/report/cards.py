@@ -102,11 +102,11 @@ def _card(result: Result) -> Card:
         brief(result.measured, 110),
         plain(result.note),
         result.claim.studies[0],
-        _paper(result.claim.id),
+        paper_of(result.claim.id),
     )
 
 
-def _paper(claim: str) -> str:
+def paper_of(claim: str) -> str:
     """The title of the paper that a claim is in; `others` where a wing holds several; `own` for the reader's own."""
     titles = {paper.address: paper.title for paper in papers.PAPERS}
     found = (titles[address] for address, said in papers.SAID.items() if claim in {one.id for one in said})
