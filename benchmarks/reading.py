@@ -76,7 +76,8 @@ def measure(page: Path, browser: str) -> dict[str, int]:
         pages = len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes()))
     found = re.search(r"<title>(\{.*?\})</title>", shown)
     assert found is not None, "the page must have a main part, got none"
-    return json.loads(found[1]) | {"pages": pages, "bytes": page.stat().st_size}
+    seen: dict[str, int] = json.loads(found[1])
+    return seen | {"pages": pages, "bytes": page.stat().st_size}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
