@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from analysis import papers
 from analysis.exhibits.margins import DECIDED
 from analysis.exhibits.model import (
     BY_DEFINITION,
@@ -94,7 +95,6 @@ def waiting(content: Content) -> tuple[Waiting, ...]:
 
 def _card(result: Result) -> Card:
     rows = _rows(result)
-    paper = next((word for word in ("Xu", "Tian") if word in result.claim.source), "own")
     return Card(
         result,
         tuple(rows[:ROWS]),
@@ -103,8 +103,15 @@ def _card(result: Result) -> Card:
         brief(result.measured, 110),
         plain(result.note),
         result.claim.studies[0],
-        paper,
+        paper_of(result.claim.id),
     )
+
+
+def paper_of(claim: str) -> str:
+    """The title of the paper that a claim is in; `others` where a wing holds several; `own` for the reader's own."""
+    titles = {paper.address: paper.title for paper in papers.PAPERS}
+    found = (titles[address] for address, said in papers.SAID.items() if claim in {one.id for one in said})
+    return next(found, "others" if claim in {one.id for one in papers.CLAIMS} else "own")
 
 
 def _rows(result: Result) -> list[Row]:

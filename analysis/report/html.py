@@ -19,7 +19,7 @@ from analysis.exhibits.panels import Drawn, Panel
 from analysis.report import opening, words
 from analysis.report.cards import cards, filters, waiting
 from analysis.report.content import Content
-from analysis.report.plain import brief, plain
+from analysis.report.plain import brief, heading, plain
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -130,7 +130,9 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "order": order.__getitem__,
         "plain": plain,
         "brief": brief,
+        "heading": heading,
         "first_sentence": words.first_sentence,
+        "stopped": words.stopped,
         "address": words.address,
     }
     style, *scripts = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js", "filter.js"))
@@ -146,7 +148,7 @@ def again(figure: object) -> Markup:
     """The drawing of a figure once more, without its bytes: an element that refers to it; empty where there is none."""
     if not isinstance(figure, Shown):
         return Markup("")
-    box, name = re.search(r'viewBox="([\d. ]+)"', figure.svg), re.search(r'<g id="([^"]+)"', figure.svg)
+    box, name = re.search(r'viewBox="([\d. ]+)"', figure.svg), re.search(r'<g\b[^>]*? id="([^"]+)"', figure.svg)
     if box is None or name is None:
         return Markup("")
     return Markup(f'<svg viewBox="{box[1]}" role="img" aria-hidden="true"><use href="#{name[1]}"/></svg>')  # noqa: S704

@@ -13,7 +13,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SAID = (
     (re.compile(r"\bcontrol (?=fires)"), f"{CONDITIONS['eta0']} "),
     (re.compile(r"\beta0\b|(?<!out )\bno weight decay\b"), CONDITIONS["eta0"]),
-    (re.compile(r"\bgrok (?=fires|late gap|[\d.]+ \[)"), f"with {CONDITIONS['grok']} "),
+    (re.compile(r"\bgrok (?=fires|late gap|seeds|[\d.]+ \[)"), f"with {CONDITIONS['grok']} "),
     (re.compile(r"\bfire_epoch\b"), "fires at"),
     (re.compile(r"\btest_50_epoch\b"), "test ≥ 0.5 at"),
     (re.compile(r"\btest_99_epoch\b"), "test ≥ 0.99 at"),
@@ -24,6 +24,9 @@ SAID = (
     (re.compile(r"(?<=without weight decay) (?=\d+/\d+$)"), " fires "),
 )
 """Names of the store, and how a person says them."""
+INDEX = re.compile(r"(?<![\w.])((?:\w\u0303?))_([jl]{1,2})(?![a-z])")
+INDICES = str.maketrans("jl", "ⱼₗ")
+"""`B_jl` is set as Bⱼₗ."""
 POWER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?)0*(\d+)(?![\w.]*[a-zA-Z])")
 COMMAND = re.compile(r"(python -m [^.;]*(?:\.\w[^.;]*)*)")
 """Left as it is: it is to be typed."""
@@ -32,6 +35,7 @@ COMMAND = re.compile(r"(python -m [^.;]*(?:\.\w[^.;]*)*)")
 def _said(text: str) -> str:
     for pattern, words in SAID:
         text = pattern.sub(words, text)
+    text = INDEX.sub(lambda found: f"{found[1]}{found[2].translate(INDICES)}", text)
     return POWER.sub(lambda found: f"{found[1]}·10{(found[2].strip('+') + found[3]).translate(SUPERSCRIPT)}", text)
 
 
@@ -44,6 +48,16 @@ def plain(text: str) -> str:
     """
     parts = COMMAND.split(text)
     return "".join(part if number % 2 else _said(part) for number, part in enumerate(parts))
+
+
+def heading(column: str) -> str:
+    """The name of a table's column, as people say it.
+
+    Example:
+        >>> heading("eta0 late_gap, published")
+        'without weight decay late gap, published'
+    """
+    return plain(column).replace("_", " ")
 
 
 def brief(text: str, most: int = 90) -> str:

@@ -28,7 +28,7 @@ from analysis.exhibits.robust import discoveries
 from analysis.report.compare import ABSENT, CHANGED, MOVED, NEW, Comparison, kind
 from analysis.report.content import Content
 from analysis.statistics.estimates import Estimate
-from analysis.words import number, spread
+from analysis.words import CONDITIONS, number, spread
 
 TITLE = "The dissociation report"
 DIGITS = 4
@@ -241,8 +241,11 @@ def cell(value: Any) -> Text:
 
 
 def rows(table: pd.DataFrame) -> list[list[Text]]:
-    """The cells of a table, by row."""
-    return [[cell(value) for value in values] for values in table.astype(object).itertuples(index=False, name=None)]
+    """The cells of a table, by row; conditions as people say them."""
+    said = table.astype(object)
+    if "condition" in said:
+        said["condition"] = [CONDITIONS.get(name, name) for name in said["condition"]]
+    return [[cell(value) for value in values] for values in said.itertuples(index=False, name=None)]
 
 
 def numeric(table: pd.DataFrame) -> set[str]:
@@ -258,6 +261,11 @@ def paragraphs(text: str) -> list[str]:
 def slug(text: str) -> str:
     """Lower-case words joined by dashes."""
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def stopped(text: str) -> str:
+    """A text with a full stop, unless it was cut or has one."""
+    return text if text.endswith((".", "…")) else f"{text}."
 
 
 def first_sentence(text: str) -> str:

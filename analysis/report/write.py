@@ -40,7 +40,8 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
     `report.html`, `report.md`, `claims.json`, `compare.json` with a baseline, `data/*.csv`, `figures/*`. `over` is told of what
     is done.
     """
-    from analysis.figures.save import inline_picture, inline_svg, save
+    from analysis.figures.inline import inline_picture, inline_svg
+    from analysis.figures.save import save
 
     (folder / "data").mkdir()
     (folder / "figures").mkdir()

@@ -81,7 +81,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
         for path in sorted(path for path in folder.iterdir() if path.suffix != ".png"):
             parent.put_file(path)
     earlier = views.report_of(parent.stored.tags.get(NOTE, ""))
-    parent.set_tags({NOTE: views.with_report(_note(head, sections), earlier)})
+    parent.set_tags({NOTE: views.spaced(views.with_report(_note(head, sections), earlier))})
     return conditions
 
 

@@ -36,6 +36,7 @@ from grok.store.run import RESUME, TrackedRun
 from grok.store.store import Store
 from grok.store.system import watched
 from grok.store.tags import NOTE, RESUMED_WITH, SEARCHED, StoredRun
+from grok.store.views import spaced
 from grok.training.devices import check_device
 from grok.training.loop import Training
 from grok.training.parts import check_parts, network_facts, network_of, network_sources, sources, task_of
@@ -367,7 +368,7 @@ class _Loop:
         self.background.wait()
         summary = in_order(summary | {"elapsed_s": self.elapsed_before[member.index] + time.perf_counter() - self.started})
         run.log_points([(0, name, value) for name, value in summary.items()])
-        run.set_tags({NOTE: words.finished(config, summary, member.final())})
+        run.set_tags({NOTE: spaced(words.finished(config, summary, member.final()))})
         run.end(state)
         total = time.perf_counter() - self.started
         seconds = self.training.seconds | {

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import functools
 import json
+import re
 import uuid
 import zlib
 from collections.abc import Mapping, Sequence
@@ -278,3 +279,13 @@ def with_report(note: str, link: str) -> str:
     """
     parts = [part for part in note.split("\n\n") if not part.startswith(REPORT_LINE)]
     return "\n\n".join([*parts[:2], f"{REPORT_LINE}{link}.", *parts[2:]]) if link else "\n\n".join(parts)
+
+
+def spaced(note: str) -> str:
+    """A description whose tables the MLflow UI, which leaves no room between columns, shows with some.
+
+    Example:
+        >>> spaced("| fires | at |")
+        '| fires&emsp; | at&emsp; |'
+    """
+    return re.sub(r"^\|(?!-).*$", lambda row: re.sub(r"(?<![\s|])(?<!&emsp;) \|", "&emsp; |", row[0]), note, flags=re.MULTILINE)

@@ -32,12 +32,16 @@ from analysis.exhibits.model import (
     Result,
 )
 from analysis.exhibits.panels import Drawn, Panel
-from analysis.figures.save import inline_svg, save
+from analysis.figures.inline import inline_svg
+from analysis.figures.save import save
 from analysis.papers import PANELS
 from analysis.papers.xu import tables
 from analysis.reading.evidence import Evidence
 from analysis.report import compare, markdown, words, write
+from analysis.report.cards import paper_of
 from analysis.report.content import DIVERGED, Content, gather
+from analysis.report.html import TEMPLATES
+from analysis.report.plain import heading, plain
 from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
 from tests.helpers.fake_evidence import FakeEvidence
@@ -162,7 +166,7 @@ def test_files_of_a_figure_are_the_same_twice_and_say_nothing_of_the_time(eviden
     assert "currentColor" in svg
     assert "#1b1f23" not in svg
     ids = re.findall(r'\bid="([^"]+)"', svg)
-    assert all(name.startswith("fig-figure-") for name in ids)
+    assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= set(ids)
 
 
@@ -543,3 +547,34 @@ def test_diverged_runs_are_named_by_study(evidence: FakeEvidence, monkeypatch: p
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert all(run_id in text for run_id in scaling["run_id"]), name
         assert name.endswith("csv") or "count as they are: 3 of scaling." in text
+
+
+def test_tables_say_conditions_and_columns_as_people_do() -> None:
+    table = pd.DataFrame({"condition": ["grok", "eta0", "mine"], "late_gap": [1.0, 2.0, 3.0]})
+    assert [row[0].text for row in words.rows(table)] == ["weight decay", "without weight decay", "mine"]
+    assert heading("eta0 late_gap") == "without weight decay late gap"
+    assert heading("grok seeds 0-2") == "with weight decay seeds 0-2"
+    assert table["condition"][0] == "grok"
+
+
+def test_indices_are_set_low_and_names_are_left() -> None:
+    assert plain("f̃_jᵀ P f̃_l = −B_jl / B_jj; n_train, w_out, x.a_j") == "f̃ⱼᵀ P f̃ₗ = −Bⱼₗ / Bⱼⱼ; n_train, w_out, x.a_j"
+
+
+def test_a_text_ends_with_one_stop() -> None:
+    assert [words.stopped(text) for text in ("a", "a.", "a …")] == ["a.", "a.", "a …"]
+
+
+def test_a_card_has_the_title_of_its_paper() -> None:
+    titles = [paper_of(claim.id) for claim in (papers.LOCK_IN[0], papers.LIFECYCLE[0], papers.CLAIMS[-1])]
+    assert titles == [papers.PAPERS[0].title, papers.PAPERS[1].title, "others"]
+    assert paper_of("of-my-own") == "own"
+
+
+def test_no_cell_of_the_claims_has_more_than_two_lines() -> None:
+    template, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("claims.html.j2", "report.css"))
+    (row,) = re.findall(r"<tr data-of=.*?</tr>", template)
+    long = [cell for cell in re.findall(r"<td.*?</td>", row) if "statement" in cell or "brief" in cell]
+    assert len(long) == 3
+    assert all('class="two"' in cell for cell in long)
+    assert re.search(r"\.two \{[^}]*line-clamp: 2;[^}]*overflow: hidden", style)

@@ -145,3 +145,10 @@ def test_links_land_in_the_training_pages():
     assert views.members_page("7", "my/own").endswith("&searchFilter=tags.%60grok.study.my%2Fown%60%20IS%20NOT%20NULL")
     assert views.address("sqlite:////x/mlflow.db") == "http://127.0.0.1:5000"
     assert views.address("http://user:word@host:8080/") == "http://host:8080"
+
+
+def test_tables_of_a_description_have_room_between_columns_once() -> None:
+    note = "Text | as it is\n\n| fires | a \\| b | |\n|---|---:|---|\n| 15 | 174 |  |"
+    spaced = views.spaced(note)
+    assert spaced == "Text | as it is\n\n| fires&emsp; | a \\| b&emsp; | |\n|---|---:|---|\n| 15&emsp; | 174&emsp; |  |"
+    assert views.spaced(spaced) == spaced

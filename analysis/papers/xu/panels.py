@@ -210,7 +210,7 @@ PANELS: tuple[Panel, ...] = (
         "sensitivity",
         "Sensitivity surfaces",
         "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the "
-        "slope detector by window and threshold, with the published lag and first epoch; the circle is the published "
+        "slope detector by window and threshold, with the published lag and first epoch; the star is the published "
         "setting. The 95 % intervals are in the data.",
         (SENSITIVITY_STUDY,),
         _sensitivity,
