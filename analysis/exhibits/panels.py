@@ -76,12 +76,8 @@ def drawer(name: str) -> Callable[..., Any]:
     """A function of `analysis.figures.report` by name, imported when the first figure is drawn, in the style of all."""
 
     def draw(*arguments: Any) -> Any:
-        from matplotlib import rc_context
-
         from analysis.figures import report
-        from analysis.figures.style import STYLE
 
-        with rc_context(STYLE):
-            return getattr(report, name)(*arguments)
+        return report.drawn(name, *arguments)
 
     return draw

@@ -1,5 +1,10 @@
 """The figures of the report by name; they draw tables and compute nothing."""
 
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
 from analysis.figures.cause import cause
 from analysis.figures.curves import eigenvalues, headline, repulsion, sign_match
 from analysis.figures.grids import Column, activations, scaling
@@ -17,6 +22,7 @@ from analysis.figures.lifecycle import (
 from analysis.figures.points import detector_controls, eta_scatter, precision, windows
 from analysis.figures.rounding import rounding
 from analysis.figures.signals import signals_board, signals_page
+from analysis.figures.style import STYLE
 from analysis.figures.surface import surfaces
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "activations",
     "cause",
     "detector_controls",
+    "drawn",
     "eigenvalues",
     "eta_scatter",
     "headline",
@@ -46,3 +53,10 @@ __all__ = [
     "surfaces",
     "windows",
 ]
+
+
+def drawn(name: str, *arguments: Any) -> Figure:
+    """A figure of these by name, in the style of all."""
+    with rc_context(STYLE):
+        figure: Figure = globals()[name](*arguments)
+        return figure
