@@ -65,16 +65,20 @@ def lifecycle_grid(tables: Tables) -> Figure:
 
 
 def lifecycle_ablation(tables: Tables) -> Figure:
-    """Bars by removal, a group per phase."""
+    """A mark per removal, a group per phase."""
     table = tables["costs"].set_index("step").drop(columns="share")
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(table.columns)
-    hatches = ("", "//", "..", "xx", "--", "++", "\\\\", "oo")
+    marks = "osD^vP*X"
     for place, name in enumerate(table.columns):
         at = np.arange(len(table)) + (place - len(table.columns) / 2 + 0.5) * width
-        colour, hatch = COLOURS[place % len(COLOURS)], hatches[place % len(hatches)]
-        axes.bar(at, table[name], width, label=str(name).replace("_", " "), color=colour, hatch=hatch)
+        look: dict[str, Any] = {
+            "marker": marks[place % len(marks)],
+            "color": COLOURS[place % len(COLOURS)],
+            "linestyle": "none",
+        }
+        axes.plot(at, table[name], label=str(name).replace("_", " "), markersize=5, **look)
     axes.set_xticks(np.arange(len(table)), [f"step {step:.0f}" for step in table.index])
     axes.set(ylabel="accuracy lost")
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.exhibits.evaluate import ask, evaluate
@@ -390,3 +391,18 @@ def test_chapters_have_words_and_a_table() -> None:
         assert text
         assert len(table)
         assert chapter.figure in {None, *(panel.id for panel in panels.PANELS)}
+
+
+def test_rates_alone_refuse_passive_decay() -> None:
+    """Whatever the arms of another initial scale do; but a fall in the first full window is a bound, and refuses nothing."""
+
+    def arms(fast: float) -> dict[str, flip.Arm]:
+        falls = dict.fromkeys(("grok", "rate_half", "scale_4"), 600.0) | {"rate_2": fast}
+        falls |= {"decay_half": 1200.0, "decay_2": 500.0, "scale_quarter": NEVER}
+        paces = {"rate_half": 5e-4, "rate_2": 2e-3, "decay_half": 5e-4, "decay_2": 2e-3}
+        return {
+            name: flip.Arm("s", name, pd.DataFrame({"falls": [step], "eta_omega": [paces.get(name, 1e-3)]}))
+            for name, step in falls.items()
+        }
+
+    assert [flip.follows_decay(arms(fast)) for fast in (600.0, 500.0)] == ["fails", "cannot tell"]

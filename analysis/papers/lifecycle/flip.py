@@ -158,12 +158,12 @@ def follows_decay(found: dict[str, Arm]) -> str:
     if not set(names) <= set(found):
         return "cannot tell"
     at = {name: middle(found[name].dimensionless) for name in names}
-    if not np.isfinite(list(at.values())).all():
-        return "cannot tell"
     first = {name for name in names if middle(found[name].falls) <= PUBLISHED_N * PUBLISHED_W}
     for slow, fast in (("rate_half", "rate_2"), ("decay_half", "decay_2")):
-        if at[slow] / at[fast] > OTHER or (at[fast] / at[slow] > OTHER and fast not in first):
+        if at[slow] / at[fast] > OTHER or (at[fast] / at[slow] > OTHER and fast not in first):  # NaN, never, is neither
             return "fails"
+    if not np.isfinite(list(at.values())).all():
+        return "cannot tell"
     exact = [at[name] for name in names[:5] if name not in first]
     can_be = all(at[name] * SAME >= min(exact, default=0.0) for name in names[:5] if name in first)
     same = len(exact) >= 3 and can_be and max(exact) / min(exact) <= SAME
@@ -233,7 +233,9 @@ def answer(sources: Sources) -> Answer:
     note = f"Without the runs of {', '.join(missing)}. " if missing else ""
     note += f"Prefix labels: memorised and not generalised in {good} of {total} runs. " if total else ""
     off = ", ".join(f"N = {every} W = {size}" for every, size in pairs.index[~pairs])
-    note += f"Further off: {off}. " if off else ""
+    far = [name for name, arm in found.items() if abs(middle(arm.falls) - (PUBLISHED_W + 1) * PUBLISHED_N) > PUBLISHED_N]
+    far += [name for name, arm in found.items() if np.isnan(middle(arm.falls))]
+    note += f"Further off: {off}{', and the conditions ' if far else ''}{', '.join(far)}. " if off or far else ""
     note += "Within one interval of (W + 1)·N is W·N too, the first step at which a fall can be read."
     return Answer(f"Follows {text}", estimates, note, entries=tuple(entries))
 

@@ -11,11 +11,10 @@ from analysis.exhibits.paper import Paper
 def surprise(answers: Mapping[str, Answered]) -> str:
     """What the flip of grad% follows, as the question says; empty where its runs are absent."""
     asked = answers.get("lifecycle-what-the-flip-follows")
-    return (
-        f"What the fall of grad% follows. {asked.text.removeprefix('Follows ').rstrip('.').capitalize()}."
-        if asked is not None and asked.text
-        else ""
-    )
+    if asked is None or not asked.text:
+        return ""
+    told = asked.text.removeprefix("Follows ").rstrip(".")
+    return f"What the fall of grad% follows. {told[0].upper()}{told[1:]}."
 
 
 PAPER = Paper(
