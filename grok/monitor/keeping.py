@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from typing import Any, NoReturn
 
 from grok.monitor.calibration import calibrations
 from grok.monitor.clock import Clock
-from grok.monitor.guard import close_all, process
+from grok.monitor.guard import MonitorWarning, close_all, process
 from grok.monitor.reading import Reading
 from grok.monitor.rules import Calibration, Event, Watch
 from grok.monitor.selection import sharding
@@ -52,14 +53,15 @@ class Keeping(Reading):
         return self.calibrations
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on to the same bits: tensors and plain values.
+        """Everything that a resumed run needs to go on to the same bits, tensors and plain values; one that is off stays off.
 
         Where parameters are sharded each process has its own, and each has to be saved.
         """
         clocks = {name: clock.state() for name, clock in self._clocks.items()}
         events = [asdict(event) for event in self.events]
         known = [(rule, block, asdict(one)) for (rule, block), one in self.calibrations.items()]
-        return {"version": 1, "settings": self._identity(), "clocks": clocks, "events": events, "calibrations": known}
+        seen = {"clocks": clocks, "events": events, "calibrations": known, "off": self.off}
+        return {"version": 1, "settings": self._identity()} | seen
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict` of a monitor with the same settings; before or after `attach`.
@@ -88,7 +90,11 @@ class Keeping(Reading):
                 refuse(
                     "state", "be of the same parameters", f"others for {name or 'the only optimizer'}", "Attach it as it was"
                 )
-        self.events, self.calibrations = deque(events, maxlen=EVENTS), known
+        self.events, self.calibrations, self.off = deque(events, maxlen=EVENTS), known, state.get("off")
+        if self.off is not None:
+            warnings.warn(
+                f"SpectralMonitor was off when its state was saved, and stays off: {self.off}", MonitorWarning, stacklevel=2
+            )
         for name, saved in clocks.items():
             try:
                 if name not in self._clocks:

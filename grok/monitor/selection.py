@@ -154,8 +154,10 @@ def _unread(name: str, parameter: Tensor, frozen_counts: bool) -> str | None:
 
 
 def _place(parameter: Tensor) -> tuple[Any, ...]:
-    """Equal for parameters that are the same numbers in memory."""
-    here = local(parameter)
+    """Equal for parameters that are the same numbers in memory: of its own, as `local` copies what is not contiguous."""
+    here: Tensor = parameter.detach()
+    if is_sharded(here):
+        here = here.to_local()  # type: ignore[attr-defined]
     if not here.numel() or not here.data_ptr():  # meta and lazy devices tell no address
         return (id(parameter),)
     return (parameter.device, here.data_ptr(), here.dtype, tuple(parameter.shape), parameter.stride())

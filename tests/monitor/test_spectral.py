@@ -770,6 +770,35 @@ def test_an_update_that_is_not_finite_is_an_event(batch: int) -> None:
     assert known.tolist() == [False, False, True, True, True, True, False, False, False, False, True, True, True]
 
 
+def test_weights_that_are_not_contiguous_are_not_tied() -> None:
+    """Each is read by a copy, whose memory the next copy gets: equal addresses that mean nothing."""
+    model = nn.Sequential(*(nn.Conv2d(8, 8, 3, bias=False) for _ in range(4)))
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert not any(parameter.is_contiguous() for parameter in model.parameters())
+    monitor = SpectralMonitor(model, 4)
+    assert list(monitor.selection.parameters) == [name for name, _ in model.named_parameters()]
+    assert monitor.left_out == {}
+
+
+def test_a_monitor_that_is_off_stays_off_when_it_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise its first update would be the sum of all the steps that it has not seen."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = SpectralMonitor(model, 4).attach(optimizer)
+    steps(model, optimizer, 3)
+    monkeypatch.setattr("grok.monitor.clock.Clock._row", lambda *_: 1 / 0)
+    with pytest.warns(MonitorWarning, match="training goes on"):
+        steps(model, optimizer, 2)
+    monkeypatch.undo()
+    again = SpectralMonitor(model, 4)
+    with pytest.warns(MonitorWarning, match="was off when its state was saved, and stays off: ZeroDivisionError"):
+        again.load_state_dict(monitor.state_dict())
+    again.attach(optimizer)
+    steps(model, optimizer, 2)
+    assert again.off == monitor.off
+    assert again.updates == {"all": 3}
+
+
 def test_an_internal_error_turns_it_off_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     optimizer = torch.optim.Adam(model.parameters())
