@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from grok.monitor.calibration import calibrations
 from grok.monitor.clock import Clock
-from grok.monitor.guard import MonitorWarning, close_all, process
+from grok.monitor.guard import MonitorWarning, close_all, process, writes
 from grok.monitor.reading import Reading
 from grok.monitor.rules import Calibration, Event, Watch
 from grok.monitor.selection import sharding
@@ -55,8 +55,11 @@ class Keeping(Reading):
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on to the same bits, tensors and plain values; one that is off stays off.
 
-        Where parameters are sharded each process has its own, and each has to be saved.
+        Where parameters are sharded each process has its own, and each has to be saved. Sinks write what they hold, so that a
+        process that is killed later has lost no row of before.
         """
+        if writes():
+            close_all(self.sinks)
         clocks = {name: clock.state() for name, clock in self._clocks.items()}
         events = [asdict(event) for event in self.events]
         known = [(rule, block, asdict(one)) for (rule, block), one in self.calibrations.items()]

@@ -116,7 +116,8 @@ def test_a_detector_of_ones_own_reads_a_stored_run(store: Store, tmp_path: Any, 
     config = dataclasses.replace(FULL, detector="detectors_of_my_own:jump", options="jump=0.1")
     (outcome,) = train_tracked([config], store, figures=run_figures)
     found = store.get(outcome.run_id)
-    assert "| detectors_of_my_own:jump detector (window 5, jump 0.1) | **" in found.data.tags["mlflow.note.content"]
+    note = found.data.tags["mlflow.note.content"].replace("&emsp;", "")
+    assert "| detectors_of_my_own:jump detector (window 5, jump 0.1) | **" in note
     assert config.hash != FULL.hash
     log_gap = np.log(Recorded(config).member.run.series("delta_w/gap_23"))
     rises = [t for t in range(config.first_epoch, len(log_gap)) if log_gap[t] - log_gap[t - 1] > 0.1]

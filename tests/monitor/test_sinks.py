@@ -37,6 +37,21 @@ def grow(sinks: Any, updates: int = 60, **settings: Any) -> SpectralMonitor:
     return monitor
 
 
+@pytest.mark.parametrize("kind", [JsonLines, Parquet])
+def test_a_state_is_saved_with_all_rows_written(kind: Any, tmp_path: Path) -> None:
+    """A process that is killed after it has no time to write."""
+    weights = torch.zeros(12, dtype=torch.float64)
+    monitor = SpectralMonitor(weights, 4, sinks=[kind(tmp_path / "rows")])
+    for _ in range(6):
+        monitor.update()
+        weights += torch.randn(12, dtype=torch.float64)
+    monitor.state_dict()
+    if kind is JsonLines:
+        assert len((tmp_path / "rows").read_text(encoding="utf-8").splitlines()) == 5
+    else:
+        assert pq.read_table(list((tmp_path / "rows").glob("rows-*"))).num_rows == 5
+
+
 def test_json_lines_have_every_row_and_event(tmp_path: Path) -> None:
     monitor = grow([JsonLines(tmp_path / "run.jsonl")], strict=True)
     lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text(encoding="utf-8").splitlines()]
