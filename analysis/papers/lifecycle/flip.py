@@ -33,13 +33,14 @@ from analysis.papers.lifecycle.reading import (
     Flip,
     flip,
     grok_step,
-    ledger,
+    shares,
     value,
-    windows,
 )
 from analysis.printed.lifecycle import LIFECYCLE
 from analysis.statistics.estimates import median_interval
 from analysis.words import number
+from grok.runs.edge_shares import INTERVALS, ROWS
+from grok.store.errors import StoreError
 
 ARMS: tuple[tuple[str, str], ...] = (
     (DYCK, "grok"),
@@ -53,7 +54,6 @@ ARMS: tuple[tuple[str, str], ...] = (
     (SCALE, "rate_2"),
 )
 """Study and condition of the rows of the table, all with weight decay."""
-INTERVALS, ROWS = (25, 50, 100, 200), (3, 5, 10, 20)
 THRESHOLDS = (0.95, 0.98, 0.99)
 MEMORISED, UNLEARNT, PREFIX_END = 0.99, 0.30, 4000
 """Training accuracy that is reached, and the most of test accuracy at a step, of labels that are memorised."""
@@ -105,7 +105,7 @@ def events(sources: Sources, study: str, condition: str, every: int = PUBLISHED_
     rows = []
     for run in sources.take(study, condition=condition).to_dict("records"):
         run_id = run["run_id"]
-        found: Flip = flip(windows(ledger(sources, run_id, every), size), every, size)
+        found: Flip = flip(shares(sources, run_id, every, size))
         groks = [grok_step(sources, run_id, level) for level in THRESHOLDS]
         pace = float(run["learning_rate"]) * float(run["weight_decay"])
         rows.append(
@@ -127,11 +127,28 @@ def arms(sources: Sources) -> dict[str, Arm]:
     return out
 
 
-def grid(sources: Sources) -> pd.DataFrame:
-    """Fall and rise of the condition grok for every N and W: a row per run, N and W, with (W + 1)·N as `leaves`."""
-    tables = [events(sources, DYCK, "grok", every, size).table for every in INTERVALS for size in ROWS]
+def grid(sources: Sources, study: str = DYCK, condition: str = "grok") -> pd.DataFrame:
+    """Fall and rise of a condition for every N and W: a row per run, N and W, with (W + 1)·N as `leaves`.
+
+    Raises:
+        Absent: if the runs are not there. StoreError: if they have not kept every N.
+    """
+    tables = [events(sources, study, condition, every, size).table for every in INTERVALS for size in ROWS]
     table = pd.concat(tables, ignore_index=True)
     return table.assign(leaves=(table["rows"] + 1) * table["every"])
+
+
+def grids(sources: Sources) -> pd.DataFrame:
+    """`grid` of every arm whose runs are there and have kept every N."""
+    tables = []
+    for study, condition in ARMS:
+        try:
+            tables.append(grid(sources, study, condition))
+        except (Absent, StoreError):
+            continue
+    if not tables:
+        raise Absent(f"no run of {DYCK} or {SCALE} is there. Run {sources.evidence.command(DYCK)}")
+    return pd.concat(tables, ignore_index=True)
 
 
 # the three answers
@@ -179,11 +196,16 @@ def near_window(found: dict[str, Arm], table: pd.DataFrame, steps: int) -> tuple
     Returns:
         By (N, W) bool, of the median over seeds; by run bool.
     """
-    usable = table[table["leaves"] <= steps / 2]
-    off = usable.assign(off=(usable["falls"] - usable["leaves"]).abs() / usable["every"])
     falls = np.concatenate([arm.falls for arm in found.values()])
     near = np.abs(falls - (PUBLISHED_W + 1) * PUBLISHED_N) <= PUBLISHED_N
-    return off.groupby(["every", "rows"])["off"].median() <= 1, near
+    return near_pairs(table, steps), near
+
+
+def near_pairs(table: pd.DataFrame, steps: int) -> pd.Series:
+    """By (N, W) whether the median over seeds falls within one interval of (W + 1)·N, of those that count in so many steps."""
+    usable = table[table["leaves"] <= steps / 2]
+    off = usable.assign(off=(usable["falls"] - usable["leaves"]).abs() / usable["every"])
+    return off.groupby(["every", "rows"])["off"].agg(middle) <= 1
 
 
 def follows_window(found: dict[str, Arm], table: pd.DataFrame, steps: int) -> str:
@@ -236,8 +258,19 @@ def answer(sources: Sources) -> Answer:
     far = [name for name, arm in found.items() if abs(middle(arm.falls) - (PUBLISHED_W + 1) * PUBLISHED_N) > PUBLISHED_N]
     far += [name for name, arm in found.items() if np.isnan(middle(arm.falls))]
     note += f"Further off: {off}{', and the conditions ' if far else ''}{', '.join(far)}. " if off or far else ""
+    note += _over_arms(sources)
     note += "Within one interval of (W + 1)·N is W·N too, the first step at which a fall can be read."
     return Answer(f"Follows {text}", estimates, note, entries=tuple(entries))
+
+
+def _over_arms(sources: Sources) -> str:
+    """Choices of N and W within one interval, condition by condition: told, and not judged."""
+    table, told = grids(sources), []
+    for (study, condition), part in table.groupby(["study", "condition"], sort=False):
+        steps = int(sources.take(str(study), condition=str(condition))["epochs"].max())
+        pairs = near_pairs(part, steps)
+        told.append(f"{condition} {pairs.sum()} of {len(pairs)}")
+    return f"Choices of N and W by condition: {', '.join(told)}. "
 
 
 def _memorised(sources: Sources, found: dict[str, Arm]) -> tuple[int, int]:
