@@ -21,7 +21,19 @@ from analysis.exhibits.model import (
     Result,
 )
 from analysis.exhibits.sources import Sources
-from analysis.papers.lifecycle import classes, controls, errata, flip, numbers, panels, reading, scan, sentences, side
+from analysis.papers.lifecycle import (
+    classes,
+    controls,
+    errata,
+    flip,
+    flip_sentences,
+    numbers,
+    panels,
+    reading,
+    scan,
+    sentences,
+    side,
+)
 from analysis.papers.lifecycle.margins import ACCURACY, SHARE, SIZE, verdict
 from analysis.papers.lifecycle.reading import DYCK, Flip, shares
 from analysis.printed import lifecycle as printed
@@ -32,7 +44,7 @@ from grok.runs.edge_shares import windows
 from tests.helpers.lifecycle_world import NEVER, LifecycleWorld
 
 GROKS = {42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800}
-CLAIMS = (*flip.CLAIMS, *sentences.CLAIMS, *classes.CLAIMS, *numbers.CLAIMS, *side.CLAIMS, *scan.CLAIMS)
+CLAIMS = (*flip_sentences.CLAIMS, *sentences.CLAIMS, *classes.CLAIMS, *numbers.CLAIMS, *side.CLAIMS, *scan.CLAIMS)
 
 
 @pytest.fixture(scope="module", autouse=True)
