@@ -238,8 +238,10 @@ def answer(sources: Sources) -> Answer:
         )
     pairs, near = near_window(found, table, steps)
     text = ", ".join(f"{name}: {SAID[verdict]}" for name, verdict in verdicts.items())
-    text += f" (within one interval of (W + 1)·N in {pairs.sum()} of {len(pairs)} choices of N and W, and in {near.sum()} of "
-    text += f"{len(near)} runs)"
+    others = _over_arms(sources)
+    text += f" (within one interval of (W + 1)·N in {pairs.sum()} of {len(pairs)} choices of N and W with true labels, "
+    text += f"in {sum(one.sum() for one in others.values())} of {sum(map(len, others.values()))} in other conditions, and in "
+    text += f"{near.sum()} of {len(near)} runs in the published window)"
     missing = [condition for _, condition in ARMS if condition not in found]
     note = f"Without the runs of {', '.join(missing)}. " if missing else ""
     note += f"Prefix labels: memorised and not generalised in {good} of {total} runs. " if total else ""
@@ -247,19 +249,20 @@ def answer(sources: Sources) -> Answer:
     far = [name for name, arm in found.items() if abs(middle(arm.falls) - (PUBLISHED_W + 1) * PUBLISHED_N) > PUBLISHED_N]
     far += [name for name, arm in found.items() if np.isnan(middle(arm.falls))]
     note += f"Further off: {off}{', and the conditions ' if far else ''}{', '.join(far)}. " if off or far else ""
-    note += _over_arms(sources)
+    told = ", ".join(f"{name} {one.sum()} of {len(one)}" for name, one in others.items())
+    note += f"Choices of N and W in other conditions, which are not judged: {told}. " if others else ""
     note += "Within one interval of (W + 1)·N is W·N too, the first step at which a fall can be read."
     return Answer(f"Follows {text}", estimates, note, entries=tuple(entries))
 
 
-def _over_arms(sources: Sources) -> str:
-    """Choices of N and W within one interval, condition by condition: told, and not judged."""
-    table, told = grids(sources), []
-    for (study, condition), part in table.groupby(["study", "condition"], sort=False):
-        steps = int(sources.take(str(study), condition=str(condition))["epochs"].max())
-        pairs = near_pairs(part, steps)
-        told.append(f"{condition} {pairs.sum()} of {len(pairs)}")
-    return f"Choices of N and W by condition: {', '.join(told)}. "
+def _over_arms(sources: Sources) -> dict[str, pd.Series]:
+    """`near_pairs` of every condition but grok: told, and not judged."""
+    out = {}
+    for (study, condition), part in grids(sources).groupby(["study", "condition"], sort=False):
+        if (study, condition) != (DYCK, "grok"):
+            runs = sources.take(str(study), condition=str(condition))
+            out[str(condition)] = near_pairs(part, int(runs["epochs"].max()))
+    return out
 
 
 def _memorised(sources: Sources, found: dict[str, Arm]) -> tuple[int, int]:
