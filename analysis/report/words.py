@@ -147,7 +147,9 @@ def _uncovered(content: Content) -> str:
     parts = [
         f"{count(facts, 'claim')} on named runs: facts, compared as they are" if facts else "",
         f"{count(len(alike), 'claim')} that printed digits decide in part, where the test failed" if alike else "",
-        f"{count(len(rules), 'claim')} whose rule has neither test nor margin: {named}" if rules else "",
+        f"{count(len(rules), 'claim')} whose rule counts, or holds single runs to a margin, without a test: {named}"
+        if rules
+        else "",
         f"{undecided} undecidable to rounding" if undecided else "",
         f"{defined} undecidable by definition" if defined else "",
     ]

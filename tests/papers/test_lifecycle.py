@@ -106,8 +106,8 @@ def answered(world: LifecycleWorld) -> str:
 
 def test_a_world_where_the_window_decides() -> None:
     text = answered(LifecycleWorld(follows_window=True, groks=GROKS))
-    assert text.startswith("Follows generalisation: no, passive decay: no, the window: yes (")
-    assert "in 13 of 13 choices of N and W with true labels, in 102 of 102 in other conditions, and in 33 of 33 runs" in text
+    assert text.startswith("Its first fall follows generalisation: no, passive decay: no, the window: yes with true labels (")
+    assert "in 13 of 13 choices of N and W, in 102 of 102 in other conditions, and in 33 of 33 runs" in text
 
 
 @pytest.mark.parametrize("step", [800, 600])
@@ -121,14 +121,28 @@ def test_a_world_where_passive_decay_decides(step: int) -> None:
         shift = {4.0: 2.5, 0.25: 0.6}.get(cell.config.initial_scale, 1.0)
         return step * shift / (cell.config.learning_rate * max(cell.config.weight_decay, 1e-9) * 1000), NEVER
 
-    assert answered(LifecycleWorld(times, groks=GROKS)).startswith("Follows generalisation: no, passive decay: yes")
+    assert answered(LifecycleWorld(times, groks=GROKS)).startswith(
+        "Its first fall follows generalisation: no, passive decay: yes"
+    )
 
 
 def test_a_world_where_generalisation_decides() -> None:
     text = answered(
         LifecycleWorld(lambda cell: (NEVER if cell.condition in ("prefix", "random") else 900.0, NEVER), groks=GROKS)
     )
-    assert text.startswith("Follows generalisation: yes, passive decay: no, the window: no (")
+    assert text.startswith("Its first fall follows generalisation: yes, passive decay: no, the window: no (")
+
+
+def test_the_longest_stretch_below_one_half() -> None:
+    steps = np.arange(0, 1500, 50)
+    share = np.where((steps >= 700) & (steps <= 900), 0.1, 0.9)
+    share[steps == 1200], share[steps == 300] = 0.2, 0.0  # a single window later; one that is not full
+    share[steps == 750] = 0.99  # between two snapshots of the published window
+    history = pd.DataFrame({"step": steps, "edge/grad_share": share, "edge/cos2_theta_0": steps / 1000})
+    assert flip.stretch(history) == flip.Stretch(0.9, 700.0, 900.0, 0.8)
+    none = flip.stretch(history.assign(**{"edge/grad_share": 0.9}))
+    assert none.first == 0.9
+    assert np.isnan(none[1:]).all()
 
 
 def test_labels_that_were_not_memorised_decide_nothing() -> None:

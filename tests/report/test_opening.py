@@ -218,7 +218,8 @@ def test_false_discoveries_are_said_to_cover_what_a_test_decides_and_nothing_els
     assert line.startswith("A test decides 1 of the 1 claim that one could;")
     assert line.endswith(
         "That does not cover 1 claim on named runs: facts, compared as they are; 1 claim that printed digits decide in part, "
-        "where the test failed; 1 claim whose rule has neither test nor margin: never; 1 undecidable to rounding."
+        "where the test failed; 1 claim whose rule counts, or holds single runs to a margin, without a test: never; "
+        "1 undecidable to rounding."
     )
 
 

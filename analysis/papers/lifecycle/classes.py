@@ -139,7 +139,8 @@ def gap_flow(sources: Sources) -> Measured:
         terms.append(Entry(f"{task} k=1 by term", {"task": task, "k": "1"}, "", _alone(sources, runs), ""))
     missing = [task for task in TASKS if task not in found_runs]
     note = "W in rows or in steps, whichever predicts better: the paper leaves it open. k* = 2 is told and not judged, and so "
-    note += "is each term as if it were all of dg/dt."
+    note += "is each term as if it were all of dg/dt. h and G of SCAN are of its first 128 training pairs, of modular addition "
+    note += "of its first 1024: |G|², and with it the driving term, is too large by what so few scatter."
     note += f" Without {', '.join(missing)}." if missing else ""
     verdict = verdicts[0] if len(set(verdicts)) == 1 else NOT_REPRODUCED
     text = "; ".join(f"{one.id}: {one.measured}" for one in entries[::2])

@@ -81,7 +81,8 @@ def without_a_task(sources: Sources) -> Answer:
     published = table[(table["every"] == PUBLISHED_N) & (table["rows"] == PUBLISHED_W)].iloc[0]
     text = (
         f"In the published window grad% of AdamW fed with noise falls at step {_said(published['falls_noise'])} and ends at "
-        f"{number(published['last_share_noise'])}; with true labels it falls at {_said(published['falls'])} (median). "
+        f"{number(published['last_share_noise'])}; with true labels it falls at {_said(published['falls'])} (median); "
+        f"over N and W the noise falls in {int(table['falls_noise'].notna().sum())} of {len(table)} choices. "
         f"Pure decay has grad% below {table['largest_share_passive'].max():.1e} in every window"
     )
     note = f"{DRAWS} draws of {NULL_SIZE} weights, {NULL_STEPS} steps, ηω = 0.001; the noise is fresh at each step."
@@ -123,6 +124,10 @@ def by_block(sources: Sources) -> Answer:
     middle = grok.groupby("block", sort=False)["falls"].median().dropna()
     fell = f"between {_said(float(middle.min()))} and {_said(float(middle.max()))}" if len(middle) else "never"
     text = f"With true labels grad% of {len(middle)} of {grok['block'].nunique()} matrices falls {fell} (medians over seeds)"
+    for condition, labels in (("grok", "true"), ("prefix", "prefix")):
+        whole = table[(table["condition"] == condition) & (table["block"] == EVERYTHING)]["falls"]
+        if len(whole):
+            text += f"; over all parameters it falls in {whole.notna().sum()} of {len(whole)} runs with {labels} labels"
     return Answer(text, {}, "A row per block; all parameters where a run has kept them.", entries=tuple(entries))
 
 
@@ -170,18 +175,25 @@ def what_an_intervention_leaves(sources: Sources) -> Answer:
         told = ", ".join(f"{name} {number(first)} → {number(last)}" for name, first, last in ends)
         setting = dict(zip(keys, map(str, arm), strict=True))
         entries.append(Entry(f"{arm[0]} ω={arm[1]:g} {arm[2]} {arm[3]}", setting, "", told, ""))
-    projected = table[table["condition"] == "projected"].groupby("update")["linear R², end"].median()
-    text = "; ".join(f"{update}: linear R² {number(float(end))} at the end" for update, end in projected.items())
+    projected = table[table["condition"] == "projected"]
+    text = "; ".join(_projected(str(update), part) for update, part in projected.groupby("update", sort=False))
     arms = table[table["condition"] == "post"].groupby(["weight_decay", "state"])
     post = arms[["linear R², start", "linear R², end"]].median()
-    post["gain"] = post["linear R², end"] - post["linear R², start"]
+    post["gain"], post["n"] = post["linear R², end"] - post["linear R², start"], arms.size()
     arms_told = [
-        f"ω → {arm['weight_decay']:g}, {arm['state']}: linear R² {arm['gain']:+.3f}"
+        f"ω → {arm['weight_decay']:g}, {arm['state']} ({arm['n']:.0f}): linear R² {arm['gain']:+.3f}"
         for arm in post.reset_index().to_dict("records")
     ]
     text = "; ".join([*arms_told, text])
-    note = "Norms leave out the position rows that no input reads; the paper prints end points of one seed, moments reset."
+    note = "In brackets the seeds of an arm that begins at step 1000; those that begin at 400 are in the table. Norms "
+    note += "leave out the position rows that no input reads; the paper prints end points of one seed, moments reset."
     return Answer(text.strip("; "), {}, note, entries=tuple(entries))
+
+
+def _projected(update: str, part: pd.DataFrame) -> str:
+    """An arm whose updates have lost, or kept, their part along the weights: what it reads, and what is left of the network."""
+    read, right = ((part[f"{name}, start"].median(), part[f"{name}, end"].median()) for name in ("linear R²", "accuracy"))
+    return f"{update} ({len(part)}): linear R² {read[0]:.3f} → {read[1]:.3f}, accuracy {right[0]:.3f} → {right[1]:.3f}"
 
 
 QUESTIONS: tuple[Question, ...] = (

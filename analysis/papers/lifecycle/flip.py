@@ -17,6 +17,7 @@ from analysis.exhibits.model import (
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle.reading import (
     DYCK,
+    HALF,
     PUBLISHED_N,
     PUBLISHED_W,
     SCALE,
@@ -67,6 +68,20 @@ EVENTS = [
 ]
 
 
+class Stretch(NamedTuple):
+    """The longest run of full windows with grad% below one half, of the published N and W.
+
+    Attributes:
+        first: grad% of the first full window. begins, ends: steps of its first and last window, NaN where there is none.
+        initial: median cos²(v₁, θ_0) in it.
+    """
+
+    first: float
+    begins: float
+    ends: float
+    initial: float
+
+
 class Arm(NamedTuple):
     """A condition in the published window: a row per run as `EVENTS` has it."""
 
@@ -101,6 +116,26 @@ def events(sources: Sources, study: str, condition: str, every: int = PUBLISHED_
             [study, condition, int(run["seed"]), run_id, every, size, found.falls, found.rises, found.crossings, pace, *groks]
         )
     return Arm(study, condition, pd.DataFrame(rows, columns=EVENTS))
+
+
+def stretch(history: pd.DataFrame) -> Stretch:
+    """Of a run's history, with its `step`, `edge/grad_share` and `edge/cos2_theta_0` by window."""
+    part = history[(history["step"] >= PUBLISHED_N * PUBLISHED_W) & (history["step"] % PUBLISHED_N == 0)]
+    part = part.dropna(subset=["edge/grad_share"])
+    below = (part["edge/grad_share"] < HALF).to_numpy()
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], below.astype(np.int64), [0]))))
+    first = float(part["edge/grad_share"].iloc[0]) if len(part) else float("nan")
+    if not len(edges):
+        return Stretch(first, float("nan"), float("nan"), float("nan"))
+    begin, end = max(edges.reshape(-1, 2).tolist(), key=lambda pair: pair[1] - pair[0])
+    mine = part.iloc[begin:end]
+    steps = mine["step"].astype(float)
+    return Stretch(first, float(steps.iloc[0]), float(steps.iloc[-1]), float(mine["edge/cos2_theta_0"].median()))
+
+
+def stretches(sources: Sources, arm: Arm) -> pd.DataFrame:
+    """`Stretch` of each run of an arm."""
+    return pd.DataFrame([stretch(sources.evidence.history(str(run_id))) for run_id in arm.table["run_id"]])
 
 
 def arms(sources: Sources) -> dict[str, Arm]:
@@ -237,11 +272,13 @@ def answer(sources: Sources) -> Answer:
             Entry(f"N={every} W={size}", {"N": str(every), "W": str(size)}, str(leaves), f"falls {_said(falls)}", "")
         )
     pairs, near = near_window(found, table, steps)
-    text = ", ".join(f"{name}: {SAID[verdict]}" for name, verdict in verdicts.items())
+    said = SAID | {"holds": "yes with true labels"}
+    text = ", ".join(f"{name}: {(said if name == 'the window' else SAID)[verdict]}" for name, verdict in verdicts.items())
     others = _over_arms(sources)
-    text += f" (within one interval of (W + 1)·N in {pairs.sum()} of {len(pairs)} choices of N and W with true labels, "
+    text += f" (within one interval of (W + 1)·N in {pairs.sum()} of {len(pairs)} choices of N and W, "
     text += f"in {sum(one.sum() for one in others.values())} of {sum(map(len, others.values()))} in other conditions, and in "
     text += f"{near.sum()} of {len(near)} runs in the published window)"
+    text += f". {_lasting(sources, found)}"
     missing = [condition for _, condition in ARMS if condition not in found]
     note = f"Without the runs of {', '.join(missing)}. " if missing else ""
     note += f"Prefix labels: memorised and not generalised in {good} of {total} runs. " if total else ""
@@ -251,8 +288,40 @@ def answer(sources: Sources) -> Answer:
     note += f"Further off: {off}{', and the conditions ' if far else ''}{', '.join(far)}. " if off or far else ""
     told = ", ".join(f"{name} {one.sum()} of {len(one)}" for name, one in others.items())
     note += f"Choices of N and W in other conditions, which are not judged: {told}. " if others else ""
+    note += _shortest(sources)
     note += "Within one interval of (W + 1)·N is W·N too, the first step at which a fall can be read."
-    return Answer(f"Follows {text}", estimates, note, entries=tuple(entries))
+    return Answer(f"Its first fall follows {text}", estimates, note, entries=tuple(entries))
+
+
+SCALES = {"scale_quarter": "initial weights × ¼", "grok": "× 1", "scale_4": "× 4"}
+
+
+def _lasting(sources: Sources, found: dict[str, Arm]) -> str:
+    """How long grad% stays below one half by the initial scale, and what v₁ is there."""
+    told = []
+    for name, words in SCALES.items():
+        if name in found:
+            one = stretches(sources, found[name])
+            lasts = middle((one["ends"] - one["begins"] + PUBLISHED_N).fillna(0.0).to_numpy())
+            initial = one["initial"].dropna()
+            there = f" with median cos²(v₁, θ₀) {number(float(initial.median()))}" if len(initial) and lasts else ""
+            told.append(f"{words} {number(lasts)} steps{there}")
+    return f"How long it then stays below one half, by the scale of the initial attention: {', '.join(told)}"
+
+
+def _shortest(sources: Sources) -> str:
+    """ηωt of the fall under the shortest window, which hides least: by condition, told and not judged."""
+    every, size = INTERVALS[0], ROWS[0]
+    whole = grids(sources)
+    part = whole[(whole["every"] == every) & (whole["rows"] == size)]
+    told = []
+    for condition in ("decay_half", "rate_half", "grok", "decay_2", "rate_2"):
+        mine = part[part["condition"] == condition]
+        if len(mine):
+            step = middle(mine["falls"].to_numpy(dtype=np.float64))
+            told.append(f"{condition} {_said(step)} ({number(step * float(mine['eta_omega'].iloc[0]))})")
+    words = f"In the published window a fall before {PUBLISHED_N * PUBLISHED_W} steps cannot be read. Under the shortest one, "
+    return f"{words}N = {every} W = {size}, it is at step (ηωt) {', '.join(told)}. " if told else ""
 
 
 def _over_arms(sources: Sources) -> dict[str, pd.Series]:
@@ -296,8 +365,9 @@ QUESTIONS: tuple[Question, ...] = (
 def decisive(sources: Sources) -> tuple[str, pd.DataFrame]:
     """The table behind the question: a row per condition in the published window, and per N and W of the condition grok.
 
-    Columns: `falls` and `rises` in the median over seeds, in steps, in ηωt and in units of W·N, each seed's beside it;
-    `crossings` of one half, more than two where a window holds a collapse of accuracy;
+    Columns: `falls` and `rises` in the median over seeds, in steps, in ηωt and in units of W·N, each seed's beside it; of the
+    published window `first_share`, grad% of the first full one, and `below_from` and `below_to`, the longest stretch below one
+    half, with its `below_cos2_theta_0`; `crossings` of one half, more than two where a window holds a collapse of accuracy;
     `leaves` is (W + 1)·N, `grok_95` the median step at which test accuracy gets to .95. An event that never came is latest.
     """
     tables = [*(arm.table for arm in arms(sources).values()), grid(sources)]
@@ -312,6 +382,10 @@ def decisive(sources: Sources) -> tuple[str, pd.DataFrame]:
             step = middle(part[event].to_numpy(dtype=np.float64))
             row |= {event: step, f"{event}_eta_omega_t": step * pace, f"{event}_in_windows": step / (size * every)}
             row[f"{event}_by_seed"] = ", ".join(map(_said, part[event]))
+        if (every, size) == (PUBLISHED_N, PUBLISHED_W):
+            below = pd.DataFrame([stretch(sources.evidence.history(str(run_id))) for run_id in part["run_id"]])
+            row |= {"first_share": float(below["first"].median()), "below_from": middle(below["begins"].to_numpy())}
+            row |= {"below_to": middle(below["ends"].to_numpy()), "below_cos2_theta_0": float(below["initial"].median())}
         row["crossings"] = float(part["crossings"].median())
         rows.append(row | {"grok_95": middle(part["grok_95"].to_numpy(dtype=np.float64))})
     return f"{answer(sources).text}.", pd.DataFrame(rows)

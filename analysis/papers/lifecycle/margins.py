@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from analysis.exhibits.margins import half_unit
@@ -66,8 +67,16 @@ def verdict(value: float, printed: str, margin: Margin, step: int) -> str:
     off = abs(value - target)
     if off <= max(width, half_unit(printed)):
         return REPRODUCED
-    other_sign = value * target < 0 and target < 0
-    return CONTRADICTED if off > OUTSIDE * width or other_sign else NOT_REPRODUCED
+    return CONTRADICTED if off > OUTSIDE * width or value * target < 0 else NOT_REPRODUCED
+
+
+def among(one: Entry, values: Sequence[float]) -> Entry:
+    """A number of one seed late in a run with the range over our seeds: where that covers the print nothing contradicts it."""
+    low, high = min(values), max(values)
+    half = half_unit(one.published)
+    covers = low - half <= float(one.published) <= high + half
+    told = f"{one.measured}, over {len(values)} seeds {number(low)} to {number(high)}"
+    return replace(one, measured=told, verdict=NOT_REPRODUCED if covers and one.verdict == CONTRADICTED else one.verdict)
 
 
 def entry(name: str, value: float, printed: str, margin: Margin, step: int = 0, undecidable: str = "") -> Entry:

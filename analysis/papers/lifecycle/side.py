@@ -26,6 +26,7 @@ from analysis.papers.lifecycle.reading import (
     run_of,
 )
 from analysis.printed import lifecycle as printed
+from analysis.words import number
 from grok.numerics.edge import Edge, compression, edge, gap_23, leading
 from grok.runs.edge_shares import windows
 
@@ -60,10 +61,11 @@ def compressed(
     edges = windows(ledger(sources, run_id, every), width)
     until, gaps = _until(edges, every, step), gap_23(edges)
     found = compression(gaps, until, first=min(1, until))
+    first, last = (edges[place].end * every for place in (int(np.argmax(gaps[: until + 1])), until))
     why = f"≥ 1 by construction; plain {found.plain:.3g}, by chance {found.shuffled:.3g}"
     return [
-        entry(f"{name} early", float(gaps[: until + 1].max()), early, SIZE),
-        entry(f"{name} late", float(gaps[until]), at, SIZE),
+        entry(f"{name} early", float(gaps[: until + 1].max()), early, SIZE, first),
+        entry(f"{name} late", float(gaps[until]), at, SIZE, last),
         entry(f"{name} ratio", found.published, ratio, RATIO, 0, why),
     ]
 
@@ -80,7 +82,7 @@ def shape(
     if ratios is not None:
         first = int(np.argmax(gap_23(edges)[: until + 1]))
         for told, place, text in zip(("early", "at grok"), (first, until), ratios, strict=True):
-            out.append(entry(f"{name} σ₁/σ₂ {told}", ratio_12(edges[place]), text, RATIO))
+            out.append(entry(f"{name} σ₁/σ₂ {told}", ratio_12(edges[place]), text, RATIO, edges[place].end * every))
     return out
 
 
@@ -209,7 +211,9 @@ def attention(sources: Sources) -> list[Entry]:
         out.append(entry(f"{condition} KL to even", most, texts[0], R_SQUARED, LATE))
         out.append(entry(f"{condition} least entropy", least, texts[1], FIVE_PERCENT, LATE))
     largest = max(map(ratio_12, windows(ledger(sources, run_id_of(sources, LONG, "grok", 42), 100, ".q"), 5)))
-    return [*out, entry("largest σ₁/σ₂ of W_Q", largest, printed.LARGEST_RATIO["Dyck-1, W_Q"], RATIO)]
+    name = "largest σ₁/σ₂ of W_Q"
+    told = f"{number(largest)}, both layers together; of which matrix's updates it is printed is not told"
+    return [*out, Entry(name, {"quantity": name}, printed.LARGEST_RATIO["Dyck-1, W_Q"], told, "")]
 
 
 def positions(
