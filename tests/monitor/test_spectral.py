@@ -642,6 +642,8 @@ def refused_models() -> list[Any]:
         (sparse, "all", "parameters must be dense, got s (torch.sparse_coo)"),
         ({"q": quantised}, "all", "parameters must be floating point, got q (torch.qint8, quantised)"),
         ({"i": torch.ones(3, dtype=torch.int8)}, "all", "parameters must be floating point, got i (torch.int8, quantised)"),
+        ({"h": torch.ones(3).to(torch.float8_e4m3fn)}, "all", "parameters must be in 16, 32 or 64 bits, got h (float8_e4m3fn)"),
+        ({"h": torch.ones(3).to(torch.float8_e5m2)}, "all", "parameters must be in 16, 32 or 64 bits, got h (float8_e5m2)"),
         (["x"], "all", "model must be an nn.Module or tensors, got str"),
         (network(), {"a": "nothing"}, "blocks must each match a parameter that is trained, got a: nothing"),
         (network(), {"a": "("}, "blocks must be regular expressions, got ("),
