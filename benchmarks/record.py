@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def environment(command: str) -> dict[str, Any]:
         "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "code": {**code_tags(), "protocol": PROTOCOL_VERSION},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
         "machine": {
             "system": platform.system(),
             "cpu": cpu_model(),
@@ -37,6 +37,14 @@ def environment(command: str) -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if cuda else None,
         },
     }
+
+
+def _version(name: str) -> str | None:
+    """Of an installed package; None where the monitor's part alone is installed, which needs fewer."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def cpu_model() -> str:

@@ -1,7 +1,8 @@
 """Measure finished runs from the files that they left, without training them again: `python -m entry_points.measure`.
 
 Each run gets small tables that claims read: repulsion at epoch 0 and the checkpoints beside its nulls, what ranks are told
-from, the answers on unseen pairs, and ρ at every epoch of the start. What is there already stays.
+from, the answers on unseen pairs, ρ at every epoch of the start, and grad% of the edge in every window. What is there already
+stays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ def parser() -> OneLineParser:
         help="of studies, or your file.yaml:name; separated by commas. Default headline.",
     )
     out.add_argument(
-        "--what", default="all", metavar="KINDS", help="repulsion, ranks, answers, onset, separated by commas. Default all."
+        "--what",
+        default="all",
+        metavar="KINDS",
+        help="of repulsion, ranks, answers, onset, edge. Default all.",
     )
     out.add_argument(
         "--force", action=argparse.BooleanOptionalAction, default=False, help="measure anew what is there already."

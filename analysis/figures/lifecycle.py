@@ -51,16 +51,30 @@ def lifecycle_flip(tables: Tables) -> Figure:
 
 
 def lifecycle_grid(tables: Tables) -> Figure:
-    """Falls against (W + 1)·N."""
-    table = tables["grid"].dropna(subset=["falls"])
-    figure = Figure(figsize=(5.2, 4.0), layout="constrained")
-    axes = figure.subplots()
-    for place, (rows, part) in enumerate(table.groupby("rows")):
-        axes.plot(part["leaves"], part["falls"], "osD^"[place % 4], color=COLOURS[place], label=f"W = {rows}", alpha=0.7)
+    """Falls against (W + 1)·N, a panel per condition."""
+    table = tables["grid"]
+    conditions = list(dict.fromkeys(table["condition"]))
+    columns = max(1, min(3, len(conditions)))
+    rows = max(1, -(-len(conditions) // columns))
+    figure = Figure(figsize=(0.4 + 2.7 * columns, 0.9 + 2.1 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for ax in panels[len(conditions) :]:
+        ax.remove()
     ends = np.array([table["leaves"].min(), table["leaves"].max()]) if len(table) else np.array([100, 4000])
-    axes.plot(ends, ends, color="black", linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="(W + 1) N, steps", ylabel="step at which grad% falls below one half")
-    axes.legend()
+    for ax, condition in zip(panels, conditions, strict=False):
+        shown = table[(table["condition"] == condition)].dropna(subset=["falls"])
+        for place, width in enumerate(sorted(table["rows"].unique())):
+            part = shown[shown["rows"] == width]
+            mark = {"marker": "osD^"[place % 4], "color": COLOURS[place], "markersize": 4, "linestyle": "none"}
+            ax.plot(part["leaves"], part["falls"], label=f"W = {width}", alpha=0.7, **mark)
+        ax.plot(ends, ends, color="black", linewidth=0.8)
+        ax.set(xscale="log", yscale="log")
+        ax.set_title(condition.replace("_", " "), loc="left", fontsize=9)
+    for ax in panels[::columns]:
+        ax.set_ylabel("grad% falls, step")
+    figure.supxlabel("(W + 1) N, steps")
+    if conditions:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
     return figure
 
 

@@ -147,6 +147,7 @@ READERS: dict[str, tuple[Callable[[], Any], bool]] = {
     "linear_standardised": (linear, True),
     "linear_standardised_ols": (lambda: linear(1e-6), True),
     "quadratic_raw": (quadratic, False),
+    "quadratic_standardised": (quadratic, True),
     "mlp_raw": (mlp, False),
     "mlp_standardised": (mlp, True),
     "logistic_standardised": (logistic, True),

@@ -22,6 +22,7 @@ SWEPT_POINTS = 25
 BEFORE_NORM, AFTER_NORM = "before", "after"
 FAST = ("linear_raw", "linear_standardised", "linear_standardised_ols")
 SLOW = ("linear_raw_ols", "quadratic_raw", "mlp_raw")
+STANDARDISED = ("quadratic_standardised", "mlp_standardised")
 
 
 def flow(exact: Instrument, directions: Tensor, sigma: Tensor) -> Iterator[Row]:
@@ -132,8 +133,10 @@ def battery(states: Mapping[str, np.ndarray], asked: Targets, seed: int) -> Iter
     before = states[_last(states)]
     token, both = {"token": asked.token}, {"token": asked.token, "sequence": asked.apart}
     yield from _scores("probe", f"{BEFORE_NORM}/", before, asked.labels, token, SLOW)
-    yield from _scores("probe", f"{BEFORE_NORM}/", before, asked.labels, both, ("mlp_standardised",))
-    yield from _scores("probe", f"{AFTER_NORM}/", states["norm"], asked.labels, both, ("logistic_standardised",))
+    yield from _scores("probe", f"{BEFORE_NORM}/", before, asked.labels, both, STANDARDISED)
+    yield from _scores(
+        "probe", f"{AFTER_NORM}/", states["norm"], asked.labels, both, ("mlp_standardised", "logistic_standardised")
+    )
     others = {f"token{other}": probes.by_token(len(asked.labels), other) for other in range(1, 5)}
     others |= {"same": probes.in_sample(len(asked.labels))}
     yield from _scores("probe", f"{BEFORE_NORM}/", before, asked.labels, others, FAST[:1])

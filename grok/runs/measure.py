@@ -28,6 +28,7 @@ from grok.numerics.repulsion import PairError, centred, rank_pairs
 from grok.recorders._battery import built, put_weights
 from grok.recorders.base import File
 from grok.recorders.spectrum import BAND
+from grok.runs import edge_shares
 from grok.runs.saving import get, put
 from grok.spec.config import RANKING_EPOCH, ResolvedConfig
 from grok.spec.fields import ConfigError
@@ -253,11 +254,19 @@ def _ranks(run: Finished) -> pd.DataFrame:
     return ranks_of(run.config, cast(Mapping[str, np.ndarray], get(run.tracked, BAND).content))
 
 
+def _edge(run: Finished) -> pd.DataFrame:
+    """Empty of a run that has no ledgers."""
+    stored = edge_shares.stored(run.tracked.walk())
+    ledgers = {every: cast(Mapping[str, np.ndarray], get(run.tracked, path).content) for every, path in stored.items()}
+    return edge_shares.shares_table(ledgers)
+
+
 KINDS: dict[str, tuple[str, tuple[str, ...], Callable[[Finished], pd.DataFrame]]] = {
     "repulsion": (REPULSION, ("features",), _repulsion),
     "ranks": (RANKS, (), _ranks),
     "answers": (ANSWERS, ("features", "readout"), answers_table),
     "onset": (ONSET, ("features",), onset_table),
+    "edge": (edge_shares.SHARES, (), _edge),
 }
 """By name: the table's file, what the network must give, and how it is measured."""
 

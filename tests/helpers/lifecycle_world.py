@@ -108,6 +108,10 @@ class LifecycleWorld:
             }
         )
 
+    def measured(self, run_id: str, kind: str) -> pd.DataFrame:
+        """Nothing was measured from the files: windows are read from the ledgers."""
+        raise StoreError(f"{kind} must have been measured, got none of run {run_id}.")
+
     def arrays(self, run_id: str, path: str) -> dict[str, Any]:
         """What the recorder of edges keeps of this cell, and no other intervals."""
         every, cell = int(path[-8:-4]), self.cells[run_id]

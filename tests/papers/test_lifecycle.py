@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,17 +21,30 @@ from analysis.exhibits.model import (
     Result,
 )
 from analysis.exhibits.sources import Sources
-from analysis.papers.lifecycle import classes, controls, errata, flip, numbers, panels, scan, sentences, side
+from analysis.papers.lifecycle import (
+    classes,
+    controls,
+    errata,
+    flip,
+    flip_sentences,
+    numbers,
+    panels,
+    reading,
+    scan,
+    sentences,
+    side,
+)
 from analysis.papers.lifecycle.margins import ACCURACY, SHARE, SIZE, verdict
-from analysis.papers.lifecycle.reading import DYCK, Flip, ledger, windows
+from analysis.papers.lifecycle.reading import DYCK, Flip, shares
 from analysis.printed import lifecycle as printed
 from grok.numerics.edge import Compression, Edge
 from grok.numerics.gap_flow import flow, judge
 from grok.numerics.ledger import Ledger
+from grok.runs.edge_shares import windows
 from tests.helpers.lifecycle_world import NEVER, LifecycleWorld
 
 GROKS = {42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800}
-CLAIMS = (*flip.CLAIMS, *sentences.CLAIMS, *classes.CLAIMS, *numbers.CLAIMS, *side.CLAIMS, *scan.CLAIMS)
+CLAIMS = (*flip_sentences.CLAIMS, *sentences.CLAIMS, *classes.CLAIMS, *numbers.CLAIMS, *side.CLAIMS, *scan.CLAIMS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +59,7 @@ def remembered() -> Iterator[None]:
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (controls, errata, flip, numbers, scan, sentences, side):
+        for module in (controls, errata, numbers, reading, scan, sentences, side):
             patch.setattr(module, "windows", remember)
         yield
 
@@ -75,13 +88,12 @@ def test_a_fall_and_a_rise_by_hand() -> None:
     evidence: Any = LifecycleWorld(at(700, 1500))
     sources = Sources(evidence)
     run_id = sources.take(DYCK, condition="grok")["run_id"].iloc[0]
-    edges = windows(ledger(sources, run_id, 100), 5)
-    assert flip.flip(edges, 100, 5) == Flip(800.0, 1600.0, 500, 2)
+    assert flip.flip(shares(sources, run_id, 100, 5)) == Flip(800.0, 1600.0, 500, 2)
     evidence = LifecycleWorld(follows_window=True)
     sources = Sources(evidence)
     run_id = sources.take(DYCK, condition="grok")["run_id"].iloc[0]
     for every, size in ((25, 3), (50, 10), (100, 5)):
-        found = flip.flip(windows(ledger(sources, run_id, every), size), every, size)
+        found = flip.flip(shares(sources, run_id, every, size))
         assert (found.falls, found.first) == ((size + 1) * every, size * every)
 
 
@@ -95,7 +107,7 @@ def answered(world: LifecycleWorld) -> str:
 def test_a_world_where_the_window_decides() -> None:
     text = answered(LifecycleWorld(follows_window=True, groks=GROKS))
     assert text.startswith("Follows generalisation: no, passive decay: no, the window: yes (")
-    assert "in 13 of 13 choices of N and W, and in 33 of 33 runs" in text
+    assert "in 13 of 13 choices of N and W with true labels, in 102 of 102 in other conditions, and in 33 of 33 runs" in text
 
 
 @pytest.mark.parametrize("step", [800, 600])
@@ -237,7 +249,13 @@ def test_the_gap_flow_claim_in_a_world_that_obeys_it_and_in_noise() -> None:
 
     found = result(LifecycleWorld(numbers=obeys), "gap-flow")
     assert found.verdict == REPRODUCED, found.measured
-    assert {entry.id for entry in found.entries} == {f"{task} k={k}" for task in classes.TASKS for k in (1, 2)}
+    names = [f"{task} k={k}" for task in classes.TASKS for k in (1, 2)] + [f"{task} k=1 by term" for task in classes.TASKS]
+    assert [entry.id for entry in found.entries] == names
+    sources = Sources(cast(Any, LifecycleWorld(numbers=obeys)))
+    terms = classes.alone(sources, sources.take(DYCK, condition="grok").to_dict("records"))
+    assert all(one.r_squared > 0.9 for one in terms["curvature"])  # the gap alternates by this term
+    assert all(one.r_squared < 0.2 for one in terms["damping"])
+    assert all(np.isnan(one.r_squared) for one in terms["driving, W = 500"])  # no gradient at all: it never changes
 
     def against(cell: Any, kind: str, name: str, step: int) -> float:
         value = obeys(cell, kind, name, step)

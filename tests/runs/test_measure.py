@@ -12,6 +12,8 @@ import pytest
 from analysis.reading.evidence import Evidence
 from entry_points import measure as command
 from grok.numerics import rank
+from grok.numerics.edge import edge
+from grok.numerics.ledger import Ledger
 from grok.numerics.repulsion import measure_repulsion
 from grok.recorders.spectrum import BAND
 from grok.runs import measure
@@ -27,10 +29,15 @@ from grok.runs.measure import (
     ranks_of,
     repulsion_table,
 )
+from grok.runs.saving import get
+from grok.runs.train import train_tracked
 from grok.spec.fields import ConfigError
 from grok.store import files
 from grok.store.errors import StoreError
+from grok.store.run import TrackedRun
+from grok.store.store import Store
 from grok.training.loop import Training
+from tests.training.test_sequences import small
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +178,34 @@ def test_the_command_puts_tables_beside_a_studys_runs_and_claims_read_them(
 
 def test_bad_input_is_refused(finished: Any) -> None:
     run = finished.store.get(finished.outcome.run_id)
-    with pytest.raises(ConfigError, match="what must be of repulsion, ranks, answers, onset, got rank"):
+    with pytest.raises(ConfigError, match="what must be of repulsion, ranks, answers, onset, edge, got rank"):
         measure.measure(finished.store, run, ("rank",))
     running = dataclasses.replace(run, tags=run.tags | {name: "running" for name in run.tags if name.endswith("state")})
     with pytest.raises(StoreError, match="must be finished to be measured"):
         measure.measure(finished.store, running)
-    assert set(KINDS) == {"repulsion", "ranks", "answers", "onset"}
+    assert set(KINDS) == {"repulsion", "ranks", "answers", "onset", "edge"}
+
+
+def test_shares_of_the_edge_are_those_of_the_ledgers(store: Store) -> None:
+    (outcome,) = train_tracked([small()], store)
+    run = store.get(outcome.run_id)
+    assert measure.measure(store, run, ("edge",)) == ["edge_shares.parquet"]
+    table = Evidence(store).measured(run.run_id, "edge")
+    tracked = TrackedRun(store.client, run)
+    ledgers = [path for path in tracked.walk() if path.startswith("edge/ledger-")]
+    assert sorted(table["every"].unique()) == sorted(int(path[-8:-4]) for path in ledgers) != []
+    for path in ledgers:
+        arrays = dict(get(tracked, path).content)
+        attention = [i for i, name in enumerate(arrays["segments"].tolist()) if name != "rest"]
+        found = Ledger(**{name: arrays[name] for name in Ledger._fields}).of(attention)
+        every = int(path[-8:-4])
+        for size in (3, 5):
+            ours = table[(table["every"] == every) & (table["rows"] == size)]
+            true = [one for end in range(2, found.intervals + 1) if (one := edge(found, end, size)) is not None]
+            assert ours["share"].tolist() == [one.exact.share for one in true]
+            assert ours["step"].tolist() == [one.end * every for one in true]
+            assert ours["full"].tolist() == [one.rows == size for one in true]
+
+
+def test_a_network_without_ledgers_has_no_shares_of_the_edge(finished: Any) -> None:
+    assert measure.measure(finished.store, finished.store.get(finished.outcome.run_id), ("edge",)) == []

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.exhibits.model import Answer, Entry, Question
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle.flip import INTERVALS, ROWS, grid, middle
+from analysis.papers.lifecycle.flip import grid, middle
 from analysis.papers.lifecycle.reading import (
     DYCK,
     EVERYTHING,
@@ -25,11 +25,11 @@ from analysis.papers.lifecycle.reading import (
     segments,
     setting,
     value,
-    windows,
 )
 from analysis.words import number
 from grok.numerics import edge_nulls
 from grok.numerics.ledger import Ledger, coarsen
+from grok.runs.edge_shares import INTERVALS, ROWS, shares, windows
 
 NULL_SIZE, NULL_STEPS, NULL_SCALE, DRAWS = 1500, 4000, 0.06, 3
 """Weights, steps, initial standard deviation and draws of the null; θ_attn of Dyck-1 has 21.6 / √131072 = 0.06."""
@@ -51,7 +51,7 @@ def null_table() -> pd.DataFrame:
     rows = []
     for every, size in itertools.product(INTERVALS, ROWS):
         noise = [windows(coarsen(null("noise", draw), every // FINEST), size) for draw in range(DRAWS)]
-        found: list[Flip] = [flip(edges, every, size) for edges in noise]
+        found: list[Flip] = [flip(shares(edges, every, size)) for edges in noise]
         passive = windows(coarsen(null("passive"), every // FINEST), size)
         rows.append(
             {
@@ -104,7 +104,7 @@ def block_table(sources: Sources) -> pd.DataFrame:
                 except Absent:
                     continue
                 edges = windows(kept, PUBLISHED_W)
-                found = flip(edges, PUBLISHED_N, PUBLISHED_W)
+                found = flip(shares(edges, PUBLISHED_N, PUBLISHED_W))
                 angles = [float(np.median([getattr(one, name) for one in edges])) for name in ("cos2_theta", "cos2_theta_0")]
                 rows.append([condition, int(run["seed"]), run_id, block, found.falls, found.rises, *angles])
     names = ["condition", "seed", "run_id", "block", "falls", "rises", "cos2_theta", "cos2_theta_0"]

@@ -8,8 +8,9 @@ import pandas as pd
 from analysis.exhibits.model import Chapter
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle.flip import THRESHOLDS, events
-from analysis.papers.lifecycle.reading import DYCK, LONG, PUBLISHED_N, grok_step, ledger, measured, run_of, value, windows
+from analysis.papers.lifecycle.reading import DYCK, LONG, PUBLISHED_N, grok_step, ledger, measured, run_of, value
 from grok.numerics.edge import compression, gap_23
+from grok.runs.edge_shares import windows
 
 PROBED: tuple[str, ...] = (
     "before/linear_raw/token",

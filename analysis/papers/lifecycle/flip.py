@@ -1,4 +1,4 @@
-"""The question that decides: what does the fall of grad% follow? And the sentences about its flip."""
+"""The question that decides: what the fall of grad% follows."""
 
 from __future__ import annotations
 
@@ -9,37 +9,27 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits.model import (
-    ABSTRACT,
-    CAVEAT,
-    CONTRADICTED,
-    NOT_REPRODUCED,
-    REPRODUCED,
-    TEXT,
     Answer,
     Chapter,
-    Claim,
     Entry,
-    Measured,
     Question,
 )
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle.reading import (
     DYCK,
-    MINI,
-    MODULAR,
     PUBLISHED_N,
     PUBLISHED_W,
     SCALE,
     Flip,
     flip,
     grok_step,
-    ledger,
+    shares,
     value,
-    windows,
 )
-from analysis.printed.lifecycle import LIFECYCLE
 from analysis.statistics.estimates import median_interval
 from analysis.words import number
+from grok.runs.edge_shares import INTERVALS, ROWS
+from grok.store.errors import StoreError
 
 ARMS: tuple[tuple[str, str], ...] = (
     (DYCK, "grok"),
@@ -53,7 +43,6 @@ ARMS: tuple[tuple[str, str], ...] = (
     (SCALE, "rate_2"),
 )
 """Study and condition of the rows of the table, all with weight decay."""
-INTERVALS, ROWS = (25, 50, 100, 200), (3, 5, 10, 20)
 THRESHOLDS = (0.95, 0.98, 0.99)
 MEMORISED, UNLEARNT, PREFIX_END = 0.99, 0.30, 4000
 """Training accuracy that is reached, and the most of test accuracy at a step, of labels that are memorised."""
@@ -105,7 +94,7 @@ def events(sources: Sources, study: str, condition: str, every: int = PUBLISHED_
     rows = []
     for run in sources.take(study, condition=condition).to_dict("records"):
         run_id = run["run_id"]
-        found: Flip = flip(windows(ledger(sources, run_id, every), size), every, size)
+        found: Flip = flip(shares(sources, run_id, every, size))
         groks = [grok_step(sources, run_id, level) for level in THRESHOLDS]
         pace = float(run["learning_rate"]) * float(run["weight_decay"])
         rows.append(
@@ -127,11 +116,28 @@ def arms(sources: Sources) -> dict[str, Arm]:
     return out
 
 
-def grid(sources: Sources) -> pd.DataFrame:
-    """Fall and rise of the condition grok for every N and W: a row per run, N and W, with (W + 1)·N as `leaves`."""
-    tables = [events(sources, DYCK, "grok", every, size).table for every in INTERVALS for size in ROWS]
+def grid(sources: Sources, study: str = DYCK, condition: str = "grok") -> pd.DataFrame:
+    """Fall and rise of a condition for every N and W: a row per run, N and W, with (W + 1)·N as `leaves`.
+
+    Raises:
+        Absent: if the runs are not there. StoreError: if they have not kept every N.
+    """
+    tables = [events(sources, study, condition, every, size).table for every in INTERVALS for size in ROWS]
     table = pd.concat(tables, ignore_index=True)
     return table.assign(leaves=(table["rows"] + 1) * table["every"])
+
+
+def grids(sources: Sources) -> pd.DataFrame:
+    """`grid` of every arm whose runs are there and have kept every N."""
+    tables = []
+    for study, condition in ARMS:
+        try:
+            tables.append(grid(sources, study, condition))
+        except (Absent, StoreError):
+            continue
+    if not tables:
+        raise Absent(f"no run of {DYCK} or {SCALE} is there. Run {sources.evidence.command(DYCK)}")
+    return pd.concat(tables, ignore_index=True)
 
 
 # the three answers
@@ -179,11 +185,16 @@ def near_window(found: dict[str, Arm], table: pd.DataFrame, steps: int) -> tuple
     Returns:
         By (N, W) bool, of the median over seeds; by run bool.
     """
-    usable = table[table["leaves"] <= steps / 2]
-    off = usable.assign(off=(usable["falls"] - usable["leaves"]).abs() / usable["every"])
     falls = np.concatenate([arm.falls for arm in found.values()])
     near = np.abs(falls - (PUBLISHED_W + 1) * PUBLISHED_N) <= PUBLISHED_N
-    return off.groupby(["every", "rows"])["off"].median() <= 1, near
+    return near_pairs(table, steps), near
+
+
+def near_pairs(table: pd.DataFrame, steps: int) -> pd.Series:
+    """By (N, W) whether the median over seeds falls within one interval of (W + 1)·N, of those that count in so many steps."""
+    usable = table[table["leaves"] <= steps / 2]
+    off = usable.assign(off=(usable["falls"] - usable["leaves"]).abs() / usable["every"])
+    return off.groupby(["every", "rows"])["off"].agg(middle) <= 1
 
 
 def follows_window(found: dict[str, Arm], table: pd.DataFrame, steps: int) -> str:
@@ -227,8 +238,10 @@ def answer(sources: Sources) -> Answer:
         )
     pairs, near = near_window(found, table, steps)
     text = ", ".join(f"{name}: {SAID[verdict]}" for name, verdict in verdicts.items())
-    text += f" (within one interval of (W + 1)·N in {pairs.sum()} of {len(pairs)} choices of N and W, and in {near.sum()} of "
-    text += f"{len(near)} runs)"
+    others = _over_arms(sources)
+    text += f" (within one interval of (W + 1)·N in {pairs.sum()} of {len(pairs)} choices of N and W with true labels, "
+    text += f"in {sum(one.sum() for one in others.values())} of {sum(map(len, others.values()))} in other conditions, and in "
+    text += f"{near.sum()} of {len(near)} runs in the published window)"
     missing = [condition for _, condition in ARMS if condition not in found]
     note = f"Without the runs of {', '.join(missing)}. " if missing else ""
     note += f"Prefix labels: memorised and not generalised in {good} of {total} runs. " if total else ""
@@ -236,8 +249,20 @@ def answer(sources: Sources) -> Answer:
     far = [name for name, arm in found.items() if abs(middle(arm.falls) - (PUBLISHED_W + 1) * PUBLISHED_N) > PUBLISHED_N]
     far += [name for name, arm in found.items() if np.isnan(middle(arm.falls))]
     note += f"Further off: {off}{', and the conditions ' if far else ''}{', '.join(far)}. " if off or far else ""
+    told = ", ".join(f"{name} {one.sum()} of {len(one)}" for name, one in others.items())
+    note += f"Choices of N and W in other conditions, which are not judged: {told}. " if others else ""
     note += "Within one interval of (W + 1)·N is W·N too, the first step at which a fall can be read."
     return Answer(f"Follows {text}", estimates, note, entries=tuple(entries))
+
+
+def _over_arms(sources: Sources) -> dict[str, pd.Series]:
+    """`near_pairs` of every condition but grok: told, and not judged."""
+    out = {}
+    for (study, condition), part in grids(sources).groupby(["study", "condition"], sort=False):
+        if (study, condition) != (DYCK, "grok"):
+            runs = sources.take(str(study), condition=str(condition))
+            out[str(condition)] = near_pairs(part, int(runs["epochs"].max()))
+    return out
 
 
 def _memorised(sources: Sources, found: dict[str, Arm]) -> tuple[int, int]:
@@ -256,108 +281,6 @@ def _said(step: float) -> str:
     return "never" if np.isnan(step) else number(step)
 
 
-# sentences
-
-
-def at_grokking(sources: Sources) -> Measured:
-    """Falls within one interval of the grok step at all thresholds, and never with prefix labels."""
-    grok, prefix = events(sources, DYCK, "grok"), events(sources, DYCK, "prefix")
-    steps = grok.table[["grok_95", "grok_98", "grok_99"]].to_numpy()
-    near = np.abs(steps - grok.falls[:, None]) <= PUBLISHED_N  # NaN, never, is not near
-    fell = float(np.isfinite(prefix.falls).mean())
-    every, two_off = float(near.all(axis=1).mean()), float(((~near).sum(axis=1) >= 2).mean())
-    verdict = REPRODUCED if every >= MOST and fell == 0 else NOT_REPRODUCED
-    if fell >= MOST or two_off >= MOST:
-        verdict = CONTRADICTED
-    text = (
-        f"within {PUBLISHED_N} steps of the grok step at each of .95, .98, .99 in {near.all(axis=1).sum()} of {len(near)}, "
-        f"of .95 alone in {near[:, 0].sum()}; with prefix labels it falls in {np.isfinite(prefix.falls).sum()} of "
-        f"{len(prefix.falls)}"
-    )
-    return Measured(text, verdict, {"falls": median_interval(grok.falls), "with prefix labels": median_interval(prefix.falls)})
-
-
-def two_phases(sources: Sources) -> Measured:
-    """Stays below one half once it has fallen."""
-    grok = events(sources, DYCK, "grok")
-    fell, rose = np.isfinite(grok.falls), np.isfinite(grok.table["rises"].to_numpy(dtype=np.float64))
-    stays = float((fell & ~rose).mean())
-    verdict = REPRODUCED if stays >= MOST else CONTRADICTED if float((fell & rose).mean()) >= MOST else NOT_REPRODUCED
-    text = f"grad% falls below one half in {fell.sum()} of {len(fell)} runs and rises again in {rose.sum()}"
-    note = "The paper's own table rises again: 0.053 at step 600, 0.995 at 1500."
-    return Measured(text, verdict, {"rises": median_interval(grok.table["rises"].to_numpy(dtype=np.float64))}, note)
-
-
-TIMES, SMALL, LARGE = (1.0, 2.0, 4.0), 0.1, 0.2
-
-
-def three_classes(sources: Sources) -> Measured:
-    """Dyck-1 against SCAN at equal ηωt, the published order being Dyck-1 above SCAN."""
-    off, parts = [], []
-    for time in TIMES:
-        middle = {}
-        for study in (DYCK, MINI):
-            runs = sources.take(study, condition="grok")
-            shares = []
-            for run in runs.to_dict("records"):
-                step = round(time / (float(run["learning_rate"]) * float(run["weight_decay"])))
-                shares.append(value(sources, run["run_id"], "edge/grad_share", step, PUBLISHED_N))
-            middle[study] = float(np.median(shares))
-        off.append(middle[DYCK] - middle[MINI])
-        parts.append(f"ηωt = {time:g}: Dyck-1 {number(middle[DYCK])}, SCAN {number(middle[MINI])}")
-    if sum(one > LARGE for one in off) >= 2:
-        verdict = REPRODUCED
-    else:
-        verdict = CONTRADICTED if max(map(abs, off)) < SMALL else NOT_REPRODUCED
-    try:
-        runs = sources.take(MODULAR, condition="grok")
-        third = [value(sources, run_id, "edge/grad_share", 4000, PUBLISHED_N) for run_id in runs["run_id"]]
-        note = f"Modular addition at ηωt = 4: {number(float(np.median(third)))}; nothing was printed for it."
-    except Absent:
-        note = f"The third class has no runs yet: {sources.evidence.command(MODULAR)}."
-    if verdict == REPRODUCED and not (off[0] > 0 and off[-1] > 0):
-        verdict = CAVEAT
-    return Measured("; ".join(parts), verdict, note=note + " SCAN in the small network, at ηω = 0.001.")
-
-
-CLAIMS: tuple[Claim, ...] = (
-    Claim(
-        "lifecycle-at-grokking",
-        "grad% of the edge flips from gradient to weight decay exactly at grokking.",
-        f"{LIFECYCLE}, abstract",
-        "at the grok step",
-        "first full window of 5 × 100 steps with grad% below one half, against the grok step at .95, .98 and .99, and with "
-        "labels that are memorised and cannot be generalised",
-        (DYCK,),
-        "Reproduced if in 4 of 5 seeds it falls within 100 steps of the grok step at all three thresholds and never with "
-        "prefix labels; contradicted if it falls with those in 4 of 5, or is further off at two of three thresholds in 4 of 5.",
-        at_grokking,
-        kind=ABSTRACT,
-    ),
-    Claim(
-        "lifecycle-two-phases",
-        "The edge has a two-phase lifecycle: driven by the gradient before grokking, by weight decay after.",
-        f"{LIFECYCLE}, abstract",
-        "two phases",
-        "whether grad% stays below one half once it has fallen",
-        (DYCK,),
-        "Reproduced if it stays there to the end in 4 of 5 seeds; contradicted if it rises again in 4 of 5.",
-        two_phases,
-        kind=ABSTRACT,
-    ),
-    Claim(
-        "lifecycle-three-classes",
-        "Tasks fall into three classes, told by how much of the late edge is the gradient's.",
-        f"{LIFECYCLE}, its class table",
-        "Dyck-1 0.87, SCAN 0.02, modular arithmetic high",
-        "median grad% of Dyck-1 and of SCAN at ηωt = 1, 2 and 4 alike",
-        (DYCK, MINI),
-        "Reproduced if Dyck-1 is above SCAN by more than .2 at two of the three times; contradicted if they differ by less "
-        "than .1 at all.",
-        three_classes,
-        kind=TEXT,
-    ),
-)
 QUESTIONS: tuple[Question, ...] = (
     Question(
         "lifecycle-what-the-flip-follows",

@@ -44,11 +44,11 @@ from analysis.papers.lifecycle.reading import (
     measured,
     run_of,
     value,
-    windows,
 )
 from analysis.printed import lifecycle as printed
 from analysis.printed.lifecycle import LIFECYCLE, SEEDS
 from grok.numerics.edge import compression, gap_23, rotation, stability
+from grok.runs.edge_shares import windows
 
 RULE = (
     "Each number against the run of the paper's seed, or the mean over its three, within the margin of its kind as fixed in "

@@ -12,7 +12,7 @@ from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle import classes
 from analysis.papers.lifecycle.controls import intervention_table
 from analysis.papers.lifecycle.errata import probe_table
-from analysis.papers.lifecycle.flip import ARMS, THRESHOLDS, grid
+from analysis.papers.lifecycle.flip import ARMS, THRESHOLDS, grids
 from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, MINI, MODULAR, SCALE, anatomy, grok_step
 from analysis.papers.lifecycle.sentences import costs
 from analysis.reading.evidence import Evidence
@@ -120,10 +120,10 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "lifecycle-grid",
         "Where grad% falls, over N and W",
-        "A point per run, N and W, with weight decay and true labels, against the step (W + 1)·N; the line is equality. "
+        "A panel per condition with weight decay, a point per run, N and W, against the step (W + 1)·N; the line is equality. "
         "Runs in which it never falls are not drawn.",
-        (DYCK,),
-        lambda evidence: _table(evidence, "grid", grid),
+        (DYCK, SCALE),
+        lambda evidence: _table(evidence, "grid", grids),
         drawer("lifecycle_grid"),
     ),
     Panel(

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits.sources import Absent, Sources
-from grok.numerics.edge import Edge, edge
 from grok.numerics.ledger import Ledger, coarsen
 from grok.recorders.anatomy import TABLE
 from grok.recorders.edge import LEDGER, OTHERS
+from grok.runs import edge_shares
+from grok.runs.edge_shares import windows
 from grok.spec.config import RunConfig
 from grok.store.errors import StoreError
 
@@ -117,23 +118,32 @@ def segments(sources: Sources, run_id: str, every: int = 100) -> list[str]:
     return [name for name in _arrays(sources, run_id, every)[0]["segments"].tolist() if name != OTHERS]
 
 
-def windows(found: Ledger, size: int, k: int = 1) -> list[Edge]:
-    """Every window of at most `size` rows."""
-    return [one for end in range(2, found.intervals + 1) if (one := edge(found, end, size, k)) is not None]
+def shares(sources: Sources, run_id: str, every: int, size: int) -> pd.DataFrame:
+    """grad% of the attention's edge in every window of N and W: `step`, `share`, `full`; measured, or from the ledger.
+
+    Raises:
+        StoreError: if the run has neither.
+    """
+    try:
+        table = sources.evidence.measured(run_id, "edge")
+    except StoreError:
+        table = pd.DataFrame(columns=["every", "rows"])
+    table = table[(table["every"] == every) & (table["rows"] == size)]
+    if len(table):
+        return table[["step", "share", "full"]].reset_index(drop=True)
+    return edge_shares.shares(windows(ledger(sources, run_id, every), size), every, size)
 
 
-def flip(edges: list[Edge], every: int, size: int) -> Flip:
-    """When grad% of the first direction falls and rises, by the words of the preregistration."""
-    steps = np.array([one.end * every for one in edges])
-    shares = np.array([one.exact.share for one in edges])
-    full = np.array([one.rows == size for one in edges])
+def flip(table: pd.DataFrame) -> Flip:
+    """When grad% of the first direction falls and rises, by the words of the preregistration; a table as `shares` gives it."""
+    steps, found, full = (table[name].to_numpy() for name in ("step", "share", "full"))
     first = int(steps[full][0]) if full.any() else 0
-    held = np.maximum.accumulate(shares >= HALF) if len(shares) else np.zeros(0, dtype=bool)
-    down = np.flatnonzero(full & (shares < HALF) & held)
-    crossings = int(np.count_nonzero(np.diff(shares[full] >= HALF)))
+    held = np.maximum.accumulate(found >= HALF) if len(found) else np.zeros(0, dtype=bool)
+    down = np.flatnonzero(full & (found < HALF) & held)
+    crossings = int(np.count_nonzero(np.diff(found[full] >= HALF)))
     if not len(down):
         return Flip(float("nan"), float("nan"), first, crossings)
-    up = np.flatnonzero((steps > steps[down[0]]) & (shares >= HALF))
+    up = np.flatnonzero((steps > steps[down[0]]) & (found >= HALF))
     return Flip(float(steps[down[0]]), float(steps[up[0]]) if len(up) else float("nan"), first, crossings)
 
 

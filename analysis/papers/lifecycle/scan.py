@@ -10,10 +10,11 @@ from analysis.exhibits.model import NOTES, TABLE, TEXT, Claim, Entry
 from analysis.exhibits.sources import Sources
 from analysis.papers.lifecycle.margins import ACCURACY, ANGLE, FIVE_PERCENT, R_SQUARED, RATIO, SIZE, STEP, entry
 from analysis.papers.lifecycle.numbers import NEAR, claim
-from analysis.papers.lifecycle.reading import SCAN, grok_step, ledger, measured, windows
+from analysis.papers.lifecycle.reading import SCAN, grok_step, ledger, measured
 from analysis.papers.lifecycle.side import WIDTH, compressed, positions, ratio_12, responses, run_id_of, shape, signs
 from analysis.printed import lifecycle as printed
 from grok.numerics.edge import rotation
+from grok.runs.edge_shares import windows
 
 SCAN_SEED, SCAN_LATE = 2024, 9500
 

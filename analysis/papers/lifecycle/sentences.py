@@ -18,11 +18,12 @@ from analysis.exhibits.model import (
 )
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle.margins import LOGGED
-from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, anatomy, grok_step, ledger, measured, setting, windows
+from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, anatomy, grok_step, ledger, measured, setting
 from analysis.printed.lifecycle import LIFECYCLE
 from analysis.statistics.estimates import median_interval
 from analysis.words import number
 from grok.numerics.edge import compression, gap_23
+from grok.runs.edge_shares import windows
 
 PHASES = (200, 500, 600, 1400, 3900)
 """Of the paper's ablation, and 600; the window of the first has two changes and no bulk."""

@@ -24,10 +24,10 @@ from analysis.papers.lifecycle.reading import (
     ledger,
     measured,
     run_of,
-    windows,
 )
 from analysis.printed import lifecycle as printed
 from grok.numerics.edge import Edge, compression, edge, gap_23, leading
+from grok.runs.edge_shares import windows
 
 LATE = 5000
 WIDTH = {"dyck": 3, "scan": 5}
