@@ -15,7 +15,7 @@ NAMES = {"mlp": "MLP", "transformer-10M": "transformer, 10", "transformer-124M":
 def sittings() -> list[tuple[str, dict[str, Any]]]:
     """Every committed measurement of overhead on a CPU, with its file: what was measured again is in one that says so."""
     files = ((path.name, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("monitor*.json")))
-    return [(name, row) for name, data in files for row in data["rows"] if row["what"] == "overhead"]
+    return [(name, row) for name, data in files for row in data["rows"] if row.get("what") == "overhead"]
 
 
 def measured() -> dict[tuple[str, int, str], dict[str, Any]]:
