@@ -18,6 +18,19 @@ from grok.signals.topology import compute
 from tests.helpers.references import one_thread  # noqa: F401
 from tests.monitor.loops import Weights, close, network, train
 
+
+def test_no_module_and_no_parameter_has_a_hook() -> None:
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    SpectralMonitor(model, 3, strict=True).attach(optimizer)
+    train(model, optimizer, 3)
+    for module in model.modules():
+        assert not [name for name, value in vars(module).items() if "hooks" in name and value]
+    for parameter in model.parameters():
+        assert not parameter._backward_hooks
+        assert not parameter._post_accumulate_grad_hooks
+
+
 # two monitors
 
 
@@ -94,6 +107,27 @@ def test_steps_that_nobody_saw_are_no_update(batch: int, sketch: str) -> None:
         close(found, true, 1e-5)
     else:
         assert np.abs(found[2:, 0] / true[2:, 0] - 1).max() < 2 * (2 * (4 / 64) ** 0.5 + 4 / 64)
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_weights_that_are_loaded_are_no_update_where_the_monitor_is_detached_around_them(around: bool) -> None:
+    """To one that stays attached they are part of the next."""
+    model, best = network(), network(5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    monitor = SpectralMonitor(model, 4, strict=True).attach(optimizer)
+    train(model, optimizer, 3)
+    if around:
+        monitor.detach()
+    weights = Weights(model.parameters())
+    model.load_state_dict(best.state_dict())
+    if around:
+        monitor.attach(optimizer)
+        weights = Weights(model.parameters())
+    train(model, optimizer, 1, seed=2, after=weights)
+    assert monitor.updates == {"all": 4}
+    norm = monitor._clocks[""].tracks["all"].series.band.values[-1, 0] ** 0.5
+    np.testing.assert_allclose(norm, np.linalg.norm(weights.updates[-1]), rtol=1e-4)
+    assert (norm < 0.1) == around
 
 
 @pytest.mark.parametrize("every", [1, 3])
