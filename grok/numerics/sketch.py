@@ -15,6 +15,8 @@ from torch import Tensor
 
 RUN = 1 << 16
 """Parameters that share one shift of `CountSketch`: one fused multiply-add, and they nearly stay in the cache."""
+RUNS_AT_ONCE = 64
+"""Runs that a device other than the CPU adds at a time: there it is each call that costs, and not the cache that is left."""
 RADIX = 64
 """Order of the Hadamard matrices that `SRHT` multiplies by."""
 
@@ -81,17 +83,33 @@ class CountSketch:
         self.shifts = [rng.integers(0, width, size=count).tolist() for count in runs]
         self.places = [rng.integers(0, width, size=count).tolist() for count in runs]
         self._part = torch.empty(self.run, dtype=torch.float64, device=device)
+        self.at_once = 1 if torch.device(device).type == "cpu" else RUNS_AT_ONCE
+        self._drawn = {name: [torch.tensor(of, device=device) for of in getattr(self, name)] for name in ("shifts", "places")}
+        self._within = torch.arange(self.run, device=device)
 
     def __call__(self, tensors: Iterable[Tensor]) -> Tensor:
         """(m,) float64: the sketch of a vector, its parts being flat tensors of the sizes that were named."""
         whole, size = torch.zeros_like(self.signs), self.run
-        for tensor, shifts, places in zip(tensors, self.shifts, self.places, strict=True):
-            for run, (shift, place) in enumerate(zip(shifts, places, strict=True)):
+        for number, (tensor, shifts, places) in enumerate(zip(tensors, self.shifts, self.places, strict=True)):
+            full = len(tensor) // size if self.at_once > 1 else 0
+            for first in range(0, full, self.at_once):
+                last = min(first + self.at_once, full)
+                self._add(whole, tensor[first * size : last * size].view(-1, size), number, slice(first, last))
+            for run, (shift, place) in enumerate(zip(shifts[full:], places[full:], strict=True), start=full):
                 part = tensor[run * size : (run + 1) * size]
                 exact = self._part[: len(part)].copy_(part)
                 whole[shift : shift + len(part)].addcmul_(exact, self.signs[place : place + len(part)])
         whole[: self.run] += whole[self.width :]
         return whole[: self.width].clone()
+
+    def _add(self, whole: Tensor, rows: Tensor, tensor: int, runs: slice) -> None:
+        """Add whole runs, (R, run): each is laid into a row of its own, no two to one place, and rows are summed in order."""
+        length = len(whole)
+        signs = self.signs[self._drawn["places"][tensor][runs, None] + self._within]
+        first = torch.arange(0, len(rows) * length, length, device=whole.device) + self._drawn["shifts"][tensor][runs]
+        laid = torch.zeros(len(rows) * length, dtype=torch.float64, device=whole.device)
+        laid.scatter_(0, (first[:, None] + self._within).flatten(), (rows * signs).flatten())
+        whole += laid.view(-1, length).sum(dim=0)
 
 
 class SRHT:

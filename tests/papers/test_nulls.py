@@ -20,8 +20,8 @@ from analysis.exhibits.model import (
     Answered,
     Result,
 )
-from analysis.papers.xu import rank_panels, ranks, repulsion_nulls, starved
-from analysis.papers.xu.repulsion_nulls import matched
+from analysis.papers.xu import rank_panels, ranks, repulsion_nulls, repulsion_questions, starved
+from analysis.papers.xu.repulsion_rates import matched
 from analysis.papers.xu.starved import MORE, NOT, SIGNAL, THIS, flip, verdict
 from analysis.statistics.estimates import Estimate
 from tests.helpers.synthetic import SyntheticEvidence, measured_repulsion
@@ -46,7 +46,7 @@ def judged(id: str, evidence: Any) -> Result:
 
 
 def asked(id: str, evidence: Any) -> Answered:
-    every = (*repulsion_nulls.QUESTIONS, *ranks.QUESTIONS, *starved.QUESTIONS)
+    every = (*repulsion_questions.QUESTIONS, *ranks.QUESTIONS, *starved.QUESTIONS)
     return ask(evidence, [question for question in every if question.id == id])[0]
 
 

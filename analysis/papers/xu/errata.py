@@ -15,7 +15,7 @@ from analysis.papers.xu import demonstrations
 from analysis.papers.xu.headline import CONTROL, GROK, late_gaps, paired_p
 from analysis.papers.xu.meaning import fires_of
 from analysis.papers.xu.repulsion import PUBLISHED, RATE, THEOREM
-from analysis.papers.xu.repulsion_nulls import RIDGES, Rates
+from analysis.papers.xu.repulsion_rates import RIDGES, Rates
 from analysis.printed.xu import RELU_0, WINDOW_TABLE
 from analysis.statistics import estimates as statistics
 from analysis.statistics.exact import mcnemar

@@ -12,7 +12,7 @@ from analysis.exhibits import verdicts
 from analysis.exhibits.model import ABSTRACT, TABLE, TEXT, Answer, Claim, Measured, Question
 from analysis.exhibits.sources import Absent, Sources, at, column, fired, series
 from analysis.papers.xu.headline import CONTROL, GROK
-from analysis.papers.xu.repulsion_nulls import Rates
+from analysis.papers.xu.repulsion_rates import Rates
 from analysis.printed.xu import FIVE_SEEDS, RELU_0, SATURATED, SEED_0, XU
 from analysis.statistics import estimates as statistics
 from analysis.statistics.exact import sign_flip

@@ -1,6 +1,6 @@
 """The sign rule as published: negative entries of B in the notes' own row, and the rule across activations.
 
-What both are held against is of `repulsion_nulls`; `analysis/claims/PREREGISTRATION.md` says when and on what knowledge the
+What both are held against is of `repulsion_rates`; `analysis/claims/PREREGISTRATION.md` says when and on what knowledge the
 rules were written.
 """
 
@@ -15,7 +15,7 @@ from analysis.exhibits import verdicts
 from analysis.exhibits.model import ABSTRACT, CAVEAT, NOTES, REPRODUCED, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.xu.headline import GROK
-from analysis.papers.xu.repulsion_nulls import LEVEL, UNIT, Rates, activations_of_study
+from analysis.papers.xu.repulsion_rates import LEVEL, UNIT, Rates, activations_of_study
 from analysis.printed.xu import FINDINGS, NEGATIVE_0, XU
 from analysis.statistics.estimates import Estimate, median_interval
 from analysis.statistics.exact import quantile_sides
