@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NoReturn
 
+import torch
+
 from grok.monitor.pieces import kept_dtype
 from grok.monitor.selection import Selection, local
-from grok.numerics.sketch import padded
+from grok.numerics.sketch import momentary
 from grok.numerics.spectra import EIGENVALUES
 from grok.spec.fields import refuse
 
@@ -37,7 +39,7 @@ def plan(
 ) -> Plan:
     """Keep updates as they are while they fit, else sketch the largest blocks first.
 
-    `srht` takes two vectors of up to 2 P float64 numbers beside, one block after the other, which count too.
+    What a sketch takes while it is made counts too, as one is made after the other: that of the largest block.
 
     A block takes slots · P · bytes, slots = lags + batch up to a whole number of batches; of a sketch m takes the place of P.
 
@@ -61,15 +63,15 @@ def plan(
             (local(selection.parameters[name]).numel(), kept_dtype(selection.parameters[name].dtype).itemsize) for name in names
         ]
         exact[block] = rows + slots * sum(size * item for size, item in parts)
-        kinds = Counter[object]()
+        kinds = Counter[tuple[torch.dtype, torch.device]]()
         for n, (size, _) in zip(names, parts, strict=True):
             kinds[selection.parameters[n].dtype, selection.parameters[n].device] += size
         item = max(item for _, item in parts)
         small[block] = rows + len(kinds) * (slots * width * item + SUMS * 8 * width)
-        moments[block] = 0
+        kind = "srht" if sketch == "srht" else "count"
+        moments[block] = max((momentary(kind, size, width, at) for (_, at), size in kinds.items() if size > width), default=0)
         if sketch == "srht":
             small[block] += sum(size for size, _ in parts)  # a sign for each parameter
-            moments[block] = 2 * 8 * padded(max(kinds.values()))
     able = {block for block in exact if sum(local(selection.parameters[n]).numel() for n in selection.blocks[block]) > width}
     sketched = able if sketch in ("count", "srht") else set()
     limit = memory_gb * GIB
@@ -82,7 +84,7 @@ def plan(
 
     if sketch == "auto":
         for block in sorted(able, key=lambda block: -exact[block]):
-            if total() <= limit:
+            if total() + moment() <= limit:
                 break
             sketched = sketched | {block}
     if total() + moment() > limit:

@@ -174,8 +174,24 @@ def _hadamard(size: int) -> Tensor:
 
 
 def padded(size: int) -> int:
-    """The lowest power of two ≥ size, N of `SRHT`; each of its sketches takes 2 · 8 · N bytes for as long as it is made."""
+    """The lowest power of two ≥ size: N of `SRHT`."""
     return 1 << max(0, size - 1).bit_length()
+
+
+def momentary(kind: str, size: int, width: int, device: torch.device | str = "cpu") -> int:
+    """Bytes that a sketch of P numbers takes for as long as it is made, at most, beside those that are kept.
+
+    `SRHT` has two vectors of N float64 numbers. `CountSketch` has next to nothing on the CPU; on another device the runs that
+    are added at a time, each in a row of m + run, with their signs, places, and products in up to four more of the run.
+
+    Args:
+        kind: of `SKETCHES`. size: P. width: m. device: of the vector.
+    """
+    if kind == "srht":
+        return 2 * 8 * padded(max(size, width))
+    run = min(RUN, width)
+    rows = 0 if torch.device(device).type == "cpu" else min(RUNS_AT_ONCE, size // run)
+    return rows * 8 * (width + run + 4 * run)
 
 
 SKETCHES: dict[str, type[CountSketch] | type[SRHT]] = {"count": CountSketch, "srht": SRHT}

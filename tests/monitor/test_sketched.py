@@ -98,11 +98,14 @@ def test_small_eigenvalues_of_small_updates_are_as_near(kind: str) -> None:
 
 TRANSIENT = """
 import sys, torch
-from grok.numerics.sketch import SKETCHES, padded
+from grok.numerics.sketch import SKETCHES, momentary
 torch.set_num_threads(1)
-kind, dtype = sys.argv[1], getattr(torch, sys.argv[2])
+kind, dtype, at = sys.argv[1], getattr(torch, sys.argv[2]), sys.argv[3]
 sizes = [(1 << 22) + 5]
-sketch = SKETCHES[kind](sizes, 1 << 10)
+width = 1 << (16 if at == "cuda" else 10)
+sketch = SKETCHES[kind](sizes, width)
+if at == "cuda":
+    sketch.at_once = 64  # the way of other devices, on this one
 weights = [torch.ones(sizes[0], dtype=dtype)]
 small = SKETCHES[kind]([1 << 16], 1 << 10)
 small([torch.ones(1 << 16, dtype=dtype)])  # what a first matrix product takes for itself
@@ -111,21 +114,28 @@ def highest():
     return 1024 * int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
 before = highest()
 sketch(weights)
-print((highest() - before) / (2 * 8 * padded(sizes[0])))
+print(highest() - before, momentary(kind, sizes[0], width, at))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the highest memory")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_sketch_takes_the_memory_of_the_moment_that_is_said(dtype: str) -> None:
-    """Two vectors of N float64 numbers for `srht`, and not three; next to nothing for `count`."""
+    """Two vectors of N float64 numbers for `srht`, and not three; next to nothing for `count` on a CPU."""
 
-    def share(kind: str) -> float:
-        done = subprocess.run([sys.executable, "-c", TRANSIENT, kind, dtype], capture_output=True, text=True, check=True)
-        return float(done.stdout)
+    def measured(*words: str) -> tuple[int, int]:
+        done = subprocess.run([sys.executable, "-c", TRANSIENT, *words], capture_output=True, text=True, check=True)
+        taken, said = map(int, done.stdout.split())
+        return taken, said
 
-    assert 0.9 < share("srht") < 1.1
-    assert share("count") < 0.05
+    taken, said = measured("srht", dtype, "cpu")
+    assert said == 2 * 8 * (1 << 23)
+    assert 0.9 < taken / said < 1.1
+    taken, said = measured("count", dtype, "cpu")
+    assert said == 0
+    assert taken < 4 << 20
+    taken, said = measured("count", dtype, "cuda")
+    assert 0.5 < taken / said < 1.1
 
 
 def test_the_memory_of_the_moment_is_said_and_counts() -> None:
