@@ -224,6 +224,15 @@ def test_a_store_that_fails_or_is_slow_does_not_hold_training_up(store: Any, mon
     assert sorted(told) == sorted(f"event at {update}" for update in range(0, 200, 40))
 
 
+def test_mlflow_gets_the_columns_that_are_named_and_no_more(store: Any) -> None:
+    """A page of hundreds of charts helps nobody."""
+    from grok.store.sink import MlflowSink
+
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    grow([MlflowSink(run_id, client=store.client, every=20, names=("gap_23", "lambda_1"))], strict=True)
+    assert set(store.client.get_run(run_id).data.metrics) == {"monitor/all/gap_23", "monitor/all/lambda_1"}
+
+
 @pytest.mark.parametrize("sinks", [1, 2])
 def test_events_of_a_resumed_run_overwrite_no_tag(store: Any, sinks: int) -> None:
     """Nor those of another monitor of the run, nor what the user has written in between."""
