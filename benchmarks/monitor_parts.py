@@ -78,17 +78,38 @@ def parts(threads: int) -> dict[str, Any]:
     return {"what": "parts", "model": MODEL, "threads": threads, "window": WINDOW, **found, "load": os.getloadavg()[0]}
 
 
+def batched(batch: int) -> dict[str, Any]:
+    """An update whose products are taken by itself, and one of a batch, in turns on one thread: means over whole batches."""
+    import torch
+
+    from grok import SpectralMonitor
+
+    torch.set_num_threads(1)
+    model, _ = build(MODEL, SHORT)
+    monitors = {one: SpectralMonitor(model, WINDOW, batch=one, sketch="never", memory_gb=16, strict=True) for one in (1, batch)}
+    times: dict[int, list[float]] = {one: [] for one in monitors}
+    for _ in range(1 + 2 * WINDOW):
+        for one, monitor in monitors.items():
+            timed(times[one], monitor.update)()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1e-4)
+    found = {f"batch_{one}_ms": 1e3 * statistics.mean(values[-WINDOW:]) for one, values in times.items()}
+    return {"what": "batch", "model": MODEL, "threads": 1, "window": WINDOW, **found, "load": os.getloadavg()[0]}
+
+
 def main() -> None:
     """Print a line for each number of threads."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--batch", type=int, help="compare updates of such batches with updates by themselves, and no more")
     record.json_flag(parser)
     flags = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     about = record.environment(record.spelt("benchmarks.monitor_parts"))
     rows = []
-    for threads in flags.threads:
-        rows.append(parts(threads))
+    for threads in flags.threads if flags.batch is None else (1,):
+        rows.append(parts(threads) if flags.batch is None else batched(flags.batch))
         told = ", ".join(
             f"{name[:-3].replace('_', ' ')} {value:.1f} ms" for name, value in rows[-1].items() if name.endswith("_ms")
         )

@@ -6,14 +6,14 @@ Shapes: T updates, L lags.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from grok.monitor.clock import Settings
 from grok.monitor.rules import Calibration, Watch, alarms
+from grok.monitor.track import Settings
 from grok.numerics.spectra import rolling_eigenvalues
 from grok.signals.base import from_history, series
 from grok.spec.fields import ConfigError, refuse
@@ -23,25 +23,38 @@ Tables = dict[str, dict[str, np.ndarray]]
 
 
 def calibrations(
-    watches: tuple[Watch, ...], blocks: Sequence[str], negatives: list[Any], label: str, settings: Settings
+    watches: tuple[Watch, ...],
+    blocks: Mapping[str, str],
+    negatives: list[Any],
+    label: str,
+    settings: Settings,
+    attached: bool = True,
 ) -> dict[tuple[str, str], Calibration]:
     """Each rule's false alarms, by its words and block.
 
     A negative with one block stands for each block. A rule that comes after another event is judged on those negatives alone
     in which that event was told; where there are none it stays uncalibrated.
 
+    Args:
+        watches: rules. blocks: names, each with its name without that of its optimiser, by which a rule names it.
+        negatives: as `tables_of` takes them. label: which they are. settings: of the monitor.
+        attached: whether the optimisers are known; before, blocks are those of the negatives' optimisers.
+
     Raises:
-        ConfigError: if there are no negatives, or one lacks the block or the signal that a rule reads.
+        ConfigError: if there are no negatives, or one lacks the block or the signal that a rule reads, is shorter than the
+            rule's `first`, has no updates, or is a monitor of another window or `every`.
     """
     if not negatives:
         refuse("negatives", "be at least one run", "none", "Pass runs in which there was nothing to find")
+    for i, one in enumerate(negatives, 1):
+        _alike(one, settings, i)
     tables = [tables_of(one, settings) for one in negatives]
     found: dict[tuple[str, str], Calibration] = {}
-    for block in blocks:
-        mine = tuple(watch for watch in watches if watch.block in (None, block))
+    for block, raw in (blocks if attached else _foreseen(blocks, tables)).items():
+        mine = tuple(watch for watch in watches if watch.block in (None, raw))
         if not mine:
             continue
-        runs = [_one(table, block, mine, i) for i, table in enumerate(tables)]
+        runs = [_one(table, block, raw, mine, i) for i, table in enumerate(tables, 1)]
         fired = [alarms(mine, run) for run in runs]
         for watch in mine:
             judged = [i for i, one in enumerate(fired) if watch.words in one]
@@ -50,6 +63,31 @@ def calibrations(
                 count = sum(fired[i][watch.words] is not None for i in judged)
                 found[watch.words, block] = Calibration(label, len(judged), count, int(np.median(lengths)))
     return found
+
+
+def _alike(negative: Any, settings: Settings, number: int) -> None:
+    """Refuse a monitor whose rows mean something else, or that has none; of columns and files nobody can tell.
+
+    Raises:
+        ConfigError: if it is one.
+    """
+    known = getattr(negative, "settings", None)
+    if not isinstance(known, Settings):
+        return
+    if (known.window, known.every) != (settings.window, settings.every):
+        rule = f"have the window and every of this monitor, {settings.window} and {settings.every}"
+        refuse("negatives", rule, f"{known.window} and {known.every} in number {number}", "Make both monitors alike")
+    if not any(negative.updates.values()):
+        refuse("negatives", "have updates", f"0 in number {number}", "Train that run first")
+
+
+def _foreseen(blocks: Mapping[str, str], tables: list[Tables]) -> dict[str, str]:
+    """Blocks of a monitor without optimisers; where negatives have one for each of several optimisers, under those names."""
+    out: dict[str, str] = {}
+    for block, raw in blocks.items():
+        named = {name: raw for name in tables[0] if name.endswith(f"/{raw}") and all(name in table for table in tables)}
+        out |= named if len(named) > 1 and not all(block in table for table in tables) else {block: raw}
+    return out
 
 
 def tables_of(negative: Any, settings: Settings) -> Tables:
@@ -152,21 +190,28 @@ def _signals(given: Mapping[str, np.ndarray], settings: Settings) -> dict[str, n
     return out
 
 
-def _one(tables: Tables, block: str, watches: tuple[Watch, ...], index: int) -> dict[str, np.ndarray]:
-    """The columns of a negative that stand for a block.
+def _one(tables: Tables, block: str, raw: str, watches: tuple[Watch, ...], number: int) -> dict[str, np.ndarray]:
+    """The columns of a negative that stand for a block: the only ones, or those of its name, with an optimiser's or not.
 
     Raises:
-        ConfigError: if it lacks the block or a signal.
+        ConfigError: if it lacks the block or a signal, or is too short for a rule.
     """
-    columns = next(iter(tables.values())) if len(tables) == 1 else tables.get(block)
+    same = [name for name in tables if name.endswith(f"/{raw}")]
+    names = [*(name for name in (block, raw) if name in tables), *(same if len(same) == 1 else ())]
+    columns = next(iter(tables.values())) if len(tables) == 1 else tables[names[0]] if names else None
     if columns is None:
         raise ConfigError(
-            f"negatives must have block {block}, got {', '.join(tables)} in number {index + 1}. Pass runs with the same blocks."
+            f"negatives must have block {block}, got {', '.join(tables)} in number {number}. Pass runs with the same blocks."
         )
     lacking = [watch.signal for watch in watches if watch.signal not in columns]
     if lacking:
         raise ConfigError(
-            f"negatives must have the signal {lacking[0]}, got {', '.join(list(columns)[:6])} in number {index + 1}. "
+            f"negatives must have the signal {lacking[0]}, got {', '.join(list(columns)[:6]) or 'none'} in number {number}. "
             "Record it there."
         )
+    for watch in watches:
+        least, updates = max(1, 0 if watch.after else watch.first), len(columns[watch.signal]) - 1
+        if updates < least:
+            rule = f"have at least {least} updates, at which {watch.detector} on {watch.signal} is first looked at"
+            refuse("negatives", rule, f"{max(updates, 0)} in number {number}", "Pass longer runs, or lower its first")
     return columns

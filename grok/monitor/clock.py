@@ -7,77 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from grok.monitor.matrices import Matrices
-from grok.monitor.pieces import Piece, pieces
-from grok.monitor.rules import Live, Watch
+from grok.monitor.pieces import Piece
 from grok.monitor.selection import Selection
-from grok.monitor.series import Series
-from grok.signals.base import Signal
+from grok.monitor.track import Row, Settings, Track
 
 
 class ShardsError(RuntimeError):
     """Some process that holds shards has failed; it is raised in all of them at the same batch."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a clock is made of.
-
-    Attributes:
-        window, lags: w and L. every: steps in an update. batch: B. history: rows kept.
-        signals, watches: as the monitor has them.
-        sketched: blocks of which a sketch is kept. sketch: its name. width: m. seed: of the sketch.
-    """
-
-    window: int
-    lags: int
-    every: int
-    batch: int
-    history: int
-    signals: Mapping[str, tuple[Signal, str]]
-    watches: tuple[Watch, ...]
-    sketched: frozenset[str]
-    sketch: str
-    width: int
-    seed: int
-
-    @property
-    def norms(self) -> bool:
-        """Whether the weights' norm is needed."""
-        return any("norms" in signal.needs for signal, _ in self.signals.values())
-
-
-@dataclass(frozen=True)
-class Row:
-    """One update of one block.
-
-    Attributes:
-        block: by name. update, step: the monitor's count and the user's. values: columns by name. fired: rules that now hold.
-    """
-
-    block: str
-    update: int
-    step: int
-    values: dict[str, float]
-
-
-class Track:
-    """One block of a clock."""
-
-    def __init__(self, block: str, parameters: dict[str, Tensor], settings: Settings) -> None:
-        s = settings
-        sketch = s.sketch if block in s.sketched else None
-        self.pieces = pieces(parameters, s.lags, s.batch, sketch, s.width, s.seed)
-        self.series = Series(s.window, s.lags, s.history, s.signals)
-        self.matrices = Matrices(block, parameters, s.signals, s.history)
-        self.rules = [Live(watch, s.history) for watch in s.watches if watch.block in (None, block)]
 
 
 class Clock:
@@ -89,6 +31,7 @@ class Clock:
 
     Attributes:
         steps: real steps so far. skipped: steps that changed nothing and did not count.
+        paused: the weights when nobody watched any more, as `Piece.marks`; None while somebody does.
     """
 
     def __init__(self, name: str, selection: Selection, settings: Settings) -> None:
@@ -100,6 +43,8 @@ class Clock:
         self.steps = self.skipped = 0
         self.started = False
         self.failed: BaseException | None = None
+        self.paused: list[float] | None = None
+        self._since = 0  # steps since the weights were read
         self._pending: list[int] = []  # the user's step of each update of the batch that is not complete
         self._norms: list[list[Tensor | None]] = []  # its weights' squared norms, by piece
         self._now: list[list[dict[str, float]]] = []  # its signals of the weights themselves, by block
@@ -136,6 +81,30 @@ class Clock:
                     rule.append(float("nan"))
         self.started = True
 
+    def pause(self) -> None:
+        """Nobody watches from now on."""
+        if self.started:
+            self.paused = self._marks()
+
+    def go_on(self) -> None:
+        """Somebody watches again: steps between are no update. Where there were any, the weights are read as at the start."""
+        paused, self.paused = self.paused, None
+        if paused == self._marks() and not self.sharded:  # processes that hold shards must not come to different answers
+            return
+        self._since = 0
+        try:
+            for piece in self.pieces:
+                piece.start()
+            for track in self.tracks.values():
+                track.matrices.remember()
+        except Exception as error:
+            if not self.sharded:
+                raise
+            self.failed = self.failed or error
+
+    def _marks(self) -> list[float]:
+        return [] if self.sharded else [mark for piece in self.pieces for mark in piece.marks()]
+
     def step(self, step: int | None = None, *, look: bool = False) -> Iterator[list[Row]]:
         """Read the weights after a real step.
 
@@ -146,8 +115,10 @@ class Clock:
             For each update of a batch that is complete, a row of each block.
         """
         self.steps += 1
-        if self.steps % self.settings.every:
+        self._since += 1
+        if self._since < self.settings.every:
             return
+        self._since = 0
         try:
             for piece in self.pieces:
                 piece.push()
@@ -160,6 +131,7 @@ class Clock:
                 piece.take_back()
             self.skipped += 1
             self.steps -= 1
+            self._since = self.settings.every - 1
             return
         self._pending.append(self.steps if step is None else step)
         rows = self._advance()
@@ -252,6 +224,8 @@ class Clock:
             "steps": self.steps,
             "skipped": self.skipped,
             "started": self.started,
+            "since": self._since,
+            "paused": self.paused,
             "pending": list(self._pending),
             "parameters": list(self.selection.parameters),
             "now": [list(one) for one in self._now],
@@ -271,6 +245,9 @@ class Clock:
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state` of the same blocks and settings."""
         self.steps, self.skipped, self.started = int(state["steps"]), int(state["skipped"]), bool(state["started"])
+        self._since = int(state.get("since", self.steps % self.settings.every))  # states of before have neither
+        paused = state.get("paused")
+        self.paused = None if paused is None else [float(mark) for mark in paused]
         self._pending = [int(step) for step in state["pending"]]
         self._norms = [
             [None if square is None else torch.tensor(square, dtype=torch.float64) for square in one] for one in state["norms"]

@@ -44,6 +44,7 @@ class _Marked(dict[str, Any]):
     """
 
     copied = False
+    monitors = 1
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Marked:
         other = _Marked(copy.deepcopy(dict(self), memo))
@@ -59,15 +60,23 @@ _HANDLES: dict[int, Any] = {}
 
 
 def mark(optimizer: Optimizer) -> None:
-    """An optimiser is attached: a deep copy that steps without a monitor is told from now on."""
-    optimizer.defaults = _Marked(optimizer.defaults)
+    """An optimiser is attached, by one monitor more: a deep copy that steps without one is told from now on."""
+    known = optimizer.defaults
+    if isinstance(known, _Marked) and not known.copied:
+        known.monitors += 1
+        return
+    optimizer.defaults = _Marked(known)
     if not _HANDLES:
         _HANDLES[0] = register_optimizer_step_post_hook(_stepped)
     _HANDLES[id(optimizer)] = None
 
 
 def unmark(optimizer: Optimizer) -> None:
-    """It is not attached any more."""
+    """One monitor of it is gone; after the last it is not attached any more."""
+    known = optimizer.defaults
+    if isinstance(known, _Marked) and known.monitors > 1:
+        known.monitors -= 1
+        return
     optimizer.defaults = dict(optimizer.defaults)
     _HANDLES.pop(id(optimizer), None)
     if set(_HANDLES) == {0}:

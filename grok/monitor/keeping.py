@@ -44,13 +44,21 @@ class Keeping(Reading):
             label: which runs they are; alarms say it.
 
         Returns:
-            By rule and block. From now on alarms carry it; without, they are called uncalibrated.
+            By rule and block. From now on alarms carry it; without, they are called uncalibrated. It may come before `attach`
+            or after: what is known of a block by its name alone holds for each optimiser that has it.
 
         Raises:
-            ConfigError: if there are none, or one has not what a rule reads.
+            ConfigError: if there are none, one has not what a rule reads or is too short for it, or it is a monitor of another
+                window or `every`.
         """
-        self.calibrations |= calibrations(self.watches, self.blocks, list(negatives), label, self.settings)
+        raw = self._raw()
+        self.calibrations |= calibrations(self.watches, raw, list(negatives), label, self.settings, bool(self._clocks))
         return self.calibrations
+
+    def _known(self, rule: str, block: str) -> Calibration | None:
+        """What is known of a rule on a block: by the name with its optimiser's, else without."""
+        exact = self.calibrations.get((rule, block))
+        return exact or self.calibrations.get((rule, self._raw().get(block, block)))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on to the same bits, tensors and plain values; one that is off stays off.

@@ -30,7 +30,7 @@ class SpectralCallback(Callback):
         self._loaded: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Attach to every optimiser of the trainer."""
+        """Attach to every optimiser of the trainer; tell if it is not the first step and there is no state to go on from."""
         monitor = SpectralMonitor(pl_module, **self.settings)
         if self.log_every:
             monitor.sinks.append(Call(lambda row: self._log(trainer, row)))
@@ -40,6 +40,9 @@ class SpectralCallback(Callback):
         if self._loaded is not None:
             monitor.load_state_dict(self._loaded)
             self._loaded = None
+        elif trainer.global_step:
+            line = f"The monitor starts anew at step {trainer.global_step}: no checkpoint with a state of it was loaded"
+            warnings.warn(line, MonitorWarning, stacklevel=2)
         self.monitor = monitor
 
     def _log(self, trainer: Any, row: dict[str, Any]) -> None:

@@ -102,6 +102,10 @@ class Matrices:
             self._before = {name: weights.clone() for name, weights in now.items()}
         return out
 
+    def remember(self) -> None:
+        """Take the weights as those before the next update, without a value of their own."""
+        self._before = {name: self.parameters[name].detach().clone() for name in self._before}
+
     def _one(self, column: str, now: Mapping[str, Tensor], whole: bool) -> float:
         signal, variant = self.signals[column]
         layers = self._layers[column]

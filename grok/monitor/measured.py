@@ -6,8 +6,8 @@ those of the study `fresh`, counted from docs/results/fresh-runs.csv, which test
 
 from __future__ import annotations
 
-from grok.monitor.clock import Settings
 from grok.monitor.rules import Calibration, Watch
+from grok.monitor.track import Settings
 
 WINDOW = 20
 """Of those runs; one step is one update."""

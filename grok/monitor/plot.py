@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grok.monitor.rules import Event
+from grok.monitor.rules import DIVERGENCE, Event
 from grok.numerics.spectra import EIGENVALUES
 
 COLOURS = {"onset": "#1b7837", "late collapse": "#b35806", "divergence": "#c51b7d"}
@@ -15,7 +15,7 @@ COLOURS = {"onset": "#1b7837", "late collapse": "#b35806", "divergence": "#c51b7
 
 
 def figure(columns: Mapping[str, np.ndarray], events: Sequence[Event], title: str = "") -> Any:
-    """Eigenvalues λ₁ … λ₅ above, gaps below, a line at each event with its kind and what it is worth.
+    """Eigenvalues λ₁ … λ₅ above, gaps below, a line at each event with its kind and, of an alarm, whether it is calibrated.
 
     Args:
         columns: as `SpectralMonitor.columns` gives them. events: of the same block. title: over the figure.
@@ -39,7 +39,8 @@ def figure(columns: Mapping[str, np.ndarray], events: Sequence[Event], title: st
         for event in events:
             ax.axvline(event.step, color=COLOURS.get(event.kind, "#525252"), lw=1, ls="--")
     for event in events:
-        told = f"{event.kind} ({'uncalibrated' if event.calibration is None else 'calibrated'})"
+        worth = "uncalibrated" if event.calibration is None else "calibrated"
+        told = event.kind if event.kind == DIVERGENCE else f"{event.kind} ({worth})"  # a fact needs no calibration
         below.text(event.step, 0.98, told, rotation=90, va="top", ha="right", fontsize=7, transform=below.get_xaxis_transform())
     for ax in (above, below):
         if ax.lines and ax.get_legend_handles_labels()[0]:

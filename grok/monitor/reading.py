@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grok.monitor.clock import Clock, Settings, Track
+from grok.monitor.clock import Clock
 from grok.monitor.rules import Event
 from grok.monitor.selection import Selection
+from grok.monitor.track import Settings, Track
 from grok.numerics.spectra import EIGENVALUES, check_window, gap
 from grok.spec.fields import refuse
 
@@ -23,7 +24,8 @@ class Reading:
     Attributes:
         selection: what it reads. settings: how.
         events: what happened. sketched: the relative error of the eigenvalues, by block of which a sketch is kept.
-        memory: bytes that are kept. off: why the monitor is off; None while it is on.
+        memory: bytes that are kept. moment: bytes beside those while a sketch is made.
+        off: why the monitor is off; None while it is on.
     """
 
     selection: Selection
@@ -31,6 +33,7 @@ class Reading:
     events: deque[Event]
     sketched: dict[str, float]
     memory: int
+    moment: int
     off: str | None
     _clocks: dict[str, Clock]
 
@@ -104,7 +107,14 @@ class Reading:
         if self.sketched:
             error = next(iter(self.sketched.values()))
             kept += f", {len(self.sketched)} block(s) as sketches of {self.settings.width:,} numbers (λ to about ±{error:.1%})"
+        if self.moment:
+            kept += f", takes {self.moment / 2**20:.1f} MiB more while it makes one"
         return kept + (f"; off: {self.off}" if self.off else "")
+
+    def _raw(self) -> dict[str, str]:
+        """Each of `blocks`, with its name without that of the optimiser."""
+        tracks = self._tracks()
+        return {name: track.block for name, track in tracks.items()} or {block: block for block in self.selection.blocks}
 
     def _tracks(self) -> dict[str, Track]:
         return {block: track for clock in self._clocks.values() for block, track in clock.tracks.items()}

@@ -18,6 +18,8 @@ Parameters = nn.Module | Tensor | Mapping[str, Tensor] | Iterable[Any]
 """A model, or tensors: by name, as (name, tensor), or one after the other."""
 Blocks = str | Mapping[str, str]
 """`all`, `layer`, or a regular expression by the block's name."""
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex32, torch.complex64, torch.complex128)
+"""Of parameters that torch can subtract and sum."""
 WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|module)\.")
 """What torch.compile and data parallelism put before a parameter's name."""
 
@@ -143,6 +145,9 @@ def _unread(name: str, parameter: Tensor, frozen_counts: bool) -> str | None:
         refuse(
             "parameters", "be floating point", f"{name} ({parameter.dtype}, quantised)", "Pass the parameters that are trained"
         )
+    if parameter.dtype not in DTYPES:
+        kind = str(parameter.dtype).removeprefix("torch.")
+        refuse("parameters", "be in 16, 32 or 64 bits", f"{name} ({kind})", "Pass the weights that it is rounded from")
     if is_sharded(parameter):
         partial = [p for p in parameter.placements if p.is_partial()]  # type: ignore[attr-defined]
         if partial:

@@ -6,33 +6,32 @@ and no module has a hook: what compiles, pickles or copies a model sees no monit
 
 from __future__ import annotations
 
-import logging
 import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
+import torch
 from torch.optim import Optimizer
 
-from grok.monitor import budget, matrices
-from grok.monitor.clock import Clock, Row, Settings, ShardsError
+from grok.monitor import backward, budget, matrices
+from grok.monitor.clock import Clock, ShardsError
 from grok.monitor.copies import mark, unmark, unwrapped
-from grok.monitor.guard import Guard, MonitorWarning, close_all, grown, hook, told, writes
-from grok.monitor.keeping import EVENTS, Keeping
-from grok.monitor.measured import elsewhere
-from grok.monitor.rules import DEFAULT, DIVERGENCE, Calibration, Event, Watch, follow
+from grok.monitor.guard import Guard, MonitorWarning, close_all, grown, hook, told
+from grok.monitor.keeping import EVENTS
+from grok.monitor.rules import DEFAULT, Calibration, Event, Watch
 from grok.monitor.selection import Blocks, Parameters, select
 from grok.monitor.series import SIGNALS, weight_signals
 from grok.monitor.sinks import Sink
+from grok.monitor.telling import LOG, Telling
+from grok.monitor.track import Settings
 from grok.monitor.windows import checked
 from grok.numerics.sketch import sketch_error
 from grok.spec.fields import refuse
 
-LOG = logging.getLogger("grok.monitor")
 
-
-class SpectralMonitor(Keeping):
+class SpectralMonitor(Telling):
     """The rolling spectrum of a model's updates, its gaps and signals, and alarms from them.
 
         monitor = SpectralMonitor(model)
@@ -51,7 +50,8 @@ class SpectralMonitor(Keeping):
         signals: names of signals that need no more than the weights; `module:NAME` for your own. Those that read matrices
             themselves, such as `effective_rank_w`, want blocks of one (or of two in a chain).
         watches: rules that give alarms.
-        memory_gb: what may be kept, GiB. Above it the largest blocks are sketched, or all is refused.
+        memory_gb: what may be kept, and taken while a sketch is made, GiB. Above it the largest blocks are sketched, or all is
+            refused.
         sketch: `auto` for a count sketch where memory_gb asks for it, `count` or `srht` for each block, `never`.
         sketch_width: m, numbers of a sketch. seed: of the sketch.
         sinks: where rows and events go. on_event: called with each event.
@@ -103,7 +103,7 @@ class SpectralMonitor(Keeping):
             if watch.block is not None and watch.block not in self.selection.blocks:
                 refuse("block of a watch", f"be one of {', '.join(self.selection.blocks)}", watch.block, "Name it in blocks")
         plan = budget.plan(self.selection, lags, batch, history, len(columns), memory_gb, sketch, sketch_width)
-        self.memory = plan.bytes + matrices.check(columns, self.selection)
+        self.memory, self.moment = plan.bytes + matrices.check(columns, self.selection), plan.moment
         self.sketched = {block: sketch_error(window, sketch_width) for block in sorted(plan.sketched)}
         kind = "count" if sketch in ("auto", "never") else sketch
         self.settings = Settings(
@@ -143,14 +143,7 @@ class SpectralMonitor(Keeping):
         if name in self._attached:
             refuse("name", "differ between optimizers", repr(name), "Give another, such as name='generator'")
         wanted = [p for group in inner.param_groups for p in group["params"]]
-        for label, parameter in self.selection.parameters.items():
-            if hasattr(parameter, "_in_backward_optimizers"):
-                refuse(
-                    "optimizer",
-                    "step all its parameters at once to be attached",
-                    f"one that steps in backward ({label})",
-                    "Call monitor.update() after backward",
-                )
+        backward.check(self.selection.parameters)
         selection = self.selection.of(wanted)
         if not selection.blocks:
             refuse(
@@ -170,12 +163,19 @@ class SpectralMonitor(Keeping):
         return self
 
     def detach(self) -> None:
-        """Take the hooks away and close the sinks; what was seen stays, and `attach` goes on."""
+        """Take the hooks away and close the sinks; what was seen stays, and `attach` goes on.
+
+        Steps that nobody sees are no update: the next one is from the weights before the first step after `attach`.
+        """
+        names = list(self._attached)
         for optimizer, _, handles in self._attached.values():
             for handle in handles:
                 handle.remove()
             unmark(optimizer)
         self._attached.clear()
+        for name in names if self.off is None else ():
+            with Guard(self), torch.no_grad():
+                self._clocks[name].pause()
         for sink in list(self.sinks):
             self._to_sink(sink, sink.close)
 
@@ -199,10 +199,12 @@ class SpectralMonitor(Keeping):
             refuse("update", "be called where no optimizer is attached", f"{len(self._attached)} attached", "Leave it out")
         with Guard(self):
             clock = self._clock("", self.selection)
-            if clock.started:
-                self._take(clock.step(step, look=True))
-            else:
+            if not clock.started:
                 clock.start()
+            elif clock.paused is not None:  # an optimiser was attached before
+                clock.go_on()
+            else:
+                self._take(clock.step(step, look=True))
 
     # internals
 
@@ -214,10 +216,13 @@ class SpectralMonitor(Keeping):
     def _before(self, name: str, optimizer: Optimizer) -> None:
         """The step pre-hook: the weights before the first step."""
         with Guard(self):
+            backward.check_now()
             clock = self._clocks[name]
             if not clock.started:
                 clock.start()
                 self._name_unattached()
+            elif clock.paused is not None:
+                clock.go_on()
 
     def _after(self, name: str, optimizer: Optimizer) -> None:
         """The step post-hook."""
@@ -240,51 +245,6 @@ class SpectralMonitor(Keeping):
         if other:
             self.left_out |= dict.fromkeys(other, "in no attached optimizer")
             LOG.warning("SpectralMonitor leaves out %s: in no attached optimizer", ", ".join(other))
-
-    def _take(self, batches: Iterable[list[Row]]) -> None:
-        for rows in batches:
-            for row in rows:
-                self._see(row)
-
-    def _see(self, row: Row) -> None:
-        """Sinks and rules of one row."""
-        track = self._tracks()[row.block]
-        if self.sinks and writes():
-            whole = {"block": row.block, "update": row.update, "step": row.step} | row.values
-            for sink in list(self.sinks):
-                self._to_sink(sink, sink.row, whole)
-        for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
-            watch = rule.watch
-            worth = self.calibrations.get((watch.words, row.block)), elsewhere(watch, self.settings)
-            self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
-        finite = track.series.columns["finite"].values
-        if not finite[-1] and (len(finite) < 2 or finite[-2] or row.update == 1):
-            self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))
-
-    def _tell(self, event: Event) -> None:
-        self.events.append(event)
-        LOG.info("%s", event)
-        if writes():
-            for sink in list(self.sinks):
-                self._to_sink(sink, sink.event, event)
-        if self.on_event is not None:
-            try:
-                self.on_event(event)
-            except Exception as error:
-                if self.strict:
-                    raise
-                self.on_event = None
-                warnings.warn(f"on_event is off: {told(error)}", MonitorWarning, stacklevel=2)
-
-    def _to_sink(self, sink: Sink, call: Callable[..., None], *args: Any) -> None:
-        """Hand something to a sink; one that fails is left out from then on."""
-        try:
-            call(*args)
-        except Exception as error:
-            self.sinks.remove(sink)
-            if self.strict:
-                raise
-            warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
 
     def _fail(self, error: BaseException) -> None:
         waited = [clock for clock in self._clocks.values() if clock.sharded]

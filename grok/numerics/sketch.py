@@ -142,10 +142,7 @@ class SRHT:
         self.width, self.sizes = width, list(sizes)
         total = sum(sizes)
         self.lengths = []  # each tensor's share of N: the factors 64, and one smaller power of two
-        length = 1
-        while length < max(total, width):
-            length *= 2
-        self.length = length
+        self.length = length = padded(max(total, width))
         while length > 1:
             self.lengths.append(min(RADIX, length))
             length //= self.lengths[-1]
@@ -160,10 +157,11 @@ class SRHT:
         vector = torch.zeros(self.length, dtype=torch.float64, device=self.device)
         start = 0
         for tensor, size in zip(tensors, self.sizes, strict=True):
-            torch.mul(tensor.double(), self.signs[start : start + size], out=vector[start : start + size])
+            vector[start : start + size].copy_(tensor).mul_(self.signs[start : start + size])
             start += size
         for size in self.lengths:  # the last axis is transformed and moved to the front, so that each has its turn
-            vector = (vector.view(-1, size) @ self.matrices[size]).T.contiguous()
+            vector = vector.view(-1, size) @ self.matrices[size]  # a line of its own: two vectors are held, not three
+            vector = vector.T.contiguous()
         return vector.view(-1)[self.rows] * math.sqrt(self.length / self.width)
 
 
@@ -173,6 +171,27 @@ def _hadamard(size: int) -> Tensor:
     while len(matrix) < size:
         matrix = torch.cat((torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)))
     return matrix / math.sqrt(size)
+
+
+def padded(size: int) -> int:
+    """The lowest power of two ≥ size: N of `SRHT`."""
+    return 1 << max(0, size - 1).bit_length()
+
+
+def momentary(kind: str, size: int, width: int, device: torch.device | str = "cpu") -> int:
+    """Bytes that a sketch of P numbers takes for as long as it is made, at most, beside those that are kept.
+
+    `SRHT` has two vectors of N float64 numbers. `CountSketch` has next to nothing on the CPU; on another device the runs that
+    are added at a time, each in a row of m + run, with their signs, places, and products in up to four more of the run.
+
+    Args:
+        kind: of `SKETCHES`. size: P. width: m. device: of the vector.
+    """
+    if kind == "srht":
+        return 2 * 8 * padded(max(size, width))
+    run = min(RUN, width)
+    rows = 0 if torch.device(device).type == "cpu" else min(RUNS_AT_ONCE, size // run)
+    return rows * 8 * (width + run + 4 * run)
 
 
 SKETCHES: dict[str, type[CountSketch] | type[SRHT]] = {"count": CountSketch, "srht": SRHT}

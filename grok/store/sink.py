@@ -21,13 +21,17 @@ from grok.spec.fields import refuse
 
 MOST = 1000
 """Metrics in one call, at most, as MLflow has it."""
+EVENT = "monitor.event."
+"""What a tag of an event begins with; its number follows."""
+_NUMBERING = threading.Lock()
+"""So that two sinks of one run give no event the same number."""
 
 
 class MlflowSink:
     """Logs each row's columns as metrics `monitor/BLOCK/COLUMN`, and each event as a tag `monitor.event.N`.
 
     A thread of its own talks to the store. Where the store is slower than training, the oldest rows are left out and counted,
-    events never, and training does not wait.
+    events never, and training does not wait. Where a run has events, N goes on after the last.
 
     Args:
         run_id: of a run that exists; None for the active run of mlflow.
@@ -61,11 +65,10 @@ class MlflowSink:
         self.every, self.names = every, names
         self.client = client or mlflow.MlflowClient()
         self.dropped = 0
-        self._queue: queue.Queue[list[Metric] | RunTag | None] = queue.Queue(waiting)
+        self._queue: queue.Queue[list[Metric] | str | None] = queue.Queue(waiting)
         self._thread: threading.Thread | None = None
-        self._aside: deque[RunTag] = deque()
+        self._aside: deque[str] = deque()
         self._error: Exception | None = None
-        self._events = 0
 
     def row(self, values: Mapping[str, Any]) -> None:
         """Take an update of a block; what is not finite is left out.
@@ -87,8 +90,7 @@ class MlflowSink:
 
     def event(self, event: Any) -> None:
         """Take an event."""
-        self._events += 1
-        self._put(RunTag(f"monitor.event.{self._events}", str(event)))
+        self._put(str(event))
 
     def close(self) -> None:
         """Wait until everything is in the store.
@@ -107,7 +109,7 @@ class MlflowSink:
             error, self._error = self._error, None
             raise error
 
-    def _put(self, item: list[Metric] | RunTag) -> None:
+    def _put(self, item: list[Metric] | str) -> None:
         self._told()
         if self._thread is None:
             self._thread = threading.Thread(target=self._write, name="monitor-mlflow", daemon=True)
@@ -122,7 +124,7 @@ class MlflowSink:
         """Leave out the oldest row; an event that stands before it waits apart."""
         with suppress(queue.Empty):
             oldest = self._queue.get_nowait()
-            if isinstance(oldest, RunTag):
+            if isinstance(oldest, str):
                 self._aside.append(oldest)
             else:
                 self.dropped += 1
@@ -143,15 +145,24 @@ class MlflowSink:
                 elif items[-1] is None:
                     break
             last = items[-1] is None
-            tags = [item for item in items if isinstance(item, RunTag)]
+            events: list[str] = []
             while self._aside:
-                tags.append(self._aside.popleft())
+                events.append(self._aside.popleft())
+            events += [item for item in items if isinstance(item, str)]
             if self._error is not None:
                 continue  # what comes after a failure is left out; the next row tells of it
             try:
                 for start in range(0, len(metrics), MOST):
                     self.client.log_batch(self.run_id, metrics=metrics[start : start + MOST])
-                if tags:
-                    self.client.log_batch(self.run_id, tags=tags)
+                if events:
+                    self._tag(events)
             except Exception as error:
                 self._error = error
+
+    def _tag(self, events: list[str]) -> None:
+        """Write events under the numbers that follow those of the run's tags, whoever has written these."""
+        with _NUMBERING:
+            ends = (name.removeprefix(EVENT) for name in self.client.get_run(self.run_id).data.tags if name.startswith(EVENT))
+            last = max((int(end) for end in ends if end.isdecimal()), default=0)
+            tags = [RunTag(f"{EVENT}{number}", words) for number, words in enumerate(events, last + 1)]
+            self.client.log_batch(self.run_id, tags=tags)

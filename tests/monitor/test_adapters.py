@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,13 @@ def test_lightning_trains_resumes_and_logs(tmp_path: Path, accumulate: int) -> N
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
             self.weights()
 
-    def fit(epochs: int, checkpoint: str | None = None, seen: Any = None) -> tuple[Any, Any]:
+    def fit(epochs: int, checkpoint: str | None = None, seen: Any = None, watched: bool = True) -> tuple[Any, Any]:
         callback = SpectralCallback(window=4, strict=True, log_every=2)
         trainer = lightning.Trainer(
             max_epochs=epochs,
             accelerator="cpu",
             accumulate_grad_batches=accumulate,
-            callbacks=[callback, *([seen] if seen else [])],
+            callbacks=[*([callback] if watched else []), *([seen] if seen else [])],
             logger=lightning.loggers.CSVLogger(tmp_path / f"logs-{epochs}-{checkpoint is None}"),
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -72,8 +73,10 @@ def test_lightning_trains_resumes_and_logs(tmp_path: Path, accumulate: int) -> N
     path = str(tmp_path / "half.ckpt")
     trainer.save_checkpoint(path)
     seen = Seen()
-    _, whole = fit(4, seen=seen)
-    _, resumed = fit(4, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MonitorWarning)
+        _, whole = fit(4, seen=seen)
+        _, resumed = fit(4, path)
     count = 4 * 4 // accumulate
     assert half.updates == {"all": count // 2}
     assert whole.updates == resumed.updates == {"all": count}
@@ -81,6 +84,14 @@ def test_lightning_trains_resumes_and_logs(tmp_path: Path, accumulate: int) -> N
     np.testing.assert_array_equal(resumed.eigenvalues(), whole.eigenvalues())
     assert len(seen.weights.updates) >= count
     close(whole.eigenvalues(), seen.weights.eigenvalues(4)[: count + 1], 1e-4)
+    trainer, _ = fit(2, watched=False)
+    unwatched = str(tmp_path / "unwatched.ckpt")
+    trainer.save_checkpoint(unwatched)
+    line = f"The monitor starts anew at step {count // 2}: no checkpoint with a state of it was loaded"
+    with pytest.warns(MonitorWarning, match=line) as told:
+        _, anew = fit(4, unwatched)
+    assert sum(one.category is MonitorWarning for one in told) == 1
+    assert anew.updates == {"all": count // 2}
     assert "monitor/all/gap_23" in next(tmp_path.rglob("metrics.csv")).read_text(encoding="utf-8")
 
 
@@ -174,5 +185,13 @@ def test_ignite_starts_and_stops_it() -> None:
     handler.attach(engine_that_fails)
     with pytest.raises(ZeroDivisionError):
         engine_that_fails.run([1])
-    trainer.run(DataLoader(data(), batch_size=16), max_epochs=3)  # it goes on, attached once
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MonitorWarning)
+        trainer.run(DataLoader(data(), batch_size=16), max_epochs=3)  # it goes on, attached once
     assert handler.monitor.updates == {"all": 12}
+    late = SpectralHandler(model, optimizer, window=3, strict=True)
+    late.attach(trainer)
+    with pytest.warns(MonitorWarning, match="The monitor starts anew at iteration 12: no state of it was loaded") as told:
+        trainer.run(DataLoader(data(), batch_size=16), max_epochs=4)
+    assert len(told) == 1
+    assert (handler.monitor.updates, late.monitor.updates) == ({"all": 16}, {"all": 4})

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from grok import Detector, Range, SpectralMonitor, Watch
 from grok.detectors.base import DIRECTIONS, find, fire_epochs
 from grok.monitor import measured
-from grok.monitor.clock import Row
 from grok.monitor.rules import DEFAULT, Calibration, Live, alarms
+from grok.monitor.track import Row
 from grok.numerics.series import fire_epoch
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import DETECTORS

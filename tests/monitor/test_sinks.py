@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from grok import SpectralMonitor, Watch
+from grok.monitor.rules import DIVERGENCE, Calibration, Event
 from grok.monitor.sinks import Call, JsonLines, Parquet
 from grok.monitor.spectral import MonitorWarning
 from grok.spec.fields import ConfigError
@@ -156,6 +158,10 @@ def test_the_picture_shows_the_columns_and_the_events(tmp_path: Path) -> None:
     (event,) = monitor.events
     assert list(above.lines[5].get_xdata()) == [event.step, event.step]
     assert [text.get_text() for text in below.texts] == ["onset (uncalibrated)"]
+    monitor.events.append(Event(DIVERGENCE, "all", 60, 600, "an update that is not finite", float("nan")))
+    monitor.events.append(replace(event, calibration=Calibration("walks", 20, 1, 90)))
+    told = [text.get_text() for text in monitor.plot().axes[1].texts]
+    assert told == ["onset (uncalibrated)", "divergence", "onset (calibrated)"]
     figure.savefig(tmp_path / "x.png")
     SpectralMonitor(torch.zeros(3)).plot().savefig(tmp_path / "empty.png")
     frame = monitor.frame()
@@ -204,7 +210,8 @@ def test_a_store_that_fails_or_is_slow_does_not_hold_training_up(store: Any, mon
     assert monitor.updates == {"all": 60}
     gate, told = threading.Event(), []
     monkeypatch.setattr(store.client, "log_batch", lambda *_, **__: gate.wait(30))
-    slow = MlflowSink("some", client=store.client, waiting=20)
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    slow = MlflowSink(run_id, client=store.client, waiting=20)
     slow.row({"block": "all", "update": 1, "step": 1, "gap_23": 1.0})
     for update in range(200):
         slow.row({"block": "all", "update": update, "step": update, "gap_23": 1.0})
@@ -215,6 +222,42 @@ def test_a_store_that_fails_or_is_slow_does_not_hold_training_up(store: Any, mon
     slow.close()
     assert slow.dropped >= 201 - 2 * 20
     assert sorted(told) == sorted(f"event at {update}" for update in range(0, 200, 40))
+
+
+def test_mlflow_gets_the_columns_that_are_named_and_no_more(store: Any) -> None:
+    """A page of hundreds of charts helps nobody."""
+    from grok.store.sink import MlflowSink
+
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    grow([MlflowSink(run_id, client=store.client, every=20, names=("gap_23", "lambda_1"))], strict=True)
+    assert set(store.client.get_run(run_id).data.metrics) == {"monitor/all/gap_23", "monitor/all/lambda_1"}
+
+
+@pytest.mark.parametrize("sinks", [1, 2])
+def test_events_of_a_resumed_run_overwrite_no_tag(store: Any, sinks: int) -> None:
+    """Nor those of another monitor of the run, nor what the user has written in between."""
+    from grok.store.sink import MlflowSink
+
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    words = {}
+    for part in ("first", "resumed"):
+        several = [MlflowSink(run_id, client=store.client) for _ in range(sinks)]
+        for i, sink in enumerate(several):
+            for event in ("a", "b"):
+                sink.event(f"{part} {i} {event}")
+        for sink in several:
+            sink.close()
+        if part == "first":
+            words = {"monitor.event.9": "the user's", "monitor.event.note": "too"}
+            words |= {tag: text for tag, text in store.client.get_run(run_id).data.tags.items() if tag.startswith("monitor.")}
+            for tag in ("monitor.event.9", "monitor.event.note"):
+                store.client.set_tag(run_id, tag, words[tag])
+    tags = {tag: text for tag, text in store.client.get_run(run_id).data.tags.items() if tag.startswith("monitor.")}
+    assert words.items() <= tags.items()
+    numbers = [tag.removeprefix("monitor.event.") for tag in tags.keys() - words.keys()]
+    assert sorted(map(int, numbers)) == list(range(10, 10 + 2 * sinks))
+    told = [f"{part} {i} {event}" for part in ("first", "resumed") for i in range(sinks) for event in ("a", "b")]
+    assert sorted(tags.values()) == sorted([*told, "the user's", "too"])
 
 
 def test_an_mlflow_sink_needs_a_run() -> None:

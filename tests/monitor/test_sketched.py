@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +94,65 @@ def test_small_eigenvalues_of_small_updates_are_as_near(kind: str) -> None:
     true = exact.eigenvalues()[8:]
     assert (true[:, 4] / true[:, 0]).min() < 1e-6
     assert np.abs(sketched.eigenvalues()[8:] / true - 1).max() < sketched.sketched["all"]
+
+
+TRANSIENT = """
+import sys, torch
+from grok.numerics.sketch import SKETCHES, momentary
+torch.set_num_threads(1)
+kind, dtype, at = sys.argv[1], getattr(torch, sys.argv[2]), sys.argv[3]
+sizes = [(1 << 22) + 5]
+width = 1 << (16 if at == "cuda" else 10)
+sketch = SKETCHES[kind](sizes, width)
+if at == "cuda":
+    sketch.at_once = 64  # the way of other devices, on this one
+weights = [torch.ones(sizes[0], dtype=dtype)]
+small = SKETCHES[kind]([1 << 16], 1 << 10)
+small([torch.ones(1 << 16, dtype=dtype)])  # what a first matrix product takes for itself
+open("/proc/self/clear_refs", "w").write("5")  # the highest of the resident memory begins anew
+def highest():
+    return 1024 * int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+before = highest()
+sketch(weights)
+print(highest() - before, momentary(kind, sizes[0], width, at))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the highest memory")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_sketch_takes_the_memory_of_the_moment_that_is_said(dtype: str) -> None:
+    """Two vectors of N float64 numbers for `srht`, and not three; next to nothing for `count` on a CPU."""
+
+    def measured(*words: str) -> tuple[int, int]:
+        done = subprocess.run([sys.executable, "-c", TRANSIENT, *words], capture_output=True, text=True, check=True)
+        taken, said = map(int, done.stdout.split())
+        return taken, said
+
+    taken, said = measured("srht", dtype, "cpu")
+    assert said == 2 * 8 * (1 << 23)
+    assert 0.9 < taken / said < 1.1
+    taken, said = measured("count", dtype, "cpu")
+    assert said == 0
+    assert taken < 4 << 20
+    taken, said = measured("count", dtype, "cuda")
+    assert 0.9 < taken / said < 1.1
+
+
+def test_the_memory_of_the_moment_is_said_and_counts() -> None:
+    network = model()
+    numbers = sum(p.numel() for p in network.parameters())
+    assert (1 << 17) < numbers < (1 << 18)
+    srht = SpectralMonitor(network, 8, history=16, sketch="srht", sketch_width=1024)
+    assert srht.moment == 2 * 8 * (1 << 18)
+    assert repr(srht).endswith(", takes 4.0 MiB more while it makes one")
+    assert SpectralMonitor(network, 8, history=16, sketch="count", sketch_width=1024).moment == 0
+    limit = (srht.memory + srht.moment) / 2**30
+    SpectralMonitor(network, 8, history=16, sketch="srht", sketch_width=1024, memory_gb=limit * 1.001)
+    line = (
+        r"^memory_gb must hold the updates of the window, got 0\.00\d+ for 0\.00 GiB \(9 updates of 6 parameters, 0\.00 of it "
+        r"while a sketch is made\)\. Raise it, .*, or take sketch=count\.$"
+    )
+    with pytest.raises(ConfigError, match=line):
+        SpectralMonitor(network, 8, history=16, sketch="srht", sketch_width=1024, memory_gb=limit * 0.999)
+    layers = SpectralMonitor(network, 8, history=16, blocks="layer", sketch="srht", sketch_width=1024)
+    assert layers.moment == 2 * 8 * (1 << 17)  # one after the other: of the largest

@@ -36,13 +36,18 @@ from tests.monitor.loops import train as steps
 # what it says
 
 
-def test_it_says_what_the_rolling_spectrum_says_to_the_bit() -> None:
-    model = network()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_says_what_the_rolling_spectrum_says_to_the_bit(dtype: torch.dtype) -> None:
+    model = network().to(dtype)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     monitor = SpectralMonitor(model, 5, max_window=8, strict=True).attach(optimizer)
     rolling = RollingSpectrum(5, 8)
     rolling.update(model.parameters())
-    steps(model, optimizer, 15, after=lambda: rolling.update(model.parameters()))
+    for x, y in batches(15):
+        optimizer.zero_grad()
+        loss(model, (x.to(dtype), y.to(dtype))).backward()
+        optimizer.step()
+        rolling.update(model.parameters())
     np.testing.assert_array_equal(monitor.eigenvalues(), rolling.eigenvalues())
     np.testing.assert_array_equal(monitor.eigenvalues(count=3), rolling.eigenvalues()[:, :3])
     for window in (2, 8):
@@ -400,9 +405,10 @@ def test_a_step_that_was_compiled_before_is_seen() -> None:
 @JIT
 @pytest.mark.parametrize("what", ["model", "step"])
 def test_compiled_models_and_steps_are_seen(what: str) -> None:
+    """And the model's graph is not broken."""
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    forward = torch.compile(model, backend="eager") if what == "model" else model
+    forward = torch.compile(model, backend="eager", fullgraph=True) if what == "model" else model
     monitor = SpectralMonitor(forward, 3, blocks="layer", strict=True).attach(optimizer)
     assert monitor.blocks == ("0", "2")
     step = torch.compile(optimizer.step, backend="eager") if what == "step" else optimizer.step
@@ -427,11 +433,18 @@ def test_ema_copies_of_the_model_are_left_alone() -> None:
     close(monitor.eigenvalues(), weights.eigenvalues(3), 1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("width", [32, 1 << 17])
-def test_a_resumed_run_is_an_uninterrupted_one_to_the_bit(batch: int, width: int) -> None:
+def test_a_resumed_run_is_an_uninterrupted_one_to_the_bit(batch: int, width: int, dtype: torch.dtype) -> None:
+    def steps(model: nn.Module, optimizer: Any, count: int, seed: int) -> None:
+        for x, y in batches(count, seed):
+            optimizer.zero_grad()
+            loss(model, (x.to(dtype), y.to(dtype))).backward()
+            optimizer.step()
+
     def make() -> Any:
-        model = network()
+        model = network().to(dtype)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
         sketch = "count" if width == 32 else "never"
         monitor = SpectralMonitor(model, 4, max_window=6, batch=batch, sketch=sketch, sketch_width=width, strict=True)
@@ -642,6 +655,8 @@ def refused_models() -> list[Any]:
         (sparse, "all", "parameters must be dense, got s (torch.sparse_coo)"),
         ({"q": quantised}, "all", "parameters must be floating point, got q (torch.qint8, quantised)"),
         ({"i": torch.ones(3, dtype=torch.int8)}, "all", "parameters must be floating point, got i (torch.int8, quantised)"),
+        ({"h": torch.ones(3).to(torch.float8_e4m3fn)}, "all", "parameters must be in 16, 32 or 64 bits, got h (float8_e4m3fn)"),
+        ({"h": torch.ones(3).to(torch.float8_e5m2)}, "all", "parameters must be in 16, 32 or 64 bits, got h (float8_e5m2)"),
         (["x"], "all", "model must be an nn.Module or tensors, got str"),
         (network(), {"a": "nothing"}, "blocks must each match a parameter that is trained, got a: nothing"),
         (network(), {"a": "("}, "blocks must be regular expressions, got ("),

@@ -1,0 +1,73 @@
+"""What a monitor tells as training goes on: rows to its sinks, rows to its rules, and the events that come of them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from grok.monitor.guard import MonitorWarning, told, writes
+from grok.monitor.keeping import Keeping
+from grok.monitor.measured import elsewhere
+from grok.monitor.rules import DIVERGENCE, Event, follow
+from grok.monitor.sinks import Sink
+from grok.monitor.track import Row
+
+LOG = logging.getLogger("grok.monitor")
+
+
+class Telling(Keeping):
+    """The part of a monitor that tells.
+
+    Attributes:
+        on_event: called with each event. strict: whether an error of a sink or of it is raised.
+    """
+
+    on_event: Callable[[Event], Any] | None
+    strict: bool
+
+    def _take(self, batches: Iterable[list[Row]]) -> None:
+        for rows in batches:
+            for row in rows:
+                self._see(row)
+
+    def _see(self, row: Row) -> None:
+        """Sinks and rules of one row."""
+        track = self._tracks()[row.block]
+        if self.sinks and writes():
+            whole = {"block": row.block, "update": row.update, "step": row.step} | row.values
+            for sink in list(self.sinks):
+                self._to_sink(sink, sink.row, whole)
+        for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
+            watch = rule.watch
+            worth = self._known(watch.words, row.block), elsewhere(watch, self.settings)
+            self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
+        finite = track.series.columns["finite"].values
+        if not finite[-1] and (len(finite) < 2 or finite[-2] or row.update == 1):
+            self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        LOG.info("%s", event)
+        if writes():
+            for sink in list(self.sinks):
+                self._to_sink(sink, sink.event, event)
+        if self.on_event is not None:
+            try:
+                self.on_event(event)
+            except Exception as error:
+                if self.strict:
+                    raise
+                self.on_event = None
+                warnings.warn(f"on_event is off: {told(error)}", MonitorWarning, stacklevel=2)
+
+    def _to_sink(self, sink: Sink, call: Callable[..., None], *args: Any) -> None:
+        """Hand something to a sink; one that fails is left out from then on."""
+        try:
+            call(*args)
+        except Exception as error:
+            self.sinks.remove(sink)
+            if self.strict:
+                raise
+            warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
