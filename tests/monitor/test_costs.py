@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
+README = PROJECT / "README.md"
 RESULTS = PROJECT / "benchmarks" / "results"
 NAMES = {"mlp": "MLP", "transformer-10M": "transformer, 10", "transformer-124M": "transformer of GPT-2's size"}
 
@@ -31,7 +32,7 @@ def measured() -> dict[tuple[str, int, str], dict[str, Any]]:
 
 def cells(page: str, model: str) -> list[str]:
     """Of the row of a table of costs."""
-    text = (PROJECT / page).read_text(encoding="utf-8")
+    text = (PROJECT / page).read_text(encoding="utf-8").partition("### On a GPU")[0]
     (line,) = re.findall(rf"^\| {re.escape(NAMES[model])}[^|]*\|.*%.*$", text, re.MULTILINE)
     return [cell.strip() for cell in line.strip("|").split("|")]
 
@@ -79,6 +80,33 @@ def test_the_tables_have_the_measured_shares() -> None:
         for key in (("transformer-10M", 2, "never"), ("transformer-10M", 2, "count"), ("transformer-124M", 2, "count"))
     ]
     assert "On two threads {} and {} at 10 M, sketched {} at 124 M".format(*two) in readme
+
+
+def test_the_table_of_the_gpu_has_the_measured_ratios() -> None:
+    data = json.loads((RESULTS / "monitor-gpu.json").read_text(encoding="utf-8"))
+    page = (PROJECT / "docs" / "monitor.md").read_text(encoding="utf-8").partition("### On a GPU")[2]
+    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in data["rows"]:
+        found.setdefault((row["model"], row["precision"]), {})[row["sketch"]] = row
+    lines = []
+    for (model, precision), kinds in found.items():
+        (line,) = re.findall(rf"^\| {re.escape(NAMES[model])}[^|]*\| {precision}.*$", page, re.MULTILINE)
+        shares = ["{:.0f} % [{:.0f} %, {:.0f} %]".format(*_above(kinds[kind])) for kind in ("never", "count")]
+        step = f"{kinds['never']['step_ms']:.1f} ms"
+        memory = " / ".join(size(kinds[kind]["gpu_mb"]) for kind in ("never", "count"))
+        told = [cell.strip() for cell in line.strip("|").split("|")]
+        assert (told[2].rpartition(", ")[2], *told[3:]) == (step, *shares, memory)
+        lines.append(line)
+    assert len(lines) == page.count("autocast |") + page.count("float32 |")
+    (readme,) = re.findall(
+        r"On an H100, whose steps are short, (\d+) %\s+sketched at 124 M", README.read_text(encoding="utf-8")
+    )
+    assert float(readme) == round(_above(found["transformer-124M", "float32"]["count"])[0])
+
+
+def _above(row: dict[str, Any]) -> list[float]:
+    """Percent that a step takes longer: the median, the least and the most."""
+    return [100 * (row[name] - 1) for name in ("ratio", "ratio_low", "ratio_high")]
 
 
 def test_the_goals_are_said_to_be_met_where_they_are() -> None:
