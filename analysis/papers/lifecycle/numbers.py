@@ -170,8 +170,11 @@ def ablation(sources: Sources) -> list[Entry]:
     for step, text in printed.ABLATION_SEEDS.items():
         ids = [str(run_of(sources, DYCK, "grok", seed)["run_id"]) for seed in SEEDS]
         mean = float(np.mean([measured(sources, run_id, "ablation", "edge/change", step, NEAR) for run_id in ids]))
-        out.append(entry(f"three seeds at {step}", mean, text, ACCURACY, step))
-    return out
+        spread = float(np.std([measured(sources, run_id, "ablation", "edge/change", step, NEAR) for run_id in ids]))
+        one = entry(f"three seeds at {step}", mean, text, ACCURACY, step)
+        out.append(replace(one, measured=f"{one.measured}, s.d. {spread:.2f} (printed {printed.ABLATION_SPREAD[step]})"))
+    why = "a window of two changes has no bulk"
+    return [*out, Entry("bulk at 200", {"quantity": "bulk at 200"}, printed.BULK_AT_200, why, BY_DEFINITION)]
 
 
 def _over_seeds(sources: Sources, one: Entry, kind: str, name: str, step: int, reach: int = NEAR) -> Entry:
@@ -230,13 +233,15 @@ def probes(sources: Sources) -> list[Entry]:
         for reader, text in zip(("linear_raw", "mlp_raw"), pair, strict=True):
             mean = float(np.mean([measured(sources, one, "probe", f"before/{reader}/token", step) for one in ids]))
             out.append(entry(f"{reader.removesuffix('_raw')}, three seeds at {step}", mean, text, R_SQUARED, step))
-    memo = measured(sources, _seed42(sources, "memo"), "probe", "before/linear_raw/token", 3900)
-    return [*out, entry("linear at ω = 0", memo, printed.MEMO_PROBE, R_SQUARED, 3900)]
+    for step in printed.MEMO_STEPS:
+        memo = measured(sources, _seed42(sources, "memo"), "probe", "before/linear_raw/token", step)
+        out.append(entry(f"linear at ω = 0 at {step}", memo, printed.MEMO_PROBE, R_SQUARED, step))
+    return out
 
 
 def intervention(sources: Sources) -> list[Entry]:
     """The end points of seed 42 with moments reset; the start, which was not printed, is in the note of the sentence."""
-    out = []
+    out, ends = [], dict[float, float]()
     for decay, texts in printed.INTERVENTION.items():
         run = run_of(sources, INTERVENTION, "post", 42, switch_weight_decay=decay, switch_state="reset")
         run_id = str(run["run_id"])
@@ -246,9 +251,13 @@ def intervention(sources: Sources) -> list[Entry]:
             (measured(sources, run_id, "probe", "before/linear_raw/token", 4000), R_SQUARED, "linear R²"),
             (float(np.mean(layers)), FIVE_PERCENT, "entropy"),
             (value(sources, run_id, "norm/all", 4000), FIVE_PERCENT, "‖θ‖"),
+            (measured(sources, run_id, "probe", "before/mlp_raw/token", 4000), R_SQUARED, "MLP R²"),
         )
-        out += [entry(f"ω = {decay:g} {n}", v, text, m, 4000) for (v, m, n), text in zip(found, texts, strict=True)]
-    return out
+        said = (*texts, printed.INTERVENTION_MLP)
+        out += [entry(f"ω = {decay:g} {n}", v, text, m, 4000) for (v, m, n), text in zip(found, said, strict=True)]
+        ends[decay] = found[0][0]
+    drop = ends[1.0] - ends[0.0]
+    return [*out, entry("accuracy lost without decay", drop, printed.ACCURACY_DROP, ACCURACY, 4000)]
 
 
 def spectra(sources: Sources) -> list[Entry]:

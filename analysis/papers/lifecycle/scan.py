@@ -11,7 +11,7 @@ from analysis.exhibits.sources import Sources
 from analysis.papers.lifecycle.margins import ACCURACY, ANGLE, FIVE_PERCENT, R_SQUARED, RATIO, SIZE, STEP, entry
 from analysis.papers.lifecycle.numbers import NEAR, claim
 from analysis.papers.lifecycle.reading import SCAN, grok_step, ledger, measured
-from analysis.papers.lifecycle.side import WIDTH, compressed, positions, ratio_12, responses, run_id_of, shape, signs
+from analysis.papers.lifecycle.side import WIDTH, compressed, positions, ratio_12, ratio_of, responses, run_id_of, shape, signs
 from analysis.printed import lifecycle as printed
 from grok.numerics.edge import rotation
 from grok.runs.edge_shares import windows
@@ -28,6 +28,13 @@ def scan_g23(sources: Sources) -> list[Entry]:
         out += compressed(sources, run_id, step, WIDTH["scan"], name, numbers)
         ratios = printed.SCAN_G23_RATIOS[seed] if condition == "grok" else None
         out += shape(sources, run_id, step, numbers[0], WIDTH["scan"], name, ratios)
+    over = [
+        ratio_of(sources, run_id_of(sources, SCAN, "grok", seed), numbers[0], float(printed.SCAN_GROK[seed]), WIDTH["scan"])
+        for (condition, seed), numbers in printed.SCAN_G23.items()
+        if condition == "grok"
+    ]
+    why = "a mean of ratios ≥ 1 by construction"
+    out.append(entry("mean ratio", float(np.mean(over)), printed.MEAN_COMPRESSION["SCAN"], RATIO, 0, why))
     steps = {seed: grok_step(sources, run_id_of(sources, SCAN, "grok", seed), 0.95) for seed in printed.SCAN_GROK}
     return out + [entry(f"grok step {seed}", step, printed.SCAN_GROK[seed], STEP) for seed, step in steps.items()]
 

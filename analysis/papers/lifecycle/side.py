@@ -53,6 +53,13 @@ def _until(edges: Sequence[Edge], every: int, step: float) -> int:
     return found[-1]
 
 
+def ratio_of(sources: Sources, run_id: str, every: int, step: float, width: int) -> float:
+    """The published ratio of g₂₃ up to a step."""
+    edges = windows(ledger(sources, run_id, every), width)
+    until = _until(edges, every, step)
+    return compression(gap_23(edges), until, first=min(1, until)).published
+
+
 def compressed(
     sources: Sources, run_id: str, step: float, width: int, name: str, numbers: tuple[int, str, str, str]
 ) -> list[Entry]:
@@ -195,7 +202,8 @@ def layers(sources: Sources) -> list[Entry]:
             out.append(
                 entry(f"{condition} {name}", measured(sources, runs[condition], "probe", kept, LATE), text, margin, LATE)
             )
-    return out
+    far, near = (measured(sources, runs[condition], "probe", "centroid_step", LATE) for condition in ("memo", "grok"))
+    return [*out, entry("centroids, without decay over with it", far / near, printed.CENTROID_FACTOR, RATIO, LATE)]
 
 
 def attention(sources: Sources) -> list[Entry]:
@@ -211,6 +219,8 @@ def attention(sources: Sources) -> list[Entry]:
         out.append(entry(f"{condition} KL to even", most, texts[0], R_SQUARED, LATE))
         out.append(entry(f"{condition} least entropy", least, texts[1], FIVE_PERCENT, LATE))
     largest = max(map(ratio_12, windows(ledger(sources, run_id_of(sources, LONG, "grok", 42), 100, ".q"), 5)))
+    least = measured(sources, run_id_of(sources, LONG, "memo", 42), "attention", "counting_least/layer0", LATE)
+    out.append(entry("memo least KL to even", least, printed.LEAST_COUNTING, R_SQUARED, LATE))
     name = "largest σ₁/σ₂ of W_Q"
     told = f"{number(largest)}, both layers together; of which matrix's updates it is printed is not told"
     return [*out, Entry(name, {"quantity": name}, printed.LARGEST_RATIO["Dyck-1, W_Q"], told, "")]
