@@ -22,6 +22,7 @@ from analysis.exhibits.model import (
 )
 from analysis.exhibits.sources import Sources
 from analysis.papers.lifecycle import (
+    arms,
     classes,
     controls,
     errata,
@@ -88,12 +89,12 @@ def test_a_fall_and_a_rise_by_hand() -> None:
     evidence: Any = LifecycleWorld(at(700, 1500))
     sources = Sources(evidence)
     run_id = sources.take(DYCK, condition="grok")["run_id"].iloc[0]
-    assert flip.flip(shares(sources, run_id, 100, 5)) == Flip(800.0, 1600.0, 500, 2)
+    assert reading.flip(shares(sources, run_id, 100, 5)) == Flip(800.0, 1600.0, 500, 2)
     evidence = LifecycleWorld(follows_window=True)
     sources = Sources(evidence)
     run_id = sources.take(DYCK, condition="grok")["run_id"].iloc[0]
     for every, size in ((25, 3), (50, 10), (100, 5)):
-        found = flip.flip(shares(sources, run_id, every, size))
+        found = reading.flip(shares(sources, run_id, every, size))
         assert (found.falls, found.first) == ((size + 1) * every, size * every)
 
 
@@ -139,15 +140,15 @@ def test_the_longest_stretch_below_one_half() -> None:
     share[steps == 1200], share[steps == 300] = 0.2, 0.0  # a single window later; one that is not full
     share[steps == 750] = 0.99  # between two snapshots of the published window
     history = pd.DataFrame({"step": steps, "edge/grad_share": share, "edge/cos2_theta_0": steps / 1000})
-    assert flip.stretch(history) == flip.Stretch(0.9, 700.0, 900.0, 0.8)
-    none = flip.stretch(history.assign(**{"edge/grad_share": 0.9}))
+    assert arms.stretch(history) == arms.Stretch(0.9, 700.0, 900.0, 0.8)
+    none = arms.stretch(history.assign(**{"edge/grad_share": 0.9}))
     assert none.first == 0.9
     assert np.isnan(none[1:]).all()
 
 
 def test_labels_that_were_not_memorised_decide_nothing() -> None:
     evidence: Any = LifecycleWorld(groks=GROKS)
-    found = flip.arms(Sources(evidence))
+    found = arms.arms(Sources(evidence))
     assert [flip.follows_generalisation(found, share) for share in (1.0, 0.8, 0.6)] == ["holds", "holds", "cannot tell"]
 
 
@@ -428,13 +429,13 @@ def test_chapters_have_words_and_a_table() -> None:
 def test_rates_alone_refuse_passive_decay() -> None:
     """Whatever the arms of another initial scale do; but a fall in the first full window is a bound, and refuses nothing."""
 
-    def arms(fast: float) -> dict[str, flip.Arm]:
+    def worlds(fast: float) -> dict[str, arms.Arm]:
         falls = dict.fromkeys(("grok", "rate_half", "scale_4"), 600.0) | {"rate_2": fast}
         falls |= {"decay_half": 1200.0, "decay_2": 500.0, "scale_quarter": NEVER}
         paces = {"rate_half": 5e-4, "rate_2": 2e-3, "decay_half": 5e-4, "decay_2": 2e-3}
         return {
-            name: flip.Arm("s", name, pd.DataFrame({"falls": [step], "eta_omega": [paces.get(name, 1e-3)]}))
+            name: arms.Arm("s", name, pd.DataFrame({"falls": [step], "eta_omega": [paces.get(name, 1e-3)]}))
             for name, step in falls.items()
         }
 
-    assert [flip.follows_decay(arms(fast)) for fast in (600.0, 500.0)] == ["fails", "cannot tell"]
+    assert [flip.follows_decay(worlds(fast)) for fast in (600.0, 500.0)] == ["fails", "cannot tell"]

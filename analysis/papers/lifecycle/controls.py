@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.exhibits.model import Answer, Entry, Question
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle.flip import grid, middle
+from analysis.papers.lifecycle.arms import grid, middle
 from analysis.papers.lifecycle.reading import (
     DYCK,
     EVERYTHING,

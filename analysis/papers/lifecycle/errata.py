@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.exhibits.model import Chapter
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle.flip import THRESHOLDS, events
+from analysis.papers.lifecycle.arms import THRESHOLDS, events
 from analysis.papers.lifecycle.margins import LOGGED
 from analysis.papers.lifecycle.reading import DYCK, LONG, PUBLISHED_N, grok_step, ledger, measured, run_of, value
 from grok.numerics.edge import compression, gap_23

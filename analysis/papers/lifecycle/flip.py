@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,165 +14,35 @@ from analysis.exhibits.model import (
     Entry,
     Question,
 )
-from analysis.exhibits.sources import Absent, Sources
+from analysis.exhibits.sources import Sources
+from analysis.papers.lifecycle.arms import (
+    ARMS,
+    MOST,
+    Arm,
+    arms,
+    grid,
+    grids,
+    middle,
+    near_pairs,
+    step_told,
+    stretch,
+    stretches,
+)
 from analysis.papers.lifecycle.reading import (
     DYCK,
-    HALF,
     PUBLISHED_N,
     PUBLISHED_W,
     SCALE,
-    Flip,
-    flip,
-    grok_step,
-    shares,
     value,
 )
 from analysis.statistics.estimates import median_interval
 from analysis.words import number
 from grok.runs.edge_shares import INTERVALS, ROWS
-from grok.store.errors import StoreError
 
-ARMS: tuple[tuple[str, str], ...] = (
-    (DYCK, "grok"),
-    (DYCK, "prefix"),
-    (DYCK, "random"),
-    (SCALE, "scale_quarter"),
-    (SCALE, "scale_4"),
-    (SCALE, "decay_half"),
-    (SCALE, "decay_2"),
-    (SCALE, "rate_half"),
-    (SCALE, "rate_2"),
-)
-"""Study and condition of the rows of the table, all with weight decay."""
-THRESHOLDS = (0.95, 0.98, 0.99)
 MEMORISED, UNLEARNT, PREFIX_END = 0.99, 0.30, 4000
 """Training accuracy that is reached, and the most of test accuracy at a step, of labels that are memorised."""
-MOST = 0.8
-"""Of seeds: four of five."""
 SAME, OTHER = 1.25, 1.5
 """Factors of ηωt: the same, and another."""
-EVENTS = [
-    "study",
-    "condition",
-    "seed",
-    "run_id",
-    "every",
-    "rows",
-    "falls",
-    "rises",
-    "crossings",
-    "eta_omega",
-    "grok_95",
-    "grok_98",
-    "grok_99",
-]
-
-
-class Stretch(NamedTuple):
-    """The longest run of full windows with grad% below one half, of the published N and W.
-
-    Attributes:
-        first: grad% of the first full window. begins, ends: steps of its first and last window, NaN where there is none.
-        initial: median cos²(v₁, θ_0) in it.
-    """
-
-    first: float
-    begins: float
-    ends: float
-    initial: float
-
-
-class Arm(NamedTuple):
-    """A condition in the published window: a row per run as `EVENTS` has it."""
-
-    study: str
-    condition: str
-    table: pd.DataFrame
-
-    @property
-    def falls(self) -> np.ndarray:
-        """Steps, NaN where it never falls."""
-        return self.table["falls"].to_numpy(dtype=np.float64)
-
-    @property
-    def dimensionless(self) -> np.ndarray:
-        """ηωt of the fall."""
-        return np.asarray(self.falls * self.table["eta_omega"].to_numpy(dtype=np.float64))
-
-
-def events(sources: Sources, study: str, condition: str, every: int = PUBLISHED_N, size: int = PUBLISHED_W) -> Arm:
-    """When grad% falls and rises in each run of a condition.
-
-    Raises:
-        Absent: if the runs are not there.
-    """
-    rows = []
-    for run in sources.take(study, condition=condition).to_dict("records"):
-        run_id = run["run_id"]
-        found: Flip = flip(shares(sources, run_id, every, size))
-        groks = [grok_step(sources, run_id, level) for level in THRESHOLDS]
-        pace = float(run["learning_rate"]) * float(run["weight_decay"])
-        rows.append(
-            [study, condition, int(run["seed"]), run_id, every, size, found.falls, found.rises, found.crossings, pace, *groks]
-        )
-    return Arm(study, condition, pd.DataFrame(rows, columns=EVENTS))
-
-
-def stretch(history: pd.DataFrame) -> Stretch:
-    """Of a run's history, with its `step`, `edge/grad_share` and `edge/cos2_theta_0` by window."""
-    part = history[(history["step"] >= PUBLISHED_N * PUBLISHED_W) & (history["step"] % PUBLISHED_N == 0)]
-    part = part.dropna(subset=["edge/grad_share"])
-    below = (part["edge/grad_share"] < HALF).to_numpy()
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], below.astype(np.int64), [0]))))
-    first = float(part["edge/grad_share"].iloc[0]) if len(part) else float("nan")
-    if not len(edges):
-        return Stretch(first, float("nan"), float("nan"), float("nan"))
-    begin, end = max(edges.reshape(-1, 2).tolist(), key=lambda pair: pair[1] - pair[0])
-    mine = part.iloc[begin:end]
-    steps = mine["step"].astype(float)
-    return Stretch(first, float(steps.iloc[0]), float(steps.iloc[-1]), float(mine["edge/cos2_theta_0"].median()))
-
-
-def stretches(sources: Sources, arm: Arm) -> pd.DataFrame:
-    """`Stretch` of each run of an arm."""
-    return pd.DataFrame([stretch(sources.evidence.history(str(run_id))) for run_id in arm.table["run_id"]])
-
-
-def arms(sources: Sources) -> dict[str, Arm]:
-    """Every arm whose runs are there, by condition."""
-    out: dict[str, Arm] = {}
-    for study, condition in ARMS:
-        try:
-            out[condition] = events(sources, study, condition)
-        except Absent:
-            continue
-    if not out:
-        raise Absent(f"no run of {DYCK} or {SCALE} is there. Run {sources.evidence.command(DYCK)}")
-    return out
-
-
-def grid(sources: Sources, study: str = DYCK, condition: str = "grok") -> pd.DataFrame:
-    """Fall and rise of a condition for every N and W: a row per run, N and W, with (W + 1)·N as `leaves`.
-
-    Raises:
-        Absent: if the runs are not there. StoreError: if they have not kept every N.
-    """
-    tables = [events(sources, study, condition, every, size).table for every in INTERVALS for size in ROWS]
-    table = pd.concat(tables, ignore_index=True)
-    return table.assign(leaves=(table["rows"] + 1) * table["every"])
-
-
-def grids(sources: Sources) -> pd.DataFrame:
-    """`grid` of every arm whose runs are there and have kept every N."""
-    tables = []
-    for study, condition in ARMS:
-        try:
-            tables.append(grid(sources, study, condition))
-        except (Absent, StoreError):
-            continue
-    if not tables:
-        raise Absent(f"no run of {DYCK} or {SCALE} is there. Run {sources.evidence.command(DYCK)}")
-    return pd.concat(tables, ignore_index=True)
 
 
 # the three answers
@@ -225,24 +95,11 @@ def near_window(found: dict[str, Arm], table: pd.DataFrame, steps: int) -> tuple
     return near_pairs(table, steps), near
 
 
-def near_pairs(table: pd.DataFrame, steps: int) -> pd.Series:
-    """By (N, W) whether the median over seeds falls within one interval of (W + 1)·N, of those that count in so many steps."""
-    usable = table[table["leaves"] <= steps / 2]
-    off = usable.assign(off=(usable["falls"] - usable["leaves"]).abs() / usable["every"])
-    return off.groupby(["every", "rows"])["off"].agg(middle) <= 1
-
-
 def follows_window(found: dict[str, Arm], table: pd.DataFrame, steps: int) -> str:
     """Of the preregistration: the fall is at (W + 1)·N over N and W, and in the published window of every run."""
     pairs, runs = near_window(found, table, steps)
     least = min(float(pairs.mean()), float(runs.mean()))
     return "holds" if least >= 0.75 else "fails" if least < 0.5 else "cannot tell"
-
-
-def middle(values: np.ndarray) -> float:
-    """The median where an event that never came counts as latest; NaN if that is the median."""
-    found = float(np.median(np.where(np.isfinite(values), values, np.inf)))
-    return found if np.isfinite(found) else float("nan")
 
 
 def _factor(a: float, b: float) -> float:
@@ -262,14 +119,14 @@ def answer(sources: Sources) -> Answer:
     entries, estimates = [], {}
     for name, arm in found.items():
         estimates[name] = median_interval(arm.falls)
-        told = f"step {_said(middle(arm.falls))}, ηωt {_said(middle(arm.dimensionless))}"
-        seeds = ", ".join(f"{seed}: {_said(step)}" for seed, step in zip(arm.table["seed"], arm.falls, strict=True))
+        told = f"step {step_told(middle(arm.falls))}, ηωt {step_told(middle(arm.dimensionless))}"
+        seeds = ", ".join(f"{seed}: {step_told(step)}" for seed, step in zip(arm.table["seed"], arm.falls, strict=True))
         entries.append(Entry(name, {"arm": name}, "", f"{told} ({seeds})", ""))
     for every, size in itertools.product(INTERVALS, ROWS):
         part = table[(table["every"] == every) & (table["rows"] == size)]
         leaves, falls = (size + 1) * every, middle(part["falls"].to_numpy())
         entries.append(
-            Entry(f"N={every} W={size}", {"N": str(every), "W": str(size)}, str(leaves), f"falls {_said(falls)}", "")
+            Entry(f"N={every} W={size}", {"N": str(every), "W": str(size)}, str(leaves), f"falls {step_told(falls)}", "")
         )
     pairs, near = near_window(found, table, steps)
     said = SAID | {"holds": "yes with true labels"}
@@ -319,7 +176,7 @@ def _shortest(sources: Sources) -> str:
         mine = part[part["condition"] == condition]
         if len(mine):
             step = middle(mine["falls"].to_numpy(dtype=np.float64))
-            told.append(f"{condition} {_said(step)} ({number(step * float(mine['eta_omega'].iloc[0]))})")
+            told.append(f"{condition} {step_told(step)} ({number(step * float(mine['eta_omega'].iloc[0]))})")
     words = f"In the published window a fall before {PUBLISHED_N * PUBLISHED_W} steps cannot be read. Under the shortest one, "
     return f"{words}N = {every} W = {size}, it is at step (ηωt) {', '.join(told)}. " if told else ""
 
@@ -344,10 +201,6 @@ def _memorised(sources: Sources, found: dict[str, Arm]) -> tuple[int, int]:
 
 SAID = {"holds": "yes", "fails": "no", "cannot tell": "cannot be told"}
 """An answer in words."""
-
-
-def _said(step: float) -> str:
-    return "never" if np.isnan(step) else number(step)
 
 
 QUESTIONS: tuple[Question, ...] = (
@@ -381,7 +234,7 @@ def decisive(sources: Sources) -> tuple[str, pd.DataFrame]:
         for event in ("falls", "rises"):
             step = middle(part[event].to_numpy(dtype=np.float64))
             row |= {event: step, f"{event}_eta_omega_t": step * pace, f"{event}_in_windows": step / (size * every)}
-            row[f"{event}_by_seed"] = ", ".join(map(_said, part[event]))
+            row[f"{event}_by_seed"] = ", ".join(map(step_told, part[event]))
         if (every, size) == (PUBLISHED_N, PUBLISHED_W):
             below = pd.DataFrame([stretch(sources.evidence.history(str(run_id))) for run_id in part["run_id"]])
             row |= {"first_share": float(below["first"].median()), "below_from": middle(below["begins"].to_numpy())}

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.exhibits.model import ABSTRACT, CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, TEXT, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle.flip import MOST, events
+from analysis.papers.lifecycle.arms import MOST, events
 from analysis.papers.lifecycle.reading import DYCK, MINI, MODULAR, PUBLISHED_N, value
 from analysis.printed.lifecycle import LIFECYCLE
 from analysis.statistics.estimates import median_interval
