@@ -101,8 +101,12 @@ def responded(single: Instrument, states: Mapping[str, np.ndarray], v: Tensor, a
     published = SWEEP * float(theta.norm())
     response = single.states(theta + published * v)["norm"] - states["norm"]
     yield from _scores("functional", "", response, asked.labels, {"token": asked.token}, FAST[:2], published)
+    shuffled = np.random.default_rng(0).permutation(asked.labels)
+    yield from _scores("functional", "shuffled/", response, shuffled, {"token": asked.token}, FAST[:2], published)
+    drawn = torch.randn(len(theta), dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(theta.device)
+    other = single.states(theta + published * drawn / drawn.norm())["norm"] - states["norm"]
+    yield from _scores("functional", "random/", other, asked.labels, {"token": asked.token}, FAST[:2], published)
     if not asked.ordered and single.grid.dim() == 1:
-        shuffled = np.random.default_rng(0).permutation(asked.labels)
         for name, labels in (("periodic", asked.labels), ("periodic_shuffled", shuffled)):
             yield "functional", f"{name}/token", published, probes.periodic(response, labels, asked.token)
     profile = fourier.by_depth((response.astype(np.float64) ** 2).sum(axis=1), asked.labels)

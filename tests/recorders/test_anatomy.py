@@ -70,6 +70,10 @@ def test_every_measure_is_there_and_they_agree(straight: Trained) -> None:
     read = {"probe": {*FAIR, READ_OUT, "before/quadratic_raw/token", "before/mlp_raw/token"}}
     read |= {"ablation": {f"{name}/change" for name in ("edge", "bulk", "random_plane", *CONTROLS)}}
     read |= {"curvature": {f"{what}/v{k}" for what in ("published", "test", "sigma", "change") for k in (1, 2, 3)}}
+    read |= {
+        "functional": {f"{null}linear_{one}/token" for null in ("", "random/", "shuffled/") for one in ("raw", "standardised")}
+    }
+    read["probe"] |= {"before/quadratic_standardised/sequence", "after/mlp_standardised/sequence"}
     for kind, names in read.items():
         assert names <= set(found.loc[found["kind"] == kind, "name"])  # what the claims read is there
     assert value["ablation", "random_plane/share"] < 0.01

@@ -284,6 +284,7 @@ CLAIMS: tuple[Claim, ...] = (
         functional,
         (DYCK,),
         NOTES,
+        "No response along a random direction stands beside it in these runs: agreement does not tell what is v₁'s own.",
     ),
     claim(
         "random-plane",
