@@ -19,7 +19,7 @@ from analysis.exhibits.panels import Drawn, Panel
 from analysis.report import opening, words
 from analysis.report.cards import cards, filters, waiting
 from analysis.report.content import Content
-from analysis.report.plain import brief, heading, plain
+from analysis.report.plain import brief, heading, plain, short
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -130,6 +130,7 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "order": order.__getitem__,
         "plain": plain,
         "brief": brief,
+        "short": short,
         "heading": heading,
         "first_sentence": words.first_sentence,
         "stopped": words.stopped,

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from analysis.exhibits.model import Answered
 from analysis.exhibits.paper import Paper
+
+CAUSES = {
+    "generalisation": "generalisation",
+    "passive decay": "the decay of initial weights",
+    "the window": "the length of its measuring window",
+}
+"""What the fall could follow, as the question has it and as a reader does."""
 
 
 def surprise(answers: Mapping[str, Answered]) -> str:
@@ -13,16 +21,30 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     asked = answers.get("lifecycle-what-the-flip-follows")
     if asked is None or not asked.text:
         return ""
-    told = asked.text.removeprefix("Follows ").rstrip(".")
-    return f"What the fall of grad% follows. {told[0].upper()}{told[1:]}."
+    told = dict(re.findall(rf"({'|'.join(CAUSES)}): (yes|no|cannot be told)", asked.text))
+    of = {word: [CAUSES[name] for name, said in told.items() if said == word] for word in ("yes", "no", "cannot be told")}
+    pairs = re.search(r"in (\d+ of \d+) choices", asked.text)
+    tried = f" (in {pairs[1]} tried)" if pairs and told.get("the window") == "yes" else ""
+    follows = f"grad% falls with {' and '.join(of['yes'])}{tried}" if of["yes"] else "What the fall of grad% follows is open"
+    rest = [f"not {' or '.join(of['no'])}"] if of["no"] else []
+    rest += [f"whether with {' or '.join(of['cannot be told'])} cannot be told"] if of["cannot be told"] else []
+    return f"{'; '.join([', '.join([follows, *rest[:1]]), *rest[1:]])}."
 
 
 PAPER = Paper(
     name="Xu",
+    short="Lifecycle",
     title="The Lifecycle of the Spectral Edge",
     address="https://arxiv.org/abs/2604.07380",
-    asks="Does the leading direction of a transformer's updates turn from the gradient's to weight decay's at grokking, or do "
-    "the decay of the initial weights and the window of the measurement make the same picture?",
+    asks="does the edge of a transformer's updates turn from gradient (grad%) to weight decay as it groks?",
     surprise=surprise,
     figure="lifecycle-flip",
+    says={
+        "lifecycle-at-grokking": "grad% of the edge flips at grokking",
+        "lifecycle-two-phases": "Gradient drives the edge before, weight decay after",
+        "lifecycle-24-of-24": "The edge compresses only in runs that grok",
+        "lifecycle-flat-yet-critical": "The edge is flat, yet critical to ablation",
+        "lifecycle-not-a-norm-effect": "Its ablation is no effect of norm",
+        "lifecycle-re-encoded": "Depth is re-encoded: linear R² falls",
+    },
 )
