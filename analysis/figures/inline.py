@@ -37,7 +37,7 @@ def inline_svg(path: Path, label: str) -> str:
         path: of the file. label: what a screen reader says; letters, digits, spaces, commas and colons.
 
     Returns:
-        `<svg>…</svg>`, at most as wide on the page as the figure is on paper.
+        `<svg>…</svg>`, at most half as wide again on the page, in px, as the figure is on paper, in points; `--pt` has these.
     """
     text = path.read_text(encoding="utf-8").replace(PAPER, "", 1)
     text = re.sub(r"<metadata>.*?</metadata>|<!DOCTYPE[^>]*>", "", text, flags=re.DOTALL)
@@ -51,7 +51,7 @@ def inline_svg(path: Path, label: str) -> str:
     for element in list(root.iter()):
         _places(element)
     _paint(root, name)
-    root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width: {points * 1.5:.0f}px"}
+    root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width: {points * 1.5:.0f}px; --pt: {points:.0f}"}
     return tostring(root, encoding="unicode", short_empty_elements=True).replace(" />", "/>")
 
 

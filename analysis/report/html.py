@@ -152,4 +152,4 @@ def again(figure: object) -> Markup:
     box, name = re.search(r'viewBox="([\d. ]+)"', figure.svg), re.search(r'<g\b[^>]*? id="([^"]+)"', figure.svg)
     if box is None or name is None:
         return Markup("")
-    return Markup(f'<svg viewBox="{box[1]}" role="img" aria-hidden="true"><use href="#{name[1]}"/></svg>')  # noqa: S704
+    return Markup(f'<svg viewBox="{box[1]}" style="--pt: {float(box[1].split()[2]):.0f}" role="img" aria-hidden="true"><use href="#{name[1]}"/></svg>')  # noqa: S704

@@ -159,7 +159,7 @@ def _held(content: Content, found: Sequence[Result]) -> Sentence:
     own = [r.verdict for r in tested if r.claim.kind in PAPERS_OWN]
     printed = f"Of those printed in the papers: {sum(one in HELD for one in own)} of {len(own)}."
     fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
-    again = f"On fresh seeds: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
+    again = f"Of their numbers on fresh seeds: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
     after = " ".join(filter(None, (printed if 0 < len(own) < len(tested) else "", again)))
     return Sentence("Holds", first, _named(held, tested), after)
 

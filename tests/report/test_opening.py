@@ -63,7 +63,7 @@ def test_five_sentences_follow_the_verdicts() -> None:
     )
     assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
     assert found["Asked"].endswith("as it groks? Tested: 7 of 8 published statements, on 5 runs.")
-    assert found["Holds"] == "2 of the 7, 1 with a caveat. “Statement a” (7). On fresh seeds: 1 of 2."
+    assert found["Holds"] == "2 of the 7, 1 with a caveat. “Statement a” (7). Of their numbers on fresh seeds: 1 of 2."
     caveat = told(result("d", "reproduced with a caveat"), result("n", "reproduced", KINDS[3]))["Holds"]
     assert caveat == ("2 of the 2, 1 with a caveat. “Statement d” (with a caveat: 7). Of those printed in the papers: 1 of 1.")
     assert found["Does not hold"] == "3 of the 7: 2 contradicted, 1 not reproduced. “Statement b” (1; 2)."
