@@ -96,7 +96,7 @@ def short(result: Result) -> str:
     parts = [entry for entry in result.entries if entry.id != "quartiles"]
     only = parts[0].measured if len(parts) == 1 else result.measured
     if re.fullmatch(r"\d+/\d+", only):
-        return f"in {only.replace('/', ' of ')} runs"
+        return f"{only} runs"
     if len(plain(only)) <= SHORT:
         return plain(only)
     failing = [entry for entry in parts if entry.verdict in FAILED] if result.verdict in FAILED else []

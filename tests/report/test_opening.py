@@ -94,12 +94,12 @@ def test_the_surprise_is_what_the_counts_say() -> None:
     counts = {"square__groks": (15, 15), "square__data_starved": (15, 15), "square__random_labels": (0, 15)}
     no = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts)})
     assert no == (
-        "the detector does not mark grokking. It fires in 15 of 15 networks that grok with x²; of those that cannot "
-        "generalise, in 15 of 15 with x² and too few pairs."
+        "the detector does not mark grokking. It fires in 15/15 networks that grok with x²; of those that cannot "
+        "generalise, in 15/15 with x² and too few pairs."
     )
     fresh = answer("fresh-negatives", "…", too_few_pairs=(60, 100), without_weight_decay=(3, 100))
     more = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh})
-    assert more == no.replace("few pairs.", "few pairs (60 of 100 fresh ones).")
+    assert more == no.replace("few pairs.", "few pairs (60/100 on fresh seeds).")
     assert "here it marks grokking" in paper.surprise({"marks-grokking": answer("marks-grokking", "Yes: …", **counts)})
     assert paper.surprise({}) == paper.surprise({"marks-grokking": answer("marks-grokking", "")}) == ""
 
@@ -109,18 +109,18 @@ def test_the_surprise_is_what_the_counts_say() -> None:
     [
         (
             "Follows generalisation: no, passive decay: no, the window: yes (within one interval in 10 of 13 choices)",
-            "grad% falls with the length of its measuring window (in 10 of 13 tried), not generalisation or the decay of "
-            "initial weights.",
+            "the fall of grad% follows the length of its measuring window (in 10 of 13 tried), not generalisation or the "
+            "decay of initial weights.",
         ),
         (
             "Follows generalisation: yes, passive decay: cannot be told, the window: no (in 2 of 13 choices of N and W)",
-            "grad% falls with generalisation, not the length of its measuring window; whether with the decay of initial "
-            "weights cannot be told.",
+            "the fall of grad% follows generalisation, not the length of its measuring window; whether it follows the decay "
+            "of initial weights cannot be told.",
         ),
         (
             "Follows generalisation: no, passive decay: no, the window: cannot be told (in 2 of 13 choices of N and W)",
-            "What the fall of grad% follows is open, not generalisation or the decay of initial weights; whether with the "
-            "length of its measuring window cannot be told.",
+            "what the fall of grad% follows is open, not generalisation or the decay of initial weights; whether it follows "
+            "the length of its measuring window cannot be told.",
         ),
     ],
 )
@@ -187,7 +187,7 @@ def test_what_the_abstracts_say_is_of_claims_that_are_there_in_few_words() -> No
 @pytest.mark.parametrize(
     ("measured", "entries", "said"),
     [
-        ("15/15", (), "in 15 of 15 runs"),
+        ("15/15", (), "15/15 runs"),
         ("fire_epoch 173", (), "fires at 173"),
         ("median 7; quartiles [6, 8]", (("median", "7 [6, 8]", True), ("quartiles", "[6, 8]", True)), "7 [6, 8]"),
         ("long " * 20, (("a", "0.9 [0.8, 1]", True), ("b", "7/15", False), ("c", "0.1 [0, 0.2]", False)), "b 7/15; c 0.1"),
@@ -306,8 +306,7 @@ def test_fresh_seeds_that_fire_unlike_the_others_are_told_on_the_first_screen() 
     asked = {"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh}
     told = paper.surprise(asked | {"fresh-alike": answer("fresh-alike", "…", **shares)})
     assert told.endswith(
-        "Not alike on both, each by Fisher's exact test: square, random labels: 4 of 15 on seeds 0–14 against 60 of 100 "
-        "(p = 0.024)."
+        "Not alike on both, each by Fisher's exact test: square, random labels: 4/15 on seeds 0–14 against 60/100 (p = 0.024)."
     )
 
 

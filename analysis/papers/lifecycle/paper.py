@@ -25,9 +25,11 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     of = {word: [CAUSES[name] for name, said in told.items() if said == word] for word in ("yes", "no", "cannot be told")}
     pairs = re.search(r"in (\d+ of \d+) choices", asked.text)
     tried = f" (in {pairs[1]} tried)" if pairs and told.get("the window") == "yes" else ""
-    follows = f"grad% falls with {' and '.join(of['yes'])}{tried}" if of["yes"] else "What the fall of grad% follows is open"
+    follows = (
+        f"the fall of grad% follows {' and '.join(of['yes'])}{tried}" if of["yes"] else "what the fall of grad% follows is open"
+    )
     rest = [f"not {' or '.join(of['no'])}"] if of["no"] else []
-    rest += [f"whether with {' or '.join(of['cannot be told'])} cannot be told"] if of["cannot be told"] else []
+    rest += [f"whether it follows {' or '.join(of['cannot be told'])} cannot be told"] if of["cannot be told"] else []
     return f"{'; '.join([', '.join([follows, *rest[:1]]), *rest[1:]])}."
 
 

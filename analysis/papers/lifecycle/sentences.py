@@ -67,7 +67,7 @@ def not_a_norm_effect(sources: Sources) -> Measured:
         "The published control takes out a random plane, √(2/p) of ‖θ‖, whose cost is at most "
         f"{number(table['random_plane'].abs().max())}. Shares of ‖θ‖ are of the step itself, costs medians within 100 steps."
     )
-    short = f"dearer than every removal of its size at {above.sum()} of {len(above)} steps"
+    short = f"dearer than every removal of its size at {above.sum()}/{len(above)} steps"
     return Measured("; ".join(told), verdict, note=note, short=short)
 
 
@@ -196,7 +196,7 @@ def compresses_only_where_it_groks(sources: Sources) -> Measured:
         told.append(f"{sum(np.isfinite(grok_step(sources, run_id, 0.95)) for run_id in runs)} of {len(runs)} {words_}")
     note = f"Test accuracy gets to .95 in {' and '.join(told)}."
     note += f" {none} of {len(at)} seeds have no full window up to the grok step, and no ratio." if none else ""
-    short = f"in {grok.sum()} of {len(grok)} runs with decay, {memo.sum()} of {len(memo)} without"
+    short = f"in {grok.sum()}/{len(grok)} runs with decay, {memo.sum()}/{len(memo)} without"
     return Measured(
         text, verdict, {name: median_interval(np.array(values)) for name, values in found.items()}, note, short=short
     )

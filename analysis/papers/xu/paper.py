@@ -23,8 +23,8 @@ FRESH = {"square, random labels": "random labels", "square, data starved": "too 
 
 
 def of(share: Estimate) -> str:
-    """`4 of 15`."""
-    return f"{round(share.value * share.n)} of {share.n}"
+    """`4/15`."""
+    return f"{round(share.value * share.n)}/{share.n}"
 
 
 def surprise(answers: Mapping[str, Answered]) -> str:
@@ -38,7 +38,7 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     positives = [f"in {KINDS[name].format(of(share))}" for name, share in shares.items() if name.endswith("groks")]
     asked_fresh = answers.get("fresh-negatives")
     fresh = dict(asked_fresh.estimates) if asked_fresh is not None and asked_fresh.text else {}
-    again = {name: f" ({of(fresh[FRESH[name]])} fresh ones)" for name in FRESH if FRESH[name] in fresh}
+    again = {name: f" ({of(fresh[FRESH[name]])} on fresh seeds)" for name in FRESH if FRESH[name] in fresh}
     negatives = [
         KINDS[name].format(of(share)) + again.get(name, "")
         for name, share in shares.items()

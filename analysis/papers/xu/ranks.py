@@ -121,7 +121,7 @@ def _ranks(sources: Sources) -> Measured:
     verdict = CONTRADICTED if any(other >= 0.8 for other in others) else _verdict(shares)
     text = "; ".join(f"{entry.setting['activation']}: {entry.measured}" for entry in entries)
     short = ", ".join(
-        f"{entry.published} in {round(share * found[f'{name} of {entry.published}'].n)} of "
+        f"{entry.published} in {round(share * found[f'{name} of {entry.published}'].n)}/"
         f"{found[f'{name} of {entry.published}'].n} ({'x²' if name == 'square' else 'ReLU'})"
         for name, entry, share in zip(PUBLISHED, entries, shares, strict=True)
     )
