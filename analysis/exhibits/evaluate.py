@@ -160,6 +160,7 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
         made_by,
         p if verdict in (*HELD, *FAILED, IMPRECISE) else math.nan,
         samples=found.samples,
+        short=found.short,
     )
 
 

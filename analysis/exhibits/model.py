@@ -75,6 +75,7 @@ class Measured:
         entries: what it is made of.
         p: of the decision, for the false-discovery control; NaN where facts about named runs decide, or a rule without a test.
         samples: the value of each run, by name of an estimate, where it is one per run; drawn beside the estimate.
+        short: the measured value whole in at most 60 characters, for the first screen; empty where `text` does.
     """
 
     text: str
@@ -85,6 +86,7 @@ class Measured:
     entries: tuple[Entry, ...] = ()
     p: float = math.nan
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class Result:
         replicates: the same by other roundings, the default first; empty if it was judged on one. rounding: that in words.
         made_by: runs by code version, protocol, rounding and device, where recorded.
         p: of the decision, the largest over roundings; NaN without a test. adjusted: after the false-discovery control.
-        samples: as in `Measured`.
+        samples, short: as in `Measured`.
     """
 
     claim: Claim
@@ -206,6 +208,7 @@ class Result:
     p: float = math.nan
     adjusted: float = math.nan
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    short: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,18 @@ class Paper:
     """A paper whose statements are held against the runs.
 
     Attributes:
-        name: its author, as sentences have it. title: as printed. address: where it is to read.
+        name: its author. short: what sentences of the report call the paper. title: as printed. address: where it is to read.
         asks: what the report asks of it, a sentence for someone who has read the abstract only.
         surprise: answers by id of their question to a sentence; empty where the runs behind it are absent.
         figure: id of the figure that shows it.
+        says: what its abstract says, in its order: id of the claim to the same in at most eight words.
     """
 
     name: str
+    short: str
     title: str
     address: str
     asks: str
     surprise: Callable[[Mapping[str, Answered]], str]
     figure: str
+    says: Mapping[str, str]

@@ -26,7 +26,7 @@ WHOLE = re.compile(r"(?:^|;)opacity:")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
-def inline_svg(path: Path, label: str) -> str:
+def inline_svg(path: Path, label: str, axes: str = "") -> str:
     """An SVG of `save` as an element for a page: no background, ink in the page's text colour, names of its own, paths to a
     hundredth of a point.
 
@@ -35,9 +35,10 @@ def inline_svg(path: Path, label: str) -> str:
 
     Args:
         path: of the file. label: what a screen reader says; letters, digits, spaces, commas and colons.
+        axes: of `hover.places`, for the page's script.
 
     Returns:
-        `<svg>…</svg>`, at most as wide on the page as the figure is on paper.
+        `<svg>…</svg>`, at most half as wide again on the page, in px, as the figure is on paper, in points; `--pt` has these.
     """
     text = path.read_text(encoding="utf-8").replace(PAPER, "", 1)
     text = re.sub(r"<metadata>.*?</metadata>|<!DOCTYPE[^>]*>", "", text, flags=re.DOTALL)
@@ -51,7 +52,8 @@ def inline_svg(path: Path, label: str) -> str:
     for element in list(root.iter()):
         _places(element)
     _paint(root, name)
-    root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width: {points * 1.5:.0f}px"}
+    root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width: {points * 1.5:.0f}px; --pt: {points:.0f}"}
+    root.attrib |= {"data-axes": axes} if axes else {}
     return tostring(root, encoding="unicode", short_empty_elements=True).replace(" />", "/>")
 
 

@@ -19,7 +19,7 @@ from analysis.exhibits.panels import Drawn, Panel
 from analysis.report import opening, words
 from analysis.report.cards import cards, filters, waiting
 from analysis.report.content import Content
-from analysis.report.plain import brief, heading, plain
+from analysis.report.plain import brief, heading, plain, short
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -130,12 +130,15 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "order": order.__getitem__,
         "plain": plain,
         "brief": brief,
+        "short": short,
         "heading": heading,
         "first_sentence": words.first_sentence,
         "stopped": words.stopped,
         "address": words.address,
     }
-    style, *scripts = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js", "filter.js"))
+    style, *scripts = (
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js", "filter.js", "hover.js")
+    )
     script = "".join(scripts)
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     own = {"style": Markup(style), "script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704  # our own files
@@ -151,4 +154,6 @@ def again(figure: object) -> Markup:
     box, name = re.search(r'viewBox="([\d. ]+)"', figure.svg), re.search(r'<g\b[^>]*? id="([^"]+)"', figure.svg)
     if box is None or name is None:
         return Markup("")
-    return Markup(f'<svg viewBox="{box[1]}" role="img" aria-hidden="true"><use href="#{name[1]}"/></svg>')  # noqa: S704
+    style = f"--pt: {float(box[1].split()[2]):.0f}"
+    use = f'<use href="#{name[1]}"/>'
+    return Markup(f'<svg viewBox="{box[1]}" style="{style}" role="img" aria-hidden="true">{use}</svg>')  # noqa: S704

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from analysis.report import opening, words
 from analysis.report.content import Content
 from analysis.report.html import TEMPLATES, Shown, context
-from analysis.report.plain import brief, plain
+from analysis.report.plain import brief, plain, short
 from analysis.words import table as table_of
 
 LISTED = 200
@@ -78,6 +78,7 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "link": link,
         "plain": plain,
         "brief": brief,
+        "short": short,
         "table": table,
     }
     environment.filters |= own

@@ -27,14 +27,15 @@ from analysis.exhibits.model import (
     UNDECIDABLE,
     Result,
 )
+from analysis.exhibits.paper import Paper
 from analysis.report.content import Content
-from analysis.report.plain import brief
+from analysis.report.plain import short
 from analysis.report.words import slug
 
 NAMED = 2
-"""Statements that a sentence names before it counts the rest."""
-ROWS = 16
-"""Statements of an abstract that the first screen has room for."""
+"""Statements that a sentence names, of different papers."""
+ROWS = 4
+"""Statements of an abstract that the first screen has room for; the rest stands in a fold."""
 BRACKETS = "Brackets: 95 % intervals (of three or five seeds the whole range, which covers less), or quartiles where so named."
 MEANING = {
     REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
@@ -53,26 +54,60 @@ MEANING = {
 PAPERS_OWN = (ABSTRACT, TABLE, TEXT)
 """Kinds of source that a paper itself is; the others are its author's notes and code, and a review."""
 WHY_OPEN = {
-    UNDECIDABLE: "since the same runs, summed in another order, disagree",
-    BY_DEFINITION: "since the quantity is so by its definition, whatever is trained",
-    IMPRECISE: "since the runs are too few, or too coarsely observed, for a test to decide",
+    UNDECIDABLE: "the same runs, summed in another order, disagree",
+    IMPRECISE: "runs are too few",
+    BY_DEFINITION: "the definition alone decides",
 }
 """Why a statement that was tested has no answer."""
 
 
+class Named(NamedTuple):
+    """What a sentence says of a paper, empty if of none: a claim by its id, in few words, with its value; or words alone."""
+
+    paper: str
+    id: str
+    words: str
+    measured: str
+
+    @property
+    def text(self) -> str:
+        """Both, without links."""
+        told = f"“{self.words}” ({self.measured})." if self.id else self.words
+        return f"{self.paper}: {told}" if self.paper else told
+
+
 class Sentence(NamedTuple):
-    """A sentence of the first screen: its heading, and the claims that it names, with what follows each."""
+    """A sentence of the first screen: its heading, and the claims that it names, with what stands around them."""
 
     head: str
     before: str
-    named: tuple[tuple[str, str, str], ...]
+    named: tuple[Named, ...]
     after: str
 
     @property
     def text(self) -> str:
         """The whole sentence without links."""
-        named = "; ".join(f"“{statement}” ({measured})" for _, statement, measured in self.named)
-        return " ".join(part for part in (self.before, f"{named}{'.' if named else ''}", self.after) if part)
+        return " ".join(part for part in (self.before, *(one.text for one in self.named), self.after) if part)
+
+
+class Said(NamedTuple):
+    """A statement of an abstract: its claim held against the runs, and the statement in a few words."""
+
+    result: Result
+    words: str
+
+
+class Group(NamedTuple):
+    """What one abstract says: the paper, None for all others; the statements shown at once, and the rest."""
+
+    paper: Paper | None
+    first: tuple[Said, ...]
+    rest: tuple[Said, ...]
+
+    @property
+    def more(self) -> int:
+        """How many statements are not shown at once."""
+        return len(self.rest)
 
 
 def published(results: Sequence[Result]) -> list[Result]:
@@ -87,82 +122,110 @@ def sentences(content: Content) -> tuple[Sentence, ...]:
     return (_asked(content, found), _held(content, found), _failed(found), _open(found), _surprised(content))
 
 
-def of_abstracts(content: Content) -> list[Result]:
-    """What the abstracts say that could be tested, as many as there is room for: whoever knows a paper knows these."""
-    told = [r for r in published(content.results) if r.claim.kind == KINDS[0] and r.verdict != NOT_TESTABLE]
-    return told[:ROWS]
+def of_abstracts(content: Content) -> list[Group]:
+    """What the abstracts say that could be tested, by paper: whoever knows a paper knows these."""
+    told = [r for r in published(content.results) if r.claim.kind == ABSTRACT and r.verdict != NOT_TESTABLE]
+    groups = []
+    for paper in (*papers.PAPERS, None):
+        order = list(paper.says) if paper else []
+        own = [r for r in told if _paper(r) == paper]
+        own.sort(key=lambda r: order.index(r.claim.id) if r.claim.id in order else len(order))
+        said = [Said(r, _words(r)) for r in own]
+        if said:
+            groups.append(Group(paper, tuple(said[:ROWS]), tuple(said[ROWS:])))
+    return groups
+
+
+def _paper(result: Result) -> Paper | None:
+    ids = {paper.address: {claim.id for claim in papers.SAID[paper.address]} for paper in papers.PAPERS}
+    return next((paper for paper in papers.PAPERS if result.claim.id in ids[paper.address]), None)
 
 
 def _asked(content: Content, found: Sequence[Result]) -> Sentence:
     tested = [result for result in found if result.verdict != NOT_TESTABLE]
-    ids = {result.claim.id for result in tested}
-    known = [one for one in papers.PAPERS if not ids.isdisjoint(claim.id for claim in papers.SAID[one.address])]
-    asks = " ".join(paper.asks for paper in known or papers.PAPERS)
-    runs = f"{content.runs} finished run{'' if content.runs == 1 else 's'}"
-    lacking = len(found) - len(tested)
-    rest = f"; {_lacking(lacking)}" if lacking else ""
-    return Sentence("Asked", asks, (), f"{_count(len(tested), 'published statement')} tested on a store of {runs}{rest}.")
+    known = [paper for paper in papers.PAPERS if paper in [_paper(result) for result in tested]]
+    asks = tuple(Named(paper.short, "", paper.asks, "") for paper in known or papers.PAPERS)
+    runs = f"{content.runs} run{'' if content.runs == 1 else 's'}"
+    count = f"{len(tested)} of {len(found)} published statement{'' if len(found) == 1 else 's'}"
+    return Sentence("Asked", "", asks, f"Tested: {count}, on {runs}.")
 
 
 def _held(content: Content, found: Sequence[Result]) -> Sentence:
-    held, tested = [r for r in found if r.verdict in HELD], _tested(found)
+    held, tested = [r for r in found if r.verdict in HELD], [r for r in found if r.verdict != NOT_TESTABLE]
     if not tested:
         return Sentence("Holds", "Nothing is tested yet: the store lacks the runs.", (), "")
     caveats = sum(result.verdict == CAVEAT for result in held)
-    some = f", {caveats} of these with a caveat" if caveats else ""
-    own = [r.verdict for r in found if r.claim.kind in PAPERS_OWN and r.verdict != NOT_TESTABLE]
-    words = f"; of the papers' own words {sum(one in HELD for one in own)} of {len(own)}" if own else ""
-    first = f"{len(held)} of the {tested} tested{some}{words}{', as' if held else '.'}"
+    first = f"{len(held)} of the {len(tested)}{f', {caveats} with a caveat' if caveats else ''}."
+    own = [r.verdict for r in tested if r.claim.kind in PAPERS_OWN]
+    printed = f"Of those printed in the papers: {sum(one in HELD for one in own)} of {len(own)}."
     fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
-    again = f"On seeds that nobody had run before, {sum(v in HELD for v in fresh)} of {len(fresh)} hold." if fresh else ""
-    plainly = [result for result in held if result.verdict == REPRODUCED]
-    return Sentence("Holds", first, _named(plainly or held), again)
+    again = f"Of their numbers on fresh seeds: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
+    after = " ".join(filter(None, (printed if 0 < len(own) < len(tested) else "", again)))
+    return Sentence("Holds", first, _named(held, tested), after)
 
 
 def _failed(found: Sequence[Result]) -> Sentence:
     failed = sorted((r for r in found if r.verdict in FAILED), key=lambda r: r.verdict != CONTRADICTED)
+    tested = _tested(found)
     if not failed:
-        told = "None of the tested statements fails." if _tested(found) else "Nothing is tested yet."
-        return Sentence("Does not hold", told, (), "")
+        return Sentence("Does not hold", "None of the tested statements fails." if tested else "Nothing is tested yet.", (), "")
     against = sum(result.verdict == CONTRADICTED for result in failed)
     off = len(failed) - against
     counts = [f"{against} contradicted" if against else "", f"{off} not reproduced" if off else ""]
-    told = f"{len(failed)} of the {_tested(found)} tested ({' and '.join(filter(None, counts))}), as"
-    return Sentence("Does not hold", told, _named(failed), "")
+    return Sentence("Does not hold", f"{len(failed)} of the {tested}: {', '.join(filter(None, counts))}.", _named(failed), "")
 
 
 def _open(found: Sequence[Result]) -> Sentence:
-    kinds = {verdict: [result for result in found if result.verdict == verdict] for verdict in (*WHY_OPEN, NOT_TESTABLE)}
-    told = [f"{len(kinds[verdict])} {why}" for verdict, why in WHY_OPEN.items() if kinds[verdict]]
-    lacking = f"{_lacking(len(kinds[NOT_TESTABLE]))}." if kinds[NOT_TESTABLE] else ""
-    if not told:
-        return Sentence("Cannot be told", lacking or "Nothing: every statement has a verdict.", (), "")
-    rest = " ".join(f"{one[0].upper()}{one[1:]}." for one in told[1:])
-    named = _named(next(kinds[verdict] for verdict in WHY_OPEN if kinds[verdict])[:1])
-    return Sentence("Cannot be told", f"{told[0]}, as", named, " ".join(filter(None, (rest, lacking))))
+    kinds = {verdict: [result for result in found if result.verdict == verdict] for verdict in WHY_OPEN}
+    lacking, number = sum(result.verdict == NOT_TESTABLE for result in found), sum(map(len, kinds.values()))
+    if not number:
+        rest = _lacking(lacking)
+        return Sentence("Cannot be told", rest if lacking else "Nothing: every statement has a verdict.", (), "")
+    first, *others = [(len(kinds[verdict]), why) for verdict, why in WHY_OPEN.items() if kinds[verdict]]
+    named = _named(next(kinds[verdict] for verdict in WHY_OPEN if kinds[verdict]), most=1)
+    told = [f"For {', for '.join(f'{count} {why}' for count, why in others)}." if others else ""]
+    told += [_lacking(lacking, " more") if lacking else ""]
+    before = f"{number} of the {_tested(found)}. For {first[0]} {first[1]}."
+    return Sentence("Cannot be told", before, named, " ".join(filter(None, told)))
 
 
 def _surprised(content: Content) -> Sentence:
     answers = {answer.question.id: answer for answer in content.answers}
-    told = " ".join(filter(None, (paper.surprise(answers) for paper in papers.PAPERS)))
-    return Sentence("Surprised", told or "Nothing yet: the questions behind it lack their runs.", (), "")
+    told = tuple(Named(paper.short, "", text, "") for paper in papers.PAPERS if (text := paper.surprise(answers)))
+    return Sentence("Surprised", "" if told else "Nothing yet: the questions behind it lack their runs.", told, "")
+
+
+def _lacking(number: int, more: str = "") -> str:
+    return f"{number}{more} lack{'s its' if number == 1 else ' their'} runs."
 
 
 def _tested(found: Sequence[Result]) -> int:
     return sum(result.verdict != NOT_TESTABLE for result in found)
 
 
-def _named(results: Sequence[Result]) -> tuple[tuple[str, str, str], ...]:
-    chosen = results[:NAMED]
-    return tuple((r.claim.id, r.claim.statement.rstrip("."), brief(r.measured, 70)) for r in chosen)
+def _named(results: Sequence[Result], tested: Sequence[Result] = (), most: int = NAMED) -> tuple[Named, ...]:
+    """The first of each paper, the papers' order kept; of none where no paper has any.
+
+    Args:
+        results: to choose from. tested: if given, the paper's name has its count of `results` in these. most: to name.
+    """
+    out: list[Named] = []
+    for paper in (*papers.PAPERS, None):
+        own = [result for result in results if _paper(result) == paper]
+        name = paper.short if paper else ""
+        if own and name and tested:
+            name += f", {len(own)} of {sum(_paper(result) == paper for result in tested)}"
+        if own and (paper or not out):
+            first = own[0]
+            told = f"with a caveat: {short(first)}" if first.verdict == CAVEAT else short(first)
+            out.append(Named(name, first.claim.id, _words(first), told))
+    return tuple(out[:most])
 
 
-def _lacking(number: int) -> str:
-    return f"{number} lack{'s its' if number == 1 else ' their'} runs in this store"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{' is' if number == 1 else 's are'}"
+def _words(result: Result) -> str:
+    """The statement as the abstract's table has it, or else whole."""
+    paper = _paper(result)
+    return (paper.says if paper else {}).get(result.claim.id, result.claim.statement.rstrip("."))
 
 
 def main_figure(drawn: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from analysis.exhibits.model import FAILED, HELD, Result
 from analysis.words import CONDITIONS
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -77,3 +78,32 @@ def brief(text: str, most: int = 90) -> str:
     if len(out) > most:
         out, kept = out[:most].rpartition(" ")[0], []
     return out if len(kept) == len(parts) else f"{out} …"
+
+
+SHORT = 60
+"""Characters that a value of the first screen has at most."""
+BRACKET = re.compile(r" \[[^\]]*\]")
+
+
+def short(result: Result) -> str:
+    """What was measured, whole, in at most `SHORT` characters: nothing is cut, what does not fit is counted.
+
+    A fraction of runs is said as one; quartiles are left to the card where a median has its interval. Of several numbers those
+    that fail are named, or it is counted how many are as published.
+    """
+    if result.short:
+        return plain(result.short)
+    parts = [entry for entry in result.entries if entry.id != "quartiles"]
+    only = parts[0].measured if len(parts) == 1 else result.measured
+    if re.fullmatch(r"\d+/\d+", only):
+        return f"{only} runs"
+    if len(plain(only)) <= SHORT:
+        return plain(only)
+    failing = [entry for entry in parts if entry.verdict in FAILED] if result.verdict in FAILED else []
+    told = plain("; ".join(f"{entry.id} {BRACKET.sub('', entry.measured)}" for entry in failing))
+    if told and len(told) <= SHORT:
+        return told
+    if len(parts) > 1:
+        return f"{sum(entry.verdict in HELD for entry in parts)} of {len(parts)} numbers as published"
+    first = BRACKET.sub("", plain(only)).split("; ")[0]
+    return first if len(first) <= SHORT else "several numbers: see the card"

@@ -40,6 +40,7 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
     `report.html`, `report.md`, `claims.json`, `compare.json` with a baseline, `data/*.csv`, `figures/*`. `over` is told of what
     is done.
     """
+    from analysis.figures.hover import places
     from analysis.figures.inline import inline_picture, inline_svg
     from analysis.figures.save import save
 
@@ -53,7 +54,8 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
         if drawn.figure is not None:
             paths = save(drawn.figure, folder / "figures", name)
             folded = drawn.panel.fold
-            svg = inline_picture(paths[2], drawn.panel.title) if folded else inline_svg(paths[0], drawn.panel.title)
+            title = drawn.panel.title
+            svg = inline_picture(paths[2], title) if folded else inline_svg(paths[0], title, places(drawn.figure))
             files += [path.relative_to(folder).as_posix() for path in paths]
         figures.append(html.shown(drawn, svg, files))
     for erratum in content.errata:

@@ -169,7 +169,7 @@ def test_the_page_has_its_own_ink_palette_and_label(file: Path) -> None:
     assert svg.startswith("<svg ")
     assert svg.endswith("</svg>")
     assert svg.count('<g stroke-linejoin="round"') == 1  # what matplotlib says of all elements
-    assert 'style="max-width: 540px"' in svg  # 5 inches are 360 points
+    assert 'style="max-width: 540px; --pt: 360"' in svg  # 5 inches are 360 points
 
 
 @pytest.mark.parametrize(

@@ -62,20 +62,14 @@ def test_five_sentences_follow_the_verdicts() -> None:
         result("i", "contradicted", FRESH),
     )
     assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
-    assert found["Asked"].endswith(
-        "7 published statements are tested on a store of 5 finished runs; 1 lacks its runs in this store."
-    )
-    assert found["Holds"] == (
-        "2 of the 7 tested, 1 of these with a caveat; of the papers' own words 2 of 7, as “Statement a” (7). On seeds that "
-        "nobody had run before, 1 of 2 hold."
-    )
-    assert told(result("d", "reproduced with a caveat"))["Holds"].endswith("“Statement d” (7).")
-    assert found["Does not hold"] == (
-        "3 of the 7 tested (2 contradicted and 1 not reproduced), as “Statement b” (1; 2); “Statement row” (7)."
-    )
+    assert found["Asked"].endswith("as it groks? Tested: 7 of 8 published statements, on 5 runs.")
+    assert found["Holds"] == "2 of the 7, 1 with a caveat. “Statement a” (7). Of their numbers on fresh seeds: 1 of 2."
+    caveat = told(result("d", "reproduced with a caveat"), result("n", "reproduced", KINDS[3]))["Holds"]
+    assert caveat == ("2 of the 2, 1 with a caveat. “Statement d” (with a caveat: 7). Of those printed in the papers: 1 of 1.")
+    assert found["Does not hold"] == "3 of the 7: 2 contradicted, 1 not reproduced. “Statement b” (1; 2)."
     assert found["Cannot be told"] == (
-        "1 since the same runs, summed in another order, disagree, as “Statement f” (7). 1 since the runs are too few, or too "
-        "coarsely observed, for a test to decide. 1 lacks its runs in this store."
+        "2 of the 7. For 1 the same runs, summed in another order, disagree. “Statement f” (7). For 1 runs are too few. "
+        "1 more lacks its runs."
     )
     assert found["Surprised"] == "Nothing yet: the questions behind it lack their runs."
 
@@ -100,35 +94,126 @@ def test_the_surprise_is_what_the_counts_say() -> None:
     counts = {"square__groks": (15, 15), "square__data_starved": (15, 15), "square__random_labels": (0, 15)}
     no = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts)})
     assert no == (
-        "The detector does not tell networks that grok from those that cannot: it fires in 15 of 15 networks with x² that "
-        "grok, and in 15 of 15 with x² and too few training pairs, which cannot generalise."
+        "the detector does not mark grokking. It fires in 15/15 networks that grok with x²; of those that cannot "
+        "generalise, in 15/15 with x² and too few pairs."
     )
-    fresh = answer("fresh-negatives", "…", random_labels=(60, 100), without_weight_decay=(3, 100))
+    fresh = answer("fresh-negatives", "…", too_few_pairs=(60, 100), without_weight_decay=(3, 100))
     more = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh})
-    assert more == f"{no} On fresh seeds (x²): 60 of 100 with random labels, 3 of 100 without weight decay."
+    assert more == no.replace("few pairs.", "few pairs (60/100 on fresh seeds).")
     assert "here it marks grokking" in paper.surprise({"marks-grokking": answer("marks-grokking", "Yes: …", **counts)})
     assert paper.surprise({}) == paper.surprise({"marks-grokking": answer("marks-grokking", "")}) == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Its first fall follows generalisation: no, passive decay: no, the window: yes with true labels (within one "
+            "interval in "
+            "10 of 13 choices of N and W, in 52 of 102 in other conditions, and in 27 of 33 runs). How long: initial weights × "
+            "¼ 0 "
+            "steps, × 1 600 steps with median cos²(v₁, θ₀) 0.8, × 4 2000 steps",
+            "the fall of grad% follows the length of its measuring window (in 10 of 13 tried, 52 of 102 under other labels, "
+            "rates "
+            "or scales), not generalisation or a set time of the initial weights' decay; it lasts 0 / 600 / 2000 steps with "
+            "initial weights × ¼ / 1 / 4.",
+        ),
+        (
+            "Its first fall follows generalisation: yes, passive decay: cannot be told, the window: no (in 2 of 13 choices of "
+            "N and W)",
+            "the fall of grad% follows generalisation, not the length of its measuring window; whether it follows a set "
+            "time of the initial weights' decay cannot be told.",
+        ),
+        (
+            "Its first fall follows generalisation: no, passive decay: no, the window: cannot be told (in 2 of 13 choices of N "
+            "and W)",
+            "what the fall of grad% follows is open, not generalisation or a set time of the initial weights' decay; whether "
+            "it "
+            "follows the length of its measuring window cannot be told.",
+        ),
+    ],
+)
+def test_what_the_fall_follows_is_said_as_the_question_answers(text: str, said: str) -> None:
+    lifecycle = papers.PAPERS[1]
+    question = "lifecycle-what-the-flip-follows"
+    assert lifecycle.surprise({question: answer(question, text)}) == said
+    assert lifecycle.surprise({}) == lifecycle.surprise({question: answer(question, "")}) == ""
+
+
 def test_only_papers_with_a_tested_statement_ask() -> None:
     lock_in, lifecycle = papers.PAPERS
-    assert lock_in.asks in told(result("a", "reproduced"))["Asked"]  # of neither: then both are named
-    assert lifecycle.asks in told(result("a", "reproduced"))["Asked"]
+    assert f"{lock_in.short}: {lock_in.asks}" in told(result("a", "reproduced"))["Asked"]  # of neither: then both are named
+    assert f"{lifecycle.short}: {lifecycle.asks}" in told(result("a", "reproduced"))["Asked"]
     asked = told(result(papers.LOCK_IN[0].id, "contradicted"), result(papers.LIFECYCLE[0].id, "not testable yet"))["Asked"]
     assert lock_in.asks in asked
     assert lifecycle.asks not in asked
 
 
-def test_the_abstracts_table_has_tested_statements_of_abstracts_as_many_as_there_is_room_for() -> None:
-    rows = [result(f"a{number}", "reproduced") for number in range(opening.ROWS + 1)]
+def test_each_paper_is_named_with_its_count_and_its_weightiest_statement() -> None:
+    first, second = papers.LOCK_IN[0].id, papers.LOCK_IN[1].id
+    flip = papers.LIFECYCLE[0].id
+    some = (
+        result(first, "reproduced"),
+        result(second, "contradicted"),
+        result(flip, "reproduced"),
+        result("own", "reproduced"),
+    )
+    words = papers.PAPERS[0].says.get(first, f"Statement {first}")
+    assert told(*some)["Holds"].startswith(f"3 of the 4. Lock-in, 1 of 2: “{words}” (7). Lifecycle, 1 of 1: “")
+    assert "Statement own" not in told(*some)["Holds"]
+    assert "Lock-in: “" in told(*some)["Does not hold"]
+
+
+def test_the_abstracts_table_has_a_group_per_paper_the_rest_in_a_fold() -> None:
+    lock_in, lifecycle = papers.PAPERS
+    ids = list(lock_in.says)
+    rows = [result(id, "reproduced") for id in reversed(ids)]
     others = [
         result("text", "contradicted", KINDS[2]),
         result("open", "not testable yet"),
         result("fresh", "reproduced", FRESH),
+        result("own", "reproduced"),
+        result(next(iter(lifecycle.says)), "contradicted"),
     ]
     assert KINDS[0] == "paper abstract"
-    assert [one.claim.id for one in opening.of_abstracts(content(*others, *rows))] == [f"a{n}" for n in range(opening.ROWS)]
-    assert opening.of_abstracts(content(*others)) == []
+    found = opening.of_abstracts(content(*rows, *others))
+    assert [group.paper for group in found] == [lock_in, lifecycle, None]
+    assert [said.result.claim.id for said in (*found[0].first, *found[0].rest)] == ids
+    assert [said.words for said in found[0].first] == list(lock_in.says.values())[: opening.ROWS]
+    assert [group.more for group in found] == [len(ids) - opening.ROWS, 0, 0]
+    assert [said.words for said in found[2].first] == ["Statement own"]
+    assert opening.of_abstracts(content(*others[:3])) == []
+
+
+def test_what_the_abstracts_say_is_of_claims_that_are_there_in_few_words() -> None:
+    for one in papers.PAPERS:
+        kinds = {claim.id: claim.kind for claim in papers.SAID[one.address]}
+        assert {kinds.get(id) for id in one.says} == {KINDS[0]}
+        assert all(len(words.split()) <= 8 and not words.endswith(".") for words in one.says.values())
+        assert len(set(one.says.values())) == len(one.says)
+
+
+@pytest.mark.parametrize(
+    ("measured", "entries", "said"),
+    [
+        ("15/15", (), "15/15 runs"),
+        ("fire_epoch 173", (), "fires at 173"),
+        ("median 7; quartiles [6, 8]", (("median", "7 [6, 8]", True), ("quartiles", "[6, 8]", True)), "7 [6, 8]"),
+        ("long " * 20, (("a", "0.9 [0.8, 1]", True), ("b", "7/15", False), ("c", "0.1 [0, 0.2]", False)), "b 7/15; c 0.1"),
+        (
+            "long " * 20,
+            tuple((f"a number of a long name, {k}", "7 of them", False) for k in range(3)),
+            "0 of 3 numbers as published",
+        ),
+        ("first 1 [0, 2]; " + "long " * 20, (), "first 1"),
+        ("long " * 20, (), "several numbers: see the card"),
+    ],
+)
+def test_a_short_value_is_whole(measured: str, entries: tuple[tuple[str, str, bool], ...], said: str) -> None:
+    made = tuple(Entry(id, {}, "1", text, "reproduced" if good else "contradicted") for id, text, good in entries)
+    one = replace(result("a", "contradicted", measured=measured), entries=made)
+    assert plain.short(one) == said
+    assert plain.short(replace(one, short="as eta0 says")) == "as without weight decay says"
 
 
 def test_the_figure_at_the_top_is_the_papers_or_the_first_that_is_drawn() -> None:
@@ -231,8 +316,7 @@ def test_fresh_seeds_that_fire_unlike_the_others_are_told_on_the_first_screen() 
     asked = {"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh}
     told = paper.surprise(asked | {"fresh-alike": answer("fresh-alike", "…", **shares)})
     assert told.endswith(
-        "Not alike on both, each by Fisher's exact test: square, random labels: 4 of 15 on seeds 0–14 against 60 of 100 "
-        "(p = 0.024)."
+        "Not alike on both, each by Fisher's exact test: square, random labels: 4/15 on seeds 0–14 against 60/100 (p = 0.024)."
     )
 
 

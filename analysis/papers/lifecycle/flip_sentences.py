@@ -28,7 +28,10 @@ def at_grokking(sources: Sources) -> Measured:
         f"in {near[:, 0].sum()} of .95; with labels that cannot be generalised it falls in "
         f"{np.isfinite(prefix.falls).sum()} of {len(prefix.falls)}"
     )
-    return Measured(text, verdict, {"falls": median_interval(grok.falls), "with prefix labels": median_interval(prefix.falls)})
+    short = f"so in {near.all(axis=1).sum()}/{len(near)} runs; flips in {np.isfinite(prefix.falls).sum()}/"
+    short += f"{len(prefix.falls)} that cannot generalise"
+    found = {"falls": median_interval(grok.falls), "with prefix labels": median_interval(prefix.falls)}
+    return Measured(text, verdict, found, short=short)
 
 
 def two_phases(sources: Sources) -> Measured:
@@ -39,7 +42,9 @@ def two_phases(sources: Sources) -> Measured:
     verdict = REPRODUCED if stays >= MOST else CONTRADICTED if float((fell & rose).mean()) >= MOST else NOT_REPRODUCED
     text = f"grad% falls below one half in {fell.sum()} of {len(fell)} runs and rises again in {rose.sum()}"
     note = "The paper's own table rises again: 0.053 at step 600, 0.995 at 1500."
-    return Measured(text, verdict, {"rises": median_interval(grok.table["rises"].to_numpy(dtype=np.float64))}, note)
+    short = f"falls in {fell.sum()}/{len(fell)} runs, rises again in {rose.sum()}"
+    found = {"rises": median_interval(grok.table["rises"].to_numpy(dtype=np.float64))}
+    return Measured(text, verdict, found, note, short=short)
 
 
 TIMES, SMALL, LARGE = (1.0, 2.0, 4.0), 0.1, 0.2

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from analysis.exhibits.model import Answered
 from analysis.exhibits.paper import Paper
+
+CAUSES = {
+    "generalisation": "generalisation",
+    "passive decay": "a set time of the initial weights' decay",
+    "the window": "the length of its measuring window",
+}
+"""What the fall could follow, as the question has it and as a reader does."""
 
 
 def surprise(answers: Mapping[str, Answered]) -> str:
@@ -13,16 +21,36 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     asked = answers.get("lifecycle-what-the-flip-follows")
     if asked is None or not asked.text:
         return ""
-    told = asked.text.removeprefix("Follows ").rstrip(".")
-    return f"What the fall of grad% follows. {told[0].upper()}{told[1:]}."
+    told = dict(re.findall(rf"({'|'.join(CAUSES)}): (yes|no|cannot be told)", asked.text))
+    of = {word: [CAUSES[name] for name, said in told.items() if said == word] for word in ("yes", "no", "cannot be told")}
+    pairs = re.search(r"in (\d+ of \d+) choices of N and W, in (\d+ of \d+) in other conditions", asked.text)
+    tried = f" (in {pairs[1]} tried, {pairs[2]} under other labels, rates or scales)" if pairs else ""
+    tried = tried if told.get("the window") == "yes" else ""
+    follows = (
+        f"the fall of grad% follows {' and '.join(of['yes'])}{tried}" if of["yes"] else "what the fall of grad% follows is open"
+    )
+    rest = [f"not {' or '.join(of['no'])}"] if of["no"] else []
+    rest += [f"whether it follows {' or '.join(of['cannot be told'])} cannot be told"] if of["cannot be told"] else []
+    lasts = re.findall(r"× (¼|1|4) ([\d.]+|–) steps", asked.text)
+    scales, steps = (" / ".join(part) for part in zip(*lasts, strict=True)) if lasts else ("", "")
+    rest = [rest[0] if rest else "", *rest[1:], f"it lasts {steps} steps with initial weights × {scales}" if lasts else ""]
+    return f"{'; '.join(filter(None, [', '.join(filter(None, [follows, rest[0]])), *rest[1:]]))}."
 
 
 PAPER = Paper(
     name="Xu",
+    short="Lifecycle",
     title="The Lifecycle of the Spectral Edge",
     address="https://arxiv.org/abs/2604.07380",
-    asks="Does the leading direction of a transformer's updates turn from the gradient's to weight decay's at grokking, or do "
-    "the decay of the initial weights and the window of the measurement make the same picture?",
+    asks="does the edge of a transformer's updates turn from gradient (grad%) to weight decay as it groks?",
     surprise=surprise,
     figure="lifecycle-flip",
+    says={
+        "lifecycle-at-grokking": "grad% of the edge flips at grokking",
+        "lifecycle-two-phases": "Gradient drives the edge before, weight decay after",
+        "lifecycle-24-of-24": "The edge compresses only in runs that grok",
+        "lifecycle-flat-yet-critical": "The edge is flat, yet critical to ablation",
+        "lifecycle-not-a-norm-effect": "Its ablation is no effect of norm",
+        "lifecycle-re-encoded": "Depth is re-encoded: linear R² falls",
+    },
 )

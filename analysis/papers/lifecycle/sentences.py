@@ -69,7 +69,8 @@ def not_a_norm_effect(sources: Sources) -> Measured:
         f"{_cost(float(table['random_plane'].abs().max()))}. Shares of ‖θ‖ are of the step itself, costs medians within 100 "
         "steps."
     )
-    return Measured("; ".join(told), verdict, note=note)
+    short = f"dearer than every removal of its size at {above.sum()}/{len(above)} steps"
+    return Measured("; ".join(told), verdict, note=note, short=short)
 
 
 def _cost(largest: float) -> str:
@@ -109,7 +110,8 @@ def flat_yet_critical(sources: Sources) -> Measured:
     if verdict == CAVEAT:
         note += " Two points of one curve of v₁: no paradox. The published ablation takes out v₂ as well, which is not on it."
     note += " A rise of 0.01 is still monotone."
-    return Measured(text, verdict, {"lost at −⟨θ, v₁⟩": median_interval(np.array(large))}, note)
+    short = f"accuracy moves {np.median(small):.3f} at their ε, {middle:.2f} if ablated"
+    return Measured(text, verdict, {"lost at −⟨θ, v₁⟩": median_interval(np.array(large))}, note, short=short)
 
 
 def _alone(sources: Sources, step: int) -> float:
@@ -146,7 +148,8 @@ def re_encoded(sources: Sources) -> Measured:
     text = "fall of the score from step 500 to 3900: " + ", ".join(
         f"{_reader(name)} {fall:.3f}" for name, fall in falls.items()
     )
-    return Measured(text, verdict)
+    short = f"falls by {falls[FAIR[0]]:.2f}; by {max(0.0, *fair):.2f} at most if features are scaled"
+    return Measured(text, verdict, short=short)
 
 
 def _reader(name: str) -> str:
@@ -208,7 +211,10 @@ def compresses_only_where_it_groks(sources: Sources) -> Measured:
         told.append(f"{sum(np.isfinite(grok_step(sources, run_id, 0.95)) for run_id in runs)} of {len(runs)} {words_}")
     note = f"Test accuracy gets to .95 in {' and '.join(told)}."
     note += f" {none} of {len(at)} seeds have no full window up to the grok step, and no ratio." if none else ""
-    return Measured(text, verdict, {name: median_interval(np.array(values)) for name, values in found.items()}, note)
+    short = f"in {grok.sum()}/{len(grok)} runs with decay, {memo.sum()}/{len(memo)} without"
+    return Measured(
+        text, verdict, {name: median_interval(np.array(values)) for name, values in found.items()}, note, short=short
+    )
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -179,8 +179,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "detector",
         "Where the detector fires",
-        "Left: share of runs that fire, its 95 % interval (Clopper–Pearson) and, crossed, the published share; right: the fire "
-        "epoch of each run; filled: test accuracy reaches 0.5, hollow: it never does. "
+        "Left: the share of runs in which it fires, with a 95 % interval; × is the published share. Right: the epoch at which "
+        "it fires in each run. Filled: test accuracy reaches 0.5; hollow: it never does. Intervals are Clopper–Pearson's. "
         "Random labels and too few pairs keep weight decay on.",
         ("headline", "relu", "controls"),
         _detector,

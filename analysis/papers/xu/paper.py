@@ -10,19 +10,21 @@ from analysis.papers.xu.fresh import OLD
 from analysis.statistics.estimates import Estimate, counts_differ
 
 KINDS = {
-    "square, groks": "{} networks with x² that grok",
-    "ReLU, groks": "{} networks with ReLU that grok",
-    "square, data starved": "{} with x² and too few training pairs",
+    "square, groks": "{} networks that grok with x²",
+    "ReLU, groks": "{} that grok with ReLU",
+    "square, data starved": "{} with x² and too few pairs",
     "square, random labels": "{} with x² and random labels",
     "ReLU, data starved": "{} with ReLU and too few pairs",
     "ReLU, random labels": "{} with ReLU and random labels",
 }
 """How the kinds of runs of the question `marks-grokking` are said."""
+FRESH = {"square, random labels": "random labels", "square, data starved": "too few pairs"}
+"""The same kinds on fresh seeds, as the question `fresh-negatives` has them."""
 
 
 def of(share: Estimate) -> str:
-    """`4 of 15`."""
-    return f"{round(share.value * share.n)} of {share.n}"
+    """`4/15`."""
+    return f"{round(share.value * share.n)}/{share.n}"
 
 
 def surprise(answers: Mapping[str, Answered]) -> str:
@@ -31,19 +33,20 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     if asked is None or not asked.text:
         return ""
     if asked.text.startswith("Yes"):
-        return "The detector fires in every network that groks and in none that cannot: here it marks grokking."
+        return "the detector fires in every network that groks and in none that cannot: here it marks grokking."
     shares = {name: share for name, share in asked.estimates.items() if name in KINDS}
-    positives = [KINDS[name].format(of(share)) for name, share in shares.items() if name.endswith("groks")]
-    negatives = [KINDS[name].format(of(share)) for name, share in shares.items() if not name.endswith("groks") and share.value]
-    text = f"The detector does not tell networks that grok from those that cannot: it fires in {' and '.join(positives)}"
-    text += f", and in {' and '.join(negatives)}, which cannot generalise." if negatives else "."
-    fresh = answers.get("fresh-negatives")
-    if fresh is not None and fresh.text:
-        counts = [
-            f"{of(share)} {'' if name.startswith('without') else 'with '}{name}" for name, share in fresh.estimates.items()
-        ]
-        text += f" On fresh seeds (x²): {', '.join(counts)}.{_unlike(answers)}"
-    return text
+    positives = [f"in {KINDS[name].format(of(share))}" for name, share in shares.items() if name.endswith("groks")]
+    asked_fresh = answers.get("fresh-negatives")
+    fresh = dict(asked_fresh.estimates) if asked_fresh is not None and asked_fresh.text else {}
+    again = {name: f" ({of(fresh[FRESH[name]])} on fresh seeds)" for name in FRESH if FRESH[name] in fresh}
+    negatives = [
+        KINDS[name].format(of(share)) + again.get(name, "")
+        for name, share in shares.items()
+        if not name.endswith("groks") and share.value
+    ]
+    text = f"the detector does not mark grokking. It fires {', '.join(positives)}"
+    text += f"; of those that cannot generalise, in {', '.join(negatives)}." if negatives else "."
+    return f"{text}{_unlike(answers)}"
 
 
 def _unlike(answers: Mapping[str, Answered]) -> str:
@@ -62,10 +65,21 @@ def _unlike(answers: Mapping[str, Answered]) -> str:
 
 PAPER = Paper(
     name="Xu",
+    short="Lock-in",
     title="Feature Repulsion and Spectral Lock-in: An Empirical Study of Two-Layer Network Grokking",
     address="https://arxiv.org/abs/2605.08119",
-    asks="Does a detector on the slope of the gap λ₂/λ₃, of the spectrum of recent weight updates, fire when a network groks, "
-    "and only then?",
+    asks="does the slope detector fire when a network groks, and only then?",
     surprise=surprise,
     figure="detector",
+    says={
+        "headline-grok-fires": "The detector fires in every run with decay",
+        "headline-control-fires": "The detector never fires without weight decay",
+        "relu-never-fires": "With ReLU the detector never fires",
+        "ranks": "Updates have rank 2 (x²), 1 (ReLU)",
+        "headline-separation": "Late gaps with and without: 229 times apart",
+        "fires-only-when-saturated": "The detector fires only when Theorem 6 saturates",
+        "repulsion-rises": "The sign match of similar features rises",
+        "repulsion-relu-saturates": "With ReLU the sign match saturates at 1.000",
+        "repulsion-across-activations": "The sign rule holds across activations",
+    },
 )

@@ -120,7 +120,13 @@ def _ranks(sources: Sources) -> Measured:
         notes.append(f"{activation}: {_strength(told)}" + (", so no rank can be told of most" if none >= 0.5 else ""))
     verdict = CONTRADICTED if any(other >= 0.8 for other in others) else _verdict(shares)
     text = "; ".join(f"{entry.setting['activation']}: {entry.measured}" for entry in entries)
-    return Measured(text, verdict, found, f"Medians over runs. {'; '.join(notes)}.", entries=tuple(entries))
+    short = ", ".join(
+        f"{entry.published} in {round(share * found[f'{name} of {entry.published}'].n)}/"
+        f"{found[f'{name} of {entry.published}'].n} ({'x²' if name == 'square' else 'ReLU'})"
+        for name, entry, share in zip(PUBLISHED, entries, shares, strict=True)
+    )
+    note = f"Medians over runs. {'; '.join(notes)}."
+    return Measured(text, verdict, found, note, entries=tuple(entries), short=short)
 
 
 def _told_of(sources: Sources, layer: str, first: int) -> dict[str, list[dict[str, np.ndarray]]]:

@@ -91,7 +91,8 @@ def _rises(sources: Sources) -> Measured:
     rises, stays = beyond(own, 0.0), beyond(own, MARGIN, above=False)
     p = {REPRODUCED: max(rises, beyond(other, 0.0)), CAVEAT: rises, CONTRADICTED: stays}.get(verdict, min(rises, stays))
     note = " ".join((f"{'; '.join(flips)}.", *_beside_permuted(rates), UNIT))
-    return Measured(f"rate(300) − rate(0): {text}", verdict, found, note, p=p)
+    start, end = (number(found[f"{when} at ridge {RIDGES[PUBLISHED]}"].value) for when in ("untrained", "epoch 300"))
+    return Measured(f"rate(300) − rate(0): {text}", verdict, found, note, p=p, short=f"{start} untrained, {end} at epoch 300")
 
 
 def _beside_permuted(rates: Rates) -> list[str]:
@@ -124,7 +125,8 @@ def _relu_saturates(sources: Sources) -> Measured:
     fails = 2 * min(beyond(rates.at(500, "top", PUBLISHED), BELOW_ONE, above=False), beyond(change, MARGIN, above=False))
     p = {REPRODUCED: beyond(change, 0.0), CONTRADICTED: min(1.0, fails)}.get(verdict, math.nan)
     estimates = {"epoch 500": level, "untrained": untrained, "change": rise}
-    return Measured(text, verdict, estimates, f"{_flips(change)}. {UNIT}", p=p)
+    short = f"{number(level.value)} at epoch 500, {number(untrained.value)} untrained"
+    return Measured(text, verdict, estimates, f"{_flips(change)}. {UNIT}", p=p, short=short)
 
 
 def _kept(sources: Sources, kind: str, *, chosen: bool) -> Measured:
@@ -175,6 +177,8 @@ def _p_of_kept(rates: Rates, kind: str, verdict: str, chosen: bool) -> float:
 
 def _positive(sources: Sources) -> Measured:
     found = _kept(sources, "positive", chosen=False)
+    of = found.estimates[f"rate, {RIDGES[PUBLISHED]}, epoch 300"], found.estimates[f"change, {RIDGES[PUBLISHED]}, epoch 300"]
+    found = replace(found, short=f"{number(of[0].value)} of pairs at epoch 300, {number(of[1].value)} more than untrained")
     tables = Rates.of(sources, sources.take("headline", condition=GROK)).tables
     change = np.array([matched(table, 300, PUBLISHED, (1,))[0] for table in tables])
     if not enough(int(np.isfinite(change).sum()), len(change)):
