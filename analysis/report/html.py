@@ -22,6 +22,8 @@ from analysis.report.content import Content
 from analysis.report.plain import brief, heading, plain, short
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+LISTED = 120
+"""Ids of runs that a fold holds; `data/runs.csv` has all."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "waiting": waiting(content),
         "verdict_names": list(content.verdicts),
         "ui_url": content.ui_url,
+        "listed": LISTED,
         "lead": words.lead(content),
         "verdicts": words.verdicts_told(content),
         "tally": words.tally_rows(content),

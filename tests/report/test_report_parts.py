@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import papers
-from analysis.exhibits.evaluate import draw
+from analysis.exhibits.evaluate import draw, evaluate
 from analysis.exhibits.model import (
     ABSTRACT,
     FRESH,
@@ -40,10 +40,11 @@ from analysis.reading.evidence import Evidence
 from analysis.report import compare, markdown, words, write
 from analysis.report.cards import paper_of
 from analysis.report.content import DIVERGED, Content, gather
-from analysis.report.html import TEMPLATES
-from analysis.report.plain import heading, plain
+from analysis.report.html import LISTED, TEMPLATES
+from analysis.report.plain import SHORT, heading, plain, short
 from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
+from tests.frozen.worlds import WORLDS, Weighted
 from tests.helpers.fake_evidence import FakeEvidence
 from tests.helpers.lifecycle_world import LifecycleWorld
 from tests.helpers.signal_tables import tables_of
@@ -535,6 +536,16 @@ def test_runs_are_links_where_the_address_of_a_ui_is_given(tmp_path: Any) -> Non
     assert (tmp_path / "with" / "data" / "runs.csv").read_text(encoding="utf-8") == "what,id,run_id\nclaim,a,r\n"
 
 
+def test_of_many_runs_the_first_are_in_the_fold_and_all_in_a_file(tmp_path: Any) -> None:
+    ids = tuple(f"run-{number:03d}" for number in range(LISTED + 2))
+    write.build(content_of(replace(result("a", "reproduced"), run_ids=ids)), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"<summary>{LISTED + 2} runs</summary>" in page
+    assert [id for id in ids if id not in page] == list(ids[LISTED:])
+    assert f'The first {LISTED}; all are in <a href="data/runs.csv">runs.csv</a>.' in page
+    assert all(id in (tmp_path / "data" / "runs.csv").read_text(encoding="utf-8") for id in ids)
+
+
 def test_diverged_runs_are_named_by_study(evidence: FakeEvidence, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     for name in ("CLAIMS", "ERRATA", "PANELS"):
         monkeypatch.setattr(papers, name, ())
@@ -578,3 +589,14 @@ def test_no_cell_of_the_claims_has_more_than_two_lines() -> None:
     assert len(long) == 3
     assert all('class="two"' in cell for cell in long)
     assert re.search(r"\.two \{[^}]*line-clamp: 2;[^}]*overflow: hidden", style)
+
+
+def test_what_the_abstracts_say_has_a_value_that_is_whole_and_short() -> None:
+    lifecycle = LifecycleWorld(groks={42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800})
+    made: tuple[Any, ...] = (Weighted(**WORLDS["default"]), lifecycle)
+    told = {}
+    for world, paper in zip(made, papers.PAPERS, strict=True):
+        claims = [claim for claim in papers.SAID[paper.address] if claim.id in paper.says]
+        told |= {one.claim.id: short(one) for one in evaluate(world, claims) if one.measured}
+    assert set(told) == {id for paper in papers.PAPERS for id in paper.says}
+    assert {id: text for id, text in told.items() if len(text) > SHORT or "…" in text or "see the card" in text} == {}
