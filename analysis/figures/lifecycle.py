@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -172,24 +173,39 @@ def lifecycle_intervention(tables: Tables) -> Figure:
     return figure
 
 
+TIMES = (0.0, 1.0, 2.0, 3.0, 4.0)
+"""Ends of the stretches of ηωt that have a mark each."""
+
+
 def lifecycle_flow(tables: Tables) -> Figure:
-    """A column per task, a row per reading of W."""
+    """A column per task, a row per reading of W, a mark per stretch of ηωt; what lies far out at a side is counted."""
     table = tables["flow"]
     tasks, readings = list(dict.fromkeys(table["task"])), sorted(table["window"].unique())
-    figure = Figure(figsize=(2.8 * len(tasks), 2.6 * len(readings)), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(tasks), 0.5 + 2.5 * len(readings)), layout="constrained")
     panels = figure.subplots(len(readings), len(tasks), squeeze=False)
     for row, window in zip(panels, readings, strict=True):
         for ax, task in zip(row, tasks, strict=True):
             part = table[(table["task"] == task) & (table["window"] == window)]
-            points = ax.scatter(part["predicted"], part["measured"], c=part["eta_omega_t"], s=6, cmap="cividis")
-            low, high = float(part["measured"].min()), float(part["measured"].max())
-            ax.plot([low, high], [low, high], color="black", linewidth=0.8)
+            low, high = (float(part["predicted"].quantile(share)) for share in (0.01, 0.99))
+            room = 0.1 * (high - low) or 1.0
+            inside = part["predicted"].between(low - 3 * room, high + 3 * room)
+            for place, (begin, end) in enumerate(itertools.pairwise(TIMES)):
+                mine = part[inside & (part["eta_omega_t"] > begin) & (part["eta_omega_t"] <= end)]
+                mark = {"marker": "osD^"[place], "color": COLOURS[place], "markersize": 3, "linestyle": "none", "alpha": 0.7}
+                ax.plot(mine["predicted"], mine["measured"], label=rf"$\eta\omega t$ {begin:g} to {end:g}", **mark)
+            ends = float(part["measured"].min()), float(part["measured"].max())
+            limits = min(low - room, 0.0), max(high + room, 0.0)
+            ax.plot(ends, ends, color="black", linewidth=0.8)
             ax.locator_params(nbins=3)
             ax.ticklabel_format(style="sci", scilimits=(0, 0))
             ax.tick_params(labelsize=8)
-            ax.set(title=f"{task}, W = {window:g}", ylabel="measured dg/dt")
+            beyond = int((~part["predicted"].between(*limits)).sum())
+            ax.set(
+                title=f"{task}, W = {window:g}" + (f", {beyond} beyond" if beyond else ""), ylabel="measured dg/dt", xlim=limits
+            )
             ax.set_xlabel("predicted dg/dt", loc="left")  # at the right stands the power of ten
-            figure.colorbar(points, ax=ax, label=r"$\eta\omega t$")
+    if len(table):
+        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
     return figure
 
 

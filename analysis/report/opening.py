@@ -157,7 +157,7 @@ def _held(content: Content, found: Sequence[Result]) -> Sentence:
     caveats = sum(result.verdict == CAVEAT for result in held)
     first = f"{len(held)} of the {len(tested)}{f', {caveats} with a caveat' if caveats else ''}."
     own = [r.verdict for r in tested if r.claim.kind in PAPERS_OWN]
-    printed = f"Of those printed in the papers: {sum(one in HELD for one in own)} of {len(own)}."
+    printed = f"Of those in the papers themselves, without notes and code: {sum(one in HELD for one in own)} of {len(own)}."
     fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
     again = f"Of their numbers on fresh seeds: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
     after = " ".join(filter(None, (printed if 0 < len(own) < len(tested) else "", again)))

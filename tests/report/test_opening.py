@@ -65,7 +65,10 @@ def test_five_sentences_follow_the_verdicts() -> None:
     assert found["Asked"].endswith("as it groks? Tested: 7 of 8 published statements, on 5 runs.")
     assert found["Holds"] == "2 of the 7, 1 with a caveat. “Statement a” (7). Of their numbers on fresh seeds: 1 of 2."
     caveat = told(result("d", "reproduced with a caveat"), result("n", "reproduced", KINDS[3]))["Holds"]
-    assert caveat == ("2 of the 2, 1 with a caveat. “Statement d” (with a caveat: 7). Of those printed in the papers: 1 of 1.")
+    assert caveat == (
+        "2 of the 2, 1 with a caveat. “Statement d” (with a caveat: 7). Of those in the papers themselves, without notes and "
+        "code: 1 of 1."
+    )
     assert found["Does not hold"] == "3 of the 7: 2 contradicted, 1 not reproduced. “Statement b” (1; 2)."
     assert found["Cannot be told"] == (
         "2 of the 7. For 1 the same runs, summed in another order, disagree. “Statement f” (7). For 1 runs are too few. "
@@ -95,7 +98,7 @@ def test_the_surprise_is_what_the_counts_say() -> None:
     no = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts)})
     assert no == (
         "the detector does not mark grokking. It fires in 15/15 networks that grok with x²; of those that cannot "
-        "generalise, in 15/15 with x² and too few pairs."
+        "generalise, in 15/15 with x² and too few training pairs."
     )
     fresh = answer("fresh-negatives", "…", too_few_pairs=(60, 100), without_weight_decay=(3, 100))
     more = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh})
@@ -113,9 +116,11 @@ def test_the_surprise_is_what_the_counts_say() -> None:
             "10 of 13 choices of N and W, in 52 of 102 in other conditions, and in 27 of 33 runs). How long: initial weights × "
             "¼ 0 "
             "steps, × 1 600 steps with median cos²(v₁, θ₀) 0.8, × 4 2000 steps",
-            "the fall of grad% follows the length of its measuring window (in 10 of 13 tried, 52 of 102 under other labels, "
+            "the fall of grad% follows the length of its measuring window (in 10 of 13 tried, but in 52 of 102 under other "
+            "labels, "
             "rates "
-            "or scales), not generalisation or a set time of the initial weights' decay; it lasts 0 / 600 / 2000 steps with "
+            "or scales), not generalisation or a set time of the initial weights' decay; then it stays low for 0 / 600 / 2000 "
+            "steps with "
             "initial weights × ¼ / 1 / 4.",
         ),
         (

@@ -42,7 +42,7 @@ def two_phases(sources: Sources) -> Measured:
     verdict = REPRODUCED if stays >= MOST else CONTRADICTED if float((fell & rose).mean()) >= MOST else NOT_REPRODUCED
     text = f"grad% falls below one half in {fell.sum()} of {len(fell)} runs and rises again in {rose.sum()}"
     note = "The paper's own table rises again: 0.053 at step 600, 0.995 at 1500."
-    short = f"falls in {fell.sum()}/{len(fell)} runs, rises again in {rose.sum()}"
+    short = f"falls in {fell.sum()}/{len(fell)} runs, but rises again in {rose.sum()}/{len(fell)}"
     found = {"rises": median_interval(grok.table["rises"].to_numpy(dtype=np.float64))}
     return Measured(text, verdict, found, note, short=short)
 

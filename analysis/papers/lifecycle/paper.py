@@ -24,7 +24,7 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     told = dict(re.findall(rf"({'|'.join(CAUSES)}): (yes|no|cannot be told)", asked.text))
     of = {word: [CAUSES[name] for name, said in told.items() if said == word] for word in ("yes", "no", "cannot be told")}
     pairs = re.search(r"in (\d+ of \d+) choices of N and W, in (\d+ of \d+) in other conditions", asked.text)
-    tried = f" (in {pairs[1]} tried, {pairs[2]} under other labels, rates or scales)" if pairs else ""
+    tried = f" (in {pairs[1]} tried, but in {pairs[2]} under other labels, rates or scales)" if pairs else ""
     tried = tried if told.get("the window") == "yes" else ""
     follows = (
         f"the fall of grad% follows {' and '.join(of['yes'])}{tried}" if of["yes"] else "what the fall of grad% follows is open"
@@ -33,7 +33,8 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     rest += [f"whether it follows {' or '.join(of['cannot be told'])} cannot be told"] if of["cannot be told"] else []
     lasts = re.findall(r"× (¼|1|4) ([\d.]+|–) steps", asked.text)
     scales, steps = (" / ".join(part) for part in zip(*lasts, strict=True)) if lasts else ("", "")
-    rest = [rest[0] if rest else "", *rest[1:], f"it lasts {steps} steps with initial weights × {scales}" if lasts else ""]
+    stays = f"then it stays low for {steps} steps with initial weights × {scales}" if lasts else ""
+    rest = [rest[0] if rest else "", *rest[1:], stays]
     return f"{'; '.join(filter(None, [', '.join(filter(None, [follows, rest[0]])), *rest[1:]]))}."
 
 

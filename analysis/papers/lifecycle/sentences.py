@@ -110,7 +110,7 @@ def flat_yet_critical(sources: Sources) -> Measured:
     if verdict == CAVEAT:
         note += " Two points of one curve of v₁: no paradox. The published ablation takes out v₂ as well, which is not on it."
     note += " A rise of 0.01 is still monotone."
-    short = f"accuracy moves {np.median(small):.3f} at their ε, {middle:.2f} if ablated"
+    short = f"accuracy lost: {np.median(small):.3f} at their ε, {middle:.2f} if ablated, one curve"
     return Measured(text, verdict, {"lost at −⟨θ, v₁⟩": median_interval(np.array(large))}, note, short=short)
 
 

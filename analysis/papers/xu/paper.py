@@ -12,13 +12,13 @@ from analysis.statistics.estimates import Estimate, counts_differ
 KINDS = {
     "square, groks": "{} networks that grok with x²",
     "ReLU, groks": "{} that grok with ReLU",
-    "square, data starved": "{} with x² and too few pairs",
+    "square, data starved": "{} with x² and too few training pairs",
     "square, random labels": "{} with x² and random labels",
-    "ReLU, data starved": "{} with ReLU and too few pairs",
+    "ReLU, data starved": "{} with ReLU and too few training pairs",
     "ReLU, random labels": "{} with ReLU and random labels",
 }
 """How the kinds of runs of the question `marks-grokking` are said."""
-FRESH = {"square, random labels": "random labels", "square, data starved": "too few pairs"}
+FRESH = {"square, random labels": "random labels", "square, data starved": "too few training pairs"}
 """The same kinds on fresh seeds, as the question `fresh-negatives` has them."""
 
 
