@@ -24,7 +24,7 @@ MEDIANS = {"median_epoch": "fire_epoch", "late_gap": "late_gap_23", "median_test
 
 
 def sentence(conditions: pd.DataFrame) -> str:
-    """How often the detector fires, and when, by condition; empty where there is no run.
+    """How often the detector fires, and when, by condition, after what became of test accuracy; empty where there is no run.
 
     Args:
         conditions: as `summary.conditions` gives them, or none.
@@ -37,7 +37,20 @@ def sentence(conditions: pd.DataFrame) -> str:
         f"{' '.join(str(row[name]) for name in names)} {row['fired']} of {row['runs']}{_median(row)}" for row in rows[:TOLD]
     ]
     more = f", and {len(rows) - TOLD} more" if len(rows) > TOLD else ""
-    return f"The detector fires in: {', '.join(told)}{more}."
+    fires = f"The detector fires in: {', '.join(told)}{more}."
+    return f"{_accuracy(rows, names)}{fires}"
+
+
+def _accuracy(rows: Sequence[Mapping[Hashable, Any]], names: Sequence[str]) -> str:
+    """Test accuracy at the end where no epoch of generalisation is told of any run, as of sequences; empty otherwise."""
+    if any(row.get("test_50_epoch_n") for row in rows) or not any(pd.notna(row.get("accuracy/test")) for row in rows):
+        return ""
+    told = [
+        f"{' '.join(str(row[name]) for name in names)} {words.number(float(row['accuracy/test']))}"
+        for row in rows[:TOLD]
+        if pd.notna(row.get("accuracy/test"))
+    ]
+    return f"Test accuracy at the end (median): {', '.join(told)}. "
 
 
 def _median(row: dict[Hashable, Any]) -> str:

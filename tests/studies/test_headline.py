@@ -36,6 +36,14 @@ def test_the_sentence_has_counts_and_medians_by_condition() -> None:
     assert headline.sentence(pd.DataFrame()) == ""
 
 
+def test_the_sentence_of_sequences_begins_with_their_accuracy() -> None:
+    """Of these no epoch of generalisation is told; of pairs one is, and the detector is what they are about."""
+    table = conditions([GROK, ETA0]).assign(test_50_epoch_n=0, **{"accuracy/test": [0.9827, np.nan]})
+    fires = "The detector fires in: grok 15 of 15 (median epoch 174), eta0 0 of 15."
+    assert headline.sentence(table) == f"Test accuracy at the end (median): grok 0.983. {fires}"
+    assert headline.sentence(table.assign(test_50_epoch_n=[15, 0])) == fires
+
+
 def test_numbers_are_by_condition_and_leave_out_what_no_run_has() -> None:
     assert headline.metrics(conditions([GROK, ETA0]), 30, 30) == {
         "runs/done": 30,
