@@ -17,8 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from analysis.sensitivity import cells as runs
+from analysis.sensitivity import loading as runs
 from analysis.sensitivity import neighbourhood, search, study
+from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig
 from benchmarks import record
@@ -32,7 +33,7 @@ SETTINGS = 2048
 Row = dict[str, Any]
 
 
-def spectra(cells: runs.Cells) -> Iterator[Row]:
+def spectra(cells: Cells) -> Iterator[Row]:
     """Milliseconds for one run and one window, the best of three."""
     for activation in cells.activations:
         cell = cells.cells[activation, "grok"]
@@ -46,7 +47,7 @@ def spectra(cells: runs.Cells) -> Iterator[Row]:
             yield {"part": "spectra", "activation": activation, "epochs": len(band), "window": window, "ms": 1e3 * min(seconds)}
 
 
-def settings(cells: runs.Cells, config: SensitivityConfig) -> Iterator[Row]:
+def settings(cells: Cells, config: SensitivityConfig) -> Iterator[Row]:
     """Settings a second on all grokking and η = 0 runs, windows repeating."""
     judges = [Judge(cells, activation, cells.controls(activation)[:1], config) for activation in cells.activations]
     count = sum(len(cells.cells[a, c].table) for a in cells.activations for c in ("grok", *cells.controls(a)[:1]))
@@ -61,7 +62,7 @@ def settings(cells: runs.Cells, config: SensitivityConfig) -> Iterator[Row]:
     yield {"part": "settings", "runs": count, "per_s": len(tried) / (time.perf_counter() - start)}
 
 
-def searches(cells: runs.Cells, config: SensitivityConfig, folder: Path) -> Iterator[Row]:
+def searches(cells: Cells, config: SensitivityConfig, folder: Path) -> Iterator[Row]:
     """Trials a second, and what they are spent on."""
     for workers in (1, 2):
         for sampler in ("random", "tpe"):

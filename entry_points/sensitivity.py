@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     from analysis.papers.xu.windows import of_runs
     from analysis.reading.evidence import Evidence
     from analysis.reading.files import RunFiles
-    from analysis.sensitivity import cells as runs
+    from analysis.sensitivity import loading as runs
     from analysis.sensitivity import study, tracked
     from analysis.sensitivity.signal_cells import with_signal
     from entry_points.progress import StageBar

@@ -13,9 +13,10 @@ import pandas as pd
 
 from analysis.sensitivity import grid, importance, nested, verdict, words
 from analysis.sensitivity import neighbourhood as nearby
-from analysis.sensitivity.cells import Cells, chosen_activation
+from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.importance import Importance
 from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.loading import chosen_activation
 from analysis.sensitivity.neighbourhood import Neighbourhood
 from analysis.sensitivity.nested import Told
 from analysis.sensitivity.search import Found, check_method, search

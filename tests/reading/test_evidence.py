@@ -239,7 +239,7 @@ def test_runs_of_another_study_count_where_the_grid_has_their_config(store: Any)
 def test_the_report_a_studys_summary_the_sensitivity_and_tidy_read_the_same_runs(store: Any, tmp_path: Path) -> None:
     """Half of them were made by another study, or by none."""
     from analysis.reading import tidy
-    from analysis.sensitivity import cells
+    from analysis.sensitivity import loading
     from analysis.sensitivity.settings import SensitivityConfig
     from analysis.studies import report
     from grok.spec.studies import load_study
@@ -254,7 +254,7 @@ def test_the_report_a_studys_summary_the_sensitivity_and_tidy_read_the_same_runs
         store.client.log_metric(run_id, "elapsed_s", 1.0)
     parent = store.create("the study", {"kind": "study"})
     report.write(store, parent, load_study(STUDY), [], 1.0)
-    found = cells.load(store, SensitivityConfig(study=STUDY, companions="none"))
+    found = loading.load(store, SensitivityConfig(study=STUDY, companions="none"))
     assert set(Evidence(store).runs(STUDY)["run_id"]) == ids
     assert set(pd.read_csv(parent.get_file("runs.csv", tmp_path))["run_id"]) == ids
     assert {run_id for cell in found.cells.values() for run_id in cell.table["run_id"]} == ids

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis.reading.runs import LEFT_OUT, Runs
-from analysis.sensitivity.cells import WITHOUT, _banded
+from analysis.sensitivity.cells import WITHOUT
+from analysis.sensitivity.loading import _banded
 
 
 @pytest.mark.parametrize("lacking", ["delta_w/band.npz", "delta_w/factors.npz"])

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.reading.evidence import Evidence
-from analysis.sensitivity.cells import _check_group
+from analysis.sensitivity.loading import _check_group
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import Range, build, from_unit, parse_values
 from entry_points import sensitivity
@@ -190,10 +190,10 @@ def test_the_published_outcome_is_that_of_the_runs_themselves(own: Any, sensitiv
     }
     assert (row["tpr"], row["fpr"]) == (fired["grok", "0"], fired["eta0", "0"])
     assert (row["tpr_held"], row["fpr_held"]) == (fired["grok", "1"], fired["eta0", "1"])
-    from analysis.sensitivity import cells
+    from analysis.sensitivity import loading
 
     config = SensitivityConfig(study="mine", companions="none")
-    found = cells.load(own, config).cell("square", "grok")
+    found = loading.load(own, config).cell("square", "grok")
     assert found is not None
     setting = {
         "matrix": "w",

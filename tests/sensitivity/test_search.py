@@ -21,8 +21,9 @@ import pytest
 
 from analysis.figures import sensitivity as figures
 from analysis.sensitivity import importance, search, space, storage, study, tracked, verdict, words
-from analysis.sensitivity.cells import Cells, _missing
+from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import Judge
+from analysis.sensitivity.loading import _missing
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage, written_storage
 from analysis.sensitivity.storage import Task, open_study
 from grok.spec.fields import ConfigError
