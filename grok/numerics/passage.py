@@ -42,15 +42,15 @@ def remaining(
         rate: 2 κ η λ in place of r(t). window: w.
 
     Returns:
-        (T + 1,) float64; NaN before memorisation and where log V does not fall. At most 0 once V ≤ V*.
+        (T + 1,) float64; NaN before memorisation and where log V does not fall, or is not to. At most 0 once V ≤ V*.
     """
     logs = np.log(np.square(norms).sum(axis=1))
     out = np.full(len(logs), np.nan)
     memorised = np.flatnonzero(accuracy >= MEMORISED)
     if not len(memorised):
         return out
-    for t in range(max(int(memorised[0]), 0 if rate else window), len(logs)):
-        fitted = rate or (logs[t - window] - logs[t]) / window
+    for t in range(max(int(memorised[0]), window if rate is None else 0), len(logs)):
+        fitted = (logs[t - window] - logs[t]) / window if rate is None else rate
         if fitted > 0:
             out[t] = (logs[t] - math.log(target)) / fitted
     return out

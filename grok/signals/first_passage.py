@@ -37,5 +37,6 @@ SIGNAL = Signal(
     title="epochs left until the squared norm of all weights has decayed to V*",
     source="Truong et al. (arXiv 2605.18845); where the norm at memorisation is below the later one its premise fails",
     cost="nothing beside the norms that every run records",
+    version=2,
     printed=PrintedRule("the forecast is reached: no epoch left", _rules.at_most(0.0)),
 )

@@ -158,7 +158,10 @@ TRUTHS: dict[str, tuple[dict[str, Any], list[float]]] = {
         [0.5],
     ),
     "tuned_neurons": ({"grid_features": [torch.stack((TONE, SUM_OF_TONES), dim=2)]}, [0.5]),
-    "test_loss_turnover": ({"test_loss": np.array([1.0, 2.0, 1.5, 0.5, 4.0])}, [0.0, 0.0, 0.25, 0.75, 0.0]),
+    "test_loss_turnover": (
+        {"test_loss": np.array([1.0, 2.0, 1.5, 0.5, 4.0]), "train_accuracy": np.array([0.1, 0.2, 1.0, 0.5, 1.0])},
+        [np.nan, np.nan, 0.25, 0.75, 0.0],
+    ),
 }
 """Needs with a value that follows by hand; every signal of the room has one."""
 

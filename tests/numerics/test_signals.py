@@ -173,6 +173,7 @@ def test_a_forecast_is_exact_where_its_law_holds() -> None:
     assert passage.delay(80.0, 2501.0, 0.002) == pytest.approx(crossing)
     assert np.isnan(passage.remaining(norms[::-1], np.ones(400), 2501.0)).all()  # a norm that grows
     assert np.isnan(passage.remaining(norms, np.zeros(400), 2501.0)).all()  # nothing memorised
+    assert np.isnan(passage.remaining(norms, np.ones(400), 2501.0, rate=0.0)).all()  # without decay the law has no time
 
 
 def test_the_tanh_of_a_transition_is_found() -> None:

@@ -16,7 +16,7 @@ from analysis.exhibits.model import CONTRADICTED, IMPRECISE, NOT_REPRODUCED, REP
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.signals import board, events, laws, margins, panels, published
 from analysis.reading.runs import grid
-from analysis.statistics.estimates import Estimate
+from analysis.statistics.estimates import Estimate, clopper_pearson
 from grok.spec.config import ResolvedConfig
 
 Law = Callable[[ResolvedConfig, str], float]
@@ -50,7 +50,7 @@ class MadeUp:
         config, time = self.known[run_id]
         epochs = np.arange(config.epochs + 1)
         accuracy = np.zeros(len(epochs)) if math.isnan(time) else 0.5 * (1 + np.tanh((epochs - time + 20) / 8))
-        norm = 80 * np.exp(-2e-4 * epochs)
+        norm = 80 * np.exp(-2e-4 * epochs) * (1 + np.minimum(epochs, 40) / 400)  # rises by a tenth, then decays
         return pd.DataFrame({"epoch": epochs, "accuracy/test": accuracy, "norm/w1": norm})
 
     def _signals(self, run_id: str) -> pd.DataFrame:
@@ -147,11 +147,9 @@ def test_a_number_is_judged_by_its_margin(value: float, ends: tuple[float, float
     assert margins.verdict(Estimate(value, *ends, 10), 0.97, margins.R_SQUARED) == verdict
 
 
-def test_a_factor_and_a_range() -> None:
+def test_a_factor() -> None:
     found = [margins.verdict(Estimate(x, x, x, 9), 7.5, margins.FACTOR) for x in (6.0, 4.0, 1.2, -7.0)]
     assert found == [REPRODUCED, NOT_REPRODUCED, CONTRADICTED, CONTRADICTED]
-    leads = [margins.between(Estimate(x, x - 5, x + 5, 9), 700, 1200) for x in (900, 1203, 300, -10)]
-    assert leads == [REPRODUCED, IMPRECISE, NOT_REPRODUCED, CONTRADICTED]
 
 
 def test_events_say_nothing_that_a_longer_run_takes_back() -> None:
@@ -212,13 +210,13 @@ def main_study() -> Sources:
     ("measure", "verdict"),
     [
         ("spectral-entropy", REPRODUCED),
-        ("hankel-dmd", REPRODUCED),
+        ("hankel-dmd", CONTRADICTED),  # far better than the paper's 0.41 over runs
         ("lar", REPRODUCED),
         ("restricted-loss", REPRODUCED),
         ("norm-shell", REPRODUCED),
         ("norm-peak", REPRODUCED),
-        ("ildr", NOT_REPRODUCED),  # 60 epochs before t50 in every run, where 950 steps are printed
-        ("commutator", NOT_REPRODUCED),
+        ("ildr", REPRODUCED),  # 60 epochs before t50 in every run; the lead of 950 steps is told and not judged
+        ("commutator", REPRODUCED),
     ],
 )
 def test_claims_of_the_main_setup_are_judged_as_planted(main_study: Sources, measure: str, verdict: str) -> None:
@@ -260,3 +258,24 @@ def test_the_main_figure_takes_the_best_rule_of_each_signal() -> None:
     from analysis.figures.signals import signals_board
 
     assert len(signals_board({"board": found}).axes) == 2
+
+
+def test_a_peak_of_the_norm_is_inside_and_stands_out() -> None:
+    def history(norms: list[float]) -> pd.DataFrame:
+        return pd.DataFrame({"epoch": range(len(norms)), "norm/w": norms, "norm/v": 0.0})
+
+    assert published._peaks(history([1.0, 1.2, 1.1, 5.0]), 2)
+    assert not published._peaks(history([1.0, 1.2, 1.1]), 1)  # still rising at t50
+    assert not published._peaks(history([1.0, 0.9, 0.8]), 2)  # falls from the start
+    assert not published._peaks(history([1.0, 1.005, 0.8]), 2)  # less than a hundredth
+
+
+def test_a_law_of_the_other_sign_is_contradicted_whatever_its_fit() -> None:
+    up, down = (Estimate(x, x, x, 9) for x in (2.0, -2.0))
+    assert laws.rising(up, REPRODUCED) == REPRODUCED
+    assert laws.rising(down, REPRODUCED) == CONTRADICTED
+
+
+def test_a_share_over_four_runs_is_not_told() -> None:
+    with pytest.raises(Absent, match="in 4 runs that grok, and 5 must"):
+        published._held(clopper_pearson(4, 4))

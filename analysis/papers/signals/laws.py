@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.exhibits.model import ABSTRACT, NOTES, REPRODUCED, TABLE, Claim, Measured
+from analysis.exhibits.model import ABSTRACT, CONTRADICTED, NOTES, REPRODUCED, TABLE, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, column
 from analysis.papers.signals.margins import ERROR, FACTOR, PAIRS, R_SQUARED, RULE, SHARE, entry, measured, verdict
 from analysis.printed import signals as printed
@@ -82,14 +82,19 @@ def at_epoch(sources: Sources, run_id: str, name: str, variant: str, epoch: floa
     return float(mine["value"].iloc[-1])
 
 
+def rising(slope: Estimate, judged: str) -> str:
+    """The verdict on an R² of a law that rises: of the other sign no R² reproduces it."""
+    return judged if slope.value > 0 else CONTRADICTED
+
+
 def logit_scale(sources: Sources) -> Measured:
     """Ln T_grok against the logit scale at grokking, over temperatures."""
     runs = grokked(sources, TEMPERATURE)
     times = runs[["run_id", "t_grok"]].to_numpy()
     scales = np.array([math.exp(at_epoch(sources, str(run_id), "logit_scale", "", float(t))) for run_id, t in times])
-    _, square = fit(scales, np.log(runs["t_grok"].to_numpy(dtype=np.float64)))
-    judged = verdict(square, printed.LOGIT_R_SQUARED, R_SQUARED)
-    return measured([entry("R²", square, "0.97", judged)], {"R²": square})
+    slope, square = fit(scales, np.log(runs["t_grok"].to_numpy(dtype=np.float64)))
+    judged = rising(slope, verdict(square, printed.LOGIT_R_SQUARED, R_SQUARED))
+    return measured([entry("R²", square, "0.97", judged)], {"R²": square, "slope": slope})
 
 
 def clamp(sources: Sources) -> Measured:
@@ -155,12 +160,12 @@ def arrhenius(sources: Sources) -> Measured:
     runs = grokked(sources, ARRHENIUS)
     delay = np.log(runs["delay"].to_numpy(dtype=np.float64))
     rate, batch = (runs[name].to_numpy(dtype=np.float64) for name in ("learning_rate", "batch_size"))
-    _, escape = fit(batch / rate, delay)
+    slope, escape = fit(batch / rate, delay)
     _, drift = fit(-np.log(rate * runs["weight_decay"].to_numpy(dtype=np.float64)), delay)
-    judged = verdict(escape, printed.ARRHENIUS_R_SQUARED, R_SQUARED)
+    judged = rising(slope, verdict(escape, printed.ARRHENIUS_R_SQUARED, R_SQUARED))
     return measured(
         [entry("R² of B/lr", escape, "0.991", judged)],
-        {"R² of B/lr": escape, "R² of 1/(lr ω)": drift},
+        {"R² of B/lr": escape, "R² of 1/(lr ω)": drift, "slope of B/lr": slope},
         f"The drift's line has R² {drift.value:.2f} on the same runs.",
     )
 

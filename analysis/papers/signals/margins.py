@@ -61,17 +61,6 @@ def verdict(found: Estimate, printed: float, margin: Margin) -> str:
     return CONTRADICTED if abs(off) > OUTSIDE * width else NOT_REPRODUCED
 
 
-def between(found: Estimate, low: float, high: float) -> str:
-    """The verdict on a number that is printed as a range."""
-    if math.isnan(found.value):
-        return CONTRADICTED
-    if low <= found.value <= high:
-        return REPRODUCED
-    if found.low <= high and found.high >= low:
-        return IMPRECISE
-    return CONTRADICTED if found.value <= 0 < low else NOT_REPRODUCED
-
-
 def entry(name: str, found: Estimate, printed: str, judged: str) -> Entry:
     """A number beside the printed one."""
     told = "never" if math.isnan(found.value) else f"{spread(*found[:3])}, n = {found.n}"
@@ -80,7 +69,7 @@ def entry(name: str, found: Estimate, printed: str, judged: str) -> Entry:
 
 def measured(entries: list[Entry], estimates: dict[str, Estimate], note: str = "") -> Measured:
     """A claim of several numbers."""
-    judged = [one.verdict for one in entries]
+    judged = [one.verdict for one in entries if one.verdict]
     whole = IMPRECISE if IMPRECISE in judged and not {CONTRADICTED, NOT_REPRODUCED} & set(judged) else weakest_of(judged)
     text = "; ".join(f"{one.id} {one.measured} (printed {one.published})" for one in entries)
     return Measured(text, whole, estimates, note, entries=tuple(entries))

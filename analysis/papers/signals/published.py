@@ -10,17 +10,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from analysis.exhibits.model import ABSTRACT, CONTRADICTED, NOT_REPRODUCED, NOTES, REPRODUCED, TEXT, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.signals.board import EVERY, STUDY, Known, known, printed_epoch, tables, watch
-from analysis.papers.signals.margins import R_SQUARED, RULE, SHARE, between, entry, measured, verdict
+from analysis.papers.signals.margins import R_SQUARED, RULE, SHARE, entry, measured, verdict
 from analysis.printed import signals as printed
 from analysis.statistics.alarms import LEAST, Watched, auroc, sustained_peak
 from analysis.statistics.estimates import Estimate, clopper_pearson, median_interval
 from grok.numerics import passage
 from grok.signals.base import find
 
+DEPTH = 0.01
+"""How far a peak of the norm must stand out, of where the norm begins."""
 MOST = 0.9
 """Share of runs in which what a paper says of its runs, without a number, must hold."""
 
@@ -69,18 +72,25 @@ def leads(found: Series, name: str) -> tuple[Estimate, Estimate]:
 
 
 def _held(share: Estimate) -> str:
-    """Of what a paper saw in all its runs: in nine of ten of ours, in some, in less than half."""
+    """Of what a paper saw in all its runs: in nine of ten of ours, in some, in less than half.
+
+    Raises:
+        Absent: if it could be looked at in fewer than five.
+    """
+    if share.n < LEAST:
+        raise Absent(f"it could be looked at in {share.n} runs that grok, and {LEAST} must")
     return REPRODUCED if share.value >= MOST else CONTRADICTED if share.value < 0.5 else NOT_REPRODUCED
 
 
-def _lead_claim(name: str, printed_lead: tuple[float, float], shown: str) -> Callable[[Sources], Measured]:
+def _lead_claim(name: str, shown: str) -> Callable[[Sources], Measured]:
     def measure(sources: Sources) -> Measured:
         share, lead = leads(series(sources, name), name)
         entries = [
             entry("runs in which it comes before t50", share, "all", _held(share)),
-            entry("lead, epochs", lead, shown, between(lead, *printed_lead)),
+            entry("lead, epochs", lead, shown, ""),
         ]
-        return measured(entries, {"share": share, "lead": lead})
+        note = "The lead is told and not judged: it is in steps of another network, and here no run has more than 800 epochs."
+        return measured(entries, {"share": share, "lead": lead}, note)
 
     return measure
 
@@ -112,7 +122,9 @@ def dmd(sources: Sources) -> Measured:
     if len(late) < LEAST:
         raise Absent(f"{len(late)} of {len(found.positives)} runs that grok have two values before t10, and {LEAST} must")
     area = auroc(late, [run for run in found.watched.values() if not run.positive])
-    return measured([entry("AUROC", area, "0.93", verdict(area, printed.DMD_AUROC, SHARE))], {"AUROC": area})
+    judged = verdict(area, printed.DMD_RUN_AUROC, SHARE)
+    note = "Over whole runs, as here, the paper has 0.41; its 0.93 is of windows."
+    return measured([entry("AUROC over runs", area, "0.41", judged)], {"AUROC": area}, note)
 
 
 def alignment(sources: Sources) -> Measured:
@@ -131,16 +143,23 @@ def alignment(sources: Sources) -> Measured:
     return measured(entries, {"at the start": first, "rises": share})
 
 
+def _peaks(history: pd.DataFrame, t50: float) -> bool:
+    """Whether ‖θ‖ has an interior maximum before t50, at least a hundredth above where it begins."""
+    before = history[history["epoch"] <= t50]
+    norms = np.sqrt(np.square(before[[name for name in before if str(name).startswith("norm/")]].to_numpy()).sum(axis=1))
+    top = int(np.argmax(norms)) if len(norms) else 0
+    return 0 < top < len(norms) - 1 and bool(norms[top] >= (1 + DEPTH) * norms[0])
+
+
 def norm_peak(sources: Sources) -> Measured:
     """Share of runs that grok with a peak of the norm before t50, and R² of the tanh fit of test accuracy."""
     found = series(sources, "norm_peak")
-    peaked = [bool((run.values[(run.epochs < run.t50) & (run.epochs > 0)] > 0).any()) for run in found.positives.values()]
-    share = clopper_pearson(sum(peaked), len(peaked))
-    fits = []
-    for run_id in found.positives:
+    fits, peaked = [], []
+    for run_id, run in found.positives.items():
         history = sources.evidence.history(run_id)
+        peaked.append(_peaks(history, run.t50))
         fits.append(passage.tanh_fit(history["epoch"].to_numpy(), history["accuracy/test"].to_numpy())[2])
-    square = median_interval(np.array(fits))
+    share, square = clopper_pearson(sum(peaked), len(peaked)), median_interval(np.array(fits))
     entries = [
         entry("runs with a peak before t50", share, "0.92", verdict(share, printed.NORM_PEAK_SHARE, SHARE)),
         entry("R² of the tanh fit", square, "0.93", verdict(square, printed.TANH_R_SQUARED, R_SQUARED)),
@@ -186,7 +205,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Golwala (arXiv 2604.20923)",
         "950 ± 250 steps",
         "printed rule on every run that groks; an epoch is a step",
-        _lead_claim("ildr", printed.ILDR_LEAD, "950 ± 250"),
+        _lead_claim("ildr", "950 ± 250"),
         ABSTRACT,
     ),
     _claim(
@@ -195,7 +214,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Xu (arXiv 2602.16967)",
         "600 … 1600 steps",
         "printed rule at every 40th epoch",
-        _lead_claim("commutator", printed.COMMUTATOR_LEAD, "600 … 1600"),
+        _lead_claim("commutator", "600 … 1600"),
         ABSTRACT,
     ),
     _claim(
@@ -211,7 +230,7 @@ CLAIMS: tuple[Claim, ...] = (
         "hankel-dmd",
         "The residual of a Hankel DMD of output quantiles tells runs that will grok from others.",
         "Wang et al. (arXiv 2605.08237)",
-        "AUROC 0.93",
+        "AUROC 0.93 by windows, 0.41 over runs",
         "largest sustained value before t10, against negatives cut at the same epoch; runs with two values before t10 only",
         dmd,
         ABSTRACT,
@@ -230,7 +249,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The norm of the weights peaks before grokking, and accuracy follows a tanh.",
         "Khanh (arXiv 2606.07563)",
         "92 % of 111 runs; R² 0.93",
-        "a norm below its running maximum before t50",
+        "an interior maximum of the norm before t50, a hundredth above its start",
         norm_peak,
         ABSTRACT,
     ),
