@@ -46,7 +46,7 @@ class Clock:
         self.paused: list[float] | None = None
         self._since = 0  # steps since the weights were read
         self._pending: list[int] = []  # the user's step of each update of the batch that is not complete
-        self._norms: list[list[Tensor | None]] = []  # its weights' squared norms, by piece
+        self._norms: list[list[Tensor]] = []  # its weights' squared norms, by piece
         self._now: list[list[dict[str, float]]] = []  # its signals of the weights themselves, by block
 
     @property
@@ -61,22 +61,22 @@ class Clock:
 
     def start(self) -> None:
         """Read the weights before the first step."""
-        squares: list[float | None] = [None for _ in self.pieces]
+        squares: list[list[float] | None] = [None for _ in self.pieces]
         now: list[dict[str, float]] = [{} for _ in self.tracks]
         try:
             for piece in self.pieces:
                 piece.start()
-            found = [self._square(piece) for piece in self.pieces]
-            squares = [None if square is None else float(square) for square in found]  # from whichever device it is on
+            found = [piece.weight_square() for piece in self.pieces]
+            squares = [_norms(float(one), piece) for one, piece in zip(found, self.pieces, strict=True)]  # from any device
             now = [track.matrices.read() for track in self.tracks.values()]
         except Exception as error:
             if not self.sharded:
                 raise
             self.failed = self.failed or error
-        norms = self._add(squares, width=1)
+        norms = self._add(squares, width=2)
         for track, norm, values in zip(self.tracks.values(), norms, now, strict=True):
             if not track.series.eigenvalues.count:
-                track.series.start(float(np.sqrt(norm[0])) if self.settings.norms else float("nan"), values)
+                track.series.start(float(np.sqrt(norm[0])), float(norm[1]), values)
                 for rule in track.rules:
                     rule.append(float("nan"))
         self.started = True
@@ -148,7 +148,7 @@ class Clock:
             return [None for _ in self.pieces]
         try:
             rows = [piece.advance() for piece in self.pieces]
-            self._norms.append([self._square(piece) for piece in self.pieces])
+            self._norms.append([piece.weight_square() for piece in self.pieces])
             self._now.append([track.matrices.read() for track in self.tracks.values()])
         except Exception as error:
             if not self.sharded:
@@ -157,12 +157,9 @@ class Clock:
             return [None for _ in self.pieces]
         return rows
 
-    def _square(self, piece: Piece) -> Tensor | None:
-        return piece.weight_square() if self.settings.norms else None
-
-    def _row(self, block: str, gram: np.ndarray, step: int, square: float, now: Mapping[str, float]) -> Row:
+    def _row(self, block: str, gram: np.ndarray, step: int, norms: np.ndarray, now: Mapping[str, float]) -> Row:
         series = self.tracks[block].series
-        values = series.append(gram, step, float(np.sqrt(square)) if self.settings.norms else float("nan"), now)
+        values = series.append(gram, step, float(np.sqrt(norms[0])), float(norms[1]), now)
         return Row(block, series.updates, step, values)
 
     def _unchanged(self) -> bool:
@@ -179,22 +176,22 @@ class Clock:
         return list(dict.fromkeys(shardings))
 
     def _sum(self, rows: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and squared norms of the batch by block, over its pieces and the processes that hold their shards.
+        """Rows, ‖θ‖² and Σ u² θ² of the batch by block, over its pieces and the processes that hold their shards.
 
         Returns:
-            (G, B, L) and (G, B) float64.
+            (G, B, L) and (G, B, 2) float64.
         """
         batch, lags = self.settings.batch, self.settings.lags
         parts: list[Any] = []
-        for i, _ in enumerate(self.pieces):
+        for i, piece in enumerate(self.pieces):
             row = rows[i]
             if row is None or self.failed is not None:
-                parts.append(np.zeros((batch, lags + 1)))
+                parts.append(np.zeros((batch, lags + 2)))
                 continue
-            norms = [0.0 if (square := one[i]) is None else float(square) for one in self._norms]
-            parts.append(np.concatenate((row, np.array(norms)[:, None]), axis=1))
-        whole = self._add(parts, width=batch * (lags + 1)).reshape(len(self.tracks), batch, lags + 1)
-        return whole[..., :lags], whole[..., lags]
+            norms = [_norms(float(one[i]), piece) for one in self._norms]
+            parts.append(np.concatenate((row, np.array(norms)), axis=1))
+        whole = self._add(parts, width=batch * (lags + 2)).reshape(len(self.tracks), batch, lags + 2)
+        return whole[..., :lags], whole[..., lags:]
 
     def _add(self, parts: list[Any], width: int) -> np.ndarray:
         """(G, width): what each piece gives, summed by block, over processes too; a failure in any of them is one in all.
@@ -229,7 +226,7 @@ class Clock:
             "pending": list(self._pending),
             "parameters": list(self.selection.parameters),
             "now": [list(one) for one in self._now],
-            "norms": [[None if square is None else float(square) for square in one] for one in self._norms],
+            "norms": [[float(square) for square in one] for one in self._norms],
             "tracks": {
                 block: {
                     "names": [list(piece.shapes) for piece in track.pieces],
@@ -250,7 +247,8 @@ class Clock:
         self.paused = None if paused is None else [float(mark) for mark in paused]
         self._pending = [int(step) for step in state["pending"]]
         self._norms = [
-            [None if square is None else torch.tensor(square, dtype=torch.float64) for square in one] for one in state["norms"]
+            [torch.tensor(math.nan if square is None else square, dtype=torch.float64, device="cpu") for square in one]
+            for one in state["norms"]
         ]
         self._now = [list(one) for one in state.get("now", [[{} for _ in self.tracks] for _ in self._pending])]
         for block, track in self.tracks.items():
@@ -264,6 +262,11 @@ class Clock:
                 name = rule.watch.words + f" [{rule.watch.kind}]"
                 if name in saved["rules"]:
                     rule.load(saved["rules"][name])
+
+
+def _norms(square: float, piece: Piece) -> list[float]:
+    """‖θ‖² and Σ u² θ² of a piece."""
+    return [square, piece.unit * square]
 
 
 def reduced(values: np.ndarray, mesh: Any, dims: tuple[int, ...], *, largest: bool = False) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grok.monitor.clock import Clock
+from grok.monitor.floor import resolved
 from grok.monitor.rules import Event
 from grok.monitor.selection import Selection
 from grok.monitor.track import Settings, Track
@@ -77,12 +78,18 @@ class Reading:
         return series.rolling(size, count)
 
     def gap(self, k: int = 2, block: str | None = None, window: int | None = None) -> np.ndarray:
-        """(T + 1,) float64: λ_k / λ_{k+1}, as `eigenvalues` has its rows."""
+        """(T + 1,) float64: λ_k / λ_{k+1}, as `eigenvalues` has its rows.
+
+        NaN where λ_{k+1} is below what the weights' digits resolve, the column `lambda_floor`, or what a float64 Gram does.
+        """
         size = self.settings.window if window is None else window
-        return gap(self.eigenvalues(block, k + 1, size), k, size)
+        values = self.eigenvalues(block, k + 1, size)
+        tracks = self._tracks()
+        floor = tracks[self._block(block)].series.floors(size) if tracks else np.empty(0)
+        return gap(resolved(values, floor if len(floor) else np.zeros(len(values)), size), k, size)
 
     def columns(self, block: str | None = None) -> dict[str, np.ndarray]:
-        """The rows that are kept of a block: `update`, `step`, `lambda_1` … `lambda_5` and the signals, by name."""
+        """The rows that are kept of a block: `update`, `step`, `lambda_1` … `lambda_5`, `lambda_floor`, signals, by name."""
         tracks = self._tracks()
         return tracks[self._block(block)].series.table() if tracks else {}
 
