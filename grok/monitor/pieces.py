@@ -101,6 +101,11 @@ class Piece:
         self._remember(self._now)
         return None if rows is None else rows[0]
 
+    def waiting(self, count: int) -> np.ndarray:
+        """(count, L) float64: the rows of the last updates, of a batch that is not complete."""
+        rows: np.ndarray = self.grams.newest(count)[0]
+        return rows
+
     def take_back(self) -> None:
         """Forget the update that was pushed: it is not to count."""
         self._remember(self._now)

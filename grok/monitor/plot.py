@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grok.monitor.rules import DIVERGENCE, Event
+from grok.monitor.events import DIVERGENCE, Event
 from grok.numerics.spectra import EIGENVALUES
 
 COLOURS = {"onset": "#1b7837", "late collapse": "#b35806", "divergence": "#c51b7d"}

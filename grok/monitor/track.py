@@ -56,7 +56,10 @@ class Track:
 
     Attributes:
         block: its name, without that of the optimiser.
+        diverged: whether its last update was not finite, which has been told.
     """
+
+    diverged = False
 
     def __init__(self, block: str, parameters: dict[str, Tensor], settings: Settings) -> None:
         s = settings

@@ -51,7 +51,7 @@ def modular_addition(said: str, folder: Path) -> None:
 
 
 def lightning_module(said: str, folder: Path) -> None:
-    assert "updates {'optimizer_0/all': 200, 'optimizer_1/all': 100}, 22 columns in Lightning's log" in said
+    assert "updates {'optimizer_0/all': 200, 'optimizer_1/all': 100}, 24 columns in Lightning's log" in said
 
 
 def hf_trainer(said: str, folder: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from grok import SpectralMonitor, Watch
-from grok.monitor.rules import DIVERGENCE, Calibration, Event
+from grok.monitor.events import DIVERGENCE, Calibration, Event
 from grok.monitor.sinks import Call, JsonLines, Parquet
 from grok.monitor.spectral import MonitorWarning
 from grok.spec.fields import ConfigError
