@@ -87,7 +87,7 @@ class Reading:
 
         NaN where λ_{k+1} is below what the weights' digits resolve, the column `lambda_floor`, or what a float64 Gram does.
         """
-        size = self.settings.window if window is None else window
+        k, size = whole("k", k, 1), self.settings.window if window is None else window
         values = self.eigenvalues(block, k + 1, size)
         tracks = self._tracks()
         floor = tracks[self._block(block)].series.floors(size) if tracks else np.empty(0)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from grok.detectors import cusum
 from grok.detectors._chosen import middle
-from grok.detectors.base import Detector, find, rising
+from grok.detectors.base import Detector, find
 from grok.monitor.events import COLLAPSE, ONSET
 from grok.monitor.tail import Tail
 from grok.numerics.series import GAP_FLOOR
@@ -170,14 +171,12 @@ class Live:
         return bool(self.detector.hits(values, first, **self.parameters)[0, -1])
 
     def _cusum(self, since: int) -> bool:
-        """Y(t) − min Y over the updates since it was armed, as `cusum.hits` has it in one piece."""
-        value = self._tail.values[-1:]
-        direction = self.parameters.get("direction", "rising")
-        drifting = float(rising(value, direction)[0] - self.parameters["cusum_drift"] * since)
-        if not math.isfinite(drifting):
-            return False
-        self._lowest = min(self._lowest, drifting)
-        return drifting - self._lowest >= float(self.parameters["cusum_threshold"])
+        """Y(t) − min Y over the updates since it was armed, by the functions of `cusum.hits`."""
+        p = self.parameters
+        y = cusum.drifted(self._tail.values[-1:], since, p["cusum_drift"], p["direction"])
+        if np.isfinite(y[0]):
+            self._lowest = min(self._lowest, float(y[0]))
+        return bool(cusum.passed(y, self._lowest, p["cusum_threshold"])[0])
 
     def state(self) -> dict[str, Any]:
         """What `load` goes on from."""

@@ -720,6 +720,8 @@ def test_an_optimizer_that_cannot_be_attached_is_refused() -> None:
         SpectralMonitor(model, 3).attach(torch.optim.SGD(model.parameters()), step=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"^count must be ≥ 1, got -1\."):
         monitor.eigenvalues(count=-1)
+    with pytest.raises(ConfigError, match=r"^k must be ≥ 1, got 0\."):
+        monitor.gap(0)
 
 
 def test_a_model_of_gpt2s_size_is_refused_before_the_start_or_sketched() -> None:
