@@ -71,8 +71,8 @@ def main() -> None:
     about, rows = record.environment(record.spelt("benchmarks.monitor_blocks")), measured(flags.steps)
     for row in rows:
         print(
-            f"{row['layers']} layers, {row['parameters']:,} parameters, blocks={row['blocks']}: {row['update_cpu_ms']:.1f} ms of "
-            f"the processor an update beside a step of {row['step_cpu_ms']:.1f} ms; keeps {row['kept_mb']:.0f} MB"
+            f"{row['layers']} layers, {row['parameters']:,} parameters, blocks={row['blocks']}: {row['update_cpu_ms']:.1f} ms "
+            f"of the processor an update beside a step of {row['step_cpu_ms']:.1f} ms; keeps {row['kept_mb']:.0f} MB"
         )
     if flags.json:
         record.write(flags.json, about, rows)

@@ -37,7 +37,8 @@ def floors(rounding: np.ndarray, window: int, coordinates: int, every: int = 1) 
     of several steps has the roundings of each. Measured against updates in float64 from the same weights, against whole
     trainings in float64, and for copies, with SGD, momentum and AdamW, float32 and bfloat16, windows of 20 and 64: where
     λ_{k+1} is at the floor or above, λ_k / λ_{k+1} was within a factor of 1.2, of whole trainings of 1.3; at a quarter of
-    it and below it was off by up to 10⁷ and more. Of the gaps that were right, those with λ_{k+1} within a factor of some seven below the floor are lost.
+    it and below it was off by up to 10⁷ and more. Of the gaps that were right, those whose λ_{k+1} is within a factor of
+    some seven below the floor are lost.
 
     It is the floor of the weights' digits alone. What the gradient loses to its own digits, in autocast or where a large
     learning rate meets a gradient of small differences, is part of what the optimiser did and is not known here.
