@@ -1,7 +1,7 @@
 """What SpectralMonitor adds to a training step on a GPU: `python -m benchmarks.monitor_gpu`.
 
 Blocks of steps with the monitor and without take turns; each ends when the GPU has done its work, so that what the
-monitor leaves to it counts too. The memory is that of the GPU's allocator.
+monitor leaves to it counts too. The memory is that of the GPU's allocator: what stays, and the peak over the peak without.
 """
 
 from __future__ import annotations
@@ -49,10 +49,14 @@ def overhead(name: str, sketch: str, precision: str, tokens: int, pairs: int, st
         return (time.perf_counter() - start) / steps
 
     block()
-    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    block()
+    before, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
     monitor = SpectralMonitor(model, WINDOW, sketch=sketch, memory_gb=32, strict=True).attach(optimizer)
     block()
-    grown = torch.cuda.memory_allocated() - before
+    torch.cuda.reset_peak_memory_stats()
+    block()
+    grown, higher = torch.cuda.memory_allocated() - before, torch.cuda.max_memory_allocated() - peak
     with_it: list[float] = []
     without: list[float] = []
     for pair in range(pairs):
@@ -76,6 +80,7 @@ def overhead(name: str, sketch: str, precision: str, tokens: int, pairs: int, st
         "ratio_low": min(ratios),
         "ratio_high": max(ratios),
         "gpu_mb": grown / 1e6,
+        "gpu_peak_mb": higher / 1e6,
     }
 
 
@@ -101,7 +106,8 @@ def main() -> int:
                 kind = "exact" if sketch == "never" else "sketched"
                 print(
                     f"{name} ({row['parameters'] / 1e6:.1f} M), {precision}, {kind}: {row['step_ms']:.2f} ms a step, with the "
-                    f"monitor x {row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]; {row['gpu_mb']:.0f} MB",
+                    f"monitor x {row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]; {row['gpu_mb']:.0f} MB, "
+                    f"at most {row['gpu_peak_mb']:.0f} MB",
                     flush=True,
                 )
                 if flags.json:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from grok.detectors.base import Range as Range
     from grok.detectors.base import Rule as Rule
     from grok.monitor.core import RollingSpectrum as RollingSpectrum
-    from grok.monitor.rules import Event as Event
+    from grok.monitor.events import Event as Event
     from grok.monitor.rules import Watch as Watch
     from grok.monitor.spectral import SpectralMonitor as SpectralMonitor
     from grok.networks.base import Network as Network
@@ -56,7 +56,7 @@ _HOMES = {
     "RollingSpectrum": "monitor.core",
     "SpectralMonitor": "monitor.spectral",
     "Watch": "monitor.rules",
-    "Event": "monitor.rules",
+    "Event": "monitor.events",
     "gap": "numerics.spectra",
     "rolling_eigenvalues": "numerics.spectra",
     "Step": "recorders.base",

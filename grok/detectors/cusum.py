@@ -20,11 +20,23 @@ def hits(
     """
     out = np.zeros(log_gap.shape, dtype=bool)
     if first_epoch < log_gap.shape[1]:
-        drifting = rising(log_gap[:, first_epoch:], direction) - cusum_drift * np.arange(log_gap.shape[1] - first_epoch)
-        known = np.isfinite(drifting)
-        lowest = np.minimum.accumulate(np.where(known, drifting, np.inf), axis=1)
-        out[:, first_epoch:] = known & (np.where(known, drifting, -np.inf) - lowest >= cusum_threshold)
+        y = drifted(log_gap[:, first_epoch:], np.arange(log_gap.shape[1] - first_epoch), cusum_drift, direction)
+        known = np.isfinite(y)
+        lowest = np.minimum.accumulate(np.where(known, y, np.inf), axis=1)
+        out[:, first_epoch:] = passed(y, lowest, cusum_threshold)
     return out
+
+
+def drifted(log_gap: np.ndarray, since: np.ndarray | int, drift: float, direction: str) -> np.ndarray:
+    """Y(t) = log gap(t) − drift · t, of the negative log gap where it is to fall; t counts from the first epoch."""
+    return rising(log_gap, direction) - drift * since
+
+
+def passed(y: np.ndarray, lowest: np.ndarray | float, threshold: float) -> np.ndarray:
+    """Where Y(t), which is finite, is at least a threshold above its lowest value so far."""
+    known = np.isfinite(y)
+    held: np.ndarray = known & (np.where(known, y, -np.inf) - lowest >= threshold)
+    return held
 
 
 DETECTOR = Detector(

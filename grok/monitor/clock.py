@@ -15,11 +15,11 @@ from torch import Tensor
 
 from grok.monitor.pieces import Piece
 from grok.monitor.selection import Selection
+from grok.monitor.sums import added, meshes, reduced
 from grok.monitor.track import Row, Settings, Track
 
-
-class ShardsError(RuntimeError):
-    """Some process that holds shards has failed; it is raised in all of them at the same batch."""
+SAME = 1e-6
+"""Share by which Σ θ² of the same weights may differ: taken in another order, or trained as far on another device."""
 
 
 class Clock:
@@ -32,6 +32,7 @@ class Clock:
     Attributes:
         steps: real steps so far. skipped: steps that changed nothing and did not count.
         paused: the weights when nobody watched any more, as `Piece.marks`; None while somebody does.
+        expected: the weights of the state that was loaded, until the first step after it.
     """
 
     def __init__(self, name: str, selection: Selection, settings: Settings) -> None:
@@ -43,11 +44,13 @@ class Clock:
         self.steps = self.skipped = 0
         self.started = False
         self.failed: BaseException | None = None
+        self.expected: list[float] | None = None
         self.paused: list[float] | None = None
         self._since = 0  # steps since the weights were read
         self._pending: list[int] = []  # the user's step of each update of the batch that is not complete
-        self._norms: list[list[Tensor | None]] = []  # its weights' squared norms, by piece
+        self._norms: list[list[Tensor]] = []  # its weights' squared norms, by piece
         self._now: list[list[dict[str, float]]] = []  # its signals of the weights themselves, by block
+        self._told = 0  # of its updates, those whose rows were given already
 
     @property
     def pieces(self) -> list[Piece]:
@@ -61,22 +64,22 @@ class Clock:
 
     def start(self) -> None:
         """Read the weights before the first step."""
-        squares: list[float | None] = [None for _ in self.pieces]
+        squares: list[list[float] | None] = [None for _ in self.pieces]
         now: list[dict[str, float]] = [{} for _ in self.tracks]
         try:
             for piece in self.pieces:
                 piece.start()
-            found = [self._square(piece) for piece in self.pieces]
-            squares = [None if square is None else float(square) for square in found]  # from whichever device it is on
+            found = [piece.weight_square() for piece in self.pieces]
+            squares = [_norms(float(one), piece) for one, piece in zip(found, self.pieces, strict=True)]  # from any device
             now = [track.matrices.read() for track in self.tracks.values()]
         except Exception as error:
             if not self.sharded:
                 raise
             self.failed = self.failed or error
-        norms = self._add(squares, width=1)
+        norms = self._add(squares, width=2)
         for track, norm, values in zip(self.tracks.values(), norms, now, strict=True):
             if not track.series.eigenvalues.count:
-                track.series.start(float(np.sqrt(norm[0])) if self.settings.norms else float("nan"), values)
+                track.series.start(float(np.sqrt(norm[0])), float(norm[1]), values)
                 for rule in track.rules:
                     rule.append(float("nan"))
         self.started = True
@@ -91,6 +94,22 @@ class Clock:
         paused, self.paused = self.paused, None
         if paused == self._marks() and not self.sharded:  # processes that hold shards must not come to different answers
             return
+        self.anew()
+
+    def as_loaded(self) -> bool:
+        """Whether the weights are those of the state that was loaded; if not, the next update begins at them."""
+        expected, self.expected = self.expected, None
+        found = self._marks()
+        if not expected or len(found) != len(expected):
+            return True
+        if np.allclose(found[1::2], expected[1::2], rtol=SAME, atol=0, equal_nan=True):  # Σ θ² of each stretch
+            return True
+        self.paused = None
+        self.anew()
+        return False
+
+    def anew(self) -> None:
+        """Read the weights as at the start: what they were before is no part of the next update."""
         self._since = 0
         try:
             for piece in self.pieces:
@@ -137,10 +156,31 @@ class Clock:
         rows = self._advance()
         if len(self._pending) < self.settings.batch:
             return
-        grams, norms = self._sum(rows)
-        steps, now, self._pending, self._norms, self._now = self._pending, self._now, [], [], []
-        for i, at in enumerate(steps):
-            yield [self._row(block, grams[b, i], at, norms[b, i], now[i][b]) for b, block in enumerate(self.tracks)]
+        told, self._told = self._told, 0
+        whole = *self._sum(rows), self._pending, self._now
+        self._pending, self._norms, self._now = [], [], []
+        yield from self._rows(*whole, told)
+
+    def flush(self) -> Iterator[list[Row]]:
+        """Rows of the updates of a batch that is not complete, before their time; of shards none, as nobody else may ask.
+
+        Yields:
+            As `step`.
+        """
+        if not self.waiting or self.sharded:
+            return
+        told, self._told = self._told, len(self._pending)
+        rows: list[np.ndarray | None] = [piece.waiting(len(self._pending)) for piece in self.pieces]
+        yield from self._rows(*self._sum(rows), list(self._pending), list(self._now), told)
+
+    @property
+    def waiting(self) -> int:
+        """Updates whose rows have not been given."""
+        return len(self._pending) - self._told
+
+    def _rows(self, grams: np.ndarray, norms: np.ndarray, steps: list[int], now: list[Any], told: int) -> Iterator[list[Row]]:
+        for i in range(told, len(steps)):
+            yield [self._row(block, grams[b, i], steps[i], norms[b, i], now[i][b]) for b, block in enumerate(self.tracks)]
 
     def _advance(self) -> list[np.ndarray | None]:
         """Count the update in every piece; the rows of each that completes its batch."""
@@ -148,7 +188,7 @@ class Clock:
             return [None for _ in self.pieces]
         try:
             rows = [piece.advance() for piece in self.pieces]
-            self._norms.append([self._square(piece) for piece in self.pieces])
+            self._norms.append([piece.weight_square() for piece in self.pieces])
             self._now.append([track.matrices.read() for track in self.tracks.values()])
         except Exception as error:
             if not self.sharded:
@@ -157,66 +197,40 @@ class Clock:
             return [None for _ in self.pieces]
         return rows
 
-    def _square(self, piece: Piece) -> Tensor | None:
-        return piece.weight_square() if self.settings.norms else None
-
-    def _row(self, block: str, gram: np.ndarray, step: int, square: float, now: Mapping[str, float]) -> Row:
+    def _row(self, block: str, gram: np.ndarray, step: int, norms: np.ndarray, now: Mapping[str, float]) -> Row:
         series = self.tracks[block].series
-        values = series.append(gram, step, float(np.sqrt(square)) if self.settings.norms else float("nan"), now)
+        values = series.append(gram, step, float(np.sqrt(norms[0])), float(norms[1]), now)
         return Row(block, series.updates, step, values)
 
     def _unchanged(self) -> bool:
         """Whether no parameter has changed, in any process."""
         largest = [math.inf] if self.failed else [float(piece.largest()) for piece in self.pieces]
         largest = [math.inf if math.isnan(value) else value for value in largest]  # no process agrees on the maximum with NaN
-        for mesh, dims in self._meshes():
+        for mesh, dims in meshes(self.pieces):
             largest = [float(reduced(np.array([max(largest)]), mesh, dims, largest=True)[0])]
         return all(value == 0 for value in largest)
 
-    def _meshes(self) -> list[tuple[Any, tuple[int, ...]]]:
-        """Each way in which parameters are sharded, once, in the same order in every process."""
-        shardings = (piece.sharding for piece in self.pieces if piece.sharding is not None and piece.sharding[1])
-        return list(dict.fromkeys(shardings))
-
     def _sum(self, rows: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and squared norms of the batch by block, over its pieces and the processes that hold their shards.
+        """Rows, ‖θ‖² and Σ u² θ² of the batch by block, over its pieces and the processes that hold their shards.
 
         Returns:
-            (G, B, L) and (G, B) float64.
+            (G, B, L) and (G, B, 2) float64.
         """
-        batch, lags = self.settings.batch, self.settings.lags
+        batch, lags = len(self._pending), self.settings.lags
         parts: list[Any] = []
-        for i, _ in enumerate(self.pieces):
+        for i, piece in enumerate(self.pieces):
             row = rows[i]
             if row is None or self.failed is not None:
-                parts.append(np.zeros((batch, lags + 1)))
+                parts.append(np.zeros((batch, lags + 2)))
                 continue
-            norms = [0.0 if (square := one[i]) is None else float(square) for one in self._norms]
-            parts.append(np.concatenate((row, np.array(norms)[:, None]), axis=1))
-        whole = self._add(parts, width=batch * (lags + 1)).reshape(len(self.tracks), batch, lags + 1)
-        return whole[..., :lags], whole[..., lags]
+            norms = [_norms(float(one[i]), piece) for one in self._norms]
+            parts.append(np.concatenate((row, np.array(norms)), axis=1))
+        whole = self._add(parts, width=batch * (lags + 2)).reshape(len(self.tracks), batch, lags + 2)
+        return whole[..., :lags], whole[..., lags:]
 
     def _add(self, parts: list[Any], width: int) -> np.ndarray:
-        """(G, width): what each piece gives, summed by block, over processes too; a failure in any of them is one in all.
-
-        Raises:
-            ShardsError: if this process, or another that holds shards, failed.
-        """
-        out = np.zeros((len(self.tracks), width))
-        blocks = [b for b, track in enumerate(self.tracks.values()) for _ in track.pieces]
-        flat = [np.zeros(width) if part is None else np.asarray(part, dtype=np.float64).reshape(width) for part in parts]
-        failed = float(self.failed is not None)
-        for mesh, dims in self._meshes():
-            mine = [i for i, piece in enumerate(self.pieces) if piece.sharding is not None and piece.sharding == (mesh, dims)]
-            summed = reduced(np.concatenate((*(flat[i] for i in mine), [failed])), mesh, dims)
-            for place, i in enumerate(mine):
-                flat[i] = summed[place * width : (place + 1) * width]
-            failed = max(failed, float(summed[-1]))
-        if failed:
-            raise ShardsError("a process that holds shards has failed") from self.failed
-        for b, values in zip(blocks, flat, strict=True):
-            out[b] += values
-        return out
+        """`added`, over the pieces of this clock."""
+        return added([track.pieces for track in self.tracks.values()], parts, width, self.failed)
 
     def state(self) -> dict[str, Any]:
         """What `load` goes on from, bit for bit."""
@@ -226,16 +240,19 @@ class Clock:
             "started": self.started,
             "since": self._since,
             "paused": self.paused,
+            "weights": self._marks() if self.started else None,
+            "told": self._told,
             "pending": list(self._pending),
             "parameters": list(self.selection.parameters),
             "now": [list(one) for one in self._now],
-            "norms": [[None if square is None else float(square) for square in one] for one in self._norms],
+            "norms": [[float(square) for square in one] for one in self._norms],
             "tracks": {
                 block: {
                     "names": [list(piece.shapes) for piece in track.pieces],
                     "pieces": [piece.state() for piece in track.pieces],
                     "series": track.series.state(),
                     "matrices": track.matrices.state(),
+                    "diverged": track.diverged,
                     "rules": {rule.watch.words + f" [{rule.watch.kind}]": rule.state() for rule in track.rules},
                 }
                 for block, track in self.tracks.items()
@@ -248,9 +265,13 @@ class Clock:
         self._since = int(state.get("since", self.steps % self.settings.every))  # states of before have neither
         paused = state.get("paused")
         self.paused = None if paused is None else [float(mark) for mark in paused]
+        weights = state.get("weights")
+        self.expected = None if weights is None else [float(mark) for mark in weights]
+        self._told = int(state.get("told", 0))
         self._pending = [int(step) for step in state["pending"]]
         self._norms = [
-            [None if square is None else torch.tensor(square, dtype=torch.float64) for square in one] for one in state["norms"]
+            [torch.tensor(math.nan if square is None else square, dtype=torch.float64, device="cpu") for square in one]
+            for one in state["norms"]
         ]
         self._now = [list(one) for one in state.get("now", [[{} for _ in self.tracks] for _ in self._pending])]
         for block, track in self.tracks.items():
@@ -258,6 +279,8 @@ class Clock:
             for piece, kept in zip(track.pieces, saved["pieces"], strict=True):
                 piece.load(kept)
             track.series.load(saved["series"])
+            finite = track.series.columns["finite"].values
+            track.diverged = bool(saved.get("diverged", track.series.updates and not finite[-1]))
             if "matrices" in saved:  # states of before it had signals of the weights themselves have none
                 track.matrices.load(saved["matrices"])
             for rule in track.rules:
@@ -266,12 +289,6 @@ class Clock:
                     rule.load(saved["rules"][name])
 
 
-def reduced(values: np.ndarray, mesh: Any, dims: tuple[int, ...], *, largest: bool = False) -> np.ndarray:
-    """The sum of some numbers, or the largest of each, over the processes along some dimensions of a mesh."""
-    import torch.distributed as dist
-
-    device = mesh.device_type if mesh.device_type == "cpu" else f"{mesh.device_type}:{torch.cuda.current_device()}"
-    tensor = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(device)
-    for dim in dims:
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM, group=mesh.get_group(dim))
-    return tensor.cpu().numpy()
+def _norms(square: float, piece: Piece) -> list[float]:
+    """‖θ‖² and Σ u² θ² of a piece."""
+    return [square, piece.unit * square]

@@ -71,6 +71,12 @@ def mark(optimizer: Optimizer) -> None:
     _HANDLES[id(optimizer)] = None
 
 
+def monitors(optimizer: Optimizer) -> int:
+    """How many monitors it is attached to."""
+    known = optimizer.defaults
+    return known.monitors if isinstance(known, _Marked) and not known.copied else 0
+
+
 def unmark(optimizer: Optimizer) -> None:
     """One monitor of it is gone; after the last it is not attached any more."""
     known = optimizer.defaults

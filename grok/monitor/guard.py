@@ -57,25 +57,6 @@ def hook(monitor: Guarded, name: str, method: str) -> Callable[..., None]:
     return called
 
 
-def grown(optimizer: Optimizer) -> Callable[..., None]:
-    """A hook that tells of parameters that an optimiser is given after it was attached: nobody reads them."""
-    known = _size(optimizer)
-
-    def called(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        nonlocal known
-        if _size(optimizer) > known:
-            more, known = _size(optimizer) - known, _size(optimizer)
-            line = f"{type(optimizer).__name__} has {more} more parameters than when it was attached. A new monitor reads them."
-            warnings.warn(line, MonitorWarning, stacklevel=2)
-
-    called._torchdynamo_disable = True  # type: ignore[attr-defined]
-    return called
-
-
-def _size(optimizer: Optimizer) -> int:
-    return sum(len(group["params"]) for group in optimizer.param_groups)
-
-
 def told(error: BaseException) -> str:
     """An error in one line: its cause where there is one."""
     cause = error.__cause__ or error

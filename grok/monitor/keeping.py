@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from grok.monitor.calibration import calibrations
+from grok.monitor.calibration import calibrations, several
 from grok.monitor.clock import Clock
+from grok.monitor.events import Calibration, Event
 from grok.monitor.guard import MonitorWarning, close_all, process, writes
 from grok.monitor.reading import Reading
-from grok.monitor.rules import Calibration, Event, Watch
+from grok.monitor.rules import Watch
 from grok.monitor.selection import sharding
 from grok.monitor.sinks import Sink
 from grok.spec.fields import refuse
@@ -39,7 +40,7 @@ class Keeping(Reading):
         """Measure each rule's false alarms on runs in which there was nothing to find.
 
         Args:
-            negatives: runs: each a monitor, columns by name (a DataFrame will do), or the path of a file: `.jsonl` and
+            negatives: runs, or one: each a monitor, columns by name (a DataFrame will do), or the path of a file: `.jsonl` and
                 `.parquet` as the sinks write them, a stored run's `history.parquet`, or `band.npz`.
             label: which runs they are; alarms say it.
 
@@ -48,11 +49,15 @@ class Keeping(Reading):
             or after: what is known of a block by its name alone holds for each optimiser that has it.
 
         Raises:
-            ConfigError: if there are none, one has not what a rule reads or is too short for it, or it is a monitor of another
-                window or `every`.
+            ConfigError: if there are none, one has not what a rule reads, is too short for it or there twice, or it is this
+                monitor or one of another window or `every`.
         """
-        raw = self._raw()
-        self.calibrations |= calibrations(self.watches, raw, list(negatives), label, self.settings, bool(self._clocks))
+        raw, runs = self._raw(), several(negatives)
+        if any(one is self for one in runs):
+            refuse(
+                "negatives", "be other runs", "the monitor itself", "Pass monitors of runs in which there was nothing to find"
+            )
+        self.calibrations |= calibrations(self.watches, raw, runs, label, self.settings, bool(self._clocks))
         return self.calibrations
 
     def _known(self, rule: str, block: str) -> Calibration | None:

@@ -6,7 +6,8 @@ those of the study `fresh`, counted from docs/results/fresh-runs.csv, which test
 
 from __future__ import annotations
 
-from grok.monitor.rules import Calibration, Watch
+from grok.monitor.events import Calibration
+from grok.monitor.rules import Watch
 from grok.monitor.track import Settings
 
 WINDOW = 20

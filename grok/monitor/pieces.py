@@ -101,6 +101,11 @@ class Piece:
         self._remember(self._now)
         return None if rows is None else rows[0]
 
+    def waiting(self, count: int) -> np.ndarray:
+        """(count, L) float64: the rows of the last updates, of a batch that is not complete."""
+        rows: np.ndarray = self.grams.newest(count)[0]
+        return rows
+
     def take_back(self) -> None:
         """Forget the update that was pushed: it is not to count."""
         self._remember(self._now)
@@ -112,6 +117,19 @@ class Piece:
             return total
         squares = [torch.linalg.vector_norm(part, dtype=self.grams.ring.dtype).double().square() for part in self._parts()]
         return torch.stack(squares).sum()
+
+    @property
+    def unit(self) -> float:
+        """u²: the square of half the ε of the weights' dtype; of a sketch with what its sums in float64 lose to theirs."""
+        exact = np.finfo(np.float64).eps / 2
+        summed = 0.0 if self.sketch is None else exact**2 * (1 + sum(self.sizes) / (2 * self.grams.parameters))
+        return float((torch.finfo(self.dtype).eps / 2) ** 2 + summed)
+
+    @property
+    def coordinates(self) -> int:
+        """Numbers of an update that are independent: those of all processes, of a sketch no more than it has."""
+        whole = max(1, sum(p.numel() * (2 if p.is_complex() else 1) for p in self.parameters.values()))
+        return whole if self.sketch is None else min(whole, self.grams.parameters)
 
     def _parts(self) -> list[Tensor]:
         return [local(p) for p in self.parameters.values()]
@@ -170,8 +188,8 @@ class Piece:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a `state` of the same parameters, lags, batch and sketch."""
-        empty = torch.empty(0, self.grams.lags, dtype=torch.float64)
-        self.grams.load([{"ring": state["ring"], "count": torch.tensor(state["count"]), "band": empty}])
+        empty = torch.empty(0, self.grams.lags, dtype=torch.float64, device="cpu")
+        self.grams.load([{"ring": state["ring"], "count": torch.tensor(state["count"], device="cpu"), "band": empty}])
         self.previous = state["previous"].to(self.device, copy=True) if "previous" in state else None
         self.started = state["started"]
 

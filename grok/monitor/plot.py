@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from grok.monitor.rules import DIVERGENCE, Event
+from grok.monitor.events import DIVERGENCE, Event
 from grok.numerics.spectra import EIGENVALUES
 
 COLOURS = {"onset": "#1b7837", "late collapse": "#b35806", "divergence": "#c51b7d"}
 """Of the project's kinds of events; others are grey."""
+
+SHOWN = 5
+"""Steps of a kind of event that are named."""
 
 
 def figure(columns: Mapping[str, np.ndarray], events: Sequence[Event], title: str = "") -> Any:
@@ -38,13 +41,23 @@ def figure(columns: Mapping[str, np.ndarray], events: Sequence[Event], title: st
         ax.set(yscale="log", ylabel=label)
         for event in events:
             ax.axvline(event.step, color=COLOURS.get(event.kind, "#525252"), lw=1, ls="--")
+    told: dict[str, list[Event]] = {}
     for event in events:
-        worth = "uncalibrated" if event.calibration is None else "calibrated"
-        told = event.kind if event.kind == DIVERGENCE else f"{event.kind} ({worth})"  # a fact needs no calibration
-        below.text(event.step, 0.98, told, rotation=90, va="top", ha="right", fontsize=7, transform=below.get_xaxis_transform())
+        worth = "uncalibrated" if event.calibration is None else "calibrated"  # a fact needs no calibration
+        told.setdefault(event.kind if event.kind == DIVERGENCE else f"{event.kind} ({worth})", []).append(event)
+    if told:  # below the axes, so that words meet neither curves nor one another
+        lines = [below.axvline(of[0].step, color=COLOURS.get(of[0].kind, "#525252"), lw=1, ls="--") for of in told.values()]
+        words = [f"{kind} at step {_steps(of)}" for kind, of in told.items()]
+        out.legend(lines, words, loc="outside lower center", fontsize=7, frameon=False)
     for ax in (above, below):
         if ax.lines and ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=7, ncols=5, frameon=False)
     below.set_xlabel("step")
     above.set_title(title)
     return out
+
+
+def _steps(events: Sequence[Event]) -> str:
+    """Of the first few."""
+    steps = ", ".join(str(event.step) for event in events[:SHOWN])
+    return steps + (f" and {len(events) - SHOWN} more" if len(events) > SHOWN else "")

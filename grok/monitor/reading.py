@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grok.monitor.checks import whole
 from grok.monitor.clock import Clock
-from grok.monitor.rules import Event
+from grok.monitor.events import Event
+from grok.monitor.floor import resolved
 from grok.monitor.selection import Selection
 from grok.monitor.track import Settings, Track
 from grok.numerics.spectra import EIGENVALUES, check_window, gap
@@ -24,7 +26,7 @@ class Reading:
     Attributes:
         selection: what it reads. settings: how.
         events: what happened. sketched: the relative error of the eigenvalues, by block of which a sketch is kept.
-        memory: bytes that are kept. moment: bytes beside those while a sketch is made.
+        memory: bytes that are kept. moment: bytes beside those while an update is read.
         off: why the monitor is off; None while it is on.
     """
 
@@ -49,7 +51,10 @@ class Reading:
 
     @property
     def skipped(self) -> int:
-        """Steps that changed nothing, such as those that GradScaler skips; they are not in the window."""
+        """Steps that are not in the window: those that GradScaler skips of a fused optimiser, and by hand what changed nothing.
+
+        An optimiser that is not fused is not stepped at all where GradScaler skips, so that nobody sees or counts it.
+        """
         return sum(clock.skipped for clock in self._clocks.values())
 
     def eigenvalues(self, block: str | None = None, count: int = EIGENVALUES, window: int | None = None) -> np.ndarray:
@@ -68,6 +73,7 @@ class Reading:
         """
         size = self.settings.window if window is None else window
         check_window(size, self.settings.lags)
+        count = whole("count", count, 1)
         tracks = self._tracks()
         if not tracks and (block is None or block in self.selection.blocks):
             return np.full((1, count), np.nan)
@@ -77,12 +83,18 @@ class Reading:
         return series.rolling(size, count)
 
     def gap(self, k: int = 2, block: str | None = None, window: int | None = None) -> np.ndarray:
-        """(T + 1,) float64: λ_k / λ_{k+1}, as `eigenvalues` has its rows."""
-        size = self.settings.window if window is None else window
-        return gap(self.eigenvalues(block, k + 1, size), k, size)
+        """(T + 1,) float64: λ_k / λ_{k+1}, as `eigenvalues` has its rows.
+
+        NaN where λ_{k+1} is below what the weights' digits resolve, the column `lambda_floor`, or what a float64 Gram does.
+        """
+        k, size = whole("k", k, 1), self.settings.window if window is None else window
+        values = self.eigenvalues(block, k + 1, size)
+        tracks = self._tracks()
+        floor = tracks[self._block(block)].series.floors(size) if tracks else np.empty(0)
+        return gap(resolved(values, floor if len(floor) else np.zeros(len(values)), size), k, size)
 
     def columns(self, block: str | None = None) -> dict[str, np.ndarray]:
-        """The rows that are kept of a block: `update`, `step`, `lambda_1` … `lambda_5` and the signals, by name."""
+        """The rows that are kept of a block: `update`, `step`, `lambda_1` … `lambda_5`, `lambda_floor`, signals, by name."""
         tracks = self._tracks()
         return tracks[self._block(block)].series.table() if tracks else {}
 
@@ -108,7 +120,7 @@ class Reading:
             error = next(iter(self.sketched.values()))
             kept += f", {len(self.sketched)} block(s) as sketches of {self.settings.width:,} numbers (λ to about ±{error:.1%})"
         if self.moment:
-            kept += f", takes {self.moment / 2**20:.1f} MiB more while it makes one"
+            kept += f", takes {self.moment / 2**20:.1f} MiB more while it reads an update"
         return kept + (f"; off: {self.off}" if self.off else "")
 
     def _raw(self) -> dict[str, str]:

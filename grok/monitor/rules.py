@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from grok.detectors import cusum
 from grok.detectors._chosen import middle
-from grok.detectors.base import Detector, find, rising
+from grok.detectors.base import Detector, find
+from grok.monitor.events import COLLAPSE, ONSET
 from grok.monitor.tail import Tail
 from grok.numerics.series import GAP_FLOOR
 from grok.signals.base import find as find_signal
@@ -23,81 +25,6 @@ from grok.spec.plugins import SIGNALS as ROOM
 
 PUBLISHED = {"slope_lag": 25, "slope_threshold": 0.04}
 """Of the slope detector: Xu (arXiv 2605.08119), eq. 3."""
-ONSET, COLLAPSE, DIVERGENCE = "onset", "late collapse", "divergence"
-"""What an event is of. Divergence is an update that is not finite, and needs no detector."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How often a rule gave an alarm on runs in which there was nothing to find.
-
-    Attributes:
-        label: which runs. negatives: how many. alarms: on how many of them. updates: the median length of those runs.
-    """
-
-    label: str
-    negatives: int
-    alarms: int
-    updates: int
-
-    @property
-    def rate(self) -> float:
-        """Share of the negatives with an alarm."""
-        return self.alarms / self.negatives
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the rate.
-
-        Source: Clopper and Pearson (Biometrika 26, 1934).
-        """
-        from scipy.stats import beta
-
-        low = beta.ppf(0.025, self.alarms, self.negatives - self.alarms + 1) if self.alarms else 0.0
-        high = beta.ppf(0.975, self.alarms + 1, self.negatives - self.alarms) if self.alarms < self.negatives else 1.0
-        return float(low), float(high)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return (
-            f"false alarms on {self.alarms} of {self.negatives} negatives ({self.label}; median {self.updates} updates), "
-            f"rate {self.rate:.2f} [{low:.2f}, {high:.2f}]"
-        )
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened.
-
-    Attributes:
-        kind: `onset`, `late collapse`, `divergence`, or as a rule of one's own says.
-        block: of the parameters. update: the monitor's count of updates. step: the user's.
-        rule: what held, in words. value: of the signal then.
-        calibration: of the rule; None: uncalibrated, or for a divergence, which is a fact.
-        elsewhere: false alarms of the same rule on negatives of this project, which need not be like the user's.
-    """
-
-    kind: str
-    block: str
-    update: int
-    step: int
-    rule: str
-    value: float
-    calibration: Calibration | None = None
-    elsewhere: tuple[Calibration, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """What the alarm is worth."""
-        if self.kind == DIVERGENCE:
-            return "observed"
-        if self.calibration is not None:
-            return str(self.calibration)
-        known = ", ".join(f"{one.alarms} of {one.negatives} ({one.label})" for one in self.elsewhere)
-        return "uncalibrated" + (f"; false alarms on this project's own negatives: {known}" if known else "")
-
-    def __str__(self) -> str:
-        return f"{self.kind} in {self.block} at update {self.update} (step {self.step}): {self.rule}; {self.words}"
 
 
 @dataclass(frozen=True)
@@ -244,14 +171,12 @@ class Live:
         return bool(self.detector.hits(values, first, **self.parameters)[0, -1])
 
     def _cusum(self, since: int) -> bool:
-        """Y(t) − min Y over the updates since it was armed, as `cusum.hits` has it in one piece."""
-        value = self._tail.values[-1:]
-        direction = self.parameters.get("direction", "rising")
-        drifting = float(rising(value, direction)[0] - self.parameters["cusum_drift"] * since)
-        if not math.isfinite(drifting):
-            return False
-        self._lowest = min(self._lowest, drifting)
-        return drifting - self._lowest >= float(self.parameters["cusum_threshold"])
+        """Y(t) − min Y over the updates since it was armed, by the functions of `cusum.hits`."""
+        p = self.parameters
+        y = cusum.drifted(self._tail.values[-1:], since, p["cusum_drift"], p["direction"])
+        if np.isfinite(y[0]):
+            self._lowest = min(self._lowest, float(y[0]))
+        return bool(cusum.passed(y, self._lowest, p["cusum_threshold"])[0])
 
     def state(self) -> dict[str, Any]:
         """What `load` goes on from."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from grok.spec.fields import refuse
+from grok.spec.fields import ConfigError, refuse
 
 Parameters = nn.Module | Tensor | Mapping[str, Tensor] | Iterable[Any]
 """A model, or tensors: by name, as (name, tensor), or one after the other."""
@@ -20,6 +20,10 @@ Blocks = str | Mapping[str, str]
 """`all`, `layer`, or a regular expression by the block's name."""
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex32, torch.complex64, torch.complex128)
 """Of parameters that torch can subtract and sum."""
+FROZEN = "frozen"
+"""Why a parameter of a model is left out that no gradient is taken of."""
+NO_FLOAT64 = ("mps",)
+"""Kinds of devices without float64, in which products are taken."""
 WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|module)\.")
 """What torch.compile and data parallelism put before a parameter's name."""
 
@@ -32,18 +36,20 @@ class Selection:
         parameters: by name, each once.
         blocks: names of the parameters of each block.
         left_out: the reason, by the name of each parameter that is not read.
+        frozen: those of them that might be trained later, by name.
     """
 
     parameters: dict[str, Tensor]
     blocks: dict[str, list[str]]
     left_out: dict[str, str]
+    frozen: dict[str, Tensor] = field(default_factory=dict)
 
     def of(self, wanted: Iterable[Tensor]) -> Selection:
         """What of it some tensors make up: the blocks that are left, of parameters that are among them."""
         ids = {id(tensor) for tensor in wanted}
         kept = {name: p for name, p in self.parameters.items() if id(p) in ids}
         blocks = {block: [name for name in names if name in kept] for block, names in self.blocks.items()}
-        return Selection(kept, {block: names for block, names in blocks.items() if names}, {})
+        return Selection(kept, {block: names for block, names in blocks.items() if names}, {}, self.frozen)
 
 
 def select(model: Parameters, blocks: Blocks) -> Selection:
@@ -61,9 +67,18 @@ def select(model: Parameters, blocks: Blocks) -> Selection:
     """
     parameters: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}
+    frozen: dict[str, Tensor] = {}
+    wanted = _expressions(blocks)
     places: dict[tuple[Any, ...], str] = {}
     for name, parameter in _named(model):
-        reason = _unread(name, parameter, isinstance(model, nn.Module))
+        try:
+            reason = _unread(name, parameter, isinstance(model, nn.Module))
+        except ConfigError:
+            if wanted is None or any(expression.search(name) for expression in wanted.values()):
+                raise
+            reason = "in no block, and not to be read"
+        if reason == FROZEN:
+            frozen[name] = parameter
         if reason is None:
             twin = places.setdefault(_place(parameter), name)
             reason = None if twin == name else f"tied to {twin}"
@@ -76,7 +91,7 @@ def select(model: Parameters, blocks: Blocks) -> Selection:
         refuse(
             "model", "have a parameter that is trained", found, "Pass the model that is trained, after its first forward pass"
         )
-    return Selection(parameters, _blocks(parameters, blocks), left_out)
+    return Selection(parameters, _blocks(parameters, blocks, wanted), left_out, frozen)
 
 
 def local(parameter: Tensor) -> Tensor:
@@ -138,7 +153,10 @@ def _unread(name: str, parameter: Tensor, frozen_counts: bool) -> str | None:
     if is_lazy(parameter):
         return "not initialised yet"
     if frozen_counts and not parameter.requires_grad:
-        return "frozen"
+        return FROZEN
+    if parameter.device.type in NO_FLOAT64:
+        kind = parameter.device.type
+        refuse("parameters", "be on a device with float64", f"{name} on {kind}", "Train on the CPU or CUDA")
     if parameter.layout != torch.strided:
         refuse("parameters", "be dense", f"{name} ({parameter.layout})", "Leave it out: blocks={'dense': 'its names'}")
     if parameter.is_quantized or not (parameter.is_floating_point() or parameter.is_complex()):
@@ -168,24 +186,44 @@ def _place(parameter: Tensor) -> tuple[Any, ...]:
     return (parameter.device, here.data_ptr(), here.dtype, tuple(parameter.shape), parameter.stride())
 
 
-def _blocks(parameters: Mapping[str, Tensor], blocks: Blocks) -> dict[str, list[str]]:
-    if blocks == "all":
-        return {"all": list(parameters)}
-    if blocks == "layer":
-        layers: dict[str, list[str]] = {}
-        for name in parameters:
-            layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
-        return layers
-    if isinstance(blocks, str) or not blocks:
+def _expressions(blocks: Blocks) -> dict[str, re.Pattern[str]] | None:
+    """The regular expressions of the blocks, by name; None for `all` and `layer`.
+
+    Raises:
+        ConfigError: if they are none of these.
+    """
+    if isinstance(blocks, str) and blocks in ("all", "layer"):
+        return None
+    if not isinstance(blocks, Mapping) or not blocks:
         refuse("blocks", "be all, layer or a mapping of names to regular expressions", blocks or "nothing", "Pick one")
     found = {}
     for block, pattern in blocks.items():
         try:
-            expression = re.compile(pattern)
-        except re.error as error:
+            found[block] = re.compile(pattern)
+        except (re.error, TypeError) as error:
             refuse("blocks", "be regular expressions", f"{pattern} ({error})", "Correct it")
+    return found
+
+
+def _blocks(
+    parameters: Mapping[str, Tensor], blocks: Blocks, wanted: Mapping[str, re.Pattern[str]] | None
+) -> dict[str, list[str]]:
+    if blocks == "all":
+        return {"all": list(parameters)}
+    if wanted is None:
+        layers: dict[str, list[str]] = {}
+        for name in parameters:
+            layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
+        return layers
+    found = {}
+    for block, expression in wanted.items():
         found[block] = [name for name in parameters if expression.search(name)]
         if not found[block]:
             near = ", ".join(list(parameters)[:3])
-            refuse("blocks", "each match a parameter that is trained", f"{block}: {pattern}", f"Names are such as {near}")
+            refuse(
+                "blocks",
+                "each match a parameter that is trained",
+                f"{block}: {expression.pattern}",
+                f"Names are such as {near}",
+            )
     return found

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from grok.monitor.floor import floors, resolved
 from grok.monitor.tail import Tail
 from grok.numerics.spectra import EIGENVALUES, rolling_eigenvalues
 from grok.signals.base import Signal, find
@@ -20,6 +21,8 @@ SIGNALS = ("gap", "cosine", "weight_norm", "clock")
 """Signals of the project that need no more than the weights."""
 GIVEN = ("band", "eigenvalues", "norms", "epoch", "window")
 """What a signal may need here of the updates so far."""
+FLOOR = "lambda_floor"
+"""The column of the eigenvalue below which a row's spectrum is not resolved."""
 NOW = ("weights", "moved")
 """What it may need of the weights at an update: a block's matrices, as `grok.monitor.matrices` gives them."""
 REACH = 3
@@ -50,13 +53,24 @@ class Series:
     Args:
         window: w. lags: L ≥ w. history: H, rows kept.
         signals: as `weight_signals` gives them.
+        coordinates: P, of a sketch its numbers where they are fewer. every: steps in an update.
     """
 
-    def __init__(self, window: int, lags: int, history: int, signals: Mapping[str, tuple[Signal, str]]) -> None:
+    def __init__(
+        self,
+        window: int,
+        lags: int,
+        history: int,
+        signals: Mapping[str, tuple[Signal, str]],
+        coordinates: int = 1,
+        every: int = 1,
+    ) -> None:
         self.window, self.lags, self.history, self.signals = window, lags, history, signals
+        self.coordinates, self.every = coordinates, every
         self.band = Tail(history + lags, (lags,))
         self.eigenvalues = Tail(history, (EIGENVALUES,))
-        self.columns = {name: Tail(history) for name in ("step", "norm", "finite", *signals)}
+        self.columns = {name: Tail(history) for name in ("step", "norm", "finite", FLOOR, *signals)}
+        self.rounding = Tail(history + lags)  # Σ u² θ², as `floors` takes it
         self._gram = np.zeros((window, window))  # of the last updates, newest first
         self._whole = any(signal.name not in SIGNALS and not signal.per_epoch for signal, _ in signals.values())
 
@@ -70,25 +84,32 @@ class Series:
         """(≤ H,) int64: of the update that each row is at, 0 for the weights before the first."""
         return np.arange(self.eigenvalues.first, self.eigenvalues.count)
 
-    def start(self, norm: float, now: Mapping[str, float]) -> None:
+    def start(self, norm: float, rounding: float, now: Mapping[str, float]) -> None:
         """Take the weights before the first update."""
+        self.rounding.append(rounding)
         self._add(np.full(self.lags, np.nan), np.full(EIGENVALUES, np.nan), 0, norm, now)
 
-    def append(self, row: np.ndarray, step: int, norm: float, now: Mapping[str, float]) -> dict[str, float]:
+    def append(self, row: np.ndarray, step: int, norm: float, rounding: float, now: Mapping[str, float]) -> dict[str, float]:
         """Take an update.
 
         Args:
             row: (L,) float64, its products with itself and with those before, NaN beyond the first.
-            step: the user's. norm: ‖θ‖ after it; NaN if it was not looked at.
+            step: the user's. norm: ‖θ‖ after it. rounding: Σ u² θ² after it.
             now: the signals of the weights themselves after it, by column.
 
         Returns:
             The row's columns by name.
         """
         values = self._solved(row)
+        self.rounding.append(rounding)
         self._add(row, values, step, norm, now)
         lambdas = {f"lambda_{k}": float(value) for k, value in enumerate(values, 1)}
-        return lambdas | {name: float(self.columns[name].values[-1]) for name in self.signals}
+        return lambdas | {name: float(self.columns[name].values[-1]) for name in (FLOOR, *self.signals)}
+
+    def floors(self, window: int) -> np.ndarray:
+        """(rows,) float64: the eigenvalue below which a window's spectrum is not resolved, at every row that is kept."""
+        found = floors(self.rounding.values, window, self.coordinates, self.every)
+        return found[len(found) - len(self.eigenvalues.values) :]
 
     def _solved(self, row: np.ndarray) -> np.ndarray:
         """(5,) float64: `rolling_eigenvalues` at the new update, to the bit, from the Gram of the update before."""
@@ -105,7 +126,8 @@ class Series:
     def _add(self, row: np.ndarray, eigenvalues: np.ndarray, step: int, norm: float, now: Mapping[str, float]) -> None:
         self.band.append(row)
         self.eigenvalues.append(eigenvalues)
-        for name, value in (("step", step), ("norm", norm), ("finite", float(np.isfinite(row[0])))):
+        floor = floors(self.rounding.values[-self.window - 1 :], self.window, self.coordinates, self.every)[-1]
+        for name, value in (("step", step), ("norm", norm), ("finite", float(np.isfinite(row[0]))), (FLOOR, floor)):
             self.columns[name].append(value)
         given = self._given(REACH)
         whole = self._given(self.history) if self._whole else given
@@ -117,10 +139,11 @@ class Series:
             self.columns[name].append(np.asarray(signal.at(history, variant), dtype=np.float64)[-1])
 
     def _given(self, rows: int) -> dict[str, Any]:
-        """The needs of a signal, over the last rows."""
+        """The needs of a signal, over the last rows; an eigenvalue that is not resolved is not known."""
+        floor = self.columns[FLOOR].values[-rows:]
         return {
             "band": self.band.values[-rows:][-len(self.eigenvalues.values) :],
-            "eigenvalues": self.eigenvalues.values[-rows:],
+            "eigenvalues": resolved(self.eigenvalues.values[-rows:], floor, self.window),
             "norms": self.columns["norm"].values[-rows:, None],
             "epoch": self.numbers[-rows:],
             "window": self.window,
@@ -138,7 +161,8 @@ class Series:
         """Columns by name, a row per update that is kept."""
         columns = {name: tail.values.copy() for name, tail in self.columns.items() if name not in ("finite", "norm")}
         lambdas = {f"lambda_{k + 1}": self.eigenvalues.values[:, k].copy() for k in range(EIGENVALUES)}
-        return {"update": self.numbers, "step": columns.pop("step").astype(np.int64)} | lambdas | columns
+        steps = {"update": self.numbers, "step": columns.pop("step").astype(np.int64)}
+        return steps | lambdas | {FLOOR: columns.pop(FLOOR)} | columns
 
     def state(self) -> dict[str, Any]:
         """What `load` goes on from, bit for bit."""
@@ -146,6 +170,7 @@ class Series:
             "band": self.band.state(),
             "eigenvalues": self.eigenvalues.state(),
             "columns": {name: tail.state() for name, tail in self.columns.items()},
+            "rounding": self.rounding.state(),
             "gram": torch.from_numpy(self._gram.copy()),
         }
 
@@ -155,4 +180,10 @@ class Series:
         self.eigenvalues.load(state["eigenvalues"])
         self._gram = state["gram"].numpy().copy()
         for name, tail in self.columns.items():
-            tail.load(state["columns"][name])
+            if name != FLOOR or name in state["columns"]:
+                tail.load(state["columns"][name])
+                continue
+            for saved in (tail, self.rounding):  # states of before it was known
+                saved.load({"rows": torch.zeros(len(self.eigenvalues.values)), "count": self.eigenvalues.count})
+        if "rounding" in state:
+            self.rounding.load(state["rounding"])

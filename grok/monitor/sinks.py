@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from grok.monitor.rules import Event
+    from grok.monitor.events import Event
 
 BATCH = 256
 """Rows that are written at a time."""

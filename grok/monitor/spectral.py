@@ -15,15 +15,18 @@ from typing import Any, Self
 import torch
 from torch.optim import Optimizer
 
-from grok.monitor import backward, budget, matrices
-from grok.monitor.clock import Clock, ShardsError
-from grok.monitor.copies import mark, unmark, unwrapped
-from grok.monitor.guard import Guard, MonitorWarning, close_all, grown, hook, told
+from grok.monitor import backward, budget, checks, matrices
+from grok.monitor.changed import Model, grown
+from grok.monitor.clock import Clock
+from grok.monitor.copies import mark, monitors, unmark, unwrapped
+from grok.monitor.events import Calibration, Event
+from grok.monitor.guard import Guard, MonitorWarning, close_all, hook, told
 from grok.monitor.keeping import EVENTS
-from grok.monitor.rules import DEFAULT, Calibration, Event, Watch
+from grok.monitor.rules import DEFAULT, Watch
 from grok.monitor.selection import Blocks, Parameters, select
 from grok.monitor.series import SIGNALS, weight_signals
 from grok.monitor.sinks import Sink
+from grok.monitor.sums import ShardsError
 from grok.monitor.telling import LOG, Telling
 from grok.monitor.track import Settings
 from grok.monitor.windows import checked
@@ -90,13 +93,15 @@ class SpectralMonitor(Telling):
         strict: bool = False,
     ) -> None:
         window, lags = checked(window, max_window)
-        for name, value in (("every", every), ("batch", batch), ("history", history)):
-            if value < 1:
-                refuse(name, "be ≥ 1", value, "Raise it")
+        every, batch, history = (
+            checks.whole(name, value, 1) for name, value in (("every", every), ("batch", batch), ("history", history))
+        )
+        sketch_width, seed = checks.whole("sketch_width", sketch_width, 1), checks.whole("seed", seed, 0, "Take one from 0 on")
+        memory_gb = checks.positive("memory_gb", memory_gb)
         self.selection = select(model, blocks)
         self.left_out = dict(self.selection.left_out)
         columns = weight_signals(tuple(signals))
-        self.watches = tuple(watches)
+        self.watches = checks.rules(watches)
         for watch in self.watches:
             if watch.signal not in columns:
                 refuse("signal of a watch", f"be one of {', '.join(columns)}", watch.signal, "Name it in signals")
@@ -109,7 +114,8 @@ class SpectralMonitor(Telling):
         self.settings = Settings(
             window, lags, every, batch, history, columns, self.watches, plan.sketched, kind, sketch_width, seed
         )
-        self.sinks, self.on_event, self.strict = list(sinks), on_event, strict
+        self.sinks, self.on_event, self.strict = checks.outlets(sinks), checks.function("on_event", on_event), strict
+        self._model = Model(model)
         self.events: deque[Event] = deque(maxlen=EVENTS)
         self.calibrations: dict[tuple[str, str], Calibration] = {}
         self.off: str | None = None
@@ -138,6 +144,7 @@ class SpectralMonitor(Telling):
             ConfigError: if it is none of torch's, has none of the parameters, steps in backward, or the name is taken.
         """
         inner = unwrapped(optimizer)
+        checks.function("step", step)
         if any(inner is attached for attached, _, _ in self._attached.values()):
             refuse("optimizer", "be attached once", f"{type(inner).__name__} again", "Detach first")
         if name in self._attached:
@@ -156,34 +163,62 @@ class SpectralMonitor(Telling):
         if name in self._clocks and self._clocks[name].selection.blocks != selection.blocks:
             refuse("optimizer", "have the parameters that it had", f"others for {name or 'the only one'}", "Make a new monitor")
         self._clock(name, selection)
+        told_of = grown(inner, selection.parameters, self.selection.frozen)
         pre = inner.register_step_pre_hook(hook(self, name, "_before"))
         post = inner.register_step_post_hook(hook(self, name, "_after"))
-        self._attached[name] = (inner, step, [pre, post, inner.register_step_post_hook(grown(inner))])
+        self._attached[name] = (inner, step, [pre, post, inner.register_step_post_hook(told_of)])
         mark(inner)
+        if monitors(inner) > 1:
+            line = "%s is read by %d monitor(s) already, whose memory is kept: detach() those, unless all are meant"
+            LOG.warning(line, type(inner).__name__, monitors(inner) - 1)
         return self
 
     def detach(self) -> None:
         """Take the hooks away and close the sinks; what was seen stays, and `attach` goes on.
 
-        Steps that nobody sees are no update: the next one is from the weights before the first step after `attach`.
+        Rows of a batch that is not complete come now. Steps that nobody sees are no update: the next one is from the weights
+        before the first step after `attach`. An optimiser of which no update was seen is told.
         """
-        names = list(self._attached)
+        self._leave(True)
+
+    def _leave(self, telling: bool) -> None:
+        kinds = {name: type(optimizer).__name__ for name, (optimizer, _, _) in self._attached.items()}
         for optimizer, _, handles in self._attached.values():
             for handle in handles:
                 handle.remove()
             unmark(optimizer)
         self._attached.clear()
-        for name in names if self.off is None else ():
+        for name in kinds if self.off is None else ():
             with Guard(self), torch.no_grad():
+                self._take(self._clocks[name].flush())
                 self._clocks[name].pause()
         for sink in list(self.sinks):
             self._to_sink(sink, sink.close)
+        if telling and self.off is None and kinds:
+            self._tell_unseen(kinds)
+
+    def _tell_unseen(self, kinds: dict[str, str]) -> None:
+        """Warn of optimisers of which no update was seen, of updates that wait, and of a model with other parameters."""
+        for name, kind in kinds.items():
+            clock = self._clocks[name]
+            if clock.waiting:
+                line = f"{clock.waiting} update(s) of {kind} wait for their batch: parameters are sharded. Take batch=1."
+                warnings.warn(line, MonitorWarning, stacklevel=4)
+            elif clock.steps < self.settings.every:
+                seen = f"{clock.steps} step(s) seen, {clock.skipped} skipped, every {self.settings.every}"
+                line = f"No update of {kind} was seen: {seen}. Its own step() has to be called while it is attached."
+                warnings.warn(line, MonitorWarning, stacklevel=4)
+        self._look()
+
+    def _look(self) -> None:
+        if not self.sharded:
+            self._model.look(self.selection.parameters)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.detach()
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._leave(kind is None)
 
     def update(self, step: int | None = None) -> None:
         """Read the weights in a loop that attaches no optimiser: once before the first step, then after each.
@@ -199,6 +234,7 @@ class SpectralMonitor(Telling):
             refuse("update", "be called where no optimizer is attached", f"{len(self._attached)} attached", "Leave it out")
         with Guard(self):
             clock = self._clock("", self.selection)
+            clock.expected = None  # a step has been taken since the state was saved
             if not clock.started:
                 clock.start()
             elif clock.paused is not None:  # an optimiser was attached before
@@ -210,7 +246,8 @@ class SpectralMonitor(Telling):
 
     def _clock(self, name: str, selection: Any) -> Clock:
         if name not in self._clocks:
-            self._clocks[name] = Clock(name, selection, self.settings)
+            with torch.inference_mode(False):  # what is kept is written to outside it too
+                self._clocks[name] = Clock(name, selection, self.settings)
         return self._clocks[name]
 
     def _before(self, name: str, optimizer: Optimizer) -> None:
@@ -221,6 +258,9 @@ class SpectralMonitor(Telling):
             if not clock.started:
                 clock.start()
                 self._name_unattached()
+            elif clock.expected is not None and not clock.as_loaded():
+                line = "The weights are not those of the monitor's state, so that the next update begins at them. Load both."
+                warnings.warn(line, MonitorWarning, stacklevel=2)
             elif clock.paused is not None:
                 clock.go_on()
 

@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
+from grok.monitor.events import DIVERGENCE, Event
 from grok.monitor.guard import MonitorWarning, told, writes
 from grok.monitor.keeping import Keeping
 from grok.monitor.measured import elsewhere
-from grok.monitor.rules import DIVERGENCE, Event, follow
+from grok.monitor.rules import follow
 from grok.monitor.sinks import Sink
 from grok.monitor.track import Row
 
@@ -23,6 +26,9 @@ class Telling(Keeping):
     Attributes:
         on_event: called with each event. strict: whether an error of a sink or of it is raised.
     """
+
+    def _look(self) -> None:
+        """Tell, once, of a model that has other parameters than those that are read."""
 
     on_event: Callable[[Event], Any] | None
     strict: bool
@@ -43,8 +49,10 @@ class Telling(Keeping):
             watch = rule.watch
             worth = self._known(watch.words, row.block), elsewhere(watch, self.settings)
             self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
-        finite = track.series.columns["finite"].values
-        if not finite[-1] and (len(finite) < 2 or finite[-2] or row.update == 1):
+        diverged, track.diverged = track.diverged, not track.series.columns["finite"].values[-1]
+        if row.update & (row.update - 1) == 0 or _begins_to_stand(track.series.band.values[-2:, 0]):
+            self._look()
+        if track.diverged and not diverged:
             self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))
 
     def _tell(self, event: Event) -> None:
@@ -71,3 +79,8 @@ class Telling(Keeping):
             if self.strict:
                 raise
             warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
+
+
+def _begins_to_stand(squares: np.ndarray) -> bool:
+    """Whether the last update is zero and the one before, if there was one, was not."""
+    return bool(squares[-1] == 0 and (len(squares) < 2 or squares[0] != 0))

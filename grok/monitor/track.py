@@ -36,11 +36,6 @@ class Settings:
     width: int
     seed: int
 
-    @property
-    def norms(self) -> bool:
-        """Whether the weights' norm is needed."""
-        return any("norms" in signal.needs for signal, _ in self.signals.values())
-
 
 @dataclass(frozen=True)
 class Row:
@@ -61,13 +56,17 @@ class Track:
 
     Attributes:
         block: its name, without that of the optimiser.
+        diverged: whether its last update was not finite, which has been told.
     """
+
+    diverged = False
 
     def __init__(self, block: str, parameters: dict[str, Tensor], settings: Settings) -> None:
         s = settings
         self.block = block
         sketch = s.sketch if block in s.sketched else None
         self.pieces = pieces(parameters, s.lags, s.batch, sketch, s.width, s.seed)
-        self.series = Series(s.window, s.lags, s.history, s.signals)
+        coordinates = sum(piece.coordinates for piece in self.pieces)
+        self.series = Series(s.window, s.lags, s.history, s.signals, coordinates, s.every)
         self.matrices = Matrices(block, parameters, s.signals, s.history)
         self.rules = [Live(watch, s.history) for watch in s.watches if watch.block in (None, block)]

@@ -129,6 +129,10 @@ class BandedGram:
         kept = self.ring[:, :, [t % self.slots for t in range(end - size, end)]]
         return kept.transpose(1, 2).flatten(2)[:, :, : self.parameters].contiguous()
 
+    def newest(self, count: int) -> np.ndarray:
+        """Band rows of the last `count` updates, whether their block is complete or not: (S, count, L) float64."""
+        return self._columns(count)
+
     def _columns(self, count: int) -> np.ndarray:
         """Band rows of the last `count` updates: (S, count, L) float64."""
         seeds, chunks, slots, _ = self.ring.shape

@@ -46,7 +46,8 @@ def one_optimizer(steps: int = 5, window: int = 3, every: int = 1, watches: tupl
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = SpectralMonitor(model, window, every=every, watches=watches, strict=True).attach(optimizer)
     train(model, optimizer, steps * every)
-    monitor.detach()
+    if steps:
+        monitor.detach()
     return monitor
 
 
@@ -163,5 +164,113 @@ def test_a_negative_just_long_enough_will_do() -> None:
 
 def test_a_rule_that_held_in_no_negative_says_so() -> None:
     monitor = one_optimizer(watches=(NEVER,))
-    ((_, known),) = monitor.calibrate([one_optimizer(6), one_optimizer(6)]).items()
+    ((_, known),) = monitor.calibrate([one_optimizer(6), one_optimizer(7)]).items()
     assert (known.negatives, known.alarms) == (2, 0)
+
+
+def gap(known: Any = slice(None), length: int = 200, seed: int = 0) -> dict[str, np.ndarray]:
+    """A run in which nothing happens to the gap, known at some updates."""
+    values = 2 + 0.01 * np.random.default_rng(seed).random(length)
+    out = np.full(length, np.nan)
+    out[known] = values[known]
+    return {"gap_23": out}
+
+
+@pytest.mark.parametrize(
+    ("known", "line"),
+    [
+        (slice(10), "negatives must know gap_23 at 80 updates or more, one of them from 100 on, got 10 of 199 in number 2."),
+        (slice(90), "negatives must know gap_23 at 80 updates or more, one of them from 100 on, got 90 of 199 in number 2."),
+        (slice(0), "negatives must know gap_23 at 80 updates or more, one of them from 100 on, got 0 of 199 in number 2."),
+        (slice(199, 200), "negatives must know gap_23 at 80 updates or more, one of them from 100 on, got 1 of 199 in"),
+    ],
+)
+def test_negatives_that_do_not_know_the_signal_are_refused(known: slice, line: str) -> None:
+    """A run that diverged at update 10 is no clean one."""
+    monitor = SpectralMonitor(network())
+    with pytest.raises(ConfigError) as refused:
+        monitor.calibrate([gap(), gap(known, seed=1)])
+    assert str(refused.value).startswith(line)
+    (known_by, *_) = monitor.calibrate([gap(slice(150)), gap(slice(120), seed=1)]).values()
+    assert (known_by.negatives, known_by.updates) == (2, 134)  # as far as it was known
+
+
+def test_a_band_of_nothing_and_a_window_without_the_gap_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^negatives must know gap_23 at 80 updates or more, .* got 0 of 300 in number 1\."):
+        SpectralMonitor(network()).calibrate([np.full((300, 20), np.nan)])
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run = SpectralMonitor(model, 2, strict=True).attach(optimizer)
+    train(model, optimizer, 150)
+    run.detach()
+    with pytest.raises(ConfigError, match=r"^negatives must know gap_23 at 98 updates or more, .* got 0 of 150 in number 1\."):
+        SpectralMonitor(network(), 2).calibrate([run])
+
+
+def test_a_run_counts_once_and_not_for_itself() -> None:
+    run = one_optimizer(5)
+    other = one_optimizer(6)
+    for twice in ([run, other, run], [run, other, one_optimizer(5)], [run.columns(), other, run.columns()]):
+        with pytest.raises(ConfigError, match=r"^negatives must be runs of their own, got number 1 again as number 3\."):
+            one_optimizer(4).calibrate(twice)
+    with pytest.raises(ConfigError, match=r"^negatives must be other runs, got the monitor itself\. Pass"):
+        run.calibrate([other, run])
+
+
+def test_an_alarm_beyond_its_negatives_says_so() -> None:
+    late = Watch("level", "clock", first=2, parameters={"level": 20.5})
+    for length, beyond in ((10, True), (40, False)):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        monitor = SpectralMonitor(model, 3, watches=(late,), strict=True)
+        monitor.calibrate([one_optimizer(length)])
+        monitor.attach(optimizer)
+        train(model, optimizer, 25)
+        (event,) = monitor.events
+        assert event.update == 21
+        assert str(event).endswith("; of update 21 that says nothing, the negatives are shorter") == beyond
+        assert f"median {length} updates" in str(event)
+
+
+def test_the_chance_of_an_alarm_in_any_block_is_said() -> None:
+    def run(first: float, second: float) -> dict[str, np.ndarray]:
+        values = np.array([[0.5, first], [0.5, second]])
+        return {"block": np.repeat(["0", "2"], 2), "update": np.tile([1, 2], 2), "weight_norm": values.ravel()}
+
+    rule = Watch("level", "weight_norm", first=2, parameters={"level": 2.0})
+    monitor = SpectralMonitor(network(), 3, blocks="layer", watches=(rule,), strict=True)
+    known = monitor.calibrate([run(0.1, 0.9), run(0.9, 0.2), run(0.8, 0.7), run(0.9, 0.6)])
+    assert [(one.alarms, one.negatives, one.anywhere) for one in known.values()] == [(1, 4, (2, 2, 4)), (1, 4, (2, 2, 4))]
+    assert str(known[rule.words, "0"]).endswith("; in any of 2 blocks on 2 of 4")
+    state = monitor.state_dict()
+    monitor.calibrations = {}
+    monitor.load_state_dict(state)
+    assert monitor.calibrations == known
+
+
+def test_a_block_of_another_name_is_refused_or_named() -> None:
+    several = SpectralMonitor(network(), 3, blocks={"attn": "0", "mlp": "2"}, watches=(SURE,))
+    with pytest.raises(
+        ConfigError, match=r"^negatives must have block attn, got all in number 1\. Pass runs with the same blocks\."
+    ):
+        several.calibrate([one_optimizer()])
+    only = SpectralMonitor(network(), 3, blocks={"attn": "0"}, watches=(SURE,))
+    (known,) = only.calibrate([one_optimizer()], "made").values()
+    assert known.label == "made, their block all"
+
+
+def test_one_negative_may_come_alone(tmp_path: Path) -> None:
+    from grok.monitor.calibration import several
+
+    run = one_optimizer(5)
+    frame = run.frame()
+    for alone in (run, frame, run.columns(), np.ones((9, 3)), "x.jsonl", tmp_path / "x.jsonl"):
+        assert [one is alone for one in several(alone)] == [True]
+    assert several(iter((run, frame)))[1] is frame
+    for alone in (run, frame):
+        ((_, known),) = one_optimizer(4).calibrate(alone).items()
+        assert (known.negatives, known.updates) == (1, 5)
+    with pytest.raises(ConfigError, match=r"^negatives must be files that are there, got x\.jsonl\. Correct the path\."):
+        run.calibrate("x.jsonl")
+    with pytest.raises(ConfigError, match=r"^negatives must be monitors, columns, bands or paths, got int\. Pass a list"):
+        run.calibrate(3)  # type: ignore[arg-type]

@@ -174,6 +174,16 @@ def test_the_cost_of_a_parameter_and_of_a_batch_is_as_said() -> None:
     assert f"took [{row['batch_4_ms']:.0f} ms in place of {row['batch_1_ms']:.0f}](" in told
 
 
+def test_the_cost_of_blocks_is_as_said() -> None:
+    whole, layers = json.loads((RESULTS / "monitor-blocks.json").read_text(encoding="utf-8"))["rows"]
+    assert (whole["blocks"], layers["blocks"], whole["layers"]) == ("all", "layer", 100)
+    told = re.sub(r"\s+", " ", (PROJECT / "docs" / "monitor.md").read_text(encoding="utf-8"))
+    update = "took {:.1f} ms of one thread an update as one block and {:.1f} ms by"
+    assert update.format(whole["update_cpu_ms"], layers["update_cpu_ms"]) in told
+    assert f"beside a step of {whole['step_cpu_ms']:.1f} ms" in told
+    assert f"{whole['kept_mb']:.0f} MB and {layers['kept_mb']:.0f} MB are counted for them" in told
+
+
 def test_the_sketchs_errors_and_the_flat_run_are_as_said() -> None:
     rows = [
         row

@@ -51,7 +51,7 @@ def modular_addition(said: str, folder: Path) -> None:
 
 
 def lightning_module(said: str, folder: Path) -> None:
-    assert "updates {'optimizer_0/all': 200, 'optimizer_1/all': 100}, 22 columns in Lightning's log" in said
+    assert "updates {'optimizer_0/all': 200, 'optimizer_1/all': 100}, 24 columns in Lightning's log" in said
 
 
 def hf_trainer(said: str, folder: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_job_of_its_own_has_the_libraries_and_runs_everything() -> None:
 
 
 def test_the_complaints_name_tests_that_are_there() -> None:
-    """Twenty rows, and every test that they name is in this folder."""
+    """Twenty rows, and every test that they name is in this folder, and with the parameters that they name."""
     page = (PROJECT / "docs" / "monitor.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \|.*", page, re.MULTILINE)
     assert [int(number) for number in rows] == list(range(1, 21))
@@ -131,3 +131,22 @@ def test_the_complaints_name_tests_that_are_there() -> None:
     named = set(re.findall(r"`(test_\w+)", page))
     assert len(named) > 20
     assert named <= there, named - there
+    cases = set(re.findall(r"`(test_\w+\[[^`]+\])`", page))
+    assert len(cases) > 3
+    files = [
+        str(path) for path in Path(__file__).parent.glob("test_*.py") if _has(path, {case.partition("[")[0] for case in cases})
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:xdist", *files],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+    )
+    collected = {line.partition("::")[2] for line in done.stdout.splitlines()}
+    assert cases <= collected, cases - collected
+
+
+def _has(path: Path, names: set[str]) -> bool:
+    text = path.read_text(encoding="utf-8")
+    return any(f"def {name}(" in text for name in names)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from grok import Detector, Range, SpectralMonitor, Watch
 from grok.detectors.base import DIRECTIONS, find, fire_epochs
 from grok.monitor import measured
-from grok.monitor.rules import DEFAULT, Calibration, Live, alarms
+from grok.monitor.events import Calibration
+from grok.monitor.rules import DEFAULT, Live, alarms
 from grok.monitor.track import Row
 from grok.numerics.series import fire_epoch
 from grok.spec.fields import ConfigError
@@ -242,10 +243,10 @@ def test_negatives_that_will_not_do_are_refused(tmp_path: Path) -> None:
 
 def test_a_rule_after_an_event_is_judged_on_runs_with_that_event() -> None:
     """Of a run without an onset nobody can say whether its collapse was a false alarm."""
-    flat = {"gap_23": np.ones(300)}
+    flat, other = {"gap_23": np.ones(300)}, {"gap_23": np.full(300, 2.0)}
     rise = {"gap_23": np.exp(np.concatenate((np.zeros(150), 0.1 * np.arange(40), np.full(110, 4.0))))}
     monitor = SpectralMonitor(torch.zeros(3))
-    known = monitor.calibrate([flat, flat, rise], "made up")
+    known = monitor.calibrate([flat, other, rise], "made up")
     assert [one.negatives for one in known.values()] == [3, 1]
     assert [one.alarms for one in known.values()] == [1, 0]
 

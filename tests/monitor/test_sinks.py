@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from grok import SpectralMonitor, Watch
-from grok.monitor.rules import DIVERGENCE, Calibration, Event
+from grok.monitor.events import DIVERGENCE, Calibration, Event
 from grok.monitor.sinks import Call, JsonLines, Parquet
 from grok.monitor.spectral import MonitorWarning
 from grok.spec.fields import ConfigError
@@ -157,12 +158,24 @@ def test_the_picture_shows_the_columns_and_the_events(tmp_path: Path) -> None:
     np.testing.assert_array_equal(below.lines[1].get_xdata(), table["step"])
     (event,) = monitor.events
     assert list(above.lines[5].get_xdata()) == [event.step, event.step]
-    assert [text.get_text() for text in below.texts] == ["onset (uncalibrated)"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"onset (uncalibrated) at step {event.step}"]
     monitor.events.append(Event(DIVERGENCE, "all", 60, 600, "an update that is not finite", float("nan")))
     monitor.events.append(replace(event, calibration=Calibration("walks", 20, 1, 90)))
-    told = [text.get_text() for text in monitor.plot().axes[1].texts]
-    assert told == ["onset (uncalibrated)", "divergence", "onset (calibrated)"]
+    for step in range(601, 607):
+        monitor.events.append(Event(DIVERGENCE, "all", 60, step, "an update that is not finite", float("nan")))
+    figure = monitor.plot()
     figure.savefig(tmp_path / "x.png")
+    (legend,) = figure.legends
+    at = event.step
+    assert [text.get_text() for text in legend.get_texts()] == [
+        f"onset (uncalibrated) at step {at}",
+        "divergence at step 600, 601, 602, 603, 604 and 2 more",
+        f"onset (calibrated) at step {at}",
+    ]
+    words = [text.get_window_extent() for text in legend.get_texts()]
+    assert not any(word.overlaps(ax.get_window_extent()) for word in words for ax in figure.axes)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(words, 2))
     SpectralMonitor(torch.zeros(3)).plot().savefig(tmp_path / "empty.png")
     frame = monitor.frame()
     assert list(frame.columns[:3]) == ["update", "step", "lambda_1"]

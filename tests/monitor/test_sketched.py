@@ -144,13 +144,13 @@ def test_the_memory_of_the_moment_is_said_and_counts() -> None:
     assert (1 << 17) < numbers < (1 << 18)
     srht = SpectralMonitor(network, 8, history=16, sketch="srht", sketch_width=1024)
     assert srht.moment == 2 * 8 * (1 << 18)
-    assert repr(srht).endswith(", takes 4.0 MiB more while it makes one")
+    assert repr(srht).endswith(", takes 4.0 MiB more while it reads an update")
     assert SpectralMonitor(network, 8, history=16, sketch="count", sketch_width=1024).moment == 0
     limit = (srht.memory + srht.moment) / 2**30
     SpectralMonitor(network, 8, history=16, sketch="srht", sketch_width=1024, memory_gb=limit * 1.001)
     line = (
         r"^memory_gb must hold the updates of the window, got 0\.00\d+ for 0\.00 GiB \(9 updates of 6 parameters, 0\.00 of it "
-        r"while a sketch is made\)\. Raise it, .*, or take sketch=count\.$"
+        r"for the moment of an update\)\. Raise it, .*, or take sketch=count\.$"
     )
     with pytest.raises(ConfigError, match=line):
         SpectralMonitor(network, 8, history=16, sketch="srht", sketch_width=1024, memory_gb=limit * 0.999)
