@@ -70,8 +70,8 @@ def main() -> None:
         rows.append(compared(seed, flags.steps))
         row = rows[-1]
         print(
-            f"seed {seed}: of {row['gaps']} plain gaps {row['plain_wrong']} are off by more than {FACTOR} times; {row['told']} are "
-            f"told, off by {row['told_off_max']:.3f} at most, {row['told_share_of_right']:.0%} of those that are right"
+            f"seed {seed}: of {row['gaps']} plain gaps {row['plain_wrong']} are off by more than {FACTOR} times; {row['told']} "
+            f"are told, off by {row['told_off_max']:.3f} at most, {row['told_share_of_right']:.0%} of those that are right"
         )
     if flags.json:
         record.write(flags.json, about, rows)

@@ -174,6 +174,19 @@ def test_the_cost_of_a_parameter_and_of_a_batch_is_as_said() -> None:
     assert f"took [{row['batch_4_ms']:.0f} ms in place of {row['batch_1_ms']:.0f}](" in told
 
 
+def test_the_gaps_that_the_floor_leaves_are_as_said() -> None:
+    rows = json.loads((RESULTS / "monitor-floor.json").read_text(encoding="utf-8"))["rows"]
+    told = re.sub(r"\s+", " ", (PROJECT / "docs" / "monitor.md").read_text(encoding="utf-8"))
+    assert [(row["seed"], row["updates"]) for row in rows] == [(0, 1200), (1, 1200), (2, 1200)]
+    wrong, kept = (sorted(row[name] for row in rows) for name in ("plain_wrong", "told"))
+    assert (
+        f"more than 1.5 times at {wrong[0]} to {wrong[-1]} of them; those that are told, {kept[0]} to {kept[-1]}, are" in told
+    )
+    assert max(row["told_off_max"] for row in rows) < 1.06
+    share = sorted(row["told_share_of_right"] for row in rows)
+    assert f"{100 * share[0]:.0f} to {100 * share[-1]:.0f} % are told" in told
+
+
 def test_the_cost_of_blocks_is_as_said() -> None:
     whole, layers = json.loads((RESULTS / "monitor-blocks.json").read_text(encoding="utf-8"))["rows"]
     assert (whole["blocks"], layers["blocks"], whole["layers"]) == ("all", "layer", 100)

@@ -78,6 +78,20 @@ def test_leaving_with_tells_the_end_of_a_batch_too() -> None:
     assert monitor.updates == {"all": 7}
 
 
+def test_updates_of_shards_that_wait_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes may not be asked out of turn."""
+    monkeypatch.setattr("grok.monitor.clock.Clock.sharded", True)
+    model = network()
+    optimizer = sgd(model)
+    monitor = SpectralMonitor(model, 3, batch=4, strict=True).attach(optimizer)
+    train(model, optimizer, 7)
+    with pytest.warns(
+        MonitorWarning, match=r"^3 update\(s\) of SGD wait for their batch: parameters are sharded\."
+    ):
+        monitor.detach()
+    assert monitor.updates == {"all": 4}
+
+
 # parameters that are not those of the start
 
 

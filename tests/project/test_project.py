@@ -398,7 +398,7 @@ def test_readme_library_examples_run(capsys: pytest.CaptureFixture[str]) -> None
 
     def train(steps: int = 12) -> None:
         for _ in range(steps):
-            names["model"](torch.ones(4, 3)).square().sum().backward()
+            names["model"](torch.randn(4, 3)).square().sum().backward()
             names["optimizer"].step()
 
     exec(three_lines, names | {"train": train})
