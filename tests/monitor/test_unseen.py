@@ -85,9 +85,7 @@ def test_updates_of_shards_that_wait_are_told_of(monkeypatch: pytest.MonkeyPatch
     optimizer = sgd(model)
     monitor = SpectralMonitor(model, 3, batch=4, strict=True).attach(optimizer)
     train(model, optimizer, 7)
-    with pytest.warns(
-        MonitorWarning, match=r"^3 update\(s\) of SGD wait for their batch: parameters are sharded\."
-    ):
+    with pytest.warns(MonitorWarning, match=r"^3 update\(s\) of SGD wait for their batch: parameters are sharded\."):
         monitor.detach()
     assert monitor.updates == {"all": 4}
 
