@@ -63,9 +63,7 @@ class Telling(Keeping):
         blind = [block for block, track in self._tracks().items() if track.unresolved > track.series.updates / 2]
         if blind and self.watches:
             track = self._tracks()[blind[0]]
-            line = (
-                "λ₃ of %s (%d of %d blocks) is below what the weights' digits resolve at %d of %d updates: no gap there"
-            )
+            line = "λ₃ of %s (%d of %d blocks) is below what the weights' digits resolve at %d of %d updates: no gap there"
             LOG.warning(line, blind[0], len(blind), len(self._tracks()), track.unresolved, track.series.updates)
 
     def _tell(self, event: Event) -> None:
