@@ -209,6 +209,7 @@ class SpectralMonitor(Telling):
                 line = f"No update of {kind} was seen: {seen}. Its own step() has to be called while it is attached."
                 warnings.warn(line, MonitorWarning, stacklevel=4)
         self._look()
+        self._tell_unresolved()
 
     def _look(self) -> None:
         if not self.sharded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from grok.monitor.guard import MonitorWarning, told, writes
 from grok.monitor.keeping import Keeping
 from grok.monitor.measured import elsewhere
 from grok.monitor.rules import follow
+from grok.monitor.series import FLOOR
 from grok.monitor.sinks import Sink
 from grok.monitor.track import Row
 
@@ -49,11 +51,20 @@ class Telling(Keeping):
             watch = rule.watch
             worth = self._known(watch.words, row.block), elsewhere(watch, self.settings)
             self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
+        track.unresolved += row.values.get("lambda_3", math.nan) < row.values.get(FLOOR, 0.0)
         diverged, track.diverged = track.diverged, not track.series.columns["finite"].values[-1]
         if row.update & (row.update - 1) == 0 or _begins_to_stand(track.series.band.values[-2:, 0]):
             self._look()
         if track.diverged and not diverged:
             self._tell(Event(DIVERGENCE, row.block, row.update, row.step, "an update that is not finite", float("nan")))
+
+    def _tell_unresolved(self) -> None:
+        """Log of which blocks λ₃ was not resolved at most updates: rules are silent there, which is no good news."""
+        blind = [block for block, track in self._tracks().items() if track.unresolved > track.series.updates / 2]
+        if blind and self.watches:
+            track = self._tracks()[blind[0]]
+            line = "λ₃ of %s (%d of %d blocks) is below what the weights' digits resolve at %d of %d updates: no gap there"
+            LOG.warning(line, blind[0], len(blind), len(self._tracks()), track.unresolved, track.series.updates)
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)

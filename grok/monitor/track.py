@@ -57,9 +57,11 @@ class Track:
     Attributes:
         block: its name, without that of the optimiser.
         diverged: whether its last update was not finite, which has been told.
+        unresolved: updates so far whose λ₃ was below what the weights' digits resolve.
     """
 
     diverged = False
+    unresolved = 0
 
     def __init__(self, block: str, parameters: dict[str, Tensor], settings: Settings) -> None:
         s = settings

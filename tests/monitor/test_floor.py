@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+import re
 
 import numpy as np
 import pytest
@@ -90,6 +92,24 @@ def test_bfloat16_says_nothing_of_what_it_does_not_resolve() -> None:
     np.testing.assert_array_equal(np.isnan(low.columns()["gap_23"]), np.isnan(low.gap(2)))
     floor, values = low.columns()["lambda_floor"], low.eigenvalues()
     assert (values[20:, 2] < floor[20:]).all()
+
+
+@pytest.mark.parametrize(("dtype", "told"), [(torch.bfloat16, True), (torch.float64, False)])
+def test_a_monitor_that_is_blind_says_so(dtype: torch.dtype, told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """That its rules are silent is no good news."""
+    torch.manual_seed(0)
+    model = nn.Linear(8, 4).to(dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    with (
+        caplog.at_level(logging.WARNING, "grok.monitor"),
+        SpectralMonitor(model, 5, blocks={"w": "weight", "b": "bias"}, strict=True).attach(optimizer),
+    ):
+        for _ in range(30):
+            optimizer.zero_grad()
+            model(torch.randn(16, 8).to(dtype)).square().mean().backward()
+            optimizer.step()
+    line = r"λ₃ of w \(\d of 2 blocks\) is below what the weights' digits resolve at \d+ of 30 updates: no gap there"
+    assert [bool(re.fullmatch(line, record.getMessage())) for record in caplog.records] == [True] * told
 
 
 def test_exactly_rank_one_updates_give_no_alarm() -> None:
