@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis.exhibits.model import HELD, NOT_TESTABLE
 from analysis.report import markdown, words, write
 from analysis.report.content import Content
+from analysis.report.opening import published
 from grok.store import views
 from grok.store.prior import reap
 from grok.store.provenance import code_tags
@@ -53,9 +54,9 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
 
 
 def name(content: Content) -> str:
-    """What a report's run is called: how many runs it read, and how many of the claims that could be tested hold."""
-    tested = sum(number for verdict, number in content.verdicts.items() if verdict != NOT_TESTABLE)
-    return f"report: {content.runs} runs, {sum(content.verdicts.get(verdict, 0) for verdict in HELD)}/{tested} reproduced"
+    """What a report's run is called: how many runs it read, and how many of the published statements that it tested hold."""
+    tested = [result for result in published(content.results) if result.verdict != NOT_TESTABLE]
+    return f"report: {content.runs} runs, {sum(result.verdict in HELD for result in tested)}/{len(tested)} hold"
 
 
 def _studies(store: Store) -> list[StoredRun]:

@@ -95,6 +95,7 @@ def _verdict(shares: Sequence[float]) -> str:
 
 def _ranks(sources: Sources) -> Measured:
     found, entries, shares, others, notes = dict[str, Estimate](), list[Entry](), list[float](), list[float](), list[str]()
+    untold = whole = 0
     for activation, (study, published) in PUBLISHED.items():
         runs = phase_medians(sources, sources.take(study, condition=GROK))
         told = [tell(one) for one in runs]
@@ -102,6 +103,7 @@ def _ranks(sources: Sources) -> Measured:
         share = clopper_pearson(ranks.count(published), len(ranks))
         other = max((ranks.count(rank) / len(ranks) for rank in (1, 2, 3, 4) if rank != published), default=0.0)
         none = ranks.count(0) / len(ranks)
+        untold, whole = untold + ranks.count(0), whole + len(ranks)
         own = (
             CONTRADICTED
             if other >= 0.8
@@ -125,6 +127,7 @@ def _ranks(sources: Sources) -> Measured:
         f"{found[f'{name} of {entry.published}'].n} ({'x²' if name == 'square' else 'ReLU'})"
         for name, entry, share in zip(PUBLISHED, entries, shares, strict=True)
     )
+    short = f"no rank can be told in {untold}/{whole} runs" if untold == whole else short
     note = f"Medians over runs. {'; '.join(notes)}."
     return Measured(text, verdict, found, note, entries=tuple(entries), short=short)
 
