@@ -15,6 +15,8 @@ from grok.store import views
 
 TOLD = 6
 """Conditions that the sentence tells; the table has all."""
+HALF = 0.5
+"""Test accuracy from which on pairs have an epoch of generalisation."""
 SEPARATE = 24
 """Settings up to which each has numbers of its own; of more, the conditions have."""
 FORBIDDEN = re.compile(r"[^\w\-. :/]")
@@ -42,8 +44,8 @@ def sentence(conditions: pd.DataFrame) -> str:
 
 
 def _accuracy(rows: Sequence[Mapping[Hashable, Any]], names: Sequence[str]) -> str:
-    """Test accuracy at the end where no epoch of generalisation is told of any run, as of sequences; empty otherwise."""
-    if any(row.get("test_50_epoch_n") for row in rows) or not any(pd.notna(row.get("accuracy/test")) for row in rows):
+    """Test accuracy at the end where it gets to a half and no epoch of that is told, as of sequences; empty otherwise."""
+    if any(row.get("test_50_epoch_n") for row in rows) or not any((row.get("accuracy/test") or 0.0) >= HALF for row in rows):
         return ""
     told = [
         f"{' '.join(str(row[name]) for name in names)} {words.number(float(row['accuracy/test']))}"

@@ -111,7 +111,6 @@ def test_a_job_of_its_own_has_the_libraries_and_runs_everything() -> None:
     assert os.access(PROJECT / ".ci" / "adapters", os.X_OK)
     assert '\npython -m pytest -n 2 -m "adapters or slow" tests/monitor\n' in script
     assert '\npython -c "import lightning, transformers, accelerate, ignite"' in script
-    assert (PROJECT / ".ci" / "run").read_text(encoding="utf-8").endswith("\n.ci/adapters\n")
     assert "- run: .ci/adapters\n" in (PROJECT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = {line.partition(">")[0] for line in project["project"]["optional-dependencies"]["adapters"]}
