@@ -131,7 +131,8 @@ def answer(sources: Sources) -> Answer:
     pairs, near = near_window(found, table, steps)
     said = SAID | {"holds": "yes with true labels"}
     text = ", ".join(f"{name}: {(said if name == 'the window' else SAID)[verdict]}" for name, verdict in verdicts.items())
-    others = _over_arms(sources)
+    whole = grids(sources)
+    others = _over_arms(sources, whole)
     text += f" (within one interval of (W + 1)·N in {pairs.sum()} of {len(pairs)} choices of N and W, "
     text += f"in {sum(one.sum() for one in others.values())} of {sum(map(len, others.values()))} in other conditions, and in "
     text += f"{near.sum()} of {len(near)} runs in the published window)"
@@ -145,7 +146,7 @@ def answer(sources: Sources) -> Answer:
     note += f"Further off: {off}{', and the conditions ' if far else ''}{', '.join(far)}. " if off or far else ""
     told = ", ".join(f"{name} {one.sum()} of {len(one)}" for name, one in others.items())
     note += f"Choices of N and W in other conditions, which are not judged: {told}. " if others else ""
-    note += _shortest(sources)
+    note += _shortest(whole)
     note += "Within one interval of (W + 1)·N is W·N too, the first step at which a fall can be read."
     return Answer(f"Its first fall follows {text}", estimates, note, entries=tuple(entries))
 
@@ -166,10 +167,9 @@ def _lasting(sources: Sources, found: dict[str, Arm]) -> str:
     return f"How long it then stays below one half, by the scale of the initial attention: {', '.join(told)}"
 
 
-def _shortest(sources: Sources) -> str:
+def _shortest(whole: pd.DataFrame) -> str:
     """ηωt of the fall under the shortest window, which hides least: by condition, told and not judged."""
     every, size = INTERVALS[0], ROWS[0]
-    whole = grids(sources)
     part = whole[(whole["every"] == every) & (whole["rows"] == size)]
     told = []
     for condition in ("decay_half", "rate_half", "grok", "decay_2", "rate_2"):
@@ -181,10 +181,10 @@ def _shortest(sources: Sources) -> str:
     return f"{words}N = {every} W = {size}, it is at step (ηωt) {', '.join(told)}. " if told else ""
 
 
-def _over_arms(sources: Sources) -> dict[str, pd.Series]:
+def _over_arms(sources: Sources, whole: pd.DataFrame) -> dict[str, pd.Series]:
     """`near_pairs` of every condition but grok: told, and not judged."""
     out = {}
-    for (study, condition), part in grids(sources).groupby(["study", "condition"], sort=False):
+    for (study, condition), part in whole.groupby(["study", "condition"], sort=False):
         if (study, condition) != (DYCK, "grok"):
             runs = sources.take(str(study), condition=str(condition))
             out[str(condition)] = near_pairs(part, int(runs["epochs"].max()))
