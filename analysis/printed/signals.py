@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-ILDR_LEAD = (700.0, 1200.0)
-"""950 ± 250 steps before the jump. Golwala (arXiv 2604.20923)."""
-COMMUTATOR_LEAD = (600.0, 1600.0)
-"""Steps, in 12 of 12 runs. Xu (arXiv 2602.16967)."""
 ENTROPY_LEVEL = 0.609
 """Of the normalised spectral entropy, crossed before grokking in 10 of 10 runs. Truong et al. (arXiv 2604.13123)."""
-DMD_AUROC, DMD_RUN_AUROC = 0.93, 0.41
-"""Of the Hankel-DMD residual, by windows and by the largest of a run. Wang et al. (arXiv 2605.08237)."""
+DMD_RUN_AUROC = 0.41
+"""Of the Hankel-DMD residual's largest value of a run; 0.93 is by windows. Wang et al. (arXiv 2605.08237)."""
 LAR_START = 0.5
 """Of independent entries. Shehper and Vaswani (arXiv 2605.28975)."""
 NORM_PEAK_SHARE, TANH_R_SQUARED = 0.92, 0.93
