@@ -20,9 +20,9 @@ ROWS: Final = (3, 5, 10, 20)
 """W, intervals of a window."""
 
 
-def attention(arrays: Mapping[str, np.ndarray]) -> Ledger:
-    """The inner products of the attention's matrices together, of the arrays of a stored ledger."""
-    chosen = [place for place, name in enumerate(arrays["segments"].tolist()) if name != OTHERS]
+def attention(arrays: Mapping[str, np.ndarray], part: str = "") -> Ledger:
+    """The inner products of the attention's matrices together, those with a text in their name, of a stored ledger."""
+    chosen = [place for place, name in enumerate(arrays["segments"].tolist()) if name != OTHERS and part in name]
     return Ledger(**{name: arrays[name] for name in Ledger._fields}).of(chosen)
 
 

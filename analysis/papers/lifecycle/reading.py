@@ -95,8 +95,10 @@ def ledger(sources: Sources, run_id: str, every: int, blocks: str = "") -> Ledge
     names = arrays["segments"].tolist()
     if blocks == EVERYTHING and OTHERS not in names:
         raise Absent(f"run {run_id} has kept the attention's weights alone")
-    chosen = [place for place, name in enumerate(names) if blocks == EVERYTHING or (name != OTHERS and blocks in name)]
-    found = Ledger(**{name: arrays[name] for name in Ledger._fields}).of(chosen)
+    if blocks == EVERYTHING:
+        found = Ledger(**{name: arrays[name] for name in Ledger._fields}).of(range(len(names)))
+    else:
+        found = edge_shares.attention(arrays, blocks)
     return found if factor == 1 else coarsen(found, factor)
 
 
