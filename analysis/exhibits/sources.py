@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.reading.evidence import Evidence
+from analysis.reading.once import once
 from analysis.reading.runs import grid
 from grok.numerics.series import first_crossing, slope
 from grok.spec.blocks import NetworkBlock, OptimisationBlock, TaskBlock
@@ -36,6 +37,18 @@ TRAJECTORY = tuple(
 
 class Absent(Exception):
     """Runs or values that a claim needs are not in the store; the text says which."""
+
+
+class Selected(NamedTuple):
+    """Some cells' runs. Shared: not to be changed.
+
+    Attributes:
+        runs: finished, in the order of the cells. fell: ` (diverged: …)` of those that were passed over. made_by: as `Sources`.
+    """
+
+    runs: pd.DataFrame
+    fell: str
+    made_by: dict[str, tuple[str, ...]]
 
 
 class Sources:
@@ -85,8 +98,7 @@ class Sources:
         if len(runs) < len(wanted):
             self.shortfalls.append(f"{len(runs)} of {len(wanted)} runs of {study}{fell}")
         self.run_ids |= dict.fromkeys(runs["run_id"])
-        told = runs[runs.columns.intersection(["run_id", *MAKE])].to_dict("records")
-        self.made_by |= {str(run["run_id"]): _made_by(run) for run in told}
+        self.made_by |= self._cells(study, wanted, diverged).made_by
         return runs
 
     def changed(self, rounding: str) -> bool:
@@ -101,16 +113,27 @@ class Sources:
 
     def _there(self, study: str, wanted: list[Cell], diverged: bool) -> tuple[pd.DataFrame, str]:
         """The finished runs of some cells of a study, in their order, and which were passed over since they diverged."""
-        hashes = {_hash(cell): number for number, cell in enumerate(wanted)}
-        runs = self.evidence.runs(study)
-        if runs.empty:
-            return runs, ""
-        runs = runs[runs["config_hash"].isin(hashes)]
-        runs = runs.sort_values("config_hash", key=lambda column: column.map(hashes), ignore_index=True)
-        fell = "" if diverged or runs.empty else ", ".join(runs.loc[runs["state"] == "diverged", "run_id"])
-        if fell:
-            runs, fell = runs[runs["state"] != "diverged"].reset_index(drop=True), f" (diverged: {fell})"
-        return runs, fell
+        found = self._cells(study, wanted, diverged)
+        return found.runs.copy(deep=False), found.fell
+
+    def _cells(self, study: str, wanted: list[Cell], diverged: bool) -> Selected:
+        hashes = tuple(_hash(cell) for cell in wanted)
+        return once(self.evidence, ("cells", study, hashes, diverged), lambda: _select(self.evidence, study, hashes, diverged))
+
+
+def _select(evidence: Evidence, study: str, hashes: tuple[str, ...], diverged: bool) -> Selected:
+    """`Sources._there` by the hashes of configs."""
+    places = {text: number for number, text in enumerate(hashes)}
+    runs = evidence.runs(study)
+    if runs.empty:
+        return Selected(runs, "", {})
+    runs = runs[runs["config_hash"].isin(places)]
+    runs = runs.sort_values("config_hash", key=lambda column: column.map(places), ignore_index=True)
+    fell = "" if diverged or runs.empty else ", ".join(runs.loc[runs["state"] == "diverged", "run_id"])
+    if fell:
+        runs, fell = runs[runs["state"] != "diverged"].reset_index(drop=True), f" (diverged: {fell})"
+    told = runs[runs.columns.intersection(["run_id", *MAKE])].to_dict("records")
+    return Selected(runs, fell, {str(run["run_id"]): _made_by(run) for run in told})
 
 
 def replicates() -> tuple[str, ...]:

@@ -14,10 +14,8 @@ from analysis.papers.lifecycle.reading import (
     PUBLISHED_N,
     PUBLISHED_W,
     SCALE,
-    Flip,
-    flip,
+    flip_of,
     grok_step,
-    shares,
 )
 from analysis.words import number
 from grok.runs.edge_shares import INTERVALS, ROWS
@@ -96,7 +94,7 @@ def events(sources: Sources, study: str, condition: str, every: int = PUBLISHED_
     rows = []
     for run in sources.take(study, condition=condition).to_dict("records"):
         run_id = run["run_id"]
-        found: Flip = flip(shares(sources, run_id, every, size))
+        found = flip_of(sources, run_id, every, size)
         groks = [grok_step(sources, run_id, level) for level in THRESHOLDS]
         pace = float(run["learning_rate"]) * float(run["weight_decay"])
         rows.append(

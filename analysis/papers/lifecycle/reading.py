@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits.sources import Absent, Sources
+from analysis.reading.once import once
 from grok.numerics.ledger import Ledger, coarsen
 from grok.recorders.anatomy import TABLE
 from grok.recorders.edge import LEDGER, OTHERS
@@ -71,6 +72,10 @@ def value(sources: Sources, run_id: str, metric: str, step: int, reach: int = 0)
 
 def grok_step(sources: Sources, run_id: str, level: float, every: int = 1) -> float:
     """First evaluated step, of the multiples of `every`, with test accuracy at or above a level; NaN if there is none."""
+    return once(sources.evidence, ("grok step", run_id, level, every), lambda: _grok_step(sources, run_id, level, every))
+
+
+def _grok_step(sources: Sources, run_id: str, level: float, every: int) -> float:
     history = sources.evidence.history(run_id)
     reached = history.loc[(history["accuracy/test"] >= level) & (history["step"] % every == 0), "step"]
     return float(reached.iloc[0]) if len(reached) else float("nan")
@@ -134,6 +139,11 @@ def shares(sources: Sources, run_id: str, every: int, size: int) -> pd.DataFrame
     if len(table):
         return table[["step", "share", "full"]].reset_index(drop=True)
     return edge_shares.shares(windows(ledger(sources, run_id, every), size), every, size)
+
+
+def flip_of(sources: Sources, run_id: str, every: int, size: int) -> Flip:
+    """`flip` of a run's `shares`."""
+    return once(sources.evidence, ("flip", run_id, every, size), lambda: flip(shares(sources, run_id, every, size)))
 
 
 def flip(table: pd.DataFrame) -> Flip:
