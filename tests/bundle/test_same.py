@@ -181,6 +181,39 @@ def test_a_number_is_recomputed_as_the_page_says(home: Home, monkeypatch: pytest
     assert float(capsys.readouterr().out) == runs.loc[runs["condition"] == "grok", "fire_epoch"].median()
 
 
+def test_many_bundles_answer_as_one_table(
+    at_home: Home, template_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The code of docs/scale.md on two parts, of which one lacks columns, against the store itself."""
+    page = (PROJECT / "docs" / "scale.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    evidence, first = Evidence(at_home.store), dict[str, int]()
+    run_ids = list(evidence.runs("headline")["run_id"])
+    for name, part, flags in (("one", run_ids[::2], ()), ("two", run_ids[1::2], ("--drop", "features/*"))):
+        words = (
+            "--out",
+            str(tmp_path / "bundles" / name),
+            "--runs",
+            ",".join(part),
+            "--bands",
+            "none",
+            "--files",
+            "none",
+            *flags,
+        )
+        with store_in(at_home.folder, template_store):
+            assert call("export", *words).status == 0
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    for run_id in run_ids:
+        history = pd.read_parquet(root(at_home.store, run_id) / HISTORY)
+        if (reached := history.loc[history["accuracy/test"] >= 0.99, "epoch"]).any():
+            first[run_id] = int(reached.min())
+    assert dict(zip(*found["grokked"].to_pydict().values(), strict=True)) == first != {}
+    assert int(capsys.readouterr().out.splitlines()[-1]) == len(first)
+
+
 @pytest.mark.parametrize("drop", ["delta_w/*,accuracy/*", "headline:delta_w/*,relu:features/*"])
 def test_columns_that_are_dropped_stay_behind(
     at_home: Home, away: Store, template_store: Path, tmp_path: Path, drop: str
