@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -300,13 +300,14 @@ class Try:
 
     Attributes:
         kind: of the fault. survived: whether all is as it should be. why: what is not.
-        again_s: seconds of the repeated command.
+        again_s: seconds of the repeated command. undisturbed_s: of the command on an undisturbed study, in the same sitting.
     """
 
     kind: str
     survived: bool
     why: str
     again_s: float
+    undisturbed_s: float = 0.0
 
 
 def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expected: dict[str, dict[str, Any]]) -> Try:
@@ -346,15 +347,49 @@ def possible(kind: str) -> bool:
     return (os.geteuid() == 0 or kind not in NEED_ROOT) and (faketime() is not None or kind != "clock moved back")
 
 
-def table(tries: list[Try], undisturbed_s: float) -> str:
+def table(tries: list[Try]) -> str:
     """Fault, tries, survived, seconds of the repeated command against those of an undisturbed study."""
     lines = ["| fault | tries | survived | repeated command, mean share of an undisturbed study |", "|---|---|---|---|"]
     for kind in dict.fromkeys(one.kind for one in tries):
         mine = [one for one in tries if one.kind == kind]
-        share = sum(one.again_s for one in mine) / len(mine) / undisturbed_s
+        share = sum(one.again_s / one.undisturbed_s for one in mine) / len(mine)
         lines.append(f"| {kind} | {len(mine)} | {sum(one.survived for one in mine)} | {share:.2f} |")
     lines.append(f"| all | {len(tries)} | {sum(one.survived for one in tries)} | |")
     return "\n".join(lines)
+
+
+def planned(seed: int, tries: int, kinds: list[str]) -> list[str]:
+    """The kind of each try: each as often as another, in an order of the seed."""
+    chosen = [kinds[i % len(kinds)] for i in range(tries)]
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def earlier(out: Path | None, chosen: list[str]) -> list[Try]:
+    """The tries of a campaign that was stopped, from its file; none where there is no file.
+
+    Raises:
+        ValueError: if they are of another campaign.
+    """
+    if out is None or not out.exists():
+        return []
+    tries = [Try(**one) for one in json.loads(out.read_text(encoding="utf-8"))["tries"]]
+    if [one.kind for one in tries] != chosen[: len(tries)]:
+        raise ValueError(f"out must be of the same seed, tries and kinds, got {out} with other tries. Name another file.")
+    return tries
+
+
+def keep(out: Path | None, seed: int, count: int, tries: list[Try]) -> None:
+    """Write the tries so far, with what made them; whole or not at all."""
+    if out is None:
+        return
+    from benchmarks import record
+
+    about = record.environment(f"python -m tests.faults.campaign --seed {seed} --tries {count}")
+    content = about | {"survived": sum(one.survived for one in tries), "tries": [vars(one) for one in tries]}
+    beside = out.with_name(f".{out.name}.partial")
+    beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    beside.replace(out)
 
 
 def main(arguments: list[str]) -> int:
@@ -364,46 +399,57 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tries", type=int, default=100)
     parser.add_argument("--only", choices=sorted(FAULTS | SERVED), action="append", help="this kind of fault; may be repeated")
     parser.add_argument("--list", action="store_true", help="name the kinds of faults")
-    parser.add_argument("--out", type=Path, help="file for the tries as JSON")
+    parser.add_argument("--out", type=Path, help="file for the tries as JSON; a campaign that was stopped goes on from it")
     flags = parser.parse_args(arguments)
     if flags.list:
         print("\n".join([*FAULTS, *SERVED]))
         return 0
-    from grok.store import sqlite
-
     wanted = flags.only or [*FAULTS, *SERVED]
     kinds = [kind for kind in wanted if possible(kind)]
     if left := [kind for kind in wanted if kind not in kinds]:
         print(f"not tried here, for want of root, PostgreSQL with psycopg2, or libfaketime: {', '.join(left)}", file=sys.stderr)
-    rng = random.Random(flags.seed)
-    chosen = [kinds[i % len(kinds)] for i in range(flags.tries)]
-    rng.shuffle(chosen)
-    tries: list[Try] = []
+    chosen = planned(flags.seed, flags.tries, kinds)
+    try:
+        tries = earlier(flags.out, chosen)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
-        folder = Path(name)
-        (folder / "template").mkdir()
-        sqlite.make(folder / "template" / "mlflow.db")
-        world = new(folder / "template" / "mlflow.db", folder / "undisturbed")
-        began = time.monotonic()
-        world.end(world.start())
-        undisturbed_s = time.monotonic() - began
-        expected = outcome(world)
-        if found := flaws(world, expected):
-            print((folder / "undisturbed" / "log.txt").read_text()[-2000:], "; ".join(found), file=sys.stderr)
-            return 1
-        for number, kind in enumerate(chosen):
-            place = folder / f"try-{number}"
-            seed = random.Random(f"{flags.seed} {number}")
-            one = attempt(kind, seed, folder / "template" / "mlflow.db", place, expected)
+        for one in campaign(Path(name), flags.seed, chosen, len(tries)):
             tries.append(one)
-            print(f"{number + 1}/{len(chosen)} {kind}: {'survived' if one.survived else one.why}", file=sys.stderr, flush=True)
-            if not one.survived and (place / "log.txt").exists():
-                print((place / "log.txt").read_text()[-1500:], file=sys.stderr)
-            shutil.rmtree(place, ignore_errors=True)
-    print(table(tries, undisturbed_s))
-    if flags.out:
-        flags.out.write_text(json.dumps([vars(one) for one in tries], indent=1) + "\n", encoding="utf-8")
+            keep(flags.out, flags.seed, flags.tries, tries)
+    print(table(tries))
     return int(not all(one.survived for one in tries))
+
+
+def campaign(folder: Path, seed: int, chosen: list[str], first: int) -> Iterator[Try]:
+    """Each try from `first` on, told as it ends.
+
+    Raises:
+        RuntimeError: if the study is amiss undisturbed.
+    """
+    from grok.store import sqlite
+
+    template = folder / "template" / "mlflow.db"
+    template.parent.mkdir()
+    sqlite.make(template)
+    world = new(template, folder / "undisturbed")
+    began = time.monotonic()
+    world.end(world.start())
+    undisturbed_s = time.monotonic() - began
+    expected = outcome(world)
+    if found := flaws(world, expected):
+        raise RuntimeError("; ".join([*found, (folder / "undisturbed" / "log.txt").read_text()[-2000:]]))
+    for number in range(first, len(chosen)):
+        place = folder / f"try-{number}"
+        rng = random.Random(f"{seed} {number}")
+        one = replace(attempt(chosen[number], rng, template, place, expected), undisturbed_s=undisturbed_s)
+        told = "survived" if one.survived else one.why
+        print(f"{number + 1}/{len(chosen)} {one.kind}: {told}", file=sys.stderr, flush=True)
+        if not one.survived and (place / "log.txt").exists():
+            print((place / "log.txt").read_text()[-1500:], file=sys.stderr)
+        shutil.rmtree(place, ignore_errors=True)
+        yield one
 
 
 if __name__ == "__main__":
