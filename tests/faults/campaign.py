@@ -1,297 +1,35 @@
 """A hundred faults: `python -m tests.faults.campaign --seed 0 --tries 100`.
 
-Each try runs a small study, does something to it at a random moment, repeats the command, and holds what is left against an
-undisturbed study: every cell one run, complete and finished, the same numbers to the last bit, no step of a metric twice, no
-file half-written under its final name, no run that stays RUNNING. The faults of disks need root and Linux (small file systems
-in memory); where these cannot be had they are counted as not tried. `--only KIND` tries one kind, `--list` names them.
+Each try runs a small study, does something to it at a random moment, repeats the command, three times at most, until it says
+that all is complete, and holds what is left against an undisturbed study: every cell one run, complete and finished, the same
+files with the same content to the last bit, the same tables of the study, no step of any metric twice, no run that stays
+RUNNING. The faults of disks need root and Linux (small file systems in memory); where these cannot be had they are counted as
+not tried. `--only KIND` tries one kind, `--list` names them.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
 import json
+import math
 import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.faults import served
-from tests.faults.world import World, flaws, new, outcome
+from tests.faults.kinds import FAULTS, NEED_ROOT, NEW_STORE, ON_DASK, SERVED, faketime
+from tests.faults.world import CELLS, EPOCHS, World, flaws, new, outcome, saved_epochs
 
-Fault = Callable[[World, random.Random], None]
-"""Starts the command, disturbs it, and leaves it ended; the store is usable again then."""
 REPEATS = 3
 """Times that the command may be repeated until it says that all is complete."""
-
-
-def disturbed(world: World, rng: random.Random) -> Any:
-    """The command under way, at a random moment after its first save."""
-    process = world.start()
-    world.wait_until_it_trains(process)
-    time.sleep(rng.uniform(0, 4))
-    return process
-
-
-def kill_command(world: World, rng: random.Random) -> None:
-    """kill -9 of the command and its workers."""
-    world.end(disturbed(world, rng), kill=True)
-
-
-def kill_parent(world: World, rng: random.Random) -> None:
-    """kill -9 of the command alone: its workers end after the cell at hand, and the command is repeated meanwhile."""
-    process = disturbed(world, rng)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def kill_early(world: World, rng: random.Random) -> None:
-    """kill -9 at any moment from the first on, imports among them."""
-    process = world.start()
-    time.sleep(rng.uniform(0, 15))
-    world.end(process, kill=True)
-
-
-def kill_worker(world: World, rng: random.Random) -> None:
-    """kill -9 of a worker; the command itself goes on."""
-    process = disturbed(world, rng)
-    for worker in world.workers(process)[:1]:
-        worker.kill()
-    world.end(process)
-
-
-def interrupt(world: World, rng: random.Random) -> None:
-    """Ctrl-C."""
-    process = disturbed(world, rng)
-    process.send_signal(signal.SIGINT)
-    world.end(process)
-
-
-def stop_and_continue(world: World, rng: random.Random) -> None:
-    """SIGSTOP of everything for ten seconds, while another command looks at the store."""
-    process = disturbed(world, rng)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGSTOP)
-    other = world.start()
-    time.sleep(10)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGCONT)
-    world.end(process, other)
-
-
-def stopped_long(world: World, rng: random.Random) -> None:
-    """SIGSTOP of everything for longer than any time-out, while another command wants the same runs."""
-    process = disturbed(world, rng)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGSTOP)
-    other = world.start()
-    time.sleep(served.STOPPED_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGCONT)
-    world.end(process, other)
-
-
-def clock_back(world: World, rng: random.Random) -> None:
-    """The clock goes back by an hour and a half while the command runs, and another command comes; libfaketime does it."""
-    clock = world.folder.parent / "clock"
-    clock.write_text("+0\n")
-    fake = {"LD_PRELOAD": str(faketime()), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1"}
-    fake |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "0"}
-    process = world.start(**fake)
-    world.wait_until_it_trains(process)
-    time.sleep(rng.uniform(0, 4))
-    clock.write_text("-5400\n")
-    time.sleep(2)
-    world.end(process, world.start(**fake))
-
-
-def faketime() -> Path | None:
-    """The library that gives a process another clock, where it is installed."""
-    places = [*Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), *Path("/usr/lib/faketime").glob("libfaketime.so.1")]
-    return next(iter(places), None)
-
-
-def two_commands(world: World, rng: random.Random) -> None:
-    """Two identical commands at once."""
-    world.end(*(world.start() for _ in range(2)))
-
-
-def four_commands(world: World, rng: random.Random) -> None:
-    """Four identical commands at once, and one of them is killed."""
-    processes = [world.start() for _ in range(4)]
-    world.wait_until_it_trains(processes[0])
-    world.kill(processes[rng.randrange(4)])
-    world.end(*processes)
-
-
-def run_deleted(world: World, rng: random.Random) -> None:
-    """A run is deleted in the UI while it trains."""
-    process = disturbed(world, rng)
-    if found := world.runs():
-        world.client().delete_run(rng.choice(found).info.run_id)
-    world.end(process)
-
-
-def run_renamed(world: World, rng: random.Random) -> None:
-    """A run is renamed in the UI while it trains."""
-    process = disturbed(world, rng)
-    for run in world.runs():
-        world.client().update_run(run.info.run_id, name="'; drop table runs; --")
-    world.end(process)
-
-
-def tags_edited(world: World, rng: random.Random) -> None:
-    """Tags of a run are edited in the UI while it trains: it seems stopped, or of another process."""
-    process = disturbed(world, rng)
-    for run in world.runs()[:1]:
-        key, value = rng.choice([("grok.state", "interrupted"), ("grok.process", "1:1.00"), ("grok.claim", "x")])
-        world.client().set_tag(run.info.run_id, key, value)
-    world.end(process)
-
-
-def files_of(world: World, pattern: str) -> list[Path]:
-    """Files of runs by a pattern of their paths."""
-    return sorted(world.folder.glob(f"mlruns/*/*/artifacts/{pattern}"))
-
-
-def cut(path: Path, rng: random.Random) -> None:
-    """Cut a file short."""
-    content = path.read_bytes()
-    path.write_bytes(content[: rng.randrange(len(content))])
-
-
-def flip(path: Path, rng: random.Random) -> None:
-    """Turn a bit of a file over."""
-    content = bytearray(path.read_bytes())
-    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    path.write_bytes(content)
-
-
-def altered(pattern: str, change: Callable[[Path, random.Random], None]) -> Fault:
-    """The command is killed and a file is altered."""
-
-    def fault(world: World, rng: random.Random) -> None:
-        world.end(disturbed(world, rng), kill=True)
-        for path in files_of(world, pattern):
-            change(path, rng)
-
-    return fault
-
-
-def finished_altered(pattern: str) -> Fault:
-    """A file of a finished run is cut: that run is named, deleted by hand, and trained anew by the same command."""
-
-    def fault(world: World, rng: random.Random) -> None:
-        from analysis.reading.evidence import Evidence
-        from grok.store.store import connect
-
-        world.end(world.start())
-        path = rng.choice(files_of(world, pattern))
-        cut(path, rng)
-        left_out = Evidence(connect(world.uri, "")).left_out
-        named = set(left_out["run_id"]) if len(left_out) else set()
-        run_id = path.relative_to(world.folder / "mlruns").parts[1]
-        if run_id not in named:
-            raise AssertionError(f"{path.name} of {run_id} was cut and nobody said so")
-        world.client().delete_run(run_id)
-
-    return fault
-
-
-def artifacts_gone(world: World, rng: random.Random) -> None:
-    """The folder of artifacts is deleted while the study runs, and its unfinished runs with it."""
-    world.end(disturbed(world, rng), kill=True)
-    finished = {run.info.run_id for run in world.runs() if run.data.tags.get("grok.state") == "complete"}
-    shutil.rmtree(world.folder / "mlruns", ignore_errors=True)
-    for run_id in finished:
-        world.client().delete_run(run_id)
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[None]:
-    """A file system of a size over a folder with what is in it; what is there at the end is copied back."""
-    kept = place.parent / f"{place.name}.kept"
-    place.mkdir(exist_ok=True)
-    shutil.copytree(place, kept, dirs_exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True, capture_output=True)
-    try:
-        shutil.copytree(kept, place, dirs_exist_ok=True)
-        yield
-        shutil.rmtree(kept)
-        shutil.copytree(place, kept)
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-        shutil.copytree(kept, place, dirs_exist_ok=True)
-        shutil.rmtree(kept)
-
-
-def disk_full(world: World, rng: random.Random) -> None:
-    """The disk of the artifacts is full in the middle."""
-    with small_disk(world.folder / "mlruns", f"{rng.randrange(300, 1500)}k"):
-        world.end(world.start())
-
-
-def database_full(world: World, rng: random.Random) -> None:
-    """The disk of the database, and of the artifacts with it, is full in the middle."""
-    size = (world.folder / "mlflow.db").stat().st_size // 1024 + rng.randrange(300, 1500)
-    with small_disk(world.folder, f"{size}k"):
-        world.end(world.start())
-
-
-def read_only(world: World, rng: random.Random) -> None:
-    """The store becomes read-only in the middle."""
-    with small_disk(world.folder, "200m"):
-        process = disturbed(world, rng)
-        subprocess.run(["mount", "-o", "remount,ro", str(world.folder)], check=False, capture_output=True)
-        world.end(process)
-        subprocess.run(["mount", "-o", "remount,rw", str(world.folder)], check=True)
-
-
-FAULTS: dict[str, Fault] = {
-    "command and workers killed": kill_command,
-    "command alone killed": kill_parent,
-    "killed at any moment": kill_early,
-    "worker killed": kill_worker,
-    "Ctrl-C": interrupt,
-    "stopped for ten seconds": stop_and_continue,
-    "stopped beyond all time-outs": stopped_long,
-    "clock moved back": clock_back,
-    "two commands at once": two_commands,
-    "four at once, one killed": four_commands,
-    "run deleted while it trains": run_deleted,
-    "run renamed while it trains": run_renamed,
-    "tags edited while it trains": tags_edited,
-    "state cut short": altered("resume/*.safetensors", cut),
-    "bit of a state turned over": altered("resume/*.safetensors", flip),
-    "grid.json cut short": altered("grid.json", cut),
-    "config.json cut short": altered("config.json", cut),
-    "band of a finished run cut": finished_altered("delta_w/band.npz"),
-    "history of a finished run cut": finished_altered("history.parquet"),
-    "artifacts gone": artifacts_gone,
-    "disk of artifacts full": disk_full,
-    "disk of the database full": database_full,
-    "store read-only": read_only,
-}
-SERVED: dict[str, Callable[[served.Served, random.Random], None]] = {
-    "MLflow server killed": served.server_killed,
-    "PostgreSQL killed": served.postgres_killed,
-    "Dask scheduler killed": served.scheduler_killed,
-    "MLflow server stopped beyond all time-outs": served.server_stopped,
-    "two commands at once, on a server": served.two_on_a_server,
-    "four commands at once, on a server": served.four_on_a_server,
-}
-"""On servers, where PostgreSQL is installed."""
-ON_DASK = ("Dask scheduler killed",)
-NEED_ROOT = ("disk of artifacts full", "disk of the database full", "store read-only")
 
 
 @dataclass(frozen=True)
@@ -301,6 +39,8 @@ class Try:
     Attributes:
         kind: of the fault. survived: whether all is as it should be. why: what is not.
         again_s: seconds of the repeated command. undisturbed_s: of the command on an undisturbed study, in the same sitting.
+        commands: that were given after the fault until one said that all is complete.
+        kept: share of all epochs that had not to be trained again when the first of them was given; NaN if it is not known.
     """
 
     kind: str
@@ -308,6 +48,8 @@ class Try:
     why: str
     again_s: float
     undisturbed_s: float = 0.0
+    commands: int = 0
+    kept: float = math.nan
 
 
 def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expected: dict[str, dict[str, Any]]) -> Try:
@@ -318,14 +60,14 @@ def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expecte
         return Try(kind, False, f"no servers: {type(error).__name__}: {str(error)[-300:]}", 0.0)
     try:
         (SERVED | FAULTS)[kind](world, rng)  # type: ignore[operator]
-        began = time.monotonic()
-        for _ in range(REPEATS):
+        kept = saved_epochs(world) / (CELLS * EPOCHS) if (world.folder / "mlflow.db").exists() or kind in SERVED else 0.0
+        began, status, commands = time.monotonic(), 1, 0
+        while status != 0 and commands < REPEATS:
             (status,) = world.end(world.start())
-            if status == 0:
-                break
+            commands += 1
         again = time.monotonic() - began
         found = ([] if status == 0 else [f"exit status {status} after {REPEATS} repeats"]) + flaws(world, expected)
-        return Try(kind, not found, "; ".join(found), again)
+        return Try(kind, not found, "; ".join(found), again, commands=commands, kept=kept)
     except Exception as error:
         return Try(kind, False, f"{type(error).__name__}: {error}", 0.0)
     finally:
@@ -337,7 +79,9 @@ def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expecte
 
 def new_for(kind: str, template: Path, folder: Path) -> World:
     """The store of a kind of fault: a file, or servers."""
-    return served.new("dask" if kind in ON_DASK else "loky") if kind in SERVED else new(template, folder)
+    if kind in SERVED:
+        return served.new("dask" if kind in ON_DASK else "loky")
+    return new(None if kind in NEW_STORE else template, folder)
 
 
 def possible(kind: str) -> bool:
@@ -348,13 +92,15 @@ def possible(kind: str) -> bool:
 
 
 def table(tries: list[Try]) -> str:
-    """Fault, tries, survived, seconds of the repeated command against those of an undisturbed study."""
-    lines = ["| fault | tries | survived | repeated command, mean share of an undisturbed study |", "|---|---|---|---|"]
-    for kind in dict.fromkeys(one.kind for one in tries):
+    """Fault, tries, survived; commands until all was there, epochs that were kept, seconds against an undisturbed study."""
+    head = "| fault | tries | survived | commands, most | epochs kept, least | their time, mean share of an undisturbed study |"
+    lines = [head, "|---|---|---|---|---|---|"]
+    for kind in sorted({one.kind for one in tries}):
         mine = [one for one in tries if one.kind == kind]
         share = sum(one.again_s / one.undisturbed_s for one in mine) / len(mine)
-        lines.append(f"| {kind} | {len(mine)} | {sum(one.survived for one in mine)} | {share:.2f} |")
-    lines.append(f"| all | {len(tries)} | {sum(one.survived for one in tries)} | |")
+        told = f"{max(one.commands for one in mine)} | {min(one.kept for one in mine):.2f} | {share:.2f}"
+        lines.append(f"| {kind} | {len(mine)} | {sum(one.survived for one in mine)} | {told} |")
+    lines.append(f"| all | {len(tries)} | {sum(one.survived for one in tries)} | {max(one.commands for one in tries)} | | |")
     return "\n".join(lines)
 
 

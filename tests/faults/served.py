@@ -20,7 +20,9 @@ from tests.faults.world import STUDY, World
 from tests.runs import test_several_machines as machines
 
 STOPPED_S = 75
-"""Longer than any time-out of a request, a lease's poll or a database's lock."""
+"""Longer than a database's lock or a lease's poll."""
+SERVER_STOPPED_S = 130
+"""Longer than a request may take, 120 s by MLflow's default."""
 
 
 class Servers(machines.Servers):
@@ -163,12 +165,67 @@ def scheduler_killed(world: Served, rng: random.Random) -> None:
     world.servers.again("worker")
 
 
+def worker_killed(world: Served, rng: random.Random) -> None:
+    """kill -9 of the cluster's only worker; another one comes."""
+    process = _disturbed(world, rng)
+    world.servers.kill("worker")
+    time.sleep(rng.uniform(0, 10))
+    world.servers.again("worker")
+    world.end(process)
+
+
+def database_full(world: Served, rng: random.Random) -> None:
+    """The disk of PostgreSQL is full in the middle, and has room again later."""
+    data = world.folder / "postgres"
+    kept = data.with_name("postgres.kept")
+    world.servers.kill("postgres")
+    data.rename(kept)
+    data.mkdir()
+    size = sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) // 2**20 + 48
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(data)], check=True, capture_output=True)
+    try:
+        subprocess.run(["cp", "-a", f"{kept}/.", str(data)], check=True)
+        world.servers.again("postgres")
+        world.ready()
+        process = _disturbed(world, rng)
+        filler = data / "filler"
+        with filler.open("wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(2**16))
+        time.sleep(rng.uniform(2, 12))
+        filler.unlink()
+        world.end(process)
+        if world.servers.by_name["postgres"].poll() is not None:  # it may have given up
+            world.servers.processes.remove(world.servers.by_name["postgres"])
+            world.servers.again("postgres")
+        world.ready()
+        (world.end(world.start()))
+        world.servers.kill("postgres")
+        shutil.rmtree(kept)
+        subprocess.run(["cp", "-a", str(data), str(kept)], check=True)
+    finally:
+        subprocess.run(["umount", "-l", str(data)], check=True)
+        data.rmdir()
+        kept.rename(data)
+    world.servers.again("postgres")
+    world.ready()
+
+
+def tags_edited(world: Served, rng: random.Random) -> None:
+    """Tags of a run are edited in the UI of the server while it trains."""
+    process = _disturbed(world, rng)
+    for run in world.runs()[:1]:
+        key, value = rng.choice([("grok.state", "interrupted"), ("grok.process", "1:1.00"), ("grok.claim", "x")])
+        world.client().set_tag(run.info.run_id, key, value)
+    world.end(process)
+
+
 def server_stopped(world: Served, rng: random.Random) -> None:
-    """SIGSTOP of the MLflow server for longer than any time-out."""
+    """SIGSTOP of the MLflow server for longer than a request may take."""
     process = _disturbed(world, rng)
     server = world.servers.by_name["mlflow"]
     os.killpg(server.pid, signal.SIGSTOP)
-    time.sleep(STOPPED_S)
+    time.sleep(SERVER_STOPPED_S)
     os.killpg(server.pid, signal.SIGCONT)
     world.end(process)
     world.ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
+from safetensors.numpy import load_file as load_file_of_tensors
 
 from grok.spec.studies import load_file
 from grok.store.moved import rebase
@@ -32,9 +34,16 @@ three:
              seed: 0..1}
     - {<<: *base, condition: eta0, weight_decay: 0, seed: 0}
 """
+CELLS, EPOCHS = 3, 600
+"""Of the study."""
 LIMIT_S = 600
 """Of one command."""
-FINAL = ("history.parquet", "delta_w/band.npz")
+TABLES = ("conditions.csv", "repulsion.csv", "runs.csv")
+STUDY_TABLES = "the study"
+OF_A_SITTING = re.compile(r"run_id|elapsed|_s$|code_version|made_on|rounding_facts|^system/")
+"""Names of what another sitting changes."""
+PART = re.compile(r"partial|\.new$|\.tmp$")
+"""In the name of a file that is being written."""
 
 
 @dataclass
@@ -75,11 +84,12 @@ class World:
     def close(self) -> None:
         """Nothing is left running here."""
 
-    def start(self, **environment: str) -> subprocess.Popen[str]:
-        """Begin the command, in a process group of its own."""
+    def start(self, *other: str, **environment: str) -> subprocess.Popen[str]:
+        """Begin the command, or another with the same store, in a process group of its own."""
         keep = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         own = {"MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "faults", "OMP_NUM_THREADS": "1"}
-        words = [sys.executable, "-m", "entry_points.study", "--study", str(self.own), *self.words]
+        command = other or ("entry_points.study", "--study", str(self.own), *self.words)
+        words = [sys.executable, "-m", *command]
         with (self.folder.parent / "log.txt").open("a") as log:
             process = subprocess.Popen(
                 words, cwd=PROJECT, env=keep | own | environment, stdout=log, stderr=log, text=True, start_new_session=True
@@ -132,26 +142,62 @@ class World:
         return list(client.search_runs(experiments, f"tags.`grok.kind` = '{kind}'", max_results=1000))
 
 
-def new(template: Path, folder: Path) -> World:
-    """An empty store in a new folder, and the study beside it."""
+def new(template: Path | None, folder: Path) -> World:
+    """An empty store in a new folder, a copy of a template or not made yet, and the study beside it."""
     folder.mkdir(parents=True)
     (folder / "store").mkdir()
     (folder / "own.yaml").write_text(STUDY, encoding="utf-8")
     world = World(folder / "store")
-    shutil.copy(template, world.folder / "mlflow.db")
-    rebase(world.folder / "mlflow.db")
+    if template is not None:
+        shutil.copy(template, world.folder / "mlflow.db")
+        rebase(world.folder / "mlflow.db")
     return world
 
 
 def outcome(world: World) -> dict[str, dict[str, Any]]:
-    """What the runs of a study left, by config hash: the history and the band."""
+    """What a study left: of each run by config hash its newest metrics and the content of each of its files, by name; under
+    `STUDY_TABLES` the tables of the study itself. Without what another sitting changes: ids, times, pictures' bytes.
+    """
     found: dict[str, dict[str, Any]] = {}
     for run in world.runs():
         root = world.root(run)
-        with np.load(root / FINAL[1]) as arrays:
-            bands = dict(arrays)
-        found[run.data.tags["grok.config_hash"]] = {"history": pd.read_parquet(root / FINAL[0]), "bands": bands}
+        files = {str(path.relative_to(root)): content(path) for path in sorted(root.rglob("*")) if path.is_file()}
+        metrics = {key: value for key, value in run.data.metrics.items() if not OF_A_SITTING.search(key)}
+        found[run.data.tags["grok.config_hash"]] = files | {"metrics": metrics}
+    for study in world.runs("study"):
+        root = world.root(study)
+        found[STUDY_TABLES] = {name: study_table(root / name) for name in sorted(TABLES) if (root / name).exists()}
     return found
+
+
+def content(path: Path) -> Any:
+    """What is in a file: a table, arrays or a text; of a picture that it is one."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return dict(arrays)
+    if path.suffix == ".safetensors":
+        return load_file_of_tensors(path)
+    return "" if path.suffix == ".png" and path.stat().st_size else path.read_text(encoding="utf-8")
+
+
+def study_table(path: Path) -> pd.DataFrame:
+    """A table of a study without ids and times, in an order of its own."""
+    table = pd.read_csv(path)
+    table = table[[name for name in table if not OF_A_SITTING.search(str(name))]]
+    return table.sort_values([*table], ignore_index=True)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two contents are equal to the last bit; NaN is NaN."""
+    if isinstance(one, pd.DataFrame):
+        return isinstance(other, pd.DataFrame) and bool(one.equals(other))
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other, one.dtype.kind == "f")
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    return bool(one == other) or (one != one and other != other)
 
 
 def flaws(world: World, expected: dict[str, dict[str, Any]]) -> list[str]:
@@ -160,17 +206,33 @@ def flaws(world: World, expected: dict[str, dict[str, Any]]) -> list[str]:
     hashes = [run.data.tags.get("grok.config_hash") for run in world.runs()]
     cells = {cell.config.hash for study in load_file(world.own).values() for cell in study.cells}
     found += [f"{hashes.count(one)} runs of {one}" for one in cells if hashes.count(one) != 1]
+    if len(parents := world.runs("study")) != 1:
+        found.append(f"{len(parents)} studies")
     if found:
         return found
     for one, left in outcome(world).items():
-        if one in expected and not left["history"].equals(expected[one]["history"]):
-            found.append(f"another history of {one}")
-        if one in expected and any(not np.array_equal(a, expected[one]["bands"][n], True) for n, a in left["bands"].items()):
-            found.append(f"another band of {one}")
-    found += [f"half-written {path.name}" for path in world.artifacts.rglob(".*.partial-*")]
-    for run in world.runs():  # what a deleted run has goes with `mlflow gc`
-        found += [f"state {path.name} left" for path in (world.root(run) / "resume").glob("*")]
-    return found
+        wanted = expected.get(one, left)
+        found += [f"{name} of {one} is left" for name in left.keys() - wanted.keys()]
+        found += [f"{name} of {one} is missing" for name in wanted.keys() - left.keys()]
+        found += [f"another {name} of {one}" for name in wanted.keys() & left.keys() if not same(wanted[name], left[name])]
+    return found + [f"half-written {path}" for path in half_written(world)]
+
+
+def half_written(world: World) -> list[str]:
+    """Files of the store that bear the name of one that is being written."""
+    return [path.name for path in world.folder.rglob(".*") if path.is_file() and PART.search(path.name)]
+
+
+def saved_epochs(world: World) -> int:
+    """Epochs of all cells that need not be trained again: of finished runs all, of others those up to the newest state."""
+    epochs = 0
+    for run in world.runs():
+        if run.data.tags.get("grok.state") == "complete":
+            epochs += EPOCHS
+        else:
+            states = [path.name for path in (world.root(run) / "resume").glob("epoch-*.safetensors")]
+            epochs += max((int(re.findall(r"\d+", name)[0]) for name in states), default=0)
+    return epochs
 
 
 def _run_flaws(world: World) -> Iterator[str]:
@@ -179,6 +241,7 @@ def _run_flaws(world: World) -> Iterator[str]:
         if run.info.status == "RUNNING" or run.data.tags.get("grok.state") != "complete":
             yield f"{run.info.run_id} is {run.data.tags.get('grok.state')}, {run.info.status}"
     for run in world.runs():
-        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "loss/train")]
-        if len(steps) != len(set(steps)):
-            yield f"{run.info.run_id} has {len(steps) - len(set(steps))} steps twice"
+        for key in run.data.metrics:
+            steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
+            if len(steps) != len(set(steps)):
+                yield f"{run.info.run_id} has {len(steps) - len(set(steps))} steps of {key} twice"

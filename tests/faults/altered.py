@@ -1,0 +1,122 @@
+"""Faults of the files of runs: cut short, a bit turned over, gone."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from analysis.reading.evidence import Evidence
+from grok.runs.load import load_run
+from grok.store.errors import StoreError
+from grok.store.store import connect
+from tests.faults.world import World, same
+
+Fault = Callable[[World, random.Random], None]
+"""Starts the command, disturbs it, and leaves it ended; the store is usable again then."""
+
+
+def disturbed(world: World, rng: random.Random) -> Any:
+    """The command under way, at a random moment after its first save."""
+    process = world.start()
+    world.wait_until_it_trains(process)
+    time.sleep(rng.uniform(0, 4))
+    return process
+
+
+def files_of(world: World, pattern: str) -> list[Path]:
+    """Files of runs by a pattern of their paths."""
+    return sorted(world.folder.glob(f"mlruns/*/*/artifacts/{pattern}"))
+
+
+def cut(path: Path, rng: random.Random) -> None:
+    """Cut a file short."""
+    content = path.read_bytes()
+    path.write_bytes(content[: rng.randrange(len(content))])
+
+
+def flip(path: Path, rng: random.Random) -> None:
+    """Turn a bit of a file over."""
+    content = bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+
+
+def altered(pattern: str, change: Callable[[Path, random.Random], None]) -> Fault:
+    """The command is killed and a file is altered."""
+
+    def fault(world: World, rng: random.Random) -> None:
+        world.end(disturbed(world, rng), kill=True)
+        for path in files_of(world, pattern):
+            change(path, rng)
+
+    return fault
+
+
+def finished_altered(pattern: str) -> Fault:
+    """A file of a finished run is cut: that run is named, deleted by hand, and trained anew by the same command."""
+
+    def fault(world: World, rng: random.Random) -> None:
+        world.end(world.start())
+        path = rng.choice(files_of(world, pattern))
+        cut(path, rng)
+        left_out = Evidence(connect(world.uri, "")).left_out
+        named = set(left_out["run_id"]) if len(left_out) else set()
+        run_id = path.relative_to(world.folder / "mlruns").parts[1]
+        if run_id not in named:
+            raise AssertionError(f"{path.name} of {run_id} was cut and nobody said so")
+        world.client().delete_run(run_id)
+
+    return fault
+
+
+def finished_flipped(pattern: str) -> Fault:
+    """A bit of a file of a finished run is turned over: whoever reads it says so by name, or reads the numbers that were there.
+
+    Then the run is deleted by hand, and trained anew by the same command.
+    """
+
+    def fault(world: World, rng: random.Random) -> None:
+        world.end(world.start())
+        path = rng.choice(files_of(world, pattern))
+        run_id = path.relative_to(world.folder / "mlruns").parts[1]
+        before = numbers(world, run_id)
+        flip(path, rng)
+        try:
+            after = numbers(world, run_id)
+        except (StoreError, RuntimeError, ValueError) as error:
+            if run_id not in str(error) and path.name not in str(error):
+                raise AssertionError(f"a bit of {path.name} was turned over, and what was said is {error}") from error
+            after = before
+        if not same(before, after):
+            raise AssertionError(f"a bit of {path.name} of {run_id} was turned over and other numbers were read")
+        world.client().delete_run(run_id)
+
+    return fault
+
+
+def numbers(world: World, run_id: str) -> dict[str, Any]:
+    """What is read of a finished run: its history, band and weights; a new reader each time.
+
+    Raises:
+        StoreError: if the run is left out, with the reason.
+    """
+    evidence = Evidence(connect(world.uri, ""))
+    left = evidence.left_out
+    if len(left) and run_id in set(left["run_id"]):
+        raise StoreError(f"{run_id}: {left.set_index('run_id').loc[run_id, 'reason']}")
+    run = load_run(run_id, store=connect(world.uri, ""))
+    weights = {f"{epoch} {name}": array for epoch in run.checkpoints for name, array in run.weights(epoch).items()}
+    return {"history": evidence.history(run_id), "band": evidence.band(run_id), "weights": weights}
+
+
+def artifacts_gone(world: World, rng: random.Random) -> None:
+    """The folder of artifacts is deleted while the study runs, and its unfinished runs with it."""
+    world.end(disturbed(world, rng), kill=True)
+    finished = {run.info.run_id for run in world.runs() if run.data.tags.get("grok.state") == "complete"}
+    shutil.rmtree(world.folder / "mlruns", ignore_errors=True)
+    for run_id in finished:
+        world.client().delete_run(run_id)
