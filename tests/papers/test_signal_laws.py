@@ -14,7 +14,7 @@ import pytest
 
 from analysis.exhibits.model import CONTRADICTED, IMPRECISE, NOT_REPRODUCED, REPRODUCED
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals import board, events, laws, margins, panels, published
+from analysis.papers.signals import events, laws, margins, panels, published, study
 from analysis.reading.runs import grid
 from analysis.statistics.estimates import Estimate, clopper_pearson
 from grok.spec.config import ResolvedConfig
@@ -230,34 +230,73 @@ def test_leads_by_the_printed_rule_are_the_planted_ones(main_study: Sources) -> 
     assert lead.value == pytest.approx(60, abs=10)
 
 
-def test_a_page_has_medians_by_condition_and_the_events(main_study: Sources) -> None:
-    gathered = panels.gathered(main_study, board.MAIN)
+def test_a_page_has_medians_by_condition_since_t50(main_study: Sources) -> None:
+    """Each run that groks is drawn since its own t50: the planted rise, 60 epochs before it, is at one place for all."""
+    gathered = panels.gathered(main_study, study.MAIN)
     found = panels.series_table(gathered, "lar")
-    assert (found.loc[found["epoch"] == 0, "median"] == 0.5).all()
-    assert set(found["condition"]) == {"grok", *panels.SETS}
+    assert set(found["condition"]) == {"grok", *panels.SETS} - {study.LATE}
+    grown = found[found["condition"] == "grok"].set_index("since")
+    assert (grown.loc[grown.index < -70, "median"] == 0.5).all()
+    assert (grown.loc[grown.index > -50, "median"] == 0.7).all()
+    assert {-240, -100, 0, 240} <= set(grown.index)
     assert found.groupby(["column", "condition"]).size().max() <= panels.POINTS
     assert panels.series_table(gathered, "head_entropy").empty
     assert set(gathered.events["column"]) == {"square", "relu", "relu2"}
-    assert (gathered.events["t10"] <= gathered.events["t50"]).all()
+    assert (gathered.events["t10"] <= 0).all()
+    assert (gathered.events["t99"] >= 0).all()
     from analysis.figures.signals import signals_page
 
     page = found.merge(gathered.events, on="column").assign(study="signals", threshold=0.6)
     assert len([ax for part in signals_page({"series": page}).subfigs for ax in part.axes]) == 3
 
 
-def test_the_main_figure_takes_the_best_rule_of_each_signal() -> None:
-    row = {"signal": "lar", "variant": "raw", "information": "T", "verdict": "alarm", "tpr": 0.9}
+def test_a_page_draws_the_threshold_of_its_own_variant() -> None:
+    """Not that of another variant, cadence or rule, and turned round where a fall announces."""
+    head = {"signal": "spectral_entropy", "rule": "calibrated"}
+    rows = [("of_rank", 40, 1.0), ("", 80, 2.0), ("", 40, -0.6)]
+    table = pd.DataFrame([head | {"variant": v, "every": every, "threshold": level} for v, every, level in rows])
+    assert panels.level(table, "spectral_entropy", study.MAIN) == 0.6
+    assert math.isnan(panels.level(table.iloc[:2], "spectral_entropy", study.MAIN))
+
+
+def test_the_main_figure_keeps_the_order_of_the_leaderboard() -> None:
+    """Of a signal the first rule, not the longest lead; what fires in fewer than half of the runs that grok is not drawn."""
+    row = {"signal": "lar", "variant": "raw", "information": "T", "tpr": 0.9, "tpr_later": 0.9}
     row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
-    row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS for end in ("", "_low", "_high")}
-    rows = pd.DataFrame([row | {"rule": rule, "lead_t50": lead} for rule, lead in (("calibrated", 30.0), ("printed", 50.0))])
-    rows = pd.concat([rows, pd.DataFrame([row | {"signal": "rho", "tpr": 0.2, "rule": "printed", "lead_t50": 400.0}])])
+    row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS[:3] for end in ("", "_low", "_high")}
+    rules = (("lar", "calibrated", "alarm", 30.0, 0.9), ("rho", "printed", "follows", -40.0, 1.0))
+    rules = (*rules, ("lar", "printed", "false alarms", 400.0, 1.0), ("gap", "printed", "no information", 500.0, 0.2))
+    rows = pd.DataFrame(
+        [row | {"signal": s, "rule": r, "verdict": v, "lead_t50": lead, "tpr_later": later} for s, r, v, lead, later in rules]
+    )
     found = panels.board_table(rows)
-    assert found["rule"].unique().tolist() == ["printed"]
-    assert found["control"].tolist() == list(panels.SETS)
-    assert found["signal"].unique().tolist() == ["lar raw"]
+    assert found["control"].tolist() == [*panels.SETS[:3]] * 2
+    drawn = found.drop_duplicates("signal")
+    assert drawn[["signal", "rule", "lead"]].values.tolist() == [["lar raw", "calibrated", 30.0], ["rho raw", "printed", -40.0]]
     from analysis.figures.signals import signals_board
 
     assert len(signals_board({"board": found}).axes) == 2
+
+
+def test_each_arm_has_a_figure() -> None:
+    boards = {panel.id: panel.studies for panel in panels.PANELS if panel.id.startswith("signals-board")}
+    assert boards == {"signals-board": ("signals",), "signals-board-cross-entropy": ("signals-ce",)}
+
+
+def test_claims_on_costly_signals_are_not_judged_where_the_cadence_leaves_nothing() -> None:
+    """Runs that grok at about 60 have no two values of every fortieth epoch before it."""
+
+    def table(config: ResolvedConfig, time: float) -> pd.DataFrame:
+        every = everything(config, time)
+        return every[every["epoch"] % 40 == 0]
+
+    soon = sources(lambda c, k: 40 + 2e-3 / c.weight_decay if k == "grok" else math.nan, table)
+    for name in ("commutator", "spectral-entropy", "topology"):
+        (claim,) = [one for one in published.CLAIMS if one.id == f"signals-{name}"]
+        with pytest.raises(Absent, match=r"not testable at this cadence: [0-9]+ of 84 runs that grok have two"):
+            claim.measure(soon)
+    (claim,) = [one for one in published.CLAIMS if one.id == "signals-ildr"]
+    assert claim.measure(soon).verdict
 
 
 def test_a_peak_of_the_norm_is_inside_and_stands_out() -> None:
