@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,52 +11,10 @@ import pytest
 
 from analysis.exhibits.model import CONTRADICTED, IMPRECISE, NOT_REPRODUCED, REPRODUCED
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals import events, laws, margins, panels, published, study
-from analysis.reading.runs import grid
+from analysis.papers.signals import events, laws, margins, published
 from analysis.statistics.estimates import Estimate, clopper_pearson
 from grok.spec.config import ResolvedConfig
-
-Law = Callable[[ResolvedConfig, str], float]
-"""T_grok of a run by its config and condition; NaN of one that never groks."""
-MEMORISED = 50.0
-
-
-class MadeUp:
-    """Evidence of studies of the registry, whose runs memorise at 50 and grok when a law says."""
-
-    def __init__(self, law: Law, tables: Callable[[ResolvedConfig, float], pd.DataFrame] | None = None) -> None:
-        self.law, self.made = law, tables
-        self.known: dict[str, tuple[ResolvedConfig, float]] = {}
-        self.runs, self.signals = functools.cache(self._runs), functools.cache(self._signals)
-
-    @staticmethod
-    def command(study: str) -> str:
-        return f"run {study}"
-
-    def _runs(self, study: str) -> pd.DataFrame:
-        rows = []
-        for number, cell in enumerate(grid(study)):
-            time, run_id = self.law(cell.config, cell.condition), f"{study}-{number}"
-            self.known[run_id] = cell.config, time
-            row = dataclasses.asdict(cell.config) | {"run_id": run_id, "condition": cell.condition, "state": "complete"}
-            row |= {"config_hash": cell.config.hash, "train_99_epoch": MEMORISED}
-            rows.append(row | {"test_50_epoch": time - 20, "test_99_epoch": time})
-        return pd.DataFrame(rows)
-
-    def history(self, run_id: str) -> pd.DataFrame:
-        config, time = self.known[run_id]
-        epochs = np.arange(config.epochs + 1)
-        accuracy = np.zeros(len(epochs)) if math.isnan(time) else 0.5 * (1 + np.tanh((epochs - time + 20) / 8))
-        norm = 80 * np.exp(-2e-4 * epochs) * (1 + np.minimum(epochs, 40) / 400)  # rises by a tenth, then decays
-        return pd.DataFrame({"epoch": epochs, "accuracy/test": accuracy, "norm/w1": norm})
-
-    def _signals(self, run_id: str) -> pd.DataFrame:
-        assert self.made is not None
-        return self.made(*self.known[run_id])
-
-
-def sources(law: Law, tables: Any = None) -> Sources:
-    return Sources(MadeUp(law, tables))  # type: ignore[arg-type]
+from tests.helpers.law_worlds import MEMORISED, MadeUp, everything, sources
 
 
 def scales(config: ResolvedConfig, time: float) -> pd.DataFrame:
@@ -180,27 +135,6 @@ def test_the_chapter_on_events_counts_collapses() -> None:
     assert "2 collapse, a share of 0.2 [" in text
 
 
-def everything(config: ResolvedConfig, time: float) -> pd.DataFrame:
-    """Of the study `signals`: every signal that a claim reads, announcing 80 epochs before grokking where a run groks."""
-    epochs = np.arange(0, 801, 10)
-    before = epochs >= (time - 80 if not math.isnan(time) else math.inf)
-    rise = before * 1.0
-    made = {
-        ("ildr", ""): 1 + 9 * rise,
-        ("commutator", ""): 1 + 99 * rise,
-        ("spectral_entropy", ""): 0.9 - 0.4 * rise,
-        ("hankel_dmd", ""): 0.1 + rise,
-        ("lar", "raw"): 0.5 + 0.2 * rise,
-        ("topology", ""): rise - 1,
-        ("topology", "detrended"): -np.ones(len(epochs)),
-        ("norm_peak", ""): 0.1 * rise,
-        ("restricted_loss", ""): 1 - 0.5 * rise,
-        ("weight_norm", ""): 60 - 10 * rise,
-    }
-    parts = [pd.DataFrame({"epoch": epochs, "signal": s, "variant": v, "value": value}) for (s, v), value in made.items()]
-    return pd.concat(parts, ignore_index=True)
-
-
 @pytest.fixture(scope="module")
 def main_study() -> Sources:
     return sources(lambda c, k: 300 + 1e-2 / c.weight_decay if k == "grok" else math.nan, everything)
@@ -228,59 +162,6 @@ def test_leads_by_the_printed_rule_are_the_planted_ones(main_study: Sources) -> 
     share, lead = published.leads(published.series(main_study, "ildr"), "ildr")
     assert share.value == 1
     assert lead.value == pytest.approx(60, abs=10)
-
-
-def test_a_page_has_medians_by_condition_since_t50(main_study: Sources) -> None:
-    """Each run that groks is drawn since its own t50: the planted rise, 60 epochs before it, is at one place for all."""
-    gathered = panels.gathered(main_study, study.MAIN)
-    found = panels.series_table(gathered, "lar")
-    assert set(found["condition"]) == {"grok", *panels.SETS} - {study.LATE}
-    grown = found[found["condition"] == "grok"].set_index("since")
-    assert (grown.loc[grown.index < -70, "median"] == 0.5).all()
-    assert (grown.loc[grown.index > -50, "median"] == 0.7).all()
-    assert {-240, -100, 0, 240} <= set(grown.index)
-    assert found.groupby(["column", "condition"]).size().max() <= panels.POINTS
-    assert panels.series_table(gathered, "head_entropy").empty
-    assert set(gathered.events["column"]) == {"square", "relu", "relu2"}
-    assert (gathered.events["t10"] <= 0).all()
-    assert (gathered.events["t99"] >= 0).all()
-    from analysis.figures.signals import signals_page
-
-    page = found.merge(gathered.events, on="column").assign(study="signals", threshold=0.6)
-    assert len([ax for part in signals_page({"series": page}).subfigs for ax in part.axes]) == 3
-
-
-def test_a_page_draws_the_threshold_of_its_own_variant() -> None:
-    """Not that of another variant, cadence or rule, and turned round where a fall announces."""
-    head = {"signal": "spectral_entropy", "rule": "calibrated"}
-    rows = [("of_rank", 40, 1.0), ("", 80, 2.0), ("", 40, -0.6)]
-    table = pd.DataFrame([head | {"variant": v, "every": every, "threshold": level} for v, every, level in rows])
-    assert panels.level(table, "spectral_entropy", study.MAIN) == 0.6
-    assert math.isnan(panels.level(table.iloc[:2], "spectral_entropy", study.MAIN))
-
-
-def test_the_main_figure_keeps_the_order_of_the_leaderboard() -> None:
-    """Of a signal the first rule, not the longest lead; what fires in fewer than half of the runs that grok is not drawn."""
-    row = {"signal": "lar", "variant": "raw", "information": "T", "tpr": 0.9, "tpr_later": 0.9}
-    row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
-    row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS[:3] for end in ("", "_low", "_high")}
-    rules = (("lar", "calibrated", "alarm", 30.0, 0.9), ("rho", "printed", "follows", -40.0, 1.0))
-    rules = (*rules, ("lar", "printed", "false alarms", 400.0, 1.0), ("gap", "printed", "no information", 500.0, 0.2))
-    rows = pd.DataFrame(
-        [row | {"signal": s, "rule": r, "verdict": v, "lead_t50": lead, "tpr_later": later} for s, r, v, lead, later in rules]
-    )
-    found = panels.board_table(rows)
-    assert found["control"].tolist() == [*panels.SETS[:3]] * 2
-    drawn = found.drop_duplicates("signal")
-    assert drawn[["signal", "rule", "lead"]].values.tolist() == [["lar raw", "calibrated", 30.0], ["rho raw", "printed", -40.0]]
-    from analysis.figures.signals import signals_board
-
-    assert len(signals_board({"board": found}).axes) == 2
-
-
-def test_each_arm_has_a_figure() -> None:
-    boards = {panel.id: panel.studies for panel in panels.PANELS if panel.id.startswith("signals-board")}
-    assert boards == {"signals-board": ("signals",), "signals-board-cross-entropy": ("signals-ce",)}
 
 
 def test_claims_on_costly_signals_are_not_judged_where_the_cadence_leaves_nothing() -> None:

@@ -28,7 +28,7 @@ def surprises(about: Mapping[str, Known], rows: Sequence[Row]) -> list[str]:
 
 def printed_and_calibrated(rows: Sequence[Told]) -> str:
     """The largest difference of detection between the printed and the calibrated rule of one signal, at its own cadence."""
-    best, text = -math.inf, ""
+    best, text = 0.0, ""
     for mine in rows:
         own = [one for one in rows if (one["signal"], one["variant"]) == (mine["signal"], mine["variant"])]
         other = min((one for one in own if one["rule"] == CALIBRATED), key=lambda one: one["every"], default=None)
