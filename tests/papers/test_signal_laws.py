@@ -135,6 +135,19 @@ def test_the_chapter_on_events_counts_collapses() -> None:
     assert "2 collapse, a share of 0.2 [" in text
 
 
+def test_events_are_not_told_of_a_study_that_lacks_most_of_a_set() -> None:
+    class Short(MadeUp):
+        def _runs(self, study: str) -> pd.DataFrame:
+            found = super()._runs(study)
+            return found.drop(index=found.index[found["condition"] == "eta0"][:3])
+
+    made: Any = Short(lambda c, k: 400.0 if k == "grok" else math.nan)
+    with pytest.raises(Absent, match=r"every set of signals must have 0\.8 of its runs .* 9 of 12 of eta0$"):
+        events.table(Sources(made))
+    with pytest.raises(Absent, match="every set of signals must have"):
+        published.series(Sources(made), "lar")
+
+
 @pytest.fixture(scope="module")
 def main_study() -> Sources:
     return sources(lambda c, k: 300 + 1e-2 / c.weight_decay if k == "grok" else math.nan, everything)
