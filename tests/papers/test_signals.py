@@ -182,6 +182,7 @@ def test_the_sentences_say_who_leads_and_what_it_rests_on(found: pd.DataFrame) -
         "intervals and p-values are nominal.",
     ):
         assert said in text, said
+    assert len(text.split("\n\n")) == 5
 
 
 def test_the_surprises_that_the_rows_can_fill_are_told() -> None:

@@ -85,7 +85,7 @@ def _both(sources: Sources, arm: Arm = MAIN) -> tuple[str, pd.DataFrame]:
 
 
 def _answer(sources: Sources) -> Answer:
-    return Answer(_both(sources)[0])
+    return Answer(" ".join(_both(sources)[0].split("\n\n")))
 
 
 def rows_of(sources: Sources, arm: Arm = MAIN) -> pd.DataFrame:

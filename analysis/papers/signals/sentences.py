@@ -21,16 +21,21 @@ FAMILY = 0.05
 
 
 def told(about: Mapping[str, Known], rows: Sequence[Row], left_out: Mapping[str, int], untried: Sequence[str]) -> str:
-    """All of it.
+    """All of it, in paragraphs.
 
     Args:
         about: the runs. rows: as `board` has them. left_out: runs that are neither positive nor negative, by condition.
         untried: sets of which no run was repeated by another order of summation.
     """
     every = [one.told for one in rows]
-    parts = [_counts(every), *_best(every), _baselines(every), _cell_clock(about, rows), _beside(every), _worst(every)]
-    parts += [_rounding(about, untried), _runs(about, left_out), *surprises(about, rows)]
-    return " ".join(filter(None, parts))
+    paragraphs = (
+        [_counts(every)],
+        _best(every),
+        [_baselines(every), _cell_clock(about, rows), _beside(every), _worst(every)],
+        [_runs(about, left_out), _rounding(about, untried)],
+        surprises(about, rows),
+    )
+    return "\n\n".join(" ".join(filter(None, parts)) for parts in paragraphs if any(parts))
 
 
 def _counts(rows: Sequence[Told]) -> str:
