@@ -112,6 +112,13 @@ def test_one_threshold_leaves_nothing_of_a_scale_of_the_activations() -> None:
     assert row["eta0_only"] == "no information"
 
 
+def test_the_reading_by_activation_overrules_no_word_that_stands_before_it() -> None:
+    words = ("no information", "follows", "rank only", "lead not decided")
+    kept = ("alarm", "clock", "unstable to rounding or estimator", "not testable", "not testable at this cadence")
+    assert [rows.by_activation(word, "alarm") for word in (*words, *kept)] == [True] * 4 + [False] * 5
+    assert not rows.by_activation("no information", "follows")
+
+
 def test_a_clock_of_the_activations_follows_t50_over_all_runs_and_not_within_them() -> None:
     row = told(activation_clock).told
     assert row["alarm_with_t50"] == 0
