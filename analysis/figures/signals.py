@@ -16,7 +16,8 @@ from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
 
 Tables = Mapping[str, pd.DataFrame]
 MARKS = "os^Dv*"
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+"""One more than there are colours, so that no two conditions look alike."""
 
 
 def signals_board(tables: Tables) -> Figure:

@@ -49,6 +49,7 @@ def test_the_word_that_changes_most_is_farthest_in_the_order_of_the_leaderboard(
         row("lar", one_threshold="no information", eta0_only="clock", fpr=0.3),
         row("fve", one_threshold="no information", eta0_only="alarm", eta0_only_fpr=0.05, fpr=0.4),
         row("gap", one_threshold="no information", eta0_only="alarm", fpr=0.2),
+        row("loss", one_threshold="no information", eta0_only="no information", fpr=0.9),
     ]
     assert surprises.negatives(rows) == (
         "The word changes most for fve calibrated, every 10 epochs: no information against all negatives (0.9 with false "
