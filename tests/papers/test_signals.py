@@ -263,6 +263,18 @@ def test_costly_signals_have_their_cadence_and_the_commutator_two() -> None:
     assert cadences("rho") == [(calibrated, 10), (calibrated, 40), (printed, 1)]
 
 
+def test_an_epoch_that_was_not_computed_is_not_known_and_its_neighbours_are_none() -> None:
+    """At 0, 80 and 120 of every fortieth epoch: the first alarm of a series above its threshold is at 120, not at 80."""
+    signal = find("anisotropy")
+    stored = {"a": {("anisotropy", ""): (np.array([0, 70, 80, 120]), np.array([9.0, 9.0, 9.0, 9.0]))}}
+    run = Watched(302, True, "", True, 400.0, 420.0, 450.0, np.array([]), np.array([]))
+    about = {"a": study.Known(run, 20.0, ("grok", "net", "task"), replicate=False)}
+    found = study.watch(about, stored, signal, "", 40)["a"]
+    assert found.epochs.tolist() == [0, 40, 80, 120]
+    assert np.isnan(found.values).tolist() == [False, True, False, False]
+    assert fire_epoch(found, 1.0) == 120
+
+
 def test_a_table_that_is_older_than_a_variant_has_it_by_n_and_the_width() -> None:
     evidence = MadeUp()
     for run_id, table in evidence.tables.items():
