@@ -161,6 +161,8 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
         p if verdict in (*HELD, *FAILED, IMPRECISE) else math.nan,
         samples=found.samples,
         short=found.short,
+        why=found.why if verdict == found.verdict else "",
+        axes=found.axes,
     )
 
 

@@ -63,6 +63,24 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """A number as it is drawn, where the entries of a claim have it not.
+
+    Attributes:
+        name: of the number. published: as printed, a number or a count; empty where none was. estimate: measured.
+        text: the same in words; made of the estimate where empty. margin: `low … high` around what was published, if any.
+        samples: a value per run.
+    """
+
+    name: str
+    published: str
+    estimate: Estimate
+    text: str = ""
+    margin: str = ""
+    samples: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Measured:
     """What the runs say about a claim.
 
@@ -76,6 +94,8 @@ class Measured:
         p: of the decision, for the false-discovery control; NaN where facts about named runs decide, or a rule without a test.
         samples: the value of each run, by name of an estimate, where it is one per run; drawn beside the estimate.
         short: the measured value whole in at most 60 characters, for the first screen; empty where `text` does.
+        why: which condition of the rule decided, a sentence; empty where the verdict alone says it.
+        axes: what is drawn in place of the entries.
     """
 
     text: str
@@ -87,6 +107,8 @@ class Measured:
     p: float = math.nan
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     short: str = ""
+    why: str = ""
+    axes: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,7 +212,7 @@ class Result:
         replicates: the same by other roundings, the default first; empty if it was judged on one. rounding: that in words.
         made_by: runs by code version, protocol, rounding and device, where recorded.
         p: of the decision, the largest over roundings; NaN without a test. adjusted: after the false-discovery control.
-        samples, short: as in `Measured`.
+        samples, short, axes: as in `Measured`. why: likewise; empty where another verdict than the claim's own was given.
     """
 
     claim: Claim
@@ -209,6 +231,8 @@ class Result:
     adjusted: float = math.nan
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     short: str = ""
+    why: str = ""
+    axes: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from analysis.exhibits.model import KINDS, VERDICTS
 from analysis.exhibits.panels import Drawn, Panel
 from analysis.report import opening, words
 from analysis.report.cards import cards, filters, waiting
+from analysis.report.compare import TOLD
 from analysis.report.content import Content
-from analysis.report.plain import brief, heading, plain, short
+from analysis.report.plain import head, heading, plain, printed, short
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-LISTED = 120
+LISTED = 40
 """Ids of runs that a fold holds; `data/runs.csv` has all."""
 
 
@@ -95,6 +96,9 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "discovery_line": words.discovery_line(content),
         "rounding_line": words.rounding_line(content),
         "comparison": content.comparison,
+        "changes": content.comparison.by_kind() if content.comparison else {},
+        "told": TOLD,
+        "all_kinds": words.ALL,
         "change_line": words.change_line(content.comparison),
         "results": content.results,
         "errata": content.errata,
@@ -132,7 +136,8 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "make": words.make,
         "order": order.__getitem__,
         "plain": plain,
-        "brief": brief,
+        "head": head,
+        "printed": printed,
         "short": short,
         "heading": heading,
         "first_sentence": words.first_sentence,
