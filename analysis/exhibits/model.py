@@ -69,7 +69,7 @@ class Axis:
     Attributes:
         name: of the number. published: as printed, a number or a count; empty where none was. estimate: measured.
         text: the same in words; made of the estimate where empty. margin: `low … high` around what was published, if any.
-        samples: a value per run.
+        samples: a value per run. ends: of the line, where several numbers are to be compared; else as far as the values go.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Axis:
     text: str = ""
     margin: str = ""
     samples: tuple[float, ...] = ()
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -73,20 +73,29 @@ class Scale:
         return round(SIDE + (WIDTH - 2 * SIDE) * min(1.0, max(0.0, (at - low) / (high - low))), 1)
 
 
-def draw(published: str, estimate: Estimate, samples: Sequence[float] = (), margin: str = "") -> Markup:
+def draw(
+    published: str,
+    estimate: Estimate,
+    samples: Sequence[float] = (),
+    margin: str = "",
+    ends: tuple[float, float] | None = None,
+) -> Markup:
     """The published value as a diamond, the measured one as a point with its interval, runs as dots, the margin shaded.
 
     Args:
         published: as printed. estimate: measured. samples: a value per run. margin: `165 … 183`, or other words.
+        ends: of the line at the least; as far as the values go where None.
 
     Returns:
         `<svg>…</svg>`; empty where neither is a number.
     """
     mark, share = printed(published), SHARE.fullmatch(published) is not None
-    known = [x for x in (mark, estimate.value, estimate.low, estimate.high, *samples) if math.isfinite(x)]
+    known = [x for x in (mark, estimate.value, estimate.low, estimate.high, *samples, *(ends or ())) if math.isfinite(x)]
     if not known or not math.isfinite(estimate.value):
         return Markup("")
-    scale = Scale(known, share or (not samples and all(0 <= x <= 1 for x in known) and estimate.value in (0.0, 1.0)))
+    scale = Scale(
+        known, share or (ends is None and not samples and all(0 <= x <= 1 for x in known) and estimate.value in (0.0, 1.0))
+    )
     parts = [_band(margin, scale), f'<path class="rail" d="M{SIDE} {LINE}H{WIDTH - SIDE}"/>', *_dots(samples, scale)]
     if math.isfinite(estimate.low) and math.isfinite(estimate.high):
         parts.append(f'<path class="interval" d="M{scale(estimate.low)} {LINE}H{scale(estimate.high)}"/>')

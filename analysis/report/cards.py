@@ -120,7 +120,7 @@ def _rows(result: Result) -> list[Row]:
     """What is drawn of a claim: its axes, or the numbers that both sides have, or the claim itself where it is one number."""
     if result.axes:
         return [
-            _row(one.name, one.published, one.text, result.verdict, one.estimate, one.samples, one.margin)
+            _row(one.name, one.published, one.text, result.verdict, one.estimate, one.samples, one.margin, one.ends)
             for one in result.axes
         ]
     found = [(entry, result.estimates.get(entry.id) or axis.read(entry.measured)) for entry in result.entries]
@@ -145,13 +145,22 @@ def _counted(result: Result) -> Row:
     return _row("as published", f"{of}/{of}", f"{held}/{of}", result.verdict, share, (), "")
 
 
-def _row(name: str, published: str, text: str, verdict: str, estimate: Estimate, samples: Sequence[float], margin: str) -> Row:
+def _row(
+    name: str,
+    published: str,
+    text: str,
+    verdict: str,
+    estimate: Estimate,
+    samples: Sequence[float],
+    margin: str,
+    ends: tuple[float, float] | None = None,
+) -> Row:
     share = axis.SHARE.fullmatch(published) is not None
     if not text:
         text = f"{round(estimate.value * estimate.n)}/{estimate.n}" if share else spread(*estimate[:3])
     whole = f"{published}/{estimate.n}" if text.endswith(f"/{estimate.n}") and not share else published
     printed = whole if published.isdigit() and not math.isnan(axis.printed(text)) else published
-    return Row(plain(name), plain(printed), plain(text), verdict, axis.draw(printed, estimate, samples, margin))
+    return Row(plain(name), plain(printed), plain(text), verdict, axis.draw(printed, estimate, samples, margin, ends))
 
 
 def why(result: Result) -> str:

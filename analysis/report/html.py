@@ -25,6 +25,8 @@ from analysis.report.plain import head, heading, plain, printed, short
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LISTED = 40
 """Ids of runs that a fold holds; `data/runs.csv` has all."""
+PRINTED_ROWS = 12
+"""Rows of a table of a chapter that are printed, as `report.css` has it; its file has all."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "sections": words.sections(content),
         "discovery_line": words.discovery_line(content),
         "rounding_line": words.rounding_line(content),
+        "without_test": words.without_test(content),
+        "printed_rows": PRINTED_ROWS,
         "comparison": content.comparison,
         "changes": content.comparison.by_kind() if content.comparison else {},
         "told": TOLD,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from analysis.exhibits.model import FAILED, HELD, Claim, Result
+from analysis.exhibits.model import BY_DEFINITION, FAILED, HELD, NOT_TESTABLE, Claim, Result
 from analysis.words import CONDITIONS
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -98,6 +98,8 @@ def printed(claim: Claim) -> str:
     return first + (f" and {len(parts) - kept} more" if kept < len(parts) else "")
 
 
+UNJUDGED = ("", BY_DEFINITION, NOT_TESTABLE)
+"""Verdicts of entries that are told and not held against what was published."""
 SHORT = 60
 """Characters that a value of the first screen has at most."""
 BRACKET = re.compile(r" \[[^\]]*\]")
@@ -111,7 +113,7 @@ def short(result: Result) -> str:
     """
     if result.short:
         return plain(result.short)
-    parts = [entry for entry in result.entries if entry.id != "quartiles"]
+    parts = [entry for entry in result.entries if entry.id != "quartiles" and entry.verdict not in UNJUDGED]
     only = parts[0].measured if len(parts) == 1 else result.measured
     if re.fullmatch(r"\d+/\d+", only):
         return f"{only} runs"

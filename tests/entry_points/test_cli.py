@@ -196,7 +196,11 @@ def test_params_of_another_run_under_the_made_run_fail_it(store, tiny, flags, co
 @pytest.mark.parametrize(
     ("words", "name", "first"),
     [
-        (["--activation", "rleu"], "refused: activation must be one of", "**activation must be one of"),
+        (
+            ["--activation", "rleu"],
+            "refused: activation must be a known name, got rleu",
+            "**activation must be a known name, got rleu. Did",
+        ),
         (["--bogus", "3"], "refused: unrecognized arguments: --bogus 3", "**unrecognized arguments: --bogus 3.**"),
     ],
 )

@@ -40,10 +40,11 @@ from analysis.reading.evidence import Evidence
 from analysis.report import compare, markdown, words, write
 from analysis.report.cards import paper_of
 from analysis.report.content import DIVERGED, Content, gather
-from analysis.report.html import LISTED, TEMPLATES
+from analysis.report.html import LISTED, PRINTED_ROWS, TEMPLATES
 from analysis.report.plain import SHORT, heading, plain, short
 from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
+from tests.conftest import PROJECT
 from tests.frozen.worlds import WORLDS, Weighted
 from tests.helpers.fake_evidence import FakeEvidence
 from tests.helpers.lifecycle_world import LifecycleWorld
@@ -468,10 +469,12 @@ def test_verdicts_are_counted_by_whose_word_they_are_the_papers_first() -> None:
     assert list(found.tally) == [ABSTRACT, TABLE, FRESH, REVIEW]
     assert found.tally[TABLE]["reproduced"] == found.tally[TABLE]["not reproduced"] == 1
     assert words.tally_rows(found)[1][:4] == [TABLE, "2", "1", "0"]
+    assert words.tally_rows(found)[-1] == [words.ALL, "5", "3", "0", "1", "1"]
+    assert len(words.tally_rows(content_of(results[1]))) == 1  # the sum of one row is that row
     assert words.lead(found).startswith("4 published statements, 1 of their numbers on fresh seeds too, held against")
     assert words.summary(found) == (
-        "Of the 4 that could be tested: 2 reproduced, 0 with a caveat, 1 not reproduced, 1 contradicted. On fresh seeds 1 of "
-        "1 hold."
+        "Of the 4 that could be tested: 2 reproduced, 0 with a caveat, 1 not reproduced, 1 contradicted. Of those in the "
+        "papers themselves, without notes and code, 2 of 3 hold. On fresh seeds 1 of 1 hold."
     )
     document = compare.claims_json(found.results, {}, 0)
     assert document["verdicts_by_kind"] == found.tally
@@ -516,12 +519,13 @@ def test_the_summary_has_the_counts_and_links_the_contradicted_claims(tmp_path: 
     )
     top = page[page.index("<h1") : page.index('<h2 id="claims"')]
     assert counts in top
-    assert '<a href="#claim-b">Statement b.</a> Measured: 7 &lt;i&gt;.' in top
+    assert '<a href="#claim-b">Statement b.</a> <span class="against">1 → 7 &lt;i&gt;</span>' in top
     listed = top[top.index('id="contradicted"') :]
     assert '"#claim-a"' not in listed
     opening = text[: text.index("## Claims")]
     assert counts in opening
-    assert "The runs contradict this one:\n\n- Statement b. Measured: 7 &lt;i&gt;. ([b](#rules-and-data))" in opening
+    assert "The runs contradict this one:\n\n- [Statement b.](#claim-b) 1 → 7 &lt;i&gt;" in opening
+    assert '<a id="claim-b"></a>**b**' in text
     assert words.contradicted_line(content_of(result("a", "reproduced"))) == "The runs contradict none of them."
     assert words.contradicted_line(content_of(result("a", "not testable yet"))) == ""
 
@@ -582,13 +586,62 @@ def test_a_card_has_the_title_of_its_paper() -> None:
     assert paper_of("of-my-own") == "own"
 
 
-def test_no_cell_of_the_claims_has_more_than_two_lines() -> None:
-    template, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("claims.html.j2", "report.css"))
-    (row,) = re.findall(r"<tr data-of=.*?</tr>", template)
-    long = [cell for cell in re.findall(r"<td.*?</td>", row) if "statement" in cell or "brief" in cell]
-    assert len(long) == 3
-    assert all('class="two"' in cell for cell in long)
-    assert re.search(r"\.two \{[^}]*line-clamp: 2;[^}]*overflow: hidden", style)
+def test_no_cell_of_a_table_of_the_committed_report_ends_in_dots() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    cells = [
+        re.sub(r"<details>.*?</details>|<[^>]+>", "", cell).strip() for cell in re.findall(r"<td[ >].*?</td>", page, re.DOTALL)
+    ]
+    assert len(cells) > 500
+    assert [cell for cell in cells if cell.endswith(("…", "..."))] == []
+    assert "line-clamp" not in (TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
+def test_every_card_of_the_committed_report_has_an_axis_and_a_reason_of_its_own() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    found = re.findall(r'<article class="card" id="([^"]+)".*?</article>', page, re.DOTALL)
+    bodies = re.findall(r'<article class="card".*?</article>', page, re.DOTALL)
+    assert len(found) == len(bodies) > 100
+    assert [id for id, body in zip(found, bodies, strict=True) if '<svg class="axis"' not in body] == []
+    whys = [re.sub(r"<[^>]+>", "", re.findall(r'<p class="why">(.*?)</p>', body, re.DOTALL)[0]) for body in bodies]
+    assert [id for id, why in zip(found, whys, strict=True) if not why.strip() or "rule of this claim" in why] == []
+
+
+def test_captions_of_the_committed_report_begin_with_a_finding_and_are_short() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    captions = dict(
+        re.findall(r'<section id="figure-([^"]+)">(?:(?!</section>).)*?<figcaption>(.*?)</figcaption>', page, re.DOTALL)
+    )
+    assert len(captions) > 20
+    assert {id: len(text.split()) for id, text in captions.items() if len(text.split()) > 60} == {}
+
+
+def test_verdicts_that_changed_are_shown_and_the_rest_is_folded_after_the_claims(tmp_path: Any) -> None:
+    old = {"id": "a", "verdict": "contradicted", "measured": "3", "statement": "Statement a.", "studies": ["headline"]}
+    results = (result("a", "reproduced"), result("b", "reproduced"))
+    found = replace(content_of(*results), comparison=compare.compare({"claims": [old]}, results, "old"))
+    assert found.comparison is not None
+    assert list(found.comparison.by_kind()) == ["verdict changed", "new"]
+    write.build(found, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.index('<h2 id="claims">') < page.index('<h2 id="changes">')
+    changes = page[page.index('<h2 id="changes">') : page.index('<h2 id="figures">')]
+    table, fold = changes.split("<details>")
+    assert "#claim-a" in table
+    assert "#claim-b" not in table
+    assert "<summary>New: 1 claim</summary>" in fold
+    assert "#claim-b" in fold
+
+
+def test_of_a_long_table_the_first_rows_are_printed_and_its_file_is_named() -> None:
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    (first_hidden,) = re.findall(r"table\.frame tbody tr:nth-child\(n \+ (\d+)\) \{ display: none; \}", style)
+    assert int(first_hidden) == PRINTED_ROWS + 1
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    told = re.findall(r'<p class="printed">The first (\d+) of (\d+) rows: (data/[^ ]+\.csv) has all\.</p>', page)
+    assert told
+    for first, rows, path in told:
+        assert int(first) == PRINTED_ROWS < int(rows)
+        assert len(pd.read_csv(PROJECT / "docs" / "report" / path)) == int(rows)
 
 
 def test_what_the_abstracts_say_has_a_value_that_is_whole_and_short() -> None:

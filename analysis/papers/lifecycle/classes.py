@@ -221,7 +221,12 @@ def predicted_classes(sources: Sources) -> Measured:
     }[verdict]
     late = table[(table["eta_omega_t"] == TIMES[-1]) & (table["window"] == WINDOWS[-1])].to_dict("records")
     axes = tuple(
-        Axis(f"share of {term}, {row['task']}, ηωt = {TIMES[-1]:g}", "", Estimate(float(row[term]), np.nan, np.nan, 1))
+        Axis(
+            f"share of {term}, {row['task']}, ηωt = {TIMES[-1]:g}",
+            "",
+            Estimate(float(row[term]), np.nan, np.nan, 1),
+            ends=(0.0, 1.0),
+        )
         for term in ("driving", "damping")
         for row in late
     )

@@ -104,6 +104,7 @@ def three_classes(sources: Sources) -> Measured:
                     CLASS_SHARES[NAMES[study]],
                     median_interval(np.array(shares)),
                     samples=_steps(shares),
+                    ends=(0.0, 1.0),
                 )
             )
         off.append(middle[DYCK] - middle[MINI])

@@ -79,8 +79,14 @@ def not_a_norm_effect(sources: Sources) -> Measured:
     )
     short = f"dearer than every removal of its size at {above.sum()}/{len(above)} steps"
     last = table.iloc[-1]
+    most = max(float(last[name]) for name in ("edge", *CALLED))
     axes = tuple(
-        Axis(f"accuracy lost at step {last['step']:.0f}: {called}", "", _point(float(last[name]), len(_runs(sources))))
+        Axis(
+            f"accuracy lost at step {last['step']:.0f}: {called}",
+            "",
+            _point(float(last[name]), len(_runs(sources))),
+            ends=(0.0, most),
+        )
         for name, called in {"edge": "the edge", **CALLED}.items()
     )
     why = {
@@ -137,9 +143,9 @@ def flat_yet_critical(sources: Sources) -> Measured:
         note += " Two points of one curve of v₁: no paradox. The published ablation takes out v₂ as well, which is not on it."
     note += " A rise of 0.01 is still monotone."
     short = f"accuracy lost: {np.median(small):.3f} at their ε, {middle:.2f} if ablated, one curve"
-    axes = (
-        Axis("accuracy lost at the published ε", "", median_interval(np.array(small)), samples=tuple(small)),
-        Axis("accuracy lost at −⟨θ, v₁⟩, the ablation", "", median_interval(np.array(large)), samples=tuple(large)),
+    axes = tuple(
+        Axis(name, "", median_interval(np.array(lost)), samples=tuple(lost), ends=(0.0, max(large)))
+        for name, lost in (("accuracy lost at the published ε", small), ("accuracy lost at −⟨θ, v₁⟩, the ablation", large))
     )
     moved = f"Accuracy moves by {np.median(small):.3f} at the published ε and by {middle:.2f} at the ablation"
     why = {
@@ -195,6 +201,7 @@ def re_encoded(sources: Sources) -> Measured:
             number(PRINTED_FALL) if name == FAIR[0] else "",
             median_interval(values),
             samples=tuple(values.tolist()),
+            ends=(min(map(np.min, each.values())), max(map(np.max, each.values()))),
         )
         for name, values in each.items()
     )

@@ -97,9 +97,12 @@ def _plateau(sources: Sources) -> Measured:
     }
     verdict = REPRODUCED if sides.inside <= 0.05 else CONTRADICTED if sides.outside <= 0.05 else IMPRECISE
     text = "; ".join(f"{name} {spread(*estimate[:3])}" for name, estimate in found.items())
+    ends = (float(np.nanmin([first, last])), float(np.nanmax([first, last])))
     axes = (
-        Axis(f"λ₂/λ₃ at epoch {ON}", "", found[f"λ₂/λ₃ at {ON}"], samples=each_known(first)),
-        Axis(f"λ₂/λ₃ at epoch {LATER}", "", found[f"λ₂/λ₃ at {LATER}"], samples=each_known(last)),
+        *(
+            Axis(f"λ₂/λ₃ at epoch {epoch}", "", found[f"λ₂/λ₃ at {epoch}"], samples=each_known(values), ends=ends)
+            for epoch, values in ((ON, first), (LATER, last))
+        ),
         Axis("their ratio", "1", found["ratio"], margin=f"{1 / PLATEAU:g} … {PLATEAU:g}", samples=each_known(kept)),
     )
     where = {REPRODUCED: "within", CONTRADICTED: "outside of"}.get(verdict, "neither within nor outside of")
@@ -200,7 +203,8 @@ def _sufficient(sources: Sources) -> Measured:
     k, n = counts[worst]
     few = ", fewer than half" if bad else ""
     why = "Every run that fires groks." if verdict == REPRODUCED else f"{worst}: {k} of the {n} runs that fire grok{few}."
-    return Measured(text, verdict, *_shares(counts, verdict_of=lambda k, n: k == n, published="all"), why=why)
+    short = f"{sum(k for k, _ in counts.values())} of {sum(n for _, n in counts.values())} runs that fire grok"
+    return Measured(text, verdict, *_shares(counts, verdict_of=lambda k, n: k == n, published="all"), why=why, short=short)
 
 
 def _focused(sources: Sources) -> Measured:
