@@ -24,6 +24,18 @@ REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, UNDECIDABLE, BY_DEFINITION, IM
     "not precise enough to tell",
     "not testable yet",
 )
+MEANING = {
+    REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
+    CAVEAT: "It holds, but not in full: off by a run or a digit, with runs missing, at some settings only, or with a limit "
+    "that its rule or note names.",
+    NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
+    CONTRADICTED: "Off by far more than its margin, outside what any seed gives, or the opposite; the claim's rule says which.",
+    UNDECIDABLE: "The same runs, summed in another order, disagree.",
+    BY_DEFINITION: "The quantity is so by its definition, whatever is trained: that it agrees, or not, tells nothing.",
+    IMPRECISE: "The runs are too few, or the interval too wide, for a test to decide: neither for nor against.",
+    NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
+}
+"""What each verdict means, a sentence; the rules themselves stand with each claim. The report and the docs have these."""
 ERRATA = "Errata"
 """The section of a chapter that is of no other."""
 HELD, FAILED = (REPRODUCED, CAVEAT), (NOT_REPRODUCED, CONTRADICTED)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import papers
-from analysis.exhibits.model import KINDS, VERDICTS
+from analysis.exhibits.model import KINDS, MEANING, VERDICTS
 from analysis.exhibits.panels import Drawn, Panel
 from analysis.report import opening, words
 from analysis.report.cards import cards, filters, waiting
@@ -82,7 +82,7 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "brackets": opening.BRACKETS,
         "top": next((figure for figure in figures if figure.panel.id == main), None),
         "next": opening.next_links(content, drawn),
-        "meanings": opening.MEANING,
+        "meanings": MEANING,
         "cards": found,
         "card_kinds": [kind for kind in KINDS if any(card.result.claim.kind == kind for card in found)],
         "filters": filters(found),

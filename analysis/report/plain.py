@@ -80,7 +80,7 @@ CELL = 48
 """Characters that a published value has at most in two lines of its cell."""
 
 
-LISTED = re.compile(r"; |, (?=\S+ (?:\[[^\]]*\] )?at )|(?<=weight decay), ")
+LISTED = re.compile(r"; |, (?=[\d.]+ (?:\[[^\]]*\] )?at )|(?<=weight decay), ")
 """What stands between the numbers of one published value."""
 
 

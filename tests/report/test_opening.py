@@ -12,7 +12,20 @@ import pandas as pd
 import pytest
 
 from analysis import papers
-from analysis.exhibits.model import FRESH, KINDS, TABLE, VERDICTS, Answer, Answered, Axis, Claim, Entry, Question, Result
+from analysis.exhibits.model import (
+    FRESH,
+    KINDS,
+    MEANING,
+    TABLE,
+    VERDICTS,
+    Answer,
+    Answered,
+    Axis,
+    Claim,
+    Entry,
+    Question,
+    Result,
+)
 from analysis.papers.xu import paper
 from analysis.report import axis, cards, opening, plain, words
 from analysis.report.content import Content
@@ -81,7 +94,7 @@ def test_one_claim_of_each_verdict_is_told_in_the_right_sentence(verdict: str) -
     held, failed = ("reproduced", "reproduced with a caveat"), ("not reproduced", "contradicted")
     head = "Holds" if verdict in held else "Does not hold" if verdict in failed else "Cannot be told"
     assert named == [head] * (verdict != "not testable yet")
-    assert set(opening.MEANING) == set(VERDICTS)
+    assert set(MEANING) == set(VERDICTS)
 
 
 def test_nothing_tested_claims_nothing() -> None:
