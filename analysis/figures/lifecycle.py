@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLOURS
+from analysis.figures.style import COLOURS, INK
 
 Tables = Mapping[str, pd.DataFrame]
 WIDTH = 7.2
@@ -75,7 +75,7 @@ def lifecycle_flip(tables: Tables) -> Figure:
         ):
             ax.plot(middle.index, middle[name], label=label, **_look(place))
         steps, end = float(part["step"].max()), float(part["eta_omega_t"].max())
-        ax.axvline(LEAVES * end / steps, color="black", linestyle="--", linewidth=0.8)
+        ax.axvline(LEAVES * end / steps, color=INK, linestyle="--", linewidth=0.8)
         ax.set_title(f"{called(condition)},\n{steps:.0f} steps", loc="left", fontsize=8)
         ax.set(ylim=(-0.03, 1.03))
     for ax in panels[::columns]:
@@ -102,7 +102,7 @@ def lifecycle_grid(tables: Tables) -> Figure:
             part = shown[shown["rows"] == width]
             mark = {"marker": "osD^"[place % 4], "color": COLOURS[place], "markersize": 4, "linestyle": "none"}
             ax.plot(part["leaves"], part["falls"], label=f"W = {width}", alpha=0.7, **mark)
-        ax.plot(ends, ends, color="black", linewidth=0.8)
+        ax.plot(ends, ends, color=INK, linewidth=0.8)
         ax.set(xscale="log", yscale="log")
         ax.set_title(called(str(condition)), loc="left", fontsize=8)
     for ax in panels[::columns]:
@@ -152,7 +152,7 @@ def lifecycle_sweep(tables: Tables) -> Figure:
                 ax.plot(curve["x"], curve["value"], label=called(str(condition)) if number == 0 else None, **_look(place))
                 marked = run[run["name"] == "published"]
                 first = None if place or number else r"published step, 0.005 $\Vert\theta\Vert$"
-                ax.plot(marked["x"], marked["value"], "k|", markersize=8, label=first)
+                ax.plot(marked["x"], marked["value"], "|", color=INK, markersize=8, label=first)
         ax.set_title(f"step {step:.0f}", loc="left", fontsize=9)
     for ax in panels[::columns]:
         ax.set_ylabel("token accuracy")
@@ -170,7 +170,7 @@ def lifecycle_phases(tables: Tables) -> Figure:
     for ax, level in zip(np.atleast_1d(figure.subplots(1, len(levels), sharey=True)), levels, strict=True):
         for seed, run in table[table["level"] == level].groupby("seed"):
             ax.plot(run["offset"], run["grad_share"], label=f"seed {seed}", **_look(seeds.index(seed)))
-        ax.axvline(0, color="black", linewidth=0.8)
+        ax.axvline(0, color=INK, linewidth=0.8)
         ax.set(title=f"accuracy {level:g}", xlabel="step less grok step", ylim=(-0.03, 1.03))
         ax.set_ylabel("grad% of $v_1$" if level == levels[0] else "")
         ax.locator_params(axis="x", nbins=4)
@@ -257,7 +257,7 @@ def lifecycle_flow(tables: Tables) -> Figure:
                 ax.plot(mine["predicted"], mine["measured"], label=rf"$\eta\omega t$ {begin:g} to {end:g}", **mark)
             ends = float(part["measured"].min()), float(part["measured"].max())
             limits = min(low - room, 0.0), max(high + room, 0.0)
-            ax.plot(ends, ends, color="black", linewidth=0.8)
+            ax.plot(ends, ends, color=INK, linewidth=0.8)
             ax.locator_params(nbins=3)
             ax.ticklabel_format(style="sci", scilimits=(0, 0))
             ax.tick_params(labelsize=8)

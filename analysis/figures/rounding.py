@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
+from analysis.figures.style import ACTIVATIONS, COLOURS, INK, STYLE, plain
 
 LIBRARIES = {"mkl": "MKL", "onednn": "oneDNN"}
 
@@ -51,7 +51,7 @@ def rounding(runs: pd.DataFrame) -> Figure:
                     values = own[column].to_numpy(dtype=np.float64)
                     ax.plot(values, spread, "o", color=colour, markersize=2.4, alpha=0.7, markeredgewidth=0)
                     if np.isfinite(values).any():
-                        ax.plot([np.nanmedian(values)] * 2, [line - 0.4, line + 0.4], color="black", linewidth=1.2)
+                        ax.plot([np.nanmedian(values)] * 2, [line - 0.4, line + 0.4], color=INK, linewidth=1.2)
                 fire.annotate(
                     f"{int(own['fired'].sum())}/{len(own)}",
                     (1.02, line),

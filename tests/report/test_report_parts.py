@@ -617,6 +617,21 @@ def test_captions_of_the_committed_report_begin_with_a_finding_and_are_short() -
     assert {id: len(text.split()) for id, text in captions.items() if len(text.split()) > 60} == {}
 
 
+def test_figures_of_the_committed_report_draw_in_the_ink_of_the_page() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    drawings = re.findall(r'<section id="figure-([^"]+)">(?:(?!</section>).)*?(<svg.*?</svg>)', page, re.DOTALL)
+    assert len(drawings) > 20
+    black = {id for id, svg in drawings if re.search(r"(?:stroke|fill): ?(?:#000000|#000\b|black)", svg)}
+    assert black <= {"sensitivity"}  # the star, white with a black edge, which is seen on every colour
+
+
+def test_on_a_phone_a_claim_keeps_what_was_published_measured_and_how_many_runs() -> None:
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    for number, word in ((2, "Published"), (3, "Measured"), (4, "Runs")):
+        assert f'table.claims td:nth-child({number})::before {{ content: "{word} "; }}' in style
+    assert not re.search(r"table\.claims[^{]*(?:th|td)[^{]*\{ display: none", style)
+
+
 def test_verdicts_that_changed_are_shown_and_the_rest_is_folded_after_the_claims(tmp_path: Any) -> None:
     old = {"id": "a", "verdict": "contradicted", "measured": "3", "statement": "Statement a.", "studies": ["headline"]}
     results = (result("a", "reproduced"), result("b", "reproduced"))
