@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shlex
+import warnings
 from collections.abc import Callable
 from functools import cache
 from html import unescape
@@ -165,7 +166,10 @@ def fault(command: str) -> str:
 def mlflow_fault(words: list[str]) -> str:
     """What MLflow's own command line says of a command; empty if it takes it."""
     import click
-    from mlflow.cli import cli
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, of its annotations
+        from mlflow.cli import cli
 
     command: click.Command = cli
     rest = list(words)

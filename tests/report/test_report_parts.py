@@ -617,6 +617,14 @@ def test_captions_of_the_committed_report_begin_with_a_finding_and_are_short() -
     assert {id: len(text.split()) for id, text in captions.items() if len(text.split()) > 60} == {}
 
 
+def test_each_sentence_of_the_committed_first_screen_is_one_of_forty_words_a_paper() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    told = [re.sub(r"<[^>]+>", "", one) for one in re.findall(r"<dd>(.*?)</dd>", page[: page.index('class="beside"')])]
+    assert len(told) == 5
+    assert {one for one in told if len(one.split()) > 40 * len(papers.PAPERS)} == set()
+    assert [one for one in told[1:] if re.search(r"\. [A-Z]", one)] == []  # the first asks a question a paper
+
+
 def test_figures_of_the_committed_report_draw_in_the_ink_of_the_page() -> None:
     page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
     drawings = re.findall(r'<section id="figure-([^"]+)">(?:(?!</section>).)*?(<svg.*?</svg>)', page, re.DOTALL)
