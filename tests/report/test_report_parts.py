@@ -38,7 +38,7 @@ from analysis.papers import PANELS
 from analysis.papers.xu import tables
 from analysis.reading.evidence import Evidence
 from analysis.report import compare, markdown, words, write
-from analysis.report.cards import paper_of
+from analysis.report.cards import cards, paper_of, why
 from analysis.report.content import DIVERGED, Content, gather
 from analysis.report.html import LISTED, PRINTED_ROWS, TEMPLATES
 from analysis.report.plain import SHORT, heading, plain, short
@@ -678,3 +678,28 @@ def test_what_the_abstracts_say_has_a_value_that_is_whole_and_short() -> None:
         told |= {one.claim.id: short(one) for one in evaluate(world, claims) if one.measured}
     assert set(told) == {id for paper in papers.PAPERS for id in paper.says}
     assert {id: text for id, text in told.items() if len(text) > SHORT or "…" in text or "see the card" in text} == {}
+
+
+@pytest.mark.parametrize("name", sorted(WORLDS))
+def test_in_every_world_each_verdict_has_its_reason_and_each_card_something_drawn(name: str) -> None:
+    found = [one for one in evaluate(Weighted(**WORLDS[name]), papers.LOCK_IN) if one.measured]
+    assert found
+    assert [one.claim.id for one in found if not why(one).endswith((".", "…"))] == []
+    assert [one.claim.id for one in found if "rule of this claim" in why(one)] == []
+    held = [one for one in found if one.verdict in ("reproduced",) and re.search(r"outside|contradict|opposite", why(one))]
+    assert [one.claim.id for one in held] == []
+    failed = [one for one in found if one.verdict in ("not reproduced", "contradicted") and "inside the margin" in why(one)]
+    assert [one.claim.id for one in failed] == []
+    drawn = cards(content_of(*found))
+    assert [card.result.claim.id for card in drawn if not any(row.drawing for row in card.rows)] == []
+
+
+@pytest.mark.parametrize(
+    "groks", [{42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800}, {42: 600, 137: 600, 2024: 600, 7: 600, 11: 600}]
+)
+def test_every_sentence_of_the_lifecycle_has_a_reason_and_axes(groks: dict[int, int]) -> None:
+    found = [one for one in evaluate(LifecycleWorld(groks=groks), papers.LIFECYCLE) if one.measured]
+    assert len(found) > 5
+    assert [one.claim.id for one in found if not why(one).endswith(".")] == []
+    drawn = cards(content_of(*found))
+    assert [card.result.claim.id for card in drawn if not any(row.drawing for row in card.rows)] == []
