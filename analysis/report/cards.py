@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -163,8 +164,17 @@ def _row(
     return Row(plain(name), plain(printed), plain(text), verdict, axis.draw(printed, estimate, samples, margin, ends))
 
 
+SYMBOL = re.compile(r"grad%|[a-z]\b(?!\w)")
+"""How a sentence begins that keeps its small letter."""
+
+
 def why(result: Result) -> str:
     """The verdict in a sentence: the condition that decided, as the evaluator says it, or what its verdict says alone."""
+    text = _why(result)
+    return text if SYMBOL.match(text) else f"{text[:1].upper()}{text[1:]}"
+
+
+def _why(result: Result) -> str:
     holds = {BY_DEFINITION: "The quantity is so by its definition, whatever is trained."}
     holds[UNDECIDABLE] = f"{plain(result.rounding)} The order of summation decides.".strip()
     if result.verdict in holds:
@@ -224,7 +234,8 @@ def _held(result: Result) -> str:
             else "Tests decide that it is as published."
         )
     if math.isnan(result.p):
-        return f"The runs that it names give {short(result)}, as published."
+        said = short(result).removesuffix(" as published")
+        return f"The runs that it names give {said} as published."
     margins = [entry.setting["margin"] for entry in result.entries if "margin" in entry.setting]
     if len(margins) == 1:
         return f"One-sided tests at 5 % put {short(result)} within the margin, {margins[0]}."

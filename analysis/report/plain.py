@@ -62,13 +62,17 @@ def heading(column: str) -> str:
 
 
 def head(text: str, most: int = 90) -> str:
-    """The first parts of a text, as many as fit, and how many more there are; the first part whole, however long.
+    """The first parts of a text, as many as fit, and how many more there are.
+
+    A first part that is too long ends at a sentence, or before a bracket, a colon or a comma; whole where it has none of these.
 
     Example:
         >>> head("a 1; b 2; c 3", 8)
         'a 1; b 2 and 1 more'
     """
     parts = plain(text).split("; ")
+    if len(parts[0]) > most:
+        return _clause(parts[0], most)
     kept = 1
     while kept < len(parts) and len("; ".join(parts[: kept + 1])) <= most:
         kept += 1
@@ -76,6 +80,16 @@ def head(text: str, most: int = 90) -> str:
     return "; ".join(parts[:kept]) + more
 
 
+def _clause(text: str, most: int) -> str:
+    for mark in (". ", " (", ": ", ", "):
+        at = text.find(mark, SHORTEST)
+        if 0 <= at <= most:
+            return text[:at].rstrip(".")
+    return text
+
+
+SHORTEST = 20
+"""Characters that a clause has at least."""
 CELL = 48
 """Characters that a published value has at most in two lines of its cell."""
 

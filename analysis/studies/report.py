@@ -69,6 +69,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
     told = headline.edge(table, histories) or headline.sentence(conditions)
+    conditions.attrs[headline.FOUND] = told
     head = _head(study, results, found.left_out, wall, table, told)
     done = sum(result.done for result in results)
     parent.log_summary(headline.metrics(conditions, done, len(results)))

@@ -264,6 +264,11 @@ def test_texts_that_are_cut_end_with_a_whole_part_and_count_the_rest() -> None:
     assert plain.head(long, 40) == "number 0 is 0; number 1 is 1 and 38 more"
     assert plain.head("word " * 50, 60) == "word " * 50
     assert plain.head("15/15") == "15/15"
+    asked = "None of six factors explains it: the best of them, decay, predicts 78 % of 100 runs (p = 1)."
+    assert plain.head(asked, 60) == "None of six factors explains it"
+    assert plain.head("Its first fall follows the window, and no more (in 10 of 13 choices). How long: 600", 60) == (
+        "Its first fall follows the window, and no more"
+    )
 
 
 @pytest.mark.parametrize(
@@ -307,9 +312,9 @@ def test_a_reason_names_the_number_that_decides() -> None:
     one = replace(result("a", "contradicted"), entries=entries)
     assert cards.why(one).startswith("Measured 7, where 1 was published.")  # no entry has the verdict of the claim
     one = replace(one, entries=(entries[0], replace(entries[1], verdict="contradicted", setting={"margin": "80 … 88"})))
-    assert cards.why(one).startswith("lead is 12 [9, 13] where 84 was published; the margin is 80 … 88. ")
+    assert cards.why(one).startswith("Lead is 12 [9, 13] where 84 was published; the margin is 80 … 88. ")
     said = replace(one, why="tests put lead outside of 80 … 88")
-    assert cards.why(said) == "tests put lead outside of 80 … 88. As published: ρ 17 [17, 18]."
+    assert cards.why(said) == "Tests put lead outside of 80 … 88. As published: ρ 17 [17, 18]."
     assert cards.why(one).endswith("As published: ρ 17 [17, 18].")
     assert all(cards.why(result("a", verdict)) for verdict in VERDICTS if verdict not in ("not testable yet",))
 
@@ -320,7 +325,7 @@ def test_what_decides_that_a_claim_holds_is_said_as_it_is() -> None:
         return cards.why(replace(result("a", "reproduced"), p=p, entries=(entry,)))
 
     assert why(0.01, margin="6 … 8") == "One-sided tests at 5 % put 7 within the margin, 6 … 8."
-    assert why(NONE, margin="6 … 8") == "The runs that it names give 7, as published."
+    assert why(NONE, margin="6 … 8") == "The runs that it names give 7 as published."
     assert why(NONE, margin="6 … 8", decided_by="printed digits").endswith("no test puts this in the margin: median.")
     assert why(NONE, activation="relu") == "Measured 7, as the claim has it."
     assert "margin" not in why(0.01, ridge="η")
