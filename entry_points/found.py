@@ -60,7 +60,7 @@ def say(*lines: str) -> None:
 
 
 def of_study(conditions: Any) -> str:
-    """What a study found, as its page begins: of a study of the edge when its share falls, else how often the detector fires."""
+    """What a study found, as its page begins: of the edge when its share falls, else how often the detector fires."""
     from analysis.studies import headline
 
     return str(conditions.attrs.get(headline.FOUND) or headline.sentence(conditions))
