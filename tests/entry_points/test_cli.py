@@ -199,7 +199,7 @@ def test_params_of_another_run_under_the_made_run_fail_it(store, tiny, flags, co
         (
             ["--activation", "rleu"],
             "refused: activation must be a known name, got rleu",
-            "**activation must be a known name, got rleu. Did",
+            "**activation must be a known name, got rleu.**\n\nDid you mean relu? Known: ",
         ),
         (["--bogus", "3"], "refused: unrecognized arguments: --bogus 3", "**unrecognized arguments: --bogus 3.**"),
     ],

@@ -154,8 +154,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "repulsion",
         "Repulsion rate and its null",
-        "How often the inverse's entry of a pair has the sign opposite to its cosine, of the 200 most similar. Points: median; "
-        "bars: quartiles; thin: random pairs.",
+        "A pair's entry in the inverse has the sign opposite to its cosine; the 200 most similar pairs. Points: median; bars: "
+        "quartiles; thin: random pairs.",
         ("headline", "relu"),
         _repulsion,
         lambda t: drawer("repulsion")(t["points"]),
