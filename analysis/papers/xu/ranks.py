@@ -144,7 +144,7 @@ def _ranks(sources: Sources) -> Measured:
         CAVEAT: "Four fifths of the runs of each activation have its rank, not all.",
         CONTRADICTED: "Four fifths of the runs of one activation have another rank.",
         NOT_REPRODUCED: "No rank has four fifths of the runs of each activation"
-        + (f"; in {untold} of {whole} none can be told, since a drift or a random walk gives as much." if untold else "."),
+        + (f"; in {untold} of {whole} none can be told beside the next ratio, a drift and a random walk." if untold else "."),
     }[verdict]
     return Measured(text, verdict, found, note, entries=tuple(entries), short=short, why=why, axes=axes)
 

@@ -185,7 +185,13 @@ def judge_readings(found: Sequence[Setting], note: str = "") -> Measured:
     best = [setting for setting in found if setting.read_as(name)]
     n, counts = len(best), {key: round(one.value * one.n) for key, one in judged[name].estimates.items()}
     axes = tuple(
-        Axis(f"settings: {key}", "" if "not in the sentence" in key else f"{n}/{n}", statistics.Estimate(k / n, *NONE, n))
+        Axis(
+            f"settings: {key}",
+            "" if "not in the sentence" in key else f"{n}/{n}",
+            statistics.Estimate(k / n, *NONE, n),
+            f"{k}/{n}",
+            ends=(0.0, 1.0),
+        )
         for key, k in counts.items()
     )
     shares = {REPRODUCED: "every one", CAVEAT: "nine in ten or more", CONTRADICTED: "less than half"}
