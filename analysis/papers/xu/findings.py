@@ -59,8 +59,8 @@ def repulsion(tables: Tables) -> str:
     told = []
     for _, points in tables["points"].groupby(["activation", "condition"], sort=False):
         last = points.sort_values("epoch").iloc[-1].to_dict()
-        told.append(f"{number(last['rate'])} and {number(last['null_rate'])} ({_kind(last)})")
-    return f"Rate on similar and on random pairs at the last checkpoint: {', '.join(told)}."
+        told.append(f"{_kind(last)} {number(last['rate'])} ({number(last['null_rate'])})")
+    return f"Rate at the last checkpoint, in brackets on random pairs: {', '.join(told)}."
 
 
 def sign_match(tables: Tables) -> str:
