@@ -1,4 +1,4 @@
-"""The pictures of `docs/concepts.md` from the committed data: `python -m docs.concepts` draws them."""
+"""The pictures and the table of verdicts of `docs/concepts.md`: `python -m docs.concepts` makes both."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from analysis.exhibits.model import MEANING
 from analysis.figures import COLOURS, detector_controls
 from analysis.figures.curves import DASHES
 from analysis.figures.style import CONDITIONS, STYLE
+from analysis.words import table
 from grok.numerics.series import first_crossing, slope
 
 DOCS = Path(__file__).resolve().parent
-OUT = DOCS / "figures" / "concepts"
+OUT, PAGE = DOCS / "figures" / "concepts", DOCS / "concepts.md"
 WIDTH = 6.4
 LAG, THRESHOLD, FIRST = 25, 0.04, 100
 """The published detector: Xu (arXiv 2605.08119), eq. 3."""
@@ -93,12 +95,31 @@ def controls() -> Figure:
 FIGURES = {"spectrum": spectrum, "gap": gap, "detector": detector, "controls": controls}
 
 
+BEGIN, END = "<!-- verdicts: written by docs/concepts.py -->\n", "<!-- end of verdicts -->\n"
+
+
+def verdicts() -> str:
+    """The table of verdicts, in the words of the report."""
+    return table(["Verdict", "What it says"], MEANING.items()) + "\n"
+
+
+def page(text: str) -> str:
+    """The page with the table of now.
+
+    Args:
+        text: of the page, with both marks.
+    """
+    before, _, rest = text.partition(BEGIN)
+    return before + BEGIN + verdicts() + END + rest.partition(END)[2]
+
+
 def main() -> int:
-    """Draw each."""
+    """Draw each, and write the table."""
     OUT.mkdir(parents=True, exist_ok=True)
     for name, draw in FIGURES.items():
         with rc_context(STYLE):
             draw().savefig(OUT / f"{name}.png", metadata={"Software": None}, facecolor="white")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     print(f"out={OUT.relative_to(DOCS.parent)} figures={len(FIGURES)}")
     return 0
 

@@ -14,6 +14,7 @@ exclude_patterns = ["docs/report/data/**", "docs/results/**", "docs/report/bundl
 html_theme = "furo"
 html_title = project
 myst_heading_anchors = 3
+myst_enable_extensions = ["attrs_inline"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_google_docstring = True
@@ -49,6 +50,12 @@ def _plain(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
     lines[:] = out
 
 
+def _anchors(app: Any, name: str, source: list[str]) -> None:
+    """Places that are written out as HTML, which pages elsewhere understand, become places that links are checked against."""
+    source[0] = re.sub(r'<a id="([^"]+)"></a>(\*\*.+?\*\*)', r'[\2]{id="\1"}', source[0])
+
+
 def setup(app: Any) -> None:
-    """Connect the docstrings' reader, before napoleon's."""
+    """Connect the docstrings' reader, before napoleon's, and that of anchors."""
     app.connect("autodoc-process-docstring", _plain, priority=400)
+    app.connect("source-read", _anchors)

@@ -128,7 +128,7 @@ def _status(main: Callable[[list[str]], int]) -> int:
             _tell_launcher("refused", left.reason)
         return left.code if isinstance(left.code, int) else int(left.code is not None)
     except ConfigError as error:
-        return _fail(2, error)
+        return _fail(2, near_first(str(error)))
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, "stopped. Repeat the command to go on from the last save")
     except Exception as error:
@@ -136,6 +136,22 @@ def _status(main: Callable[[list[str]], int]) -> int:
             raise
         told = without(error) if isinstance(error, ModuleNotFoundError) else NO_WORDS.get(type(error), error)
         return _fail(getattr(error, "exit_status", 1), told)
+
+
+LONG = 120
+"""Characters from which on a list of names hides what stands behind it."""
+LISTED = re.compile(r"(\w[\w ]* must )be one of (.+)(, got .+?\. Did you mean .+\?)")
+
+
+def near_first(text: str) -> str:
+    """A refusal of a name with what was perhaps meant before the list of all names, where that is long.
+
+    Example:
+        >>> near_first(f"x must be one of {', '.join(['alpha'] * 20)}, got b. Did you mean alpha?")[:56]
+        'x must be a known name, got b. Did you mean alpha? Known'
+    """
+    found = LISTED.fullmatch(text) if len(text) > LONG else None
+    return f"{found[1]}be a known name{found[3]} Known: {found[2]}." if found else text
 
 
 def without(error: ModuleNotFoundError) -> object:

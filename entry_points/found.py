@@ -60,10 +60,10 @@ def say(*lines: str) -> None:
 
 
 def of_study(conditions: Any) -> str:
-    """How often the detector fires by condition, from the table of a study's conditions; empty without one."""
+    """What a study found, as its page begins: of the edge when its share falls, else how often the detector fires."""
     from analysis.studies import headline
 
-    return headline.sentence(conditions)
+    return str(conditions.attrs.get(headline.FOUND) or headline.sentence(conditions))
 
 
 def look(store: Store | Seen, experiment_id: str, run_id: str, *further: str, kind: str = "train") -> str:

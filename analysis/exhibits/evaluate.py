@@ -161,6 +161,8 @@ def _judge(claim: Claim, evidence: Evidence) -> Result:
         p if verdict in (*HELD, *FAILED, IMPRECISE) else math.nan,
         samples=found.samples,
         short=found.short,
+        why=found.why if verdict == found.verdict else "",
+        axes=found.axes,
     )
 
 
@@ -216,13 +218,15 @@ def draw(evidence: Evidence, panels: Iterable[Panel]) -> list[Drawn]:
 def _panel(panel: Panel, evidence: Evidence) -> Drawn:
     there: dict[str, list[str]] = {}
 
-    def make(sources: Sources) -> tuple[Prepared, Any] | None:
+    def make(sources: Sources) -> tuple[Prepared, Any, str] | None:
         there.update({study: ids for study in panel.studies if (ids := _run_ids(sources.evidence, study))})
         if not there:
             return None
         prepared = panel.prepare(sources.evidence)
         empty = any(table.empty for table in prepared.tables.values())
-        return prepared, None if empty else panel.draw(prepared.tables)
+        if empty:
+            return prepared, None, ""
+        return prepared, panel.draw(prepared.tables), panel.finding(prepared.tables) if panel.finding else ""
 
     tried = attempt(evidence, panel.studies, make)
     if tried.problem:
@@ -230,14 +234,14 @@ def _panel(panel: Panel, evidence: Evidence) -> Drawn:
     missing = tuple(evidence.command(study) for study in panel.studies if study not in there)
     if tried.made is None or (tried.made[1] is None and missing):
         return Drawn(panel, missing=tried.commands)
-    prepared, figure = tried.made
+    prepared, figure, finding = tried.made
     if figure is None:
         return Drawn(panel, problem=NOTHING, commands=tried.commands)
     drawn = tuple(dict.fromkeys(prepared.run_ids))
     used = tuple(evidence.command(study) for study, ids in there.items() if not set(ids).isdisjoint(drawn))
     counts = {study: _of_grid(evidence, study) for study in there if study != SENSITIVITY_STUDY}
     partial = tuple(f"{study}: {have} of {cells} runs" for study, (have, cells) in counts.items() if have < cells)
-    caption = f"{panel.caption} {prepared.note}".strip()
+    caption = " ".join(filter(None, (finding, panel.caption, prepared.note)))
     return Drawn(panel, prepared.tables, figure, caption, drawn, used, missing, partial)
 
 

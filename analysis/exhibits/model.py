@@ -24,6 +24,18 @@ REPRODUCED, CAVEAT, NOT_REPRODUCED, CONTRADICTED, UNDECIDABLE, BY_DEFINITION, IM
     "not precise enough to tell",
     "not testable yet",
 )
+MEANING = {
+    REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
+    CAVEAT: "It holds, but not in full: off by a run or a digit, with runs missing, at some settings only, or with a limit "
+    "that its rule or note names.",
+    NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
+    CONTRADICTED: "Off by far more than its margin, outside what any seed gives, or the opposite; the claim's rule says which.",
+    UNDECIDABLE: "The same runs, summed in another order, disagree.",
+    BY_DEFINITION: "The quantity is so by its definition, whatever is trained: that it agrees, or not, tells nothing.",
+    IMPRECISE: "The runs are too few, or the interval too wide, for a test to decide: neither for nor against.",
+    NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
+}
+"""What each verdict means, a sentence; the rules themselves stand with each claim. The report and the docs have these."""
 ERRATA = "Errata"
 """The section of a chapter that is of no other."""
 HELD, FAILED = (REPRODUCED, CAVEAT), (NOT_REPRODUCED, CONTRADICTED)
@@ -63,6 +75,25 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """A number as it is drawn, where the entries of a claim have it not.
+
+    Attributes:
+        name: of the number. published: as printed, a number or a count; empty where none was. estimate: measured.
+        text: the same in words; made of the estimate where empty. margin: `low … high` around what was published, if any.
+        samples: a value per run. ends: of the line, where several numbers are to be compared; else as far as the values go.
+    """
+
+    name: str
+    published: str
+    estimate: Estimate
+    text: str = ""
+    margin: str = ""
+    samples: tuple[float, ...] = ()
+    ends: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Measured:
     """What the runs say about a claim.
 
@@ -76,6 +107,8 @@ class Measured:
         p: of the decision, for the false-discovery control; NaN where facts about named runs decide, or a rule without a test.
         samples: the value of each run, by name of an estimate, where it is one per run; drawn beside the estimate.
         short: the measured value whole in at most 60 characters, for the first screen; empty where `text` does.
+        why: which condition of the rule decided, a sentence; empty where the verdict alone says it.
+        axes: what is drawn in place of the entries.
     """
 
     text: str
@@ -87,6 +120,8 @@ class Measured:
     p: float = math.nan
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     short: str = ""
+    why: str = ""
+    axes: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,7 +225,7 @@ class Result:
         replicates: the same by other roundings, the default first; empty if it was judged on one. rounding: that in words.
         made_by: runs by code version, protocol, rounding and device, where recorded.
         p: of the decision, the largest over roundings; NaN without a test. adjusted: after the false-discovery control.
-        samples, short: as in `Measured`.
+        samples, short, axes: as in `Measured`. why: likewise; empty where another verdict than the claim's own was given.
     """
 
     claim: Claim
@@ -209,6 +244,8 @@ class Result:
     adjusted: float = math.nan
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     short: str = ""
+    why: str = ""
+    axes: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True)

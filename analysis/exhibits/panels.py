@@ -38,6 +38,7 @@ class Panel:
         prepare: evidence to tables, written as `data/<id>-<name>.csv`, and the runs that they hold.
         draw: tables to a matplotlib figure.
         fold: what a page folds it under, with others that say the same, once it is drawn; empty: it stands open.
+        finding: tables to what they show, a sentence that stands first in the caption; None for none.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Panel:
     prepare: Callable[[Evidence], Prepared]
     draw: Callable[[Tables], Any]
     fold: str = ""
+    finding: Callable[[Tables], str] | None = None
 
 
 @dataclass(frozen=True)

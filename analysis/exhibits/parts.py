@@ -38,6 +38,7 @@ class Part(NamedTuple):
         far: p-value of lying outside a factor of 2. margin: around the published value, in words.
         values: of each run, where there is one per run. by_digits: whether printed digits decide it, or a part of it.
         floor: the verdict on the parts of it that no test decides.
+        because: the condition that decided a fact, a clause. beyond: where an estimate contradicts what was published.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Part(NamedTuple):
     values: tuple[float, ...] = ()
     by_digits: bool = False
     floor: str = REPRODUCED
+    because: str = ""
+    beyond: str = "beyond a factor of 2 of what was published"
 
     @property
     def tested(self) -> bool:
@@ -78,7 +81,30 @@ def judge(parts: Sequence[Part], note: str = "") -> Measured:
     estimates = {part.name: part.estimate for part in parts}
     said = " ".join([*notes, *([note] if note else [])])
     samples = {part.name: part.values for part in parts if part.values}
-    return Measured(text, verdict, estimates, said, entries=entries, p=_p(shown, verdict), samples=samples)
+    why = _why(shown, verdict)
+    return Measured(text, verdict, estimates, said, entries=entries, p=_p(shown, verdict), samples=samples, why=why)
+
+
+def _why(parts: Sequence[Part], verdict: str) -> str:
+    """The condition that gave a claim its verdict, of the first number that has it; empty where all numbers hold."""
+    decides = next((part for part in parts if part.verdict == verdict), None)
+    if verdict == REPRODUCED or decides is None or not (clause := condition(decides)):
+        return ""
+    if len(parts) == 1:
+        return f"{clause[0].upper()}{clause[1:]}."
+    return f"{decides.name} is {decides.text} where {decides.published} was published: {clause}."
+
+
+def condition(part: Part) -> str:
+    """Which condition of its rule decided a number, a clause."""
+    if not part.tested:
+        return part.because
+    return {
+        REPRODUCED: f"tests put it inside the margin, {part.margin}",
+        NOT_REPRODUCED: f"tests put it outside the margin, {part.margin}",
+        CONTRADICTED: f"tests put it {part.beyond}",
+        IMPRECISE: f"tests put it neither inside nor outside the margin, {part.margin}",
+    }.get(part.verdict, part.because)
 
 
 def _setting(part: Part) -> dict[str, str]:
@@ -144,7 +170,7 @@ def against_margin(name: str, published: str, text: str, estimate: Estimate, mar
     """An estimate against its margin; the printed digits decide where it has them and no interval too wide for that."""
     said, (low, high) = margin_words(margin, published), far_ends(float(published))
     if math.isnan(estimate.value):
-        return Part(name, published, text, estimate, CONTRADICTED, margin=said)
+        return Part(name, published, text, estimate, CONTRADICTED, margin=said, because="it never came")
     narrow = low <= estimate.low and estimate.high <= high
     if sides.inside > ALPHA and rounds_to(estimate.value, published) and narrow:
         alike = sides._replace(inside=math.nan)

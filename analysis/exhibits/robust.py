@@ -72,7 +72,7 @@ def control(results: Sequence[Result]) -> list[Result]:
         result = replace(results[place], adjusted=q)
         if q > RATE and result.verdict != IMPRECISE:
             note = f"Alone it would be {result.verdict} (p = {result.p:.2g}), but not among {len(family)} claims ({q:.2g})."
-            result = replace(result, verdict=IMPRECISE, note=f"{result.note} {note}".strip())
+            result = replace(result, verdict=IMPRECISE, note=f"{result.note} {note}".strip(), why=note)
         out[place] = result
     return out
 

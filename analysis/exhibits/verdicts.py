@@ -108,7 +108,14 @@ def count(name: str, found: int, n: int, published: int, of: int) -> Part:
     verdict = weakest(tuple(possible)) if held else IMPRECISE
     room = max(n, of) // RUNS_PER_MISS
     estimate = statistics.clopper_pearson(found, n)
-    return Part(name, f"{published}/{of}", f"{found}/{n}", estimate, verdict, margin=f"{room} run{'' if room == 1 else 's'}")
+    margin = f"{room} run{'' if room == 1 else 's'}"
+    because = {
+        CAVEAT: f"it is off by at most {margin}, one in fifteen",
+        NOT_REPRODUCED: f"it is off by more than {margin}, one in fifteen" if room else "of so few runs none may be off",
+        CONTRADICTED: "more than half of the runs do the opposite",
+        IMPRECISE: "the runs that are absent could decide it either way",
+    }.get(verdict, "")
+    return Part(name, f"{published}/{of}", f"{found}/{n}", estimate, verdict, margin=margin, because=because)
 
 
 def _count(found: int, n: int, wanted: float) -> str:
@@ -151,7 +158,9 @@ def relation(name: str, values: np.ndarray, published: str, near: tuple[float, f
     sides, beyond = quantile_sides(values, *near), quantile_sides(values, *far).outside
     said = " … ".join(number(end) for end in near)
     text, decided = spread(*estimate[:3]), decide(sides, beyond)
-    return Part(name, published, text, estimate, decided, sides, beyond, said, each_known(values))
+    ends = " … ".join(number(end) for end in far)
+    part = Part(name, published, text, estimate, decided, sides, beyond, said, each_known(values))
+    return part._replace(beyond=f"outside of {ends}")
 
 
 def measured(name: str, values: np.ndarray) -> np.ndarray:
@@ -230,9 +239,17 @@ def digits(name: str, value: float, published: str, *, event: bool = False, marg
         measured(name, np.array([value]))
     margin = margin or (EPOCH if event else SIZE)
     estimate = Estimate(float(value), math.nan, math.nan, int(not math.isnan(value)))
-    return Part(
-        name, published, number(value), estimate, _fact(value, published, margin), margin=margin_words(margin, published)
-    )
+    verdict, said = _fact(value, published, margin), margin_words(margin, published)
+    because = _because_of_fact(verdict, said, never=math.isnan(value))
+    return Part(name, published, number(value), estimate, verdict, margin=said, because=because)
+
+
+def _because_of_fact(verdict: str, margin: str, *, never: bool) -> str:
+    return {
+        CAVEAT: f"it is inside the margin, {margin}, without the printed digits",
+        NOT_REPRODUCED: f"it is outside the margin, {margin}",
+        CONTRADICTED: "it never came" if never else "it is beyond a factor of 2 of what was published",
+    }.get(verdict, "")
 
 
 def _fact(value: float, published: str, margin: Margin) -> str:
@@ -254,7 +271,11 @@ def at_most(name: str, value: float, published: str) -> Part:
     bound, (_, most) = float(published) + half_unit(published), far_ends(float(published))
     verdict = REPRODUCED if value <= bound else NOT_REPRODUCED if value <= most else CONTRADICTED
     estimate = Estimate(float(value), math.nan, math.nan, 1)
-    return Part(name, f"≤ {published}", number(value), estimate, verdict, margin=f"at most {number(bound)}")
+    because = {
+        NOT_REPRODUCED: f"it is above the bound, {number(bound)} with half a unit of the printed digit",
+        CONTRADICTED: "it is more than twice the bound",
+    }.get(verdict, "")
+    return Part(name, f"≤ {published}", number(value), estimate, verdict, margin=f"at most {number(bound)}", because=because)
 
 
 def epochs(name: str, values: Iterable[float], published: Sequence[float]) -> Part:
@@ -263,12 +284,18 @@ def epochs(name: str, values: Iterable[float], published: Sequence[float]) -> Pa
     wanted = np.sort(np.array(published, dtype=np.float64))
     came, expected = statistics.known(found), statistics.known(wanted)
     if len(came) != len(expected):
-        verdict = CONTRADICTED
+        verdict, because = CONTRADICTED, f"it came in {len(came)} runs, and in {len(expected)} as published"
     else:
         each = [_fact(one, f"{other:.0f}", EPOCH) for one, other in zip(came, expected, strict=True)]
         verdict = together(each) if each else REPRODUCED
+        because = {
+            CAVEAT: f"each is within {EPOCH.width}, not all are equal",
+            NOT_REPRODUCED: f"one is off by more than {EPOCH.width}",
+            CONTRADICTED: "one is beyond a factor of 2 of what was published",
+        }.get(verdict, "")
     estimate = statistics.median_interval(found)
-    return Part(name, _list(wanted), _list(found), estimate, verdict, margin=EPOCH.width, values=each_known(found))
+    part = Part(name, _list(wanted), _list(found), estimate, verdict, margin=EPOCH.width, values=each_known(found))
+    return part._replace(because=because)
 
 
 def between(name: str, crossings: Sequence[tuple[float, float]], published: str) -> Part:
@@ -309,7 +336,13 @@ def share_of_seed(name: str, value: float, all_seeds: np.ndarray, published: str
         verdict = NOT_REPRODUCED if low <= float(published) <= high else CONTRADICTED
     text = f"{number(value)} (all {len(x)} seeds {number(low)} to {number(high)})"
     said = margin_words(SHARE, published)
-    return Part(name, published, text, Estimate(float(value), low, high, len(x), "range"), verdict, margin=said)
+    because = {
+        CAVEAT: f"it is inside the margin, {said}, without the printed digits",
+        NOT_REPRODUCED: f"it is outside the margin, {said}, though the seeds reach the printed share",
+        CONTRADICTED: f"none of {len(x)} seeds reaches the printed share",
+    }.get(verdict, "")
+    estimate = Estimate(float(value), low, high, len(x), "range")
+    return Part(name, published, text, estimate, verdict, margin=said, because=because)
 
 
 def every(name: str, found: int, n: int) -> Part:
@@ -318,7 +351,8 @@ def every(name: str, found: int, n: int) -> Part:
     far, (low, high) = float(stats.binom.cdf(found, n, 0.5)), one_sided_share(found, n)
     text = f"{found}/{n}, one-sided 95 % bounds {number(low)} and {number(high)}"
     room = f"at least {SHARE_OF_RUNS} of all seeds"
-    return Part(name, "every run", text, statistics.clopper_pearson(found, n), decide(sides, far), sides, far, room)
+    part = Part(name, "every run", text, statistics.clopper_pearson(found, n), decide(sides, far), sides, far, room)
+    return part._replace(beyond="below one half of all seeds")
 
 
 def never(name: str, fires: int, n: int) -> Part:

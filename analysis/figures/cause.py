@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.figures.style import COLOURS, STYLE, plain
+from analysis.figures.style import COLOURS, INK, STYLE, plain
 
 FIRE, DECAY, TEST = COLOURS[1], COLOURS[5], COLOURS[0]
 
@@ -39,7 +39,7 @@ def cause(conditions: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         ends = np.abs(conditions[["low", "high"]].to_numpy().T - conditions["share"].to_numpy())
         share.errorbar(conditions["share"], rows, xerr=ends, fmt="o", color=FIRE, markersize=3.5, elinewidth=1)
         test.plot(conditions["test"], rows, "|", color=TEST, markersize=8, markeredgewidth=2)
-        loss.plot(conditions["loss_lowest"].replace(np.inf, np.nan), rows, "D", color="black", markersize=3)
+        loss.plot(conditions["loss_lowest"].replace(np.inf, np.nan), rows, "D", color=INK, markersize=3)
         time.axvline(100, color="gray", linewidth=0.8, linestyle=":")
         time.set(xlabel="epoch", xlim=(0, float(conditions["epochs"].max())))
         time.set_yticks(rows, names)

@@ -10,12 +10,46 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLOURS
+from analysis.figures.style import COLOURS, INK
 
 Tables = Mapping[str, pd.DataFrame]
+WIDTH = 7.2
+"""Inches: of a figure that is printed in one column."""
+CALLED = {
+    "grok": "true labels",
+    "prefix": "labels of prefixes",
+    "random": "random labels",
+    "memo": "no weight decay",
+    "scale_quarter": "initial weights × ¼",
+    "scale_4": "initial weights × 4",
+    "decay_half": "weight decay × ½",
+    "decay_2": "weight decay × 2",
+    "rate_half": "learning rate × ½",
+    "rate_2": "learning rate × 2",
+    "post": "after grokking",
+    "pre": "before grokking",
+    "projected": "projected",
+}
+"""What a reader calls the conditions of the registry."""
+REMOVALS = {
+    "edge": "the edge, $v_1$ and $v_2$",
+    "bulk": "the bulk, $v_3$ and $v_4$",
+    "random_plane": "a random plane",
+    "isotropic": "random, same norm",
+    "radial_displacement": r"along $\theta$, same norm",
+    "radial_residual": r"along $\theta$, same rest",
+    "angle_matched": "same norm and angle",
+    "zero": "all attention weights",
+}
+"""What a reader calls what is removed."""
 LEAVES = 600
 """Step of the first full published window without the first interval, (5 + 1) · 100."""
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (6, 2, 1, 2)), (0, (2, 2)))
+
+
+def called(condition: str) -> str:
+    """A condition as a reader calls it."""
+    return CALLED.get(condition, condition.replace("_", " "))
 
 
 def _look(place: int) -> dict[str, Any]:
@@ -27,7 +61,7 @@ def lifecycle_flip(tables: Tables) -> Figure:
     parts = [(str(condition), part) for condition, part in tables["curves"].groupby("condition", sort=False)]
     columns = min(3, len(parts))
     rows = -(-len(parts) // columns)
-    figure = Figure(figsize=(0.4 + 2.7 * columns, 0.6 + 1.9 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH / 3 * columns, 0.6 + 1.7 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for ax in panels[len(parts) :]:
         ax.remove()
@@ -41,8 +75,8 @@ def lifecycle_flip(tables: Tables) -> Figure:
         ):
             ax.plot(middle.index, middle[name], label=label, **_look(place))
         steps, end = float(part["step"].max()), float(part["eta_omega_t"].max())
-        ax.axvline(LEAVES * end / steps, color="black", linestyle="--", linewidth=0.8)
-        ax.set_title(f"{condition.replace('_', ' ')}, {steps:.0f} steps", loc="left", fontsize=9)
+        ax.axvline(LEAVES * end / steps, color=INK, linestyle="--", linewidth=0.8)
+        ax.set_title(f"{called(condition)},\n{steps:.0f} steps", loc="left", fontsize=8)
         ax.set(ylim=(-0.03, 1.03))
     for ax in panels[::columns]:
         ax.set_ylabel("share")
@@ -57,7 +91,7 @@ def lifecycle_grid(tables: Tables) -> Figure:
     conditions = list(dict.fromkeys(table["condition"]))
     columns = max(1, min(3, len(conditions)))
     rows = max(1, -(-len(conditions) // columns))
-    figure = Figure(figsize=(0.4 + 2.7 * columns, 0.9 + 2.1 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH / 3 * columns, 0.9 + 1.9 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for ax in panels[len(conditions) :]:
         ax.remove()
@@ -68,9 +102,9 @@ def lifecycle_grid(tables: Tables) -> Figure:
             part = shown[shown["rows"] == width]
             mark = {"marker": "osD^"[place % 4], "color": COLOURS[place], "markersize": 4, "linestyle": "none"}
             ax.plot(part["leaves"], part["falls"], label=f"W = {width}", alpha=0.7, **mark)
-        ax.plot(ends, ends, color="black", linewidth=0.8)
+        ax.plot(ends, ends, color=INK, linewidth=0.8)
         ax.set(xscale="log", yscale="log")
-        ax.set_title(condition.replace("_", " "), loc="left", fontsize=9)
+        ax.set_title(called(str(condition)), loc="left", fontsize=8)
     for ax in panels[::columns]:
         ax.set_ylabel("grad% falls, step")
     figure.supxlabel("(W + 1) N, steps")
@@ -93,7 +127,7 @@ def lifecycle_ablation(tables: Tables) -> Figure:
             "color": COLOURS[place % len(COLOURS)],
             "linestyle": "none",
         }
-        axes.plot(at, table[name], label=str(name).replace("_", " "), markersize=5, **look)
+        axes.plot(at, table[name], label=REMOVALS.get(str(name), str(name).replace("_", " ")), markersize=5, **look)
     axes.set_xticks(np.arange(len(table)), [f"step {step:.0f}" for step in table.index])
     axes.set(ylabel="accuracy lost")
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -104,19 +138,27 @@ def lifecycle_sweep(tables: Tables) -> Figure:
     """A panel per phase."""
     table = tables["sweep"]
     steps = sorted(table["step"].unique())
-    figure = Figure(figsize=(2.4 * len(steps), 3.0), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(steps), sharey=True))
-    for ax, step in zip(panels, steps, strict=True):
+    columns = min(3, len(steps))
+    rows = -(-len(steps) // columns)
+    figure = Figure(figsize=(WIDTH / 3 * columns, 0.6 + 1.9 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for ax in panels[len(steps) :]:
+        ax.remove()
+    for ax, step in zip(panels, steps, strict=False):
         part = table[table["step"] == step]
         for place, (condition, runs) in enumerate(part.groupby("condition", sort=False)):
             for number, (_, run) in enumerate(runs.groupby("seed")):
                 curve = run[run["name"] == "accuracy"].sort_values("x")
-                ax.plot(curve["x"], curve["value"], label=str(condition) if number == 0 else None, **_look(place))
+                ax.plot(curve["x"], curve["value"], label=called(str(condition)) if number == 0 else None, **_look(place))
                 marked = run[run["name"] == "published"]
-                ax.plot(marked["x"], marked["value"], "k|", markersize=8)
-        ax.set(title=f"step {step:.0f}", xlabel="displacement along $v_1$")
-    panels[0].set(ylabel="token accuracy")
-    panels[0].legend(fontsize=7)
+                first = None if place or number else r"published step, 0.005 $\Vert\theta\Vert$"
+                ax.plot(marked["x"], marked["value"], "|", color=INK, markersize=8, label=first)
+        ax.set_title(f"step {step:.0f}", loc="left", fontsize=9)
+    for ax in panels[::columns]:
+        ax.set_ylabel("token accuracy")
+    figure.supxlabel("displacement along $v_1$")
+    if steps:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncol=2, fontsize=8)
     return figure
 
 
@@ -124,12 +166,14 @@ def lifecycle_phases(tables: Tables) -> Figure:
     """A panel per threshold, a line per run."""
     table = tables["phases"].dropna(subset=["offset", "grad_share"])
     levels, seeds = sorted(tables["phases"]["level"].unique()), sorted(tables["phases"]["seed"].unique())
-    figure = Figure(figsize=(2.6 * len(levels), 3.0), layout="constrained")
+    figure = Figure(figsize=(WIDTH / 3 * len(levels), 3.0), layout="constrained")
     for ax, level in zip(np.atleast_1d(figure.subplots(1, len(levels), sharey=True)), levels, strict=True):
         for seed, run in table[table["level"] == level].groupby("seed"):
             ax.plot(run["offset"], run["grad_share"], label=f"seed {seed}", **_look(seeds.index(seed)))
-        ax.axvline(0, color="black", linewidth=0.8)
-        ax.set(title=f"accuracy {level:g}", xlabel="step less grok step", ylabel="grad% of $v_1$", ylim=(-0.03, 1.03))
+        ax.axvline(0, color=INK, linewidth=0.8)
+        ax.set(title=f"accuracy {level:g}", xlabel="step less grok step", ylim=(-0.03, 1.03))
+        ax.set_ylabel("grad% of $v_1$" if level == levels[0] else "")
+        ax.locator_params(axis="x", nbins=4)
         if not ax.lines[1:]:
             ax.text(0.5, 0.5, "no run gets there", transform=ax.transAxes, ha="center", fontsize=8)
     found = {label: line for ax in figure.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
@@ -142,23 +186,29 @@ def lifecycle_probes(tables: Tables) -> Figure:
     """A panel per condition, a line per reader; the untrained network is at step 0."""
     table = tables["probes"]
     conditions = list(dict.fromkeys(table["condition"]))
-    figure = Figure(figsize=(3.2 * len(conditions), 4.2), layout="constrained")
+    readers = list(dict.fromkeys(table["reader"]))
+    figure = Figure(figsize=(WIDTH / 3 * len(conditions), 2.6 + 0.17 * -(-len(readers) // 2)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(conditions), sharey=True))
     for ax, condition in zip(panels, conditions, strict=True):
-        for place, (reader, part) in enumerate(table[table["condition"] == condition].groupby("reader", sort=False)):
+        for reader, part in table[table["condition"] == condition].groupby("reader", sort=False):
             marker = "s" if (part["step"] == 0).all() else "o"
-            ax.plot(part["step"], part["score"], label=str(reader), marker=marker, markersize=3, **_look(place))
-        ax.set(title=str(condition), xlabel="step", ylabel="score")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncol=2, fontsize=6)
+            look = _look(readers.index(reader))
+            ax.plot(part["step"], part["score"], label=str(reader), marker=marker, markersize=3, **look)
+        ax.set_title(called(str(condition)), loc="left", fontsize=9)
+        ax.locator_params(axis="x", nbins=4)
+        ax.set(xlabel="step")
+    panels[0].set(ylabel="score")
+    keys = {label: line for ax in panels for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(keys.values(), keys.keys(), loc="outside lower center", ncol=2, fontsize=6.5, handlelength=3)
     return figure
 
 
 def lifecycle_intervention(tables: Tables) -> Figure:
     """A panel per score; start and end of each run, an arm a place."""
     arms = list(tables["branches"].groupby(["condition", "weight_decay", "state", "update"], sort=False))
-    names = [f"{condition} ω={decay:g} {state}, {update}" for (condition, decay, state, update), _ in arms]
+    names = [_arm(*(str(part) for part in arm)) for arm, _ in arms]
     scores = ("linear R²", "standardised", "accuracy")
-    figure = Figure(figsize=(9.0, 0.9 + 0.24 * len(arms)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.24 * len(arms)), layout="constrained")
     panels = figure.subplots(1, len(scores), sharey=True)
     for ax, score in zip(panels, scores, strict=True):
         for place, (_, part) in enumerate(arms):
@@ -173,6 +223,18 @@ def lifecycle_intervention(tables: Tables) -> Figure:
     return figure
 
 
+def _arm(condition: str, decay: str, state: str, update: str) -> str:
+    """A branch in a reader's words."""
+    moments = {"keep": "moments kept", "reset": "moments reset"}.get(state, state)
+    kept = {"free": "", "aligned": r", updates along $\theta$ only", "unaligned": r", updates across $\theta$ only"}
+    rest = kept.get(update, f", {update}")
+    return (
+        rf"{called(condition)}: $\omega$ = {float(decay):g}, {moments}{rest}"
+        if not rest.strip(", ")
+        else f"{called(condition)}{rest}"
+    )
+
+
 TIMES = (0.0, 1.0, 2.0, 3.0, 4.0)
 """Ends of the stretches of ηωt that have a mark each."""
 
@@ -181,7 +243,7 @@ def lifecycle_flow(tables: Tables) -> Figure:
     """A column per task, a row per reading of W, a mark per stretch of ηωt; what lies far out at a side is counted."""
     table = tables["flow"]
     tasks, readings = list(dict.fromkeys(table["task"])), sorted(table["window"].unique())
-    figure = Figure(figsize=(2.6 * len(tasks), 0.5 + 2.5 * len(readings)), layout="constrained")
+    figure = Figure(figsize=(WIDTH / 3 * len(tasks), 0.5 + 2.3 * len(readings)), layout="constrained")
     panels = figure.subplots(len(readings), len(tasks), squeeze=False)
     for row, window in zip(panels, readings, strict=True):
         for ax, task in zip(row, tasks, strict=True):
@@ -195,14 +257,15 @@ def lifecycle_flow(tables: Tables) -> Figure:
                 ax.plot(mine["predicted"], mine["measured"], label=rf"$\eta\omega t$ {begin:g} to {end:g}", **mark)
             ends = float(part["measured"].min()), float(part["measured"].max())
             limits = min(low - room, 0.0), max(high + room, 0.0)
-            ax.plot(ends, ends, color="black", linewidth=0.8)
+            ax.plot(ends, ends, color=INK, linewidth=0.8)
             ax.locator_params(nbins=3)
             ax.ticklabel_format(style="sci", scilimits=(0, 0))
             ax.tick_params(labelsize=8)
             beyond = int((~part["predicted"].between(*limits)).sum())
-            ax.set(
-                title=f"{task}, W = {window:g}" + (f", {beyond} beyond" if beyond else ""), ylabel="measured dg/dt", xlim=limits
-            )
+            outside = f"\n{beyond} {'point' if beyond == 1 else 'points'} outside" if beyond else ""
+            ax.set_title(f"{task}, W = {window:g}{outside}", loc="left", fontsize=8)
+            ax.set(xlim=limits)
+            ax.set_ylabel("measured dg/dt" if ax is row[0] else "")
             ax.set_xlabel("predicted dg/dt", loc="left")  # at the right stands the power of ten
     if len(table):
         figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncol=4, fontsize=8)
@@ -214,11 +277,13 @@ def lifecycle_classes(tables: Tables) -> Figure:
     table = tables["classes"]
     table = table[table["window"] == table["window"].min()]
     names = ("grad_share", "curvature", "damping", "driving")
-    figure = Figure(figsize=(9.6, 2.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
     for ax, name in zip(figure.subplots(1, len(names), sharey=True), names, strict=True):
         for place, (task, part) in enumerate(table.groupby("task", sort=False)):
             ax.plot(part["eta_omega_t"], part[name], marker="osD^"[place % 4], label=str(task), **_look(place))
         title = "grad%" if name == "grad_share" else f"share of {name}"
-        ax.set(title=title, xlabel=r"$\eta\omega t$", ylabel="share", xlim=(0, 4.4), ylim=(-0.03, 1.03))
+        ax.set_title(title, loc="left", fontsize=8)
+        ax.set_ylabel("share" if name == names[0] else "")
+        ax.set(xlabel=r"$\eta\omega t$", xlim=(0, 4.4), ylim=(-0.03, 1.03))
     figure.axes[0].legend(fontsize=7)
     return figure

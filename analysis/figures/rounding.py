@@ -8,7 +8,25 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
+from analysis.figures.style import ACTIVATIONS, COLOURS, INK, STYLE, plain
+
+LIBRARIES = {"mkl": "MKL", "onednn": "oneDNN"}
+
+
+def order(variant: str) -> str:
+    """An order of summation as a reader calls it: `mkl-256-1-reversed` is MKL in blocks of 256, last to first.
+
+    Args:
+        variant: library, samples a block, threads, and whether reversed, after the precision; any other name as it is.
+    """
+    precision, _, name = variant.rpartition(" ")
+    library, *rest = name.split("-")
+    if library not in LIBRARIES or len(rest) < 2:
+        return plain(variant)
+    told = [f"{LIBRARIES[library]}, blocks of {rest[0]}"]
+    told += [f"{rest[1]} threads"] if rest[1] != "1" else []
+    told += ["last to first"] if "reversed" in rest[2:] else []
+    return plain(", ".join([*told, precision] if precision else told))
 
 
 def rounding(runs: pd.DataFrame) -> Figure:
@@ -33,7 +51,7 @@ def rounding(runs: pd.DataFrame) -> Figure:
                     values = own[column].to_numpy(dtype=np.float64)
                     ax.plot(values, spread, "o", color=colour, markersize=2.4, alpha=0.7, markeredgewidth=0)
                     if np.isfinite(values).any():
-                        ax.plot([np.nanmedian(values)] * 2, [line - 0.4, line + 0.4], color="black", linewidth=1.2)
+                        ax.plot([np.nanmedian(values)] * 2, [line - 0.4, line + 0.4], color=INK, linewidth=1.2)
                 fire.annotate(
                     f"{int(own['fired'].sum())}/{len(own)}",
                     (1.02, line),
@@ -41,7 +59,7 @@ def rounding(runs: pd.DataFrame) -> Figure:
                     va="center",
                     fontsize=7,
                 )
-            fire.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=7)
+            fire.set_yticks(range(len(names)), [order(name) for name in names], fontsize=7)
             gap.set_yticks(range(len(names)), [""] * len(names))
             for ax in (fire, gap):
                 ax.set_ylim(len(names) - 0.4, -0.6)

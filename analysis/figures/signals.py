@@ -16,11 +16,12 @@ from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
 
 Tables = Mapping[str, pd.DataFrame]
 MARKS = "os^Dv*"
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+"""One more than there are colours, so that no two conditions look alike."""
 
 
 def signals_board(tables: Tables) -> Figure:
-    """False alarms by control set on the left, lead on the right, a row per signal, the longest lead on top."""
+    """False alarms by control set on the left, lead on the right, a row per signal, in the order of the table."""
     table = tables["board"]
     names = list(dict.fromkeys(table["signal"]))
     with rc_context(STYLE):
@@ -72,7 +73,7 @@ def signals_page(tables: Tables) -> Figure:
             for ax, column in zip(axes, columns, strict=True):
                 _series(ax, mine[mine["column"] == column], conditions)
                 ax.set_title(ACTIVATIONS.get(column, plain(column)).replace(", ", ",\n"), loc="left", fontsize=7)
-                ax.set_xlabel("epoch", fontsize=7)
+                ax.set_xlabel("epochs since $t_{50}$", fontsize=7)
         looks = [Line2D([], [], label=plain(str(name)), **_look(place)) for place, name in enumerate(conditions)]
         figure.legend(handles=looks, loc="outside lower center", ncols=4, fontsize=7)
     return figure
@@ -83,17 +84,18 @@ def _look(place: int) -> dict[str, Any]:
 
 
 def _series(ax: Axes, part: pd.DataFrame, conditions: list[str]) -> None:
-    """Lines by condition, the threshold where the axis reaches it, and t10, t50, t99."""
+    """Lines by condition against epochs since t50, the threshold where the axis reaches it, and t10, t50, t99."""
     for condition, line in part.groupby("condition", sort=False):
         look = _look(conditions.index(str(condition)))
-        ax.plot(line["epoch"], line["median"], **look)
+        ax.plot(line["since"], line["median"], **look)
         if condition == "grok":
-            ax.fill_between(line["epoch"], line["q1"], line["q3"], color=look["color"], alpha=0.15, linewidth=0)
+            ax.fill_between(line["since"], line["q1"], line["q3"], color=look["color"], alpha=0.15, linewidth=0)
     threshold = float(part["threshold"].iloc[0])
     low, high = ax.get_ylim()
     if low <= threshold <= high:
         ax.axhline(threshold, color="black", linewidth=0.6, linestyle="--")
-    for name, dash in (("t10", ":"), ("t50", "-"), ("t99", ":")):
-        for epoch in part[name].dropna().unique():
-            ax.axvline(epoch, color="black", linewidth=0.7, linestyle=dash)
+    ax.axvline(0, color="black", linewidth=0.7)
+    for name in ("t10", "t99"):
+        for since in part[name].dropna().unique():
+            ax.axvline(since, color="black", linewidth=0.7, linestyle=":")
     ax.tick_params(labelsize=6)

@@ -27,7 +27,8 @@ MARK: dict[str, Any] = {
 """White with a black edge: seen on every colour of the map."""
 CONTROLS = CONDITIONS | {"eta0": "no weight decay"}
 """Controls as they stand after "against"."""
-WINDOW_TICKS = (10, 20, 30, 40, 50, 60)
+WINDOW_TICKS = (10, 30, 50)
+"""So few that they do not touch in a panel of a row of four."""
 
 
 def surfaces(table: pd.DataFrame) -> Figure:

@@ -11,6 +11,8 @@ GRAD_SHARE = {300: "0.976", 600: "0.053", 1500: "0.995", 4000: "0.87"}
 """grad% of v₁ by step: Dyck-1, seed 42, ω = 1, N = 100, W = 5."""
 SCAN_GRAD_SHARE = {1000: "0.887", 2500: "0.523", 5000: "0.002", 10000: "0.021"}
 """The same of SCAN, seed 2024, N = 500; the first is printed as `pre-grok`, the second stands in the notes only."""
+CLASS_SHARES = {"Dyck-1": "0.87", "SCAN": "0.02"}
+"""Late grad% of the class table; of modular arithmetic none is printed."""
 G23 = {42: (50, "3.88", "0.0807", "48.05"), 137: (200, "11.3", "0.240", "47.22"), 2024: (200, "10.1", "2.23", "4.53")}
 """N, g₂₃ early, at the grok step, and their ratio, by seed: Dyck-1, ω = 1, W = 3."""
 ABLATION = {200: "-0.40", 500: "-0.29", 1400: "-0.29", 3900: "-0.62"}

@@ -18,7 +18,7 @@ LOGARITHMIC = 30.0
 """From this ratio of largest to smallest on, the axis is logarithmic."""
 STACKED, STEP = 5, 3
 """Runs of one place stand upon each other, so many at most, so many px apart."""
-NUMBER = re.compile(r"(?:≤ |≥ |≈ )?([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
+NUMBER = re.compile(r"(?:≤ |≥ |≈ )?([+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)")
 SHARE = re.compile(r"(\d+)/(\d+)")
 ENDS = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?) … (-?[\d.]+(?:e[+-]?\d+)?)")
 
@@ -34,6 +34,26 @@ def printed(text: str) -> float:
         return int(found[1]) / int(found[2]) if int(found[2]) else math.nan
     found = NUMBER.fullmatch(text)
     return float(found[1]) if found else math.nan
+
+
+LEADING = re.compile(rf"({NUMBER.pattern})(?: \[({NUMBER.pattern}), ({NUMBER.pattern})\])?(?=$|[,; °])")
+RANGE = re.compile(rf"over (\d+) seeds ({NUMBER.pattern}) to ({NUMBER.pattern})")
+
+
+def read(text: str) -> Estimate | None:
+    """The number that a measured value begins with, with its interval, or its range over seeds, where it says so.
+
+    Example:
+        >>> read("0.0634, over 5 seeds 0.0613 to 0.0921")
+        Estimate(value=0.0634, low=0.0613, high=0.0921, n=5, kind='range')
+    """
+    found = LEADING.match(text)
+    if found is None:
+        return None
+    value, low, high = (float(found[place]) if found[place] else math.nan for place in (2, 4, 6))
+    if spread := RANGE.search(text):
+        return Estimate(value, float(spread[3]), float(spread[5]), int(spread[1]), "range")
+    return Estimate(value, low, high, 1)
 
 
 class Scale:
@@ -53,20 +73,29 @@ class Scale:
         return round(SIDE + (WIDTH - 2 * SIDE) * min(1.0, max(0.0, (at - low) / (high - low))), 1)
 
 
-def draw(published: str, estimate: Estimate, samples: Sequence[float] = (), margin: str = "") -> Markup:
+def draw(
+    published: str,
+    estimate: Estimate,
+    samples: Sequence[float] = (),
+    margin: str = "",
+    ends: tuple[float, float] | None = None,
+) -> Markup:
     """The published value as a diamond, the measured one as a point with its interval, runs as dots, the margin shaded.
 
     Args:
         published: as printed. estimate: measured. samples: a value per run. margin: `165 … 183`, or other words.
+        ends: of the line at the least; as far as the values go where None.
 
     Returns:
         `<svg>…</svg>`; empty where neither is a number.
     """
     mark, share = printed(published), SHARE.fullmatch(published) is not None
-    known = [x for x in (mark, estimate.value, estimate.low, estimate.high, *samples) if math.isfinite(x)]
+    known = [x for x in (mark, estimate.value, estimate.low, estimate.high, *samples, *(ends or ())) if math.isfinite(x)]
     if not known or not math.isfinite(estimate.value):
         return Markup("")
-    scale = Scale(known, share or (not samples and all(0 <= x <= 1 for x in known) and estimate.value in (0.0, 1.0)))
+    scale = Scale(
+        known, share or (ends is None and not samples and all(0 <= x <= 1 for x in known) and estimate.value in (0.0, 1.0))
+    )
     parts = [_band(margin, scale), f'<path class="rail" d="M{SIDE} {LINE}H{WIDTH - SIDE}"/>', *_dots(samples, scale)]
     if math.isfinite(estimate.low) and math.isfinite(estimate.high):
         parts.append(f'<path class="interval" d="M{scale(estimate.low)} {LINE}H{scale(estimate.high)}"/>')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,12 +14,9 @@ from analysis.exhibits.margins import DECIDED
 from analysis.exhibits.model import (
     BY_DEFINITION,
     CAVEAT,
-    CONTRADICTED,
     FAILED,
     HELD,
-    IMPRECISE,
     KINDS,
-    NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,
     UNDECIDABLE,
@@ -28,14 +26,19 @@ from analysis.exhibits.model import (
 )
 from analysis.report import axis
 from analysis.report.content import Content
-from analysis.report.plain import brief, plain
-from analysis.report.words import by_digits, has_margin
+from analysis.report.plain import head, plain, short
+from analysis.report.words import by_digits, first_sentence, has_margin, stopped
+from analysis.statistics.estimates import Estimate
+from analysis.words import spread
 
 ROWS = 6
 """Axes of a card; the rest stands in its fold."""
 NAMED = 2
 """Parts that a reason names before it counts the rest."""
-BY_RULE = "By the rule of this claim it holds with a caveat."
+SHORTFALL = "Not all runs are there"
+"""How the note of a claim begins that was judged on fewer runs than its study has."""
+WITHIN = ("margin", "within")
+"""What the setting of an entry calls the margin around its published value."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Card:
 
     Attributes:
         result: of the claim. rows: its numbers, `ROWS` at most. more: how many are left out of them.
-        why: the verdict in a sentence. measured: in brief. note: what a reader must know besides.
+        why: the verdict in a sentence. measured: whole, in few words. note: what a reader must know besides.
         study: the one to run first. paper: whose claim it is.
     """
 
@@ -100,7 +103,7 @@ def _card(result: Result) -> Card:
         tuple(rows[:ROWS]),
         max(0, len(rows) - ROWS),
         why(result),
-        brief(result.measured, 110),
+        short(result) if result.measured else "",
         plain(result.note),
         result.claim.studies[0],
         paper_of(result.claim.id),
@@ -115,45 +118,105 @@ def paper_of(claim: str) -> str:
 
 
 def _rows(result: Result) -> list[Row]:
-    """The numbers that both sides have; one row of the claim itself where it is made of one number only."""
-    pairs = [(entry, result.estimates[entry.id]) for entry in result.entries if entry.id in result.estimates]
+    """What is drawn of a claim: its axes, or the numbers that both sides have, or the claim itself where it is one number."""
+    if result.axes:
+        return [
+            _row(one.name, one.published, one.text, result.verdict, one.estimate, one.samples, one.margin, one.ends)
+            for one in result.axes
+        ]
+    found = [(entry, result.estimates.get(entry.id) or axis.read(entry.measured)) for entry in result.entries]
+    pairs = [(entry, estimate) for entry, estimate in found if estimate is not None]
     if not pairs and len(result.estimates) == 1:
-        (name, estimate), *_ = result.estimates.items()
-        pairs = [(Entry(name, {}, result.claim.published, result.measured, result.verdict), estimate)]
+        (name, alone), *_ = result.estimates.items()
+        pairs = [(Entry(name, {}, result.claim.published, result.measured, result.verdict), alone)]
+    if not pairs and result.entries:
+        return [_counted(result)]
     rows = []
     for entry, estimate in pairs:
-        whole = f"{entry.published}/{estimate.n}" if entry.measured.endswith(f"/{estimate.n}") else entry.published
-        printed = whole if entry.published.isdigit() and math.isnan(axis.printed(entry.measured)) is False else entry.published
+        margin = next((entry.setting[name] for name in WITHIN if name in entry.setting), "")
         samples = result.samples.get(entry.id, ())
-        drawing = axis.draw(printed, estimate, samples, entry.setting.get("margin", ""))
-        rows.append(Row(plain(entry.id), plain(printed), plain(entry.measured), entry.verdict, drawing))
+        rows.append(_row(entry.id, entry.published, entry.measured, entry.verdict, estimate, samples, margin))
     return rows
 
 
+def _counted(result: Result) -> Row:
+    """How many of the parts of a claim are as published, where none of them is a number."""
+    held, of = sum(entry.verdict in HELD for entry in result.entries), len(result.entries)
+    share = Estimate(held / of, math.nan, math.nan, of)
+    return _row("as published", f"{of}/{of}", f"{held}/{of}", result.verdict, share, (), "")
+
+
+def _row(
+    name: str,
+    published: str,
+    text: str,
+    verdict: str,
+    estimate: Estimate,
+    samples: Sequence[float],
+    margin: str,
+    ends: tuple[float, float] | None = None,
+) -> Row:
+    share = axis.SHARE.fullmatch(published) is not None
+    if not text:
+        text = f"{round(estimate.value * estimate.n)}/{estimate.n}" if share else spread(*estimate[:3])
+    whole = f"{published}/{estimate.n}" if text.endswith(f"/{estimate.n}") and not share else published
+    printed = whole if published.isdigit() and not math.isnan(axis.printed(text)) else published
+    return Row(plain(name), plain(printed), plain(text), verdict, axis.draw(printed, estimate, samples, margin, ends))
+
+
+SYMBOL = re.compile(r"grad%|[a-z]\b(?!\w)")
+"""How a sentence begins that keeps its small letter."""
+
+
 def why(result: Result) -> str:
-    """The verdict in a sentence, of the entry that decides it where there are several."""
-    failing = [entry for entry in result.entries if entry.verdict in FAILED] if result.verdict in FAILED else []
-    decides = next((entry for entry in result.entries if entry.verdict == result.verdict), next(iter(failing), None))
-    what = ""
-    if decides is not None and len(result.entries) > 1:
-        named = plain(" ".join(decides.setting.values()) if not decides.measured else decides.id)
-        what = f"{named} is {brief(decides.measured, 80)} where {plain(decides.published)} was published. "
-    reasons = {
-        REPRODUCED: _held(result),
-        CAVEAT: f"{what}{'It is within the margin, but not the printed value.' if has_margin(result) else BY_RULE}",
-        NOT_REPRODUCED: f"{what}By the rule of this claim that is outside what counts as equal.{_as_published(result)}",
-        CONTRADICTED: f"{what}By the rule of this claim that contradicts what was published.{_as_published(result)}",
-        UNDECIDABLE: f"{plain(result.rounding)} The order of summation decides.".strip(),
-        BY_DEFINITION: "The quantity is so by its definition, whatever is trained.",
-        IMPRECISE: f"{what}The interval is too wide to say whether that is within the margin.",
-    }
-    return reasons.get(result.verdict, "").strip()
+    """The verdict in a sentence: the condition that decided, as the evaluator says it, or what its verdict says alone."""
+    text = _why(result)
+    return text if SYMBOL.match(text) else f"{text[:1].upper()}{text[1:]}"
+
+
+def _why(result: Result) -> str:
+    holds = {BY_DEFINITION: "The quantity is so by its definition, whatever is trained."}
+    holds[UNDECIDABLE] = f"{plain(result.rounding)} The order of summation decides.".strip()
+    if result.verdict in holds:
+        return holds[result.verdict]
+    if result.why:
+        return f"{stopped(plain(result.why))}{_as_published(result)}"
+    if result.verdict == REPRODUCED:
+        return _held(result)
+    if result.verdict == CAVEAT:
+        return _caveat(result)
+    return f"{_decided(result)}{_as_published(result)}"
+
+
+def _caveat(result: Result) -> str:
+    """Why it does not hold in full, where its evaluator has not said it: runs that are absent, or printed digits."""
+    at = result.note.find(SHORTFALL)
+    if at >= 0:
+        return f"It holds on the runs that are there. {plain(result.note[at:]).split('. ')[0].rstrip('.')}."
+    if len({replicate.verdict for replicate in result.replicates}) > 1:
+        return f"It holds in each order of summation, not in full in all. {plain(result.rounding)}"
+    limit = f"It holds, with a limit: {stopped(plain(first_sentence(result.note)))}" if result.note else ""
+    return limit or _decided(result)
+
+
+def _decided(result: Result) -> str:
+    """The first number that has the verdict of the claim, beside what was published; empty where there is none."""
+    decides = next((entry for entry in result.entries if entry.verdict == result.verdict), None)
+    if decides is None:
+        measured = head(result.measured, 80)
+        return f"Measured {measured}, where {plain(result.claim.published)} was published." if measured else ""
+    named = plain(" ".join(decides.setting.values()) if not decides.measured else decides.id)
+    published = plain(decides.published) or plain(result.claim.published)
+    margin = next((f"; the margin is {decides.setting[name]}" for name in WITHIN if name in decides.setting), "")
+    return f"{named} is {head(decides.measured, 80)} where {published} was published{margin}."
 
 
 def _as_published(result: Result) -> str:
     """Which parts of a claim that fails hold, in words; empty if none does, or it has one part only."""
-    held = [f"{plain(entry.id)} {brief(entry.measured, 60)}" for entry in result.entries if entry.verdict in HELD]
-    if not held or len(result.entries) < 2:
+    if result.verdict not in FAILED or len(result.entries) < 2:
+        return ""
+    held = [f"{plain(entry.id)} {head(entry.measured, 60)}" for entry in result.entries if entry.verdict in HELD]
+    if not held:
         return ""
     more = f", and {len(held) - NAMED} more" if len(held) > NAMED else ""
     return f" As published: {'; '.join(held[:NAMED])}{more}."
@@ -165,10 +228,18 @@ def _held(result: Result) -> str:
         names = ", ".join(plain(entry.id) for entry in result.entries if DECIDED in entry.setting)
         return f"It has the printed digits, with an interval within a factor of 2; no test puts this in the margin: {names}."
     if not has_margin(result):
-        return "By the rule of this claim." if math.isnan(result.p) else "Tests decide, by the rule of this claim."
-    if not math.isnan(result.p):
-        return "One-sided tests at 5 % put it within the margin around what was published."
-    return "The runs that the paper names give the published value."
+        return (
+            f"Measured {short(result)}, as the claim has it."
+            if math.isnan(result.p)
+            else "Tests decide that it is as published."
+        )
+    if math.isnan(result.p):
+        said = short(result).removesuffix(" as published")
+        return f"The runs that it names give {said} as published."
+    margins = [entry.setting["margin"] for entry in result.entries if "margin" in entry.setting]
+    if len(margins) == 1:
+        return f"One-sided tests at 5 % put {short(result)} within the margin, {margins[0]}."
+    return f"One-sided tests at 5 % put all {len(margins)} numbers within their margins."
 
 
 def filters(found: Sequence[Card]) -> list[tuple[str, str, list[str]]]:

@@ -29,6 +29,8 @@ from grok.store.store import Store
 
 FORMAT = "grok-claims/1"
 CHANGED, MOVED, NEW, ABSENT = "verdict changed", "measured value changed", "new", "absent"
+TOLD = (CHANGED,)
+"""Kinds of change that a reader sees at once; the others are folded."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class Comparison:
     def count(self, kind: str) -> int:
         """Claims that differ in one way."""
         return sum(change.kind == kind for change in self.changes)
+
+    def by_kind(self) -> dict[str, tuple[Change, ...]]:
+        """The changes of each kind that there are any of, those that are told at once first."""
+        kinds = dict.fromkeys((*TOLD, *(change.kind for change in self.changes)))
+        found = {kind: tuple(change for change in self.changes if change.kind == kind) for kind in kinds}
+        return {kind: some for kind, some in found.items() if some}
 
     def as_json(self) -> dict[str, Any]:
         """The content of `compare.json`."""

@@ -14,16 +14,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import papers
-from analysis.exhibits.model import KINDS, VERDICTS
+from analysis.exhibits.model import KINDS, MEANING, VERDICTS
 from analysis.exhibits.panels import Drawn, Panel
 from analysis.report import opening, words
 from analysis.report.cards import cards, filters, waiting
+from analysis.report.compare import TOLD
 from analysis.report.content import Content
-from analysis.report.plain import brief, heading, plain, short
+from analysis.report.plain import head, heading, plain, printed, short
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-LISTED = 120
+LISTED = 40
 """Ids of runs that a fold holds; `data/runs.csv` has all."""
+PRINTED_ROWS = 12
+"""Rows of a table of a chapter that are printed, as `report.css` has it; its file has all."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "brackets": opening.BRACKETS,
         "top": next((figure for figure in figures if figure.panel.id == main), None),
         "next": opening.next_links(content, drawn),
-        "meanings": opening.MEANING,
+        "meanings": MEANING,
         "cards": found,
         "card_kinds": [kind for kind in KINDS if any(card.result.claim.kind == kind for card in found)],
         "filters": filters(found),
@@ -94,7 +97,12 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "sections": words.sections(content),
         "discovery_line": words.discovery_line(content),
         "rounding_line": words.rounding_line(content),
+        "without_test": words.without_test(content),
+        "printed_rows": PRINTED_ROWS,
         "comparison": content.comparison,
+        "changes": content.comparison.by_kind() if content.comparison else {},
+        "told": TOLD,
+        "all_kinds": words.ALL,
         "change_line": words.change_line(content.comparison),
         "results": content.results,
         "errata": content.errata,
@@ -132,7 +140,8 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "make": words.make,
         "order": order.__getitem__,
         "plain": plain,
-        "brief": brief,
+        "head": head,
+        "printed": printed,
         "short": short,
         "heading": heading,
         "first_sentence": words.first_sentence,

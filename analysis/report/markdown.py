@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from markupsafe import escape as html_escape
 
+from analysis.exhibits.model import Claim
 from analysis.report import opening, words
 from analysis.report.content import Content
 from analysis.report.html import TEMPLATES, Shown, context
-from analysis.report.plain import brief, plain, short
+from analysis.report.plain import head, plain, printed, short
 from analysis.words import table as table_of
 
 LISTED = 200
@@ -47,6 +50,16 @@ def link(address: str) -> Markup:
     return Markup(f"[{escape(words.address(address))}]({address})")  # noqa: S704
 
 
+def named(claim: Claim) -> Markup:
+    """The statement of a claim, a link to its rule and data."""
+    return Markup(f"[{escape(claim.statement)}](#claim-{quote(claim.id, safe='')})")  # noqa: S704  # both are made harmless
+
+
+def anchor(claim: str) -> Markup:
+    """A place that a link leads to, by the id of a claim, which may be anybody's."""
+    return Markup(f'<a id="claim-{html_escape(claim)}"></a>')  # noqa: S704
+
+
 def table(frame: pd.DataFrame) -> Markup:
     """A table of escaped cells, numbers to the right."""
     head, numbers = [escape(name) for name in frame.columns], {escape(name) for name in words.numeric(frame)}
@@ -76,8 +89,11 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "paragraphs": words.paragraphs,
         "code": code,
         "link": link,
+        "anchor": anchor,
+        "named": named,
         "plain": plain,
-        "brief": brief,
+        "head": head,
+        "printed": printed,
         "short": short,
         "table": table,
     }

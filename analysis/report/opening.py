@@ -19,11 +19,8 @@ from analysis.exhibits.model import (
     HELD,
     IMPRECISE,
     KINDS,
-    NOT_REPRODUCED,
     NOT_TESTABLE,
-    REPRODUCED,
     TABLE,
-    TEXT,
     UNDECIDABLE,
     Result,
 )
@@ -37,24 +34,10 @@ NAMED = 2
 ROWS = 4
 """Statements of an abstract that the first screen has room for; the rest stands in a fold."""
 BRACKETS = "Brackets: 95 % intervals (of three or five seeds the whole range, which covers less), or quartiles where so named."
-MEANING = {
-    REPRODUCED: "It has the printed digits, or tests put it within the margin of its kind of quantity.",
-    CAVEAT: "It holds, but not in full: off by a run or a digit, with runs missing, at some settings only, or with a limit "
-    "that its rule or note names.",
-    NOT_REPRODUCED: "The value lies outside the margin, or what was published is not found; nothing contradicts it.",
-    CONTRADICTED: "Off by far more than its margin, outside what any seed gives, or the opposite; the claim's rule says which.",
-    UNDECIDABLE: "The same runs, summed in another order, disagree.",
-    BY_DEFINITION: "The quantity is so by its definition, whatever is trained: that it agrees, or not, tells nothing.",
-    IMPRECISE: "The runs are too few, or the interval too wide, for a test to decide: neither for nor against.",
-    NOT_TESTABLE: "The runs, or a measurement on them, are not in this store.",
-}
-"""What each verdict means, a sentence; the rules themselves stand with each claim."""
 
 
-PAPERS_OWN = (ABSTRACT, TABLE, TEXT)
-"""Kinds of source that a paper itself is; the others are its author's notes and code, and a review."""
 WHY_OPEN = {
-    UNDECIDABLE: "the same runs, summed in another order, disagree",
+    UNDECIDABLE: "the order of summation decides",
     IMPRECISE: "runs are too few",
     BY_DEFINITION: "the definition alone decides",
 }
@@ -72,7 +55,7 @@ class Named(NamedTuple):
     @property
     def text(self) -> str:
         """Both, without links."""
-        told = f"“{self.words}” ({self.measured})." if self.id else self.words
+        told = f"“{self.words}” ({self.measured})" if self.id else self.words
         return f"{self.paper}: {told}" if self.paper else told
 
 
@@ -85,9 +68,17 @@ class Sentence(NamedTuple):
     after: str
 
     @property
+    def pieces(self) -> tuple[tuple[Named, str], ...]:
+        """Its parts in order, each with what follows it: questions end as such, all else is one sentence."""
+        around = [Named("", "", text, "") for text in (self.before, self.after)]
+        parts = [part._replace(words=part.words.rstrip(".")) for part in (around[0], *self.named, around[1]) if part.words]
+        ends = ["." if part is parts[-1] else "; " for part in parts]
+        return tuple((part, end[1:] if part.words.endswith("?") else end) for part, end in zip(parts, ends, strict=True))
+
+    @property
     def text(self) -> str:
         """The whole sentence without links."""
-        return " ".join(part for part in (self.before, *(one.text for one in self.named), self.after) if part)
+        return "".join(f"{part.text}{end}" for part, end in self.pieces)
 
 
 class Said(NamedTuple):
@@ -119,7 +110,7 @@ def published(results: Sequence[Result]) -> list[Result]:
 def sentences(content: Content) -> tuple[Sentence, ...]:
     """The five sentences, in order."""
     found = published(content.results)
-    return (_asked(content, found), _held(content, found), _failed(found), _open(found), _surprised(content))
+    return (_asked(found), _held(found), _failed(found), _open(found), _surprised(content))
 
 
 def of_abstracts(content: Content) -> list[Group]:
@@ -141,27 +132,21 @@ def _paper(result: Result) -> Paper | None:
     return next((paper for paper in papers.PAPERS if result.claim.id in ids[paper.address]), None)
 
 
-def _asked(content: Content, found: Sequence[Result]) -> Sentence:
+def _asked(found: Sequence[Result]) -> Sentence:
     tested = [result for result in found if result.verdict != NOT_TESTABLE]
     known = [paper for paper in papers.PAPERS if paper in [_paper(result) for result in tested]]
     asks = tuple(Named(paper.short, "", paper.asks, "") for paper in known or papers.PAPERS)
-    runs = f"{content.runs} run{'' if content.runs == 1 else 's'}"
-    count = f"{len(tested)} of {len(found)} published statement{'' if len(found) == 1 else 's'}"
-    return Sentence("Asked", "", asks, f"Tested: {count}, on {runs}.")
+    return Sentence("Asked", "", asks, "")
 
 
-def _held(content: Content, found: Sequence[Result]) -> Sentence:
+def _held(found: Sequence[Result]) -> Sentence:
     held, tested = [r for r in found if r.verdict in HELD], [r for r in found if r.verdict != NOT_TESTABLE]
     if not tested:
         return Sentence("Holds", "Nothing is tested yet: the store lacks the runs.", (), "")
     caveats = sum(result.verdict == CAVEAT for result in held)
-    first = f"{len(held)} of the {len(tested)}{f', {caveats} with a caveat' if caveats else ''}."
-    own = [r.verdict for r in tested if r.claim.kind in PAPERS_OWN]
-    printed = f"Of those in the papers themselves, without notes and code: {sum(one in HELD for one in own)} of {len(own)}."
-    fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
-    again = f"Of their numbers on fresh seeds: {sum(v in HELD for v in fresh)} of {len(fresh)}." if fresh else ""
-    after = " ".join(filter(None, (printed if 0 < len(own) < len(tested) else "", again)))
-    return Sentence("Holds", first, _named(held, tested), after)
+    statements = f"tested statement{'' if len(tested) == 1 else 's'}"
+    first = f"{len(held)} of {len(tested)} {statements}{f', {caveats} with a caveat' if caveats else ''}."
+    return Sentence("Holds", first, _named(held, tested), "")
 
 
 def _failed(found: Sequence[Result]) -> Sentence:
@@ -181,12 +166,10 @@ def _open(found: Sequence[Result]) -> Sentence:
     if not number:
         rest = _lacking(lacking)
         return Sentence("Cannot be told", rest if lacking else "Nothing: every statement has a verdict.", (), "")
-    first, *others = [(len(kinds[verdict]), why) for verdict, why in WHY_OPEN.items() if kinds[verdict]]
+    counts = [f"for {len(kinds[verdict])} {why}" for verdict, why in WHY_OPEN.items() if kinds[verdict]]
     named = _named(next(kinds[verdict] for verdict in WHY_OPEN if kinds[verdict]), most=1)
-    told = [f"For {', for '.join(f'{count} {why}' for count, why in others)}." if others else ""]
-    told += [_lacking(lacking, " more") if lacking else ""]
-    before = f"{number} of the {_tested(found)}. For {first[0]} {first[1]}."
-    return Sentence("Cannot be told", before, named, " ".join(filter(None, told)))
+    before = f"{number} of the {_tested(found)}: {', '.join(counts)}."
+    return Sentence("Cannot be told", before, named, _lacking(lacking, " more") if lacking else "")
 
 
 def _surprised(content: Content) -> Sentence:
@@ -214,7 +197,7 @@ def _named(results: Sequence[Result], tested: Sequence[Result] = (), most: int =
         own = [result for result in results if _paper(result) == paper]
         name = paper.short if paper else ""
         if own and name and tested:
-            name += f", {len(own)} of {sum(_paper(result) == paper for result in tested)}"
+            name += f" ({len(own)} of {sum(_paper(result) == paper for result in tested)})"
         if own and (paper or not out):
             first = own[0]
             told = f"with a caveat: {short(first)}" if first.verdict == CAVEAT else short(first)

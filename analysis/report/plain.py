@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from analysis.exhibits.model import FAILED, HELD, Result
+from analysis.exhibits.model import BY_DEFINITION, FAILED, HELD, NOT_TESTABLE, Claim, Result
 from analysis.words import CONDITIONS
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -61,25 +61,59 @@ def heading(column: str) -> str:
     return plain(column).replace("_", " ")
 
 
-def brief(text: str, most: int = 90) -> str:
-    """The first of the parts that semicolons divide, as many as fit; at least one, cut between words.
+def head(text: str, most: int = 90) -> str:
+    """The first parts of a text, as many as fit, and how many more there are.
+
+    A first part that is too long ends at a sentence, or before a bracket, a colon or a comma; whole where it has none of these.
 
     Example:
-        >>> brief("a 1; b 2; c 3", 8)
-        'a 1; b 2 …'
+        >>> head("a 1; b 2; c 3", 8)
+        'a 1; b 2 and 1 more'
     """
     parts = plain(text).split("; ")
-    kept: list[str] = []
-    for part in parts:
-        if kept and len("; ".join([*kept, part])) > most:
-            break
-        kept.append(part)
-    out = "; ".join(kept)
-    if len(out) > most:
-        out, kept = out[:most].rpartition(" ")[0], []
-    return out if len(kept) == len(parts) else f"{out} …"
+    if len(parts[0]) > most:
+        return _clause(parts[0], most)
+    kept = 1
+    while kept < len(parts) and len("; ".join(parts[: kept + 1])) <= most:
+        kept += 1
+    more = f" and {len(parts) - kept} more" if kept < len(parts) else ""
+    return "; ".join(parts[:kept]) + more
 
 
+def _clause(text: str, most: int) -> str:
+    for mark in (". ", " (", ": ", ", "):
+        at = text.find(mark, SHORTEST)
+        if 0 <= at <= most:
+            return text[:at].rstrip(".")
+    return text
+
+
+SHORTEST = 20
+"""Characters that a clause has at least."""
+CELL = 48
+"""Characters that a published value has at most in two lines of its cell."""
+
+
+LISTED = re.compile(r"; |, (?=[\d.]+ (?:\[[^\]]*\] )?at )|(?<=weight decay), ")
+"""What stands between the numbers of one published value."""
+
+
+def printed(claim: Claim) -> str:
+    """What was published, for a cell: whole, or its first numbers and how many more there are."""
+    whole = plain(claim.published)
+    if len(whole) <= CELL:
+        return whole
+    parts = LISTED.split(whole)
+    kept = 1
+    while kept < len(parts) and len("; ".join(parts[: kept + 1])) <= CELL - 12:
+        kept += 1
+    first = "; ".join(parts[:kept])
+    first = first if len(first) <= CELL else first.split(": ")[0]
+    return first + (f" and {len(parts) - kept} more" if kept < len(parts) else "")
+
+
+UNJUDGED = ("", BY_DEFINITION, NOT_TESTABLE)
+"""Verdicts of entries that are told and not held against what was published."""
 SHORT = 60
 """Characters that a value of the first screen has at most."""
 BRACKET = re.compile(r" \[[^\]]*\]")
@@ -93,7 +127,7 @@ def short(result: Result) -> str:
     """
     if result.short:
         return plain(result.short)
-    parts = [entry for entry in result.entries if entry.id != "quartiles"]
+    parts = [entry for entry in result.entries if entry.id != "quartiles" and entry.verdict not in UNJUDGED]
     only = parts[0].measured if len(parts) == 1 else result.measured
     if re.fullmatch(r"\d+/\d+", only):
         return f"{only} runs"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.exhibits.margins import DECIDED
 from analysis.exhibits.model import (
+    ABSTRACT,
     BY_DEFINITION,
     CAVEAT,
     CONTRADICTED,
@@ -19,6 +20,8 @@ from analysis.exhibits.model import (
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,
+    TABLE,
+    TEXT,
     UNDECIDABLE,
     VERDICTS,
     Erratum,
@@ -82,6 +85,8 @@ SAID = {REPRODUCED: "reproduced", CAVEAT: "with a caveat", NOT_REPRODUCED: "not 
 FOUR = tuple(SAID)
 """Told whatever their number."""
 SAID |= {verdict: verdict for verdict in (UNDECIDABLE, BY_DEFINITION, IMPRECISE)}
+PAPERS_OWN = (ABSTRACT, TABLE, TEXT)
+"""Kinds of source that a paper itself is; the others are its author's notes and code, and a review."""
 SECTIONS = {
     "Fresh seeds": "Seeds that no one had looked at when the rules were fixed.",
     "Rounding": "The same runs by other orders of summation.",
@@ -104,13 +109,27 @@ def summary(content: Content) -> str:
     fresh = [r.verdict for r in content.results if r.claim.kind == FRESH and r.verdict != NOT_TESTABLE]
     held = sum(verdict in HELD for verdict in fresh)
     also = f" On fresh seeds {held} of {len(fresh)} hold." if fresh else ""
-    return f"Of the {tested} that could be tested: {told}.{rest}{also}"
+    own = [r.verdict for r in claims if r.claim.kind in PAPERS_OWN and r.verdict != NOT_TESTABLE]
+    printed = (
+        f" Of those in the papers themselves, without notes and code, {sum(one in HELD for one in own)} of {len(own)} hold."
+    )
+    return f"Of the {tested} that could be tested: {told}.{printed if 0 < len(own) < tested else ''}{rest}{also}"
+
+
+ALL = "all"
+"""What the last row of the tally is called."""
 
 
 def tally_rows(content: Content) -> list[list[str]]:
-    """A row per kind of source, the paper's own first: the kind, its claims, and how many have each of `verdicts_told`."""
+    """A row per kind of source, the paper's own first: the kind, its claims, and how many have each of `verdicts_told`.
+
+    The last row is their sum, where there are several.
+    """
     told = verdicts_told(content)
-    return [[kind, str(sum(of.values())), *(str(of[verdict]) for verdict in told)] for kind, of in content.tally.items()]
+    kinds = dict(content.tally)
+    if len(kinds) > 1:
+        kinds[ALL] = {verdict: sum(of[verdict] for of in content.tally.values()) for verdict in told}
+    return [[kind, str(sum(of.values())), *(str(of[verdict]) for verdict in told)] for kind, of in kinds.items()]
 
 
 def verdicts_told(content: Content) -> list[str]:
@@ -140,21 +159,24 @@ def _uncovered(content: Content) -> str:
     """Which verdicts the control of false discoveries does not cover, by why; empty if it covers all."""
     others = [r for r in content.results if math.isnan(r.p) and r.verdict not in (NOT_TESTABLE, UNDECIDABLE, BY_DEFINITION)]
     alike = [r for r in others if by_digits(r)]
-    rules = [r for r in others if not has_margin(r)]
-    named = ", ".join(r.claim.id for r in rules)
+    rules = without_test(content)
     facts = len(others) - len(alike) - len(rules)
     undecided, defined = (sum(r.verdict == one for r in content.results) for one in (UNDECIDABLE, BY_DEFINITION))
     parts = [
         f"{count(facts, 'claim')} on named runs: facts, compared as they are" if facts else "",
         f"{count(len(alike), 'claim')} that printed digits decide in part, where the test failed" if alike else "",
-        f"{count(len(rules), 'claim')} whose rule counts, or holds single runs to a margin, without a test: {named}"
-        if rules
-        else "",
+        f"{count(len(rules), 'claim')} whose rule counts, or holds single runs to a margin, without a test" if rules else "",
         f"{undecided} undecidable to rounding" if undecided else "",
         f"{defined} undecidable by definition" if defined else "",
     ]
     told = "; ".join(filter(None, parts))
     return f"That does not cover {told}." if told else ""
+
+
+def without_test(content: Content) -> list[Result]:
+    """The claims whose rule counts, or holds single runs to a margin, without a test."""
+    open_ = (NOT_TESTABLE, UNDECIDABLE, BY_DEFINITION)
+    return [r for r in content.results if math.isnan(r.p) and r.verdict not in open_ and not has_margin(r)]
 
 
 def by_digits(result: Result) -> bool:

@@ -120,6 +120,8 @@ def _made_by_setting(data: dict[str, Any] | None) -> Iterator[str]:
         yield f"Whether {what} cannot be decided: {there}; {told}."
     elif share["low"] >= NEARLY_ALL:
         yield f"No, {what.replace('makes', 'does not make')}: {told}."
+    elif share["value"] == 0 and share["high"] < NEARLY_ALL:
+        yield f"The published conclusion holds at no setting near the published one on {data['activation']}: {told}."
     elif share["high"] < NEARLY_ALL:
         yield f"Yes, {what}: {told}."
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -15,8 +16,12 @@ from grok.store import views
 
 TOLD = 6
 """Conditions that the sentence tells; the table has all."""
+FOUND = "found"
+"""What the table of conditions calls the sentence of its study."""
+GRAD_SHARE = "edge/grad_share"
+"""Metric of the share of the edge that is the gradient's; a study that has it asks after the edge."""
 HALF = 0.5
-"""Test accuracy from which on pairs have an epoch of generalisation."""
+"""Test accuracy from which on pairs have an epoch of generalisation; grad% below which the edge is weight decay's."""
 SEPARATE = 24
 """Settings up to which each has numbers of its own; of more, the conditions have."""
 FORBIDDEN = re.compile(r"[^\w\-. :/]")
@@ -41,6 +46,29 @@ def sentence(conditions: pd.DataFrame) -> str:
     more = f", and {len(rows) - TOLD} more" if len(rows) > TOLD else ""
     fires = f"The detector fires in: {', '.join(told)}{more}."
     return f"{_accuracy(rows, names)}{fires}"
+
+
+def edge(table: pd.DataFrame, histories: Mapping[str, pd.DataFrame]) -> str:
+    """When grad% of the edge first falls below one half, by condition; empty where no run has measured it.
+
+    Args:
+        table: a row per run: run_id, condition. histories: by run id: step or epoch, and `GRAD_SHARE` where it was measured.
+    """
+    told = []
+    for condition, runs in table.groupby("condition", sort=False):
+        falls = [_first_below(histories[run_id]) for run_id in map(str, runs["run_id"]) if GRAD_SHARE in histories[run_id]]
+        came = [one for one in falls if one is not None]
+        if falls:
+            when = f" ({'median ' if len(came) > 1 else ''}step {words.number(median(came))})" if came else ""
+            told.append(f"{condition} {len(came)} of {len(falls)}{when}")
+    more = f", and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    return f"grad% of the edge falls below one half in: {', '.join(told[:TOLD])}{more}." if told else ""
+
+
+def _first_below(history: pd.DataFrame) -> float | None:
+    clock = "step" if "step" in history else "epoch"
+    below = history.loc[history[GRAD_SHARE] < HALF, clock]
+    return float(below.min()) if len(below) else None
 
 
 def _accuracy(rows: Sequence[Mapping[Hashable, Any]], names: Sequence[str]) -> str:

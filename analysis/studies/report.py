@@ -20,7 +20,7 @@ from grok.spec.studies import Study
 from grok.store import views
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import NOTE
+from grok.store.tags import FOUND, NOTE
 
 NOTE_LENGTH = 7500
 """Characters of the description in the MLflow UI, which keeps 8000 of a tag; `summary.md` has all."""
@@ -67,13 +67,16 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
     wall = add_wall_time(store, parent, results, seconds)
     conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()
-    head = _head(study, results, found.left_out, wall, table, headline.sentence(conditions))
+    histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
+    told = headline.edge(table, histories) or headline.sentence(conditions)
+    conditions.attrs[headline.FOUND] = told
+    head = _head(study, results, found.left_out, wall, table, told)
     done = sum(result.done for result in results)
     parent.log_summary(headline.metrics(conditions, done, len(results)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if len(table):
-            sections = _write_tables(evidence, study, table, folder)
+            sections = _write_tables(evidence, study, table, histories, folder)
             for path in sorted(folder.glob("*.png")):
                 parent.put_file(path, "figures")
         sections.insert(MAIN, headline.links(study.name, parent.stored.experiment_id, results, evidence.homes))
@@ -81,7 +84,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
         for path in sorted(path for path in folder.iterdir() if path.suffix != ".png"):
             parent.put_file(path)
     earlier = views.report_of(parent.stored.tags.get(NOTE, ""))
-    parent.set_tags({NOTE: views.spaced(views.with_report(_note(head, sections), earlier))})
+    parent.set_tags(({FOUND: told} if told else {}) | {NOTE: views.spaced(views.with_report(_note(head, sections), earlier))})
     return conditions
 
 
@@ -93,9 +96,10 @@ def _without_a_setting(table: pd.DataFrame, by_window: pd.DataFrame, windows: Se
     return int((by_window["run_id"].value_counts().reindex(wanted.index, fill_value=0) < wanted).sum())
 
 
-def _write_tables(evidence: Evidence, study: Study, table: pd.DataFrame, folder: Path) -> list[str]:
+def _write_tables(
+    evidence: Evidence, study: Study, table: pd.DataFrame, histories: dict[str, pd.DataFrame], folder: Path
+) -> list[str]:
     """Tables and figures into a folder; the sections of the summary, the main one first."""
-    histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
     by_window = by_setting(table, evidence.gap, study.windows) if study.windows else table
     shown = by_window if len(by_window) else table
     conditions = summary.conditions(shown)

@@ -133,12 +133,21 @@ def _form(features: Tensor) -> Tridiagonal:
     return KEPT.of(features, "tridiagonal", lambda: tridiagonal(centred_gram(features).cpu().numpy()))
 
 
-def spectral_entropy(features: Tensor) -> float:
+def most_directions(samples: int, width: int) -> int:
+    """min(n − 1, K): of how many directions a covariance of n samples of K features can have an eigenvalue above 0."""
+    return min(samples - 1, width)
+
+
+def spectral_entropy(features: Tensor, *, of_rank: bool = False) -> float:
     """−Σ p_i log p_i / log K, p the eigenvalues of the features' covariance over their sum; NaN where they vanish.
+
+    Fewer samples than features leave zeros, so that it depends on n: `of_rank` has log min(n − 1, K) in place of log K, and
+    is NaN of two samples.
 
     Source: Truong et al. (arXiv 2604.13123).
     """
-    return _entropy(_eigenvalues(features)) / math.log(features.shape[1])
+    directions = most_directions(*features.shape) if of_rank else features.shape[1]
+    return _entropy(_eigenvalues(features)) / math.log(directions) if directions > 1 else math.nan
 
 
 def feature_rank(features: Tensor) -> float:
@@ -158,11 +167,15 @@ def participation_ratio(features: Tensor) -> float:
     return float(gram.trace()) ** 2 / square if square > 0 else math.nan
 
 
-def anisotropy(features: Tensor) -> float:
-    """K λ_max(C) / tr C of the features' covariance, at least 1; NaN where the features do not vary."""
+def anisotropy(features: Tensor, *, of_rank: bool = False) -> float:
+    """K λ_max(C) / tr C of the features' covariance, at least 1; NaN where the features do not vary.
+
+    `of_rank` has min(n − 1, K) in place of K, as `spectral_entropy` says.
+    """
     values = _eigenvalues(features)
     trace = float(values.sum())
-    return features.shape[1] * float(values[-1]) / trace if trace > 0 else math.nan
+    directions = most_directions(*features.shape) if of_rank else features.shape[1]
+    return directions * float(values[-1]) / trace if trace > 0 else math.nan
 
 
 def effective_rank(weights: Tensor, *, participation: bool = False) -> float:

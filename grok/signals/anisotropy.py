@@ -8,15 +8,16 @@ from grok.numerics import geometry
 from grok.signals.base import Signal
 
 
-def compute(features: Tensor) -> float:
-    """K λ_max(C) / tr C."""
-    return geometry.anisotropy(features)
+def compute(features: Tensor, *, of_rank: bool = False) -> float:
+    """K λ_max(C) / tr C; `of_rank` with min(n − 1, K) in place of K."""
+    return geometry.anisotropy(features, of_rank=of_rank)
 
 
 SIGNAL = Signal(
     "anisotropy",
     compute,
     needs=("features",),
+    variants={"": {}, "of_rank": {"of_rank": True}},
     cadence="checkpoint",
     direction="rising",
     title="largest eigenvalue of the features' covariance over their mean",

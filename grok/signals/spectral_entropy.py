@@ -9,15 +9,16 @@ from grok.signals import _rules
 from grok.signals.base import PrintedRule, Signal
 
 
-def compute(features: Tensor) -> float:
-    """−Σ p_i log p_i / log K of the covariance's eigenvalues."""
-    return geometry.spectral_entropy(features)
+def compute(features: Tensor, *, of_rank: bool = False) -> float:
+    """−Σ p_i log p_i / log K of the covariance's eigenvalues; `of_rank` over log min(n − 1, K)."""
+    return geometry.spectral_entropy(features, of_rank=of_rank)
 
 
 SIGNAL = Signal(
     "spectral_entropy",
     compute,
     needs=("features",),
+    variants={"": {}, "of_rank": {"of_rank": True}},
     cadence="checkpoint",
     direction="falling",
     title="normalised entropy of the eigenvalues of the features' covariance",

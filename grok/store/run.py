@@ -270,4 +270,6 @@ class TrackedRun:
         self.set_tags({STATE: state} | ({ERROR: error} if error else {}))
         if state in DONE:
             self.drop_states()
+            with contextlib.suppress(MlflowException):  # not there: the run had logged nothing yet
+                self.client.delete_tag(self.run_id, tag(HEARTBEAT))
         self.client.set_terminated(self.run_id, status=STATES[state])

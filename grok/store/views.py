@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError
 from typing import Any, Final
 from urllib.parse import quote
 
-from grok.store.tags import KIND, NOTE, RESOLVED, STATE, STUDY_NAME, TRAIN, WALL, study_tag, tag
+from grok.store.tags import FOUND, KIND, NOTE, RESOLVED, STATE, STUDY_NAME, TRAIN, WALL, study_tag, tag
 
 EXPERIMENT: Final = "grok"
 """Of training runs and of the studies over them, where nobody names another."""
@@ -105,7 +105,7 @@ VIEWS: Final = (
         "Studies",
         "study",
         ("runs/done", "runs/of", "fires/grok", "of/grok", "median_epoch/grok", "late_gap/grok", "fires/eta0", "of/eta0"),
-        tags=(tag(STUDY_NAME), tag(STATE), tag(WALL)),
+        tags=(tag(STUDY_NAME), tag(FOUND), tag(STATE), tag(WALL)),
     ),
     View(
         "Reports",

@@ -261,7 +261,10 @@ def test_it_moves_with_each_of_its_needs_and_leaves_them_alone(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_its_variants_differ(name: str) -> None:
     signal = find(name)
-    found = [series(signal, example(signal), variant) for variant in signal.variants]
+    given = example(signal)
+    if signal.needs == ("features",):  # of more samples than features two variants are one
+        given = {"features": [features[:6] for features in given["features"]]}
+    found = [series(signal, given, variant) for variant in signal.variants]
     for i, one in enumerate(found):
         assert not any(np.array_equal(one, other, equal_nan=True) for other in found[:i])
 

@@ -196,7 +196,11 @@ def test_params_of_another_run_under_the_made_run_fail_it(store, tiny, flags, co
 @pytest.mark.parametrize(
     ("words", "name", "first"),
     [
-        (["--activation", "rleu"], "refused: activation must be one of", "**activation must be one of"),
+        (
+            ["--activation", "rleu"],
+            "refused: activation must be a known name, got rleu",
+            "**activation must be a known name, got rleu.**\n\nDid you mean relu? Known: ",
+        ),
         (["--bogus", "3"], "refused: unrecognized arguments: --bogus 3", "**unrecognized arguments: --bogus 3.**"),
     ],
 )
@@ -229,6 +233,22 @@ def test_an_unknown_name_is_refused_with_what_was_perhaps_meant():
     assert str(refused.value).endswith("got zzz. Pick one of these or give your own.")
     with pytest.raises(ConfigError, match=r"got scna\. Did you mean scan\?$"):
         RunConfig(task="scna")
+
+
+def test_what_was_perhaps_meant_stands_before_a_long_list():
+    import doctest
+
+    from entry_points import cli
+
+    assert doctest.testmod(cli).failed == 0
+    short = "x must be one of a, b, got c. Did you mean a?"
+    assert cli.near_first(short) == short
+    names = ", ".join(f"name{number}" for number in range(30))
+    long = f"study must be one of {names}, or file.yaml:name, got nam1. Did you mean name1?"
+    told = cli.near_first(long)
+    assert told == f"study must be a known name, got nam1. Did you mean name1? Known: {names}, or file.yaml:name."
+    without = f"study must be one of {names}, got zzz. Pick one."
+    assert cli.near_first(without) == without
 
 
 def test_a_package_that_is_missing_is_named_with_the_extra_that_has_it(monkeypatch, capsys):

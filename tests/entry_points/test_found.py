@@ -56,6 +56,8 @@ def test_a_study_is_told_by_condition() -> None:
     assert found.of_study(table) == "The detector fires in: grok square 2 of 2, eta0 relu 0 of 2."
     assert found.of_study(pd.concat([table] * 4)).endswith(", and 2 more.")
     assert found.of_study(pd.DataFrame()) == ""
+    table.attrs["found"] = "grad% of the edge falls below one half in: grok 2 of 2."
+    assert found.of_study(table) == "grad% of the edge falls below one half in: grok 2 of 2."
 
 
 def test_minutes_are_told_from_a_run_of_some_size() -> None:

@@ -57,6 +57,8 @@ LATER = {
     "costly_every": "4",
 }
 """Params that came after the store was written, at their defaults."""
+GONE_TAGS = ("grok.heartbeat",)
+"""Tags that a run loses as it is done, which those of earlier code kept."""
 LATER_TAGS = ("grok.rounding", "grok.rounding_facts", *(f"grok.resolved.{name}" for name in SEARCHED))
 """Tags that came after it; the shape of a run has the names of these and not the values."""
 LATER_FILES = ["input_example.json", "serving_input_example.json"]
@@ -96,6 +98,7 @@ def test_a_run_trained_now_has_the_names_types_and_sizes_of_a_stored_one(store: 
         for texts in (shape["params"], shape["content"]["config.json"]["config"]):
             assert {field: texts.pop(field) for field in LATER} == LATER
         assert {shape["tags"].pop(tag) for tag in LATER_TAGS} == {""}
+        assert {stored[name]["tags"].pop(tag) for tag in GONE_TAGS} == {""}
         if shape["model"]:
             assert shape["model"]["name"].startswith("network of ")  # which run's came after it
             shape["model"]["name"] = "network"
@@ -150,6 +153,8 @@ def test_a_study_finds_its_parent_and_its_runs(own: Frozen) -> None:
     assert stored["metrics"] == {}  # headline numbers came after it
     assert {"runs/done", "runs/of"} < now["metrics"].keys()
     assert {name.partition("/")[0] for name in now["metrics"]} <= {"runs", "fires", "of", *headline.MEDIANS}
+    assert now["tags"].pop("grok.found") == ""  # what was found came after it, too
+    assert {stored["tags"].pop(tag) for tag in GONE_TAGS} == {""}
     assert now | {"metrics": {}} == stored
 
 

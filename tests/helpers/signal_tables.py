@@ -20,19 +20,20 @@ def tables_of(panel: str) -> dict[str, pd.DataFrame]:
     """By the name that the figure gives them.
 
     Args:
-        panel: id of the figure, `signals-board` or `signals-NAME`.
+        panel: id of the figure, `signals-board…` or `signals-NAME`.
     """
-    if panel == "signals-board":
+    if panel.startswith("signals-board"):
         row = {"variant": "", "information": "T", "verdict": "alarm", "tpr": 0.9, "rule": "printed", "lead_t50": 40.0}
+        row |= {"tpr_later": 0.9}
         row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
         row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS for end in ("", "_low", "_high")}
         return {"board": panels.board_table(pd.DataFrame([row | {"signal": name} for name in SIGNALS.names]))}
-    epochs, arms = np.linspace(0, 800, panels.POINTS).round(), {"signals": ("square", "relu", "gelu"), "signals-ce": PAIRS}
+    since, arms = np.linspace(-240, 240, panels.POINTS), {"signals": ("square", "relu", "gelu"), "signals-ce": PAIRS}
     parts = [
         pd.DataFrame(
-            {"study": study, "column": column, "condition": condition, "epoch": epochs, "n": 5, "threshold": 1.5}
-            | {"median": 1 + epochs / 400, "q1": 0.9 + epochs / 400, "q3": 1.1 + epochs / 400}
-            | {"t10": 90.0, "t50": 102.0, "t99": 150.0}
+            {"study": study, "column": column, "condition": condition, "since": since, "n": 5, "threshold": 1.5}
+            | {"median": 1 + since / 400, "q1": 0.9 + since / 400, "q3": 1.1 + since / 400}
+            | {"t10": -12.0, "t50": 102.0, "t99": 48.0}
         )
         for study, columns in arms.items()
         for column, condition in itertools.product(columns, CONDITIONS)

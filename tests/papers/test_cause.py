@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.exhibits.evaluate import draw
-from analysis.papers.xu import cause
+from analysis.papers.xu import cause, findings
 from analysis.reading.runs import grid
 from analysis.statistics.factors import best
 
@@ -147,7 +147,12 @@ def test_the_caption_is_of_the_published_epochs() -> None:
     evidence.table.loc[never, ["fired", "fire_epoch"]] = [1.0, 600.0]
     evidence.table.loc[evidence.table["seed"] == 0, ["fired", "fire_epoch"]] = [0.0, np.nan]
     prepared = cause._prepare(evidence)  # type: ignore[arg-type]
-    assert prepared.note.startswith(
+    assert findings.cause(prepared.tables) == (
+        "Within 400 epochs weight decay that is on after epoch 100 predicts 88% of runs, the most frequent outcome 12%: an "
+        "association."
+    )
+    early = cause.hold(cause.table(evidence, evidence.table, 400))  # type: ignore[arg-type]
+    assert cause.within(early, 400).startswith(
         "Within 400 epochs the slope detector responds to weight decay that is on after epoch 100: it fires in 48 of 60 runs"
     )
     assert cause.sentence(cause.hold(cause.table(evidence, evidence.table))).startswith("None of six")  # type: ignore[arg-type]
@@ -197,9 +202,12 @@ def test_the_question_is_answered_and_drawn(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("analysis.exhibits.evaluate.grid", lambda study: ())
     (drawn,) = draw(evidence, [panel])  # type: ignore[arg-type]
     assert drawn.problem == ""
-    told = early.measure(Taking()).text  # type: ignore[arg-type]
-    told = told[0].lower() + told[1:]
-    assert drawn.caption.endswith(f"Within 400 epochs {told} {cause.LATER}")
+    told = early.measure(Taking())  # type: ignore[arg-type]
+    said = told.text[0].lower() + told.text[1:]
+    assert told.note.endswith(f"Within 400 epochs {said} {cause.LATER}")
+    assert cause.LATER not in answer.note
+    assert drawn.caption == f"{findings.cause(drawn.tables)} {panel.caption}"
+    assert len(drawn.caption.split()) <= 60
     assert drawn.tables["factors"]["until"].tolist() == [400] * 6 + [800] * 6
     assert len(drawn.tables["conditions"]) == 20
     assert drawn.tables["factors"]["associated"].tolist()[0]

@@ -347,3 +347,39 @@ def test_a_collapse_that_is_no_divergence_holds_with_a_caveat() -> None:
     assert judged("scaling-127-0.5").verdict == REPRODUCED
     found = judged("scaling-127-0.5", Collapsed())
     assert (found.verdict, found.note.startswith("Published as a numerical divergence; no run diverges.")) == (CAVEAT, True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([verdicts.count("fires", 15, 15, 15, 15)], ""),
+        ([verdicts.count("fires", 13, 15, 15, 15)], "It is off by more than 1 run, one in fifteen."),
+        ([verdicts.count("fires", 2, 15, 15, 15)], "More than half of the runs do the opposite."),
+        ([verdicts.count("fires", 3, 5, 5, 5)], "Of so few runs none may be off."),
+        ([verdicts.digits("λ", 9.28e-06, "8.4e-6")], "It is outside the margin, 7.64e-06 … 9.24e-06."),
+        ([verdicts.digits("λ", 1.9e-05, "8.4e-6")], "It is beyond a factor of 2 of what was published."),
+        ([verdicts.digits("epoch", math.nan, "174", event=True)], "It never came."),
+        ([verdicts.at_most("ρ", 0.07, "0.065")], "It is above the bound, 0.0655 with half a unit of the printed digit."),
+        (
+            [verdicts.digits("a", 1.0, "1.0"), verdicts.digits("b", 30.0, "25")],
+            "b is 30 where 25 was published: it is outside the margin, 22.7 … 27.5.",
+        ),
+        (
+            [verdicts.epochs("fires", [160, 171, 172], [179, 193, 263])],
+            "One is off by more than 5 % of it, at least 2 epochs.",
+        ),
+        ([verdicts.epochs("fires", [160, 171], [179, 193, 263])], "It came in 2 runs, and in 3 as published."),
+        (
+            [verdicts.share_of_seed("rate", 0.79, np.linspace(0.715, 0.83, 15), "0.91")],
+            "None of 15 seeds reaches the printed share.",
+        ),
+        ([verdicts.median("lag", np.full(15, 300.0), "174", event=True)], "Tests put it outside the margin, 165 … 183."),
+        (
+            [verdicts.median("lag", np.full(15, 900.0), "174", event=True)],
+            "Tests put it beyond a factor of 2 of what was published.",
+        ),
+        ([verdicts.every("groks", 3, 30)], "Tests put it below one half of all seeds."),
+    ],
+)
+def test_the_condition_that_decided_is_said(parts: list[verdicts.Part], said: str) -> None:
+    assert verdicts.judge(parts).why == said

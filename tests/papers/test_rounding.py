@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.exhibits.evaluate import draw
+from analysis.figures.rounding import order
 from analysis.papers.xu import rounding
 from tests.helpers.fake_evidence import FakeEvidence
 
@@ -26,7 +27,8 @@ def test_each_order_of_summation_is_a_line_of_its_block(evidence: FakeEvidence) 
     assert fire.get_title(loc="left") == "$x^2$, weight decay: fire epoch, fires"
     lines = [label.get_text() for label in fire.get_yticklabels()]
     own = runs[(runs["activation"] == "square") & (runs["condition"] == "weight decay")]
-    assert lines == list(dict.fromkeys(own["variant"]))
+    assert lines == [order(name) for name in dict.fromkeys(own["variant"])]
+    assert lines[0] == "oneDNN, blocks of 256"
     assert len(lines) == 6
     dots = [float(x) for line in gap.lines if line.get_marker() == "o" for x in line.get_xdata()]
     assert dots == own["late_gap_23"].tolist()

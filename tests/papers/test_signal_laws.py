@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,52 +11,10 @@ import pytest
 
 from analysis.exhibits.model import CONTRADICTED, IMPRECISE, NOT_REPRODUCED, REPRODUCED
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals import board, events, laws, margins, panels, published
-from analysis.reading.runs import grid
+from analysis.papers.signals import events, laws, margins, published
 from analysis.statistics.estimates import Estimate, clopper_pearson
 from grok.spec.config import ResolvedConfig
-
-Law = Callable[[ResolvedConfig, str], float]
-"""T_grok of a run by its config and condition; NaN of one that never groks."""
-MEMORISED = 50.0
-
-
-class MadeUp:
-    """Evidence of studies of the registry, whose runs memorise at 50 and grok when a law says."""
-
-    def __init__(self, law: Law, tables: Callable[[ResolvedConfig, float], pd.DataFrame] | None = None) -> None:
-        self.law, self.made = law, tables
-        self.known: dict[str, tuple[ResolvedConfig, float]] = {}
-        self.runs, self.signals = functools.cache(self._runs), functools.cache(self._signals)
-
-    @staticmethod
-    def command(study: str) -> str:
-        return f"run {study}"
-
-    def _runs(self, study: str) -> pd.DataFrame:
-        rows = []
-        for number, cell in enumerate(grid(study)):
-            time, run_id = self.law(cell.config, cell.condition), f"{study}-{number}"
-            self.known[run_id] = cell.config, time
-            row = dataclasses.asdict(cell.config) | {"run_id": run_id, "condition": cell.condition, "state": "complete"}
-            row |= {"config_hash": cell.config.hash, "train_99_epoch": MEMORISED}
-            rows.append(row | {"test_50_epoch": time - 20, "test_99_epoch": time})
-        return pd.DataFrame(rows)
-
-    def history(self, run_id: str) -> pd.DataFrame:
-        config, time = self.known[run_id]
-        epochs = np.arange(config.epochs + 1)
-        accuracy = np.zeros(len(epochs)) if math.isnan(time) else 0.5 * (1 + np.tanh((epochs - time + 20) / 8))
-        norm = 80 * np.exp(-2e-4 * epochs) * (1 + np.minimum(epochs, 40) / 400)  # rises by a tenth, then decays
-        return pd.DataFrame({"epoch": epochs, "accuracy/test": accuracy, "norm/w1": norm})
-
-    def _signals(self, run_id: str) -> pd.DataFrame:
-        assert self.made is not None
-        return self.made(*self.known[run_id])
-
-
-def sources(law: Law, tables: Any = None) -> Sources:
-    return Sources(MadeUp(law, tables))  # type: ignore[arg-type]
+from tests.helpers.law_worlds import MEMORISED, MadeUp, everything, sources
 
 
 def scales(config: ResolvedConfig, time: float) -> pd.DataFrame:
@@ -180,25 +135,17 @@ def test_the_chapter_on_events_counts_collapses() -> None:
     assert "2 collapse, a share of 0.2 [" in text
 
 
-def everything(config: ResolvedConfig, time: float) -> pd.DataFrame:
-    """Of the study `signals`: every signal that a claim reads, announcing 80 epochs before grokking where a run groks."""
-    epochs = np.arange(0, 801, 10)
-    before = epochs >= (time - 80 if not math.isnan(time) else math.inf)
-    rise = before * 1.0
-    made = {
-        ("ildr", ""): 1 + 9 * rise,
-        ("commutator", ""): 1 + 99 * rise,
-        ("spectral_entropy", ""): 0.9 - 0.4 * rise,
-        ("hankel_dmd", ""): 0.1 + rise,
-        ("lar", "raw"): 0.5 + 0.2 * rise,
-        ("topology", ""): rise - 1,
-        ("topology", "detrended"): -np.ones(len(epochs)),
-        ("norm_peak", ""): 0.1 * rise,
-        ("restricted_loss", ""): 1 - 0.5 * rise,
-        ("weight_norm", ""): 60 - 10 * rise,
-    }
-    parts = [pd.DataFrame({"epoch": epochs, "signal": s, "variant": v, "value": value}) for (s, v), value in made.items()]
-    return pd.concat(parts, ignore_index=True)
+def test_events_are_not_told_of_a_study_that_lacks_most_of_a_set() -> None:
+    class Short(MadeUp):
+        def _runs(self, study: str) -> pd.DataFrame:
+            found = super()._runs(study)
+            return found.drop(index=found.index[found["condition"] == "eta0"][:3])
+
+    made: Any = Short(lambda c, k: 400.0 if k == "grok" else math.nan)
+    with pytest.raises(Absent, match=r"every set of signals must have 0\.8 of its runs .* 9 of 12 of eta0$"):
+        events.table(Sources(made))
+    with pytest.raises(Absent, match="every set of signals must have"):
+        published.series(Sources(made), "lar")
 
 
 @pytest.fixture(scope="module")
@@ -230,34 +177,20 @@ def test_leads_by_the_printed_rule_are_the_planted_ones(main_study: Sources) -> 
     assert lead.value == pytest.approx(60, abs=10)
 
 
-def test_a_page_has_medians_by_condition_and_the_events(main_study: Sources) -> None:
-    gathered = panels.gathered(main_study, board.MAIN)
-    found = panels.series_table(gathered, "lar")
-    assert (found.loc[found["epoch"] == 0, "median"] == 0.5).all()
-    assert set(found["condition"]) == {"grok", *panels.SETS}
-    assert found.groupby(["column", "condition"]).size().max() <= panels.POINTS
-    assert panels.series_table(gathered, "head_entropy").empty
-    assert set(gathered.events["column"]) == {"square", "relu", "relu2"}
-    assert (gathered.events["t10"] <= gathered.events["t50"]).all()
-    from analysis.figures.signals import signals_page
+def test_claims_on_costly_signals_are_not_judged_where_the_cadence_leaves_nothing() -> None:
+    """Runs that grok at about 60 have no two values of every fortieth epoch before it."""
 
-    page = found.merge(gathered.events, on="column").assign(study="signals", threshold=0.6)
-    assert len([ax for part in signals_page({"series": page}).subfigs for ax in part.axes]) == 3
+    def table(config: ResolvedConfig, time: float) -> pd.DataFrame:
+        every = everything(config, time)
+        return every[every["epoch"] % 40 == 0]
 
-
-def test_the_main_figure_takes_the_best_rule_of_each_signal() -> None:
-    row = {"signal": "lar", "variant": "raw", "information": "T", "verdict": "alarm", "tpr": 0.9}
-    row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
-    row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS for end in ("", "_low", "_high")}
-    rows = pd.DataFrame([row | {"rule": rule, "lead_t50": lead} for rule, lead in (("calibrated", 30.0), ("printed", 50.0))])
-    rows = pd.concat([rows, pd.DataFrame([row | {"signal": "rho", "tpr": 0.2, "rule": "printed", "lead_t50": 400.0}])])
-    found = panels.board_table(rows)
-    assert found["rule"].unique().tolist() == ["printed"]
-    assert found["control"].tolist() == list(panels.SETS)
-    assert found["signal"].unique().tolist() == ["lar raw"]
-    from analysis.figures.signals import signals_board
-
-    assert len(signals_board({"board": found}).axes) == 2
+    soon = sources(lambda c, k: 40 + 2e-3 / c.weight_decay if k == "grok" else math.nan, table)
+    for name in ("commutator", "spectral-entropy", "topology"):
+        (claim,) = [one for one in published.CLAIMS if one.id == f"signals-{name}"]
+        with pytest.raises(Absent, match=r"not testable at this cadence: [0-9]+ of 84 runs that grok have two"):
+            claim.measure(soon)
+    (claim,) = [one for one in published.CLAIMS if one.id == "signals-ildr"]
+    assert claim.measure(soon).verdict
 
 
 def test_a_peak_of_the_norm_is_inside_and_stands_out() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.exhibits.model import MEANING
 from docs import concepts
 
 PAGE = concepts.DOCS / "concepts.md"
@@ -25,7 +26,8 @@ def test_each_picture_is_drawn_by_its_script_and_shown_on_the_page(name: str) ->
 def test_no_picture_is_left_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {path.stem for path in concepts.OUT.iterdir()} == set(concepts.FIGURES)
     monkeypatch.setattr(concepts, "OUT", tmp_path / "new")
-    monkeypatch.setattr(concepts, "DOCS", concepts.DOCS)
+    monkeypatch.setattr(concepts, "PAGE", tmp_path / "concepts.md")
+    concepts.PAGE.write_text(concepts.BEGIN + concepts.END, encoding="utf-8")
     monkeypatch.setattr(concepts, "FIGURES", {"gap": concepts.gap})
     monkeypatch.setattr(Path, "relative_to", lambda self, _: self)
     assert concepts.main() == 0
@@ -46,3 +48,15 @@ def test_the_page_says_what_the_data_say() -> None:
     late = {name: concepts.medians(name, "delta_w/gap_23").loc[200:].median() for name in ("grok", "eta0")}
     assert late["grok"] > 100 * late["eta0"]
     assert np.isfinite(concepts.medians("grok", "delta_w/lambda_5")).all()
+
+
+def test_the_verdicts_are_said_in_the_words_of_the_report() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert concepts.page(text) == text
+    assert all(f"| {verdict} | {meaning} |" in text for verdict, meaning in MEANING.items())
+    assert concepts.page(text.replace("printed digits", "digits")) == text
+
+
+def test_the_words_of_the_second_study_are_explained() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert all(f"*{word}*" in text for word in ("edge", "grad%", "ηωt", "bulk"))

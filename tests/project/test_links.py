@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.util
 import io
+import json
 import re
 import shlex
+import warnings
+from collections.abc import Callable
 from functools import cache
 from html import unescape
 from html.parser import HTMLParser
@@ -57,10 +61,42 @@ def anchors(path: Path) -> set[str]:
     return set(found) | set(IDENTITY.findall(text))
 
 
+class _Html(HTMLParser):
+    """Links and pictures that are written out as HTML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        wanted = {"a": "href", "img": "src", "source": "srcset"}.get(tag)
+        self.targets += [value for name, value in attrs if name == wanted and value]
+
+
+def targets(path: Path) -> list[str]:
+    """Where the links and pictures of a page lead, Markdown's and those of HTML."""
+    found = _Html()
+    found.feed(prose(path))
+    return [*re.sub(r"\\([_*])", r"\1", " ".join(LINK.findall(prose(path)))).split(), *found.targets]
+
+
+def within(place: Path) -> set[str] | None:
+    """What a fragment may name in a file; None where it has no names."""
+    if place.suffix == ".md":
+        return anchors(place)
+    return ids(place) if place.suffix in (".html", ".svg") else None
+
+
+@cache
+def ids(path: Path) -> set[str]:
+    """The ids of a page of HTML."""
+    return set(IDENTITY.findall(path.read_text(encoding="utf-8")))
+
+
 def broken(path: Path) -> list[str]:
     """The links of a page that lead nowhere."""
     out = []
-    for target in re.sub(r"\\([_*])", r"\1", " ".join(LINK.findall(prose(path)))).split():
+    for target in targets(path):
         url = urlparse(unescape(target))
         if url.scheme in ("http", "https", "mailto"):
             if not url.netloc and url.scheme != "mailto":
@@ -68,7 +104,8 @@ def broken(path: Path) -> list[str]:
             continue
         place = (path.parent / unquote(url.path)).resolve() if url.path else path
         there = place.exists() and place.is_relative_to(PROJECT)
-        if not there or (url.fragment and place.suffix == ".md" and unquote(url.fragment) not in anchors(place)):
+        names = within(place) if there and url.fragment else None
+        if not there or (names is not None and unquote(url.fragment) not in names):
             out.append(target)
     return out
 
@@ -99,7 +136,7 @@ def fault(command: str) -> str:
     words = shlex.split(command, comments=True)
     words = words[next(i for i, word in enumerate(words) if not re.fullmatch(r"[A-Z_]+=.*", word)) :]
     if words[0] == "mlflow" and words[1] != "run":
-        return ""
+        return mlflow_fault(words[1:])
     if end := [i for i, word in enumerate(words) if word in (">", ">>")]:
         words = words[: end[0]]
     if words[:2] == ["mlflow", "run"]:
@@ -117,9 +154,47 @@ def fault(command: str) -> str:
     if name.startswith("entry_points."):
         return flags(name.removeprefix("entry_points."), rest)
     top = name.partition(".")[0]
+    if name == "mlflow":
+        return mlflow_fault(rest)
     if top in OTHERS or name in OTHERS:
         return ""
+    if (PROJECT / f"{name.replace('.', '/')}.py").is_file() and (parser := parser_of(name)):
+        return refused(parser, rest)
     return "" if (PROJECT / f"{name.replace('.', '/')}.py").is_file() or _runs(name) else f"no module {name}"
+
+
+def mlflow_fault(words: list[str]) -> str:
+    """What MLflow's own command line says of a command; empty if it takes it."""
+    import click
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, of its annotations
+        from mlflow.cli import cli
+
+    command: click.Command = cli
+    rest = list(words)
+    context = click.Context(cli, info_name="mlflow")
+    while isinstance(command, click.Group):
+        if not rest or rest[0] == "--help":
+            return ""
+        name = rest.pop(0)
+        found = command.get_command(context, name)
+        if found is None:
+            return f"no mlflow {name}"
+        command, context = found, click.Context(found, parent=context, info_name=name)
+    try:
+        command.make_parser(context).parse_args([PLACEHOLDER.sub("7", word) for word in rest if word != "--help"])
+    except click.UsageError as error:
+        return error.format_message()
+    return ""
+
+
+def parser_of(name: str) -> Callable[[], argparse.ArgumentParser] | None:
+    """The function of a module that makes its parser, if it has one."""
+    if "def parser(" not in (PROJECT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"):
+        return None
+    made: Callable[[], argparse.ArgumentParser] = importlib.import_module(name).parser
+    return made
 
 
 def _runs(name: str) -> bool:
@@ -133,13 +208,18 @@ def flags(name: str, rest: list[str]) -> str:
     module = importlib.import_module(f"entry_points.{name}")
     if not hasattr(module, "parser"):
         return " ".join(rest)
+    return refused(module.parser, rest)
+
+
+def refused(parser: Callable[[], argparse.ArgumentParser], rest: list[str]) -> str:
+    """What a parser says of words that it does not take; empty if it takes them."""
     told = io.StringIO()
     words = [word for word in rest if word not in ("--help", "…", "...", "[flags]")]
     numbers = [re.sub(PLACEHOLDER, "7", word) for word in words]
     for given in (words, numbers):  # a number that the reader puts in
         try:
             with contextlib.redirect_stderr(told):
-                module.parser().parse_args(given)
+                parser().parse_args(given)
         except SystemExit:
             continue
         return ""
@@ -160,7 +240,7 @@ def test_every_command_of_a_page_names_what_is_there(path: Path) -> None:
 
 def test_the_pages_have_links_anchors_and_commands() -> None:
     """What finds none would pass everything."""
-    links = [target for path in PAGES for target in LINK.findall(prose(path))]
+    links = [target for path in PAGES for target in targets(path)]
     assert len(links) > 100
     assert any("#" in target for target in links)
     assert len([command for path in PAGES for command in commands(path)]) > 100
@@ -173,6 +253,11 @@ def test_the_pages_have_links_anchors_and_commands() -> None:
         ("[a](README.md#nothing-like-it)", ["README.md#nothing-like-it"]),
         ("![a](docs/figures/none.png) [b](README.md#start) `[c](code.md)`", ["docs/figures/none.png"]),
         ("[a](../outside.md) [b](https://example.org)", ["../outside.md"]),
+        (
+            '<a href="gone.md">a</a> <img src="docs/figures/headline.png"> <img src="docs/none.png">',
+            ["gone.md", "docs/none.png"],
+        ),
+        ("[a](docs/report/report.html#claims) [b](docs/report/report.html#nothing)", ["docs/report/report.html#nothing"]),
     ],
 )
 def test_a_link_that_leads_nowhere_is_found(text: str, targets: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +281,10 @@ def test_a_link_that_leads_nowhere_is_found(text: str, targets: list[str], monke
         "mlflow run . -e train -P sed=3",
         "grok trian",
         "grok train --sed 3",
+        "mlflow servre",
+        "mlflow ui --wrokers 1",
+        "python -m mlflow gc --backend-store 1",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --worker-count 1",
     ],
 )
 def test_a_command_that_does_not_run_is_found(command: str) -> None:
@@ -216,7 +305,7 @@ class _Report(HTMLParser):
         for name, value in attrs:
             if name == "id" and value:
                 self.ids.append(value)
-            if name == "href" and value and tag == "a":
+            if value and (tag, name) in (("a", "href"), ("img", "src")) and not value.startswith("data:"):
                 self.targets.append(value)
         self._open = self._open or tag == "code"
         if tag == "code":
@@ -235,12 +324,13 @@ def astray(page: str, folder: Path) -> list[str]:
     found = _Report()
     found.feed(page)
     local = [target for target in found.targets if not urlparse(target).scheme]
-    missing = [
-        target
-        for target in local
-        if (target.startswith("#") and unquote(target[1:]) not in found.ids)
-        or (not target.startswith("#") and not (folder / unquote(target.partition("#")[0])).exists())
-    ]
+    missing = []
+    for target in local:
+        path, _, fragment = (unquote(part) for part in target.partition("#"))
+        place = folder / path
+        names = set(found.ids) if not path else within(place) if place.is_file() else None
+        if (path and not place.exists()) or (fragment and names is not None and fragment not in names):
+            missing.append(target)
     twice = [one for one in dict.fromkeys(found.ids) if found.ids.count(one) > 1]
     asked = [line.strip() for code in found.code for line in code.splitlines() if COMMAND.match(line.strip())]
     return [*missing, *twice, *(command for command in asked if fault(command))]
@@ -261,9 +351,28 @@ def test_every_anchor_file_and_command_of_the_committed_report_is_there() -> Non
         ('<a href="#gone">a</a><p id="here"><a href="#here">b</a>', ["#gone"]),
         ('<a href="data/none.csv">a</a><a href="claims.json">b</a><a href="https://example.org">c</a>', ["data/none.csv"]),
         ('<p id="one"></p><p id="one"></p>', ["one"]),
+        ('<a href="report.md#claims">a</a><a href="report.md#nothing">b</a>', ["report.md#nothing"]),
+        ('<img src="figures/none.png">', ["figures/none.png"]),
         ("<code>python -m entry_points.study --study headline</code>", []),
         ("<code>python -m entry_points.study --worker 2</code>", ["python -m entry_points.study --worker 2"]),
     ],
 )
 def test_what_leads_astray_in_a_report_is_found(page: str, found: list[str]) -> None:
     assert astray(page, REPORT.parent) == found
+
+
+def test_the_reference_names_every_plug_in_of_its_rooms() -> None:
+    page = (PROJECT / "docs" / "reference.md").read_text(encoding="utf-8")
+    for room in ("tasks", "networks", "recorders", "detectors"):
+        named = re.findall(rf"^\| {room} \| (.*) \|$", page, re.MULTILINE)[0]
+        files = (PROJECT / "grok" / room).glob("[a-z]*.py")
+        assert re.findall(r"`(\w+)`", named) == sorted(path.stem for path in files if path.stem != "base")
+    assert len(re.findall(r"^## ", page, re.MULTILINE)) >= 5
+
+
+def test_every_claim_of_the_committed_report_has_an_anchor_in_markdown_too() -> None:
+    folder = REPORT.parent
+    claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))["claims"]
+    tested = {f"claim-{claim['id']}" for claim in claims if claim["verdict"] != "not testable yet"}
+    assert tested <= anchors(folder / "report.md")
+    assert tested <= ids(REPORT)

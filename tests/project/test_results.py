@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -81,3 +83,18 @@ def test_the_readme_says_what_the_data_say() -> None:
         f"it fires in {starved.fired} of {starved.runs} too, at epoch {results.number(starved.fire_epoch)}",
     )
     assert [one for one in said if one not in text] == []
+
+
+def test_the_readme_answers_the_second_study_as_the_report_does() -> None:
+    text = " ".join((PROJECT / "README.md").read_text(encoding="utf-8").split())
+    found = json.loads((PROJECT / "docs" / "report" / "claims.json").read_text(encoding="utf-8"))
+    claim = next(one for one in found["claims"] if one["id"] == "lifecycle-at-grokking")
+    near, of, falls, without = re.match(  # type: ignore[union-attr]
+        r"in (\d+) of (\d+) within 100 steps of the grok step at each .* it falls in (\d+) of (\d+)$", claim["measured"]
+    ).groups()
+    assert f"turns within 100 steps of the grok step in {near} of {of} runs, and in {falls} of {without} whose labels" in text
+    question = next(one for one in found["questions"] if one["id"] == "lifecycle-what-the-flip-follows")
+    assert "generalisation: no" in question["answer"]
+    assert "the window: yes with true labels" in question["answer"]
+    held, tried = re.search(r"in (\d+) of (\d+) choices of N and W", question["answer"]).groups()  # type: ignore[union-attr]
+    assert f"with true labels, in {held} of {tried} choices of it" in text

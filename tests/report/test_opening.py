@@ -12,7 +12,20 @@ import pandas as pd
 import pytest
 
 from analysis import papers
-from analysis.exhibits.model import FRESH, KINDS, TABLE, VERDICTS, Answer, Answered, Claim, Entry, Question, Result
+from analysis.exhibits.model import (
+    FRESH,
+    KINDS,
+    MEANING,
+    TABLE,
+    VERDICTS,
+    Answer,
+    Answered,
+    Axis,
+    Claim,
+    Entry,
+    Question,
+    Result,
+)
 from analysis.papers.xu import paper
 from analysis.report import axis, cards, opening, plain, words
 from analysis.report.content import Content
@@ -62,17 +75,14 @@ def test_five_sentences_follow_the_verdicts() -> None:
         result("i", "contradicted", FRESH),
     )
     assert list(found) == ["Asked", "Holds", "Does not hold", "Cannot be told", "Surprised"]
-    assert found["Asked"].endswith("as it groks? Tested: 7 of 8 published statements, on 5 runs.")
-    assert found["Holds"] == "2 of the 7, 1 with a caveat. “Statement a” (7). Of their numbers on fresh seeds: 1 of 2."
+    assert found["Asked"].endswith("as it groks?")
+    assert found["Holds"] == "2 of 7 tested statements, 1 with a caveat; “Statement a” (7)."
     caveat = told(result("d", "reproduced with a caveat"), result("n", "reproduced", KINDS[3]))["Holds"]
-    assert caveat == (
-        "2 of the 2, 1 with a caveat. “Statement d” (with a caveat: 7). Of those in the papers themselves, without notes and "
-        "code: 1 of 1."
-    )
-    assert found["Does not hold"] == "3 of the 7: 2 contradicted, 1 not reproduced. “Statement b” (1; 2)."
+    assert caveat == "2 of 2 tested statements, 1 with a caveat; “Statement d” (with a caveat: 7)."
+    assert told(result("a", "contradicted"))["Holds"] == "0 of 1 tested statement."
+    assert found["Does not hold"] == "3 of the 7: 2 contradicted, 1 not reproduced; “Statement b” (1; 2)."
     assert found["Cannot be told"] == (
-        "2 of the 7. For 1 the same runs, summed in another order, disagree. “Statement f” (7). For 1 runs are too few. "
-        "1 more lacks its runs."
+        "2 of the 7: for 1 the order of summation decides, for 1 runs are too few; “Statement f” (7); 1 more lacks its runs."
     )
     assert found["Surprised"] == "Nothing yet: the questions behind it lack their runs."
 
@@ -84,7 +94,7 @@ def test_one_claim_of_each_verdict_is_told_in_the_right_sentence(verdict: str) -
     held, failed = ("reproduced", "reproduced with a caveat"), ("not reproduced", "contradicted")
     head = "Holds" if verdict in held else "Does not hold" if verdict in failed else "Cannot be told"
     assert named == [head] * (verdict != "not testable yet")
-    assert set(opening.MEANING) == set(VERDICTS)
+    assert set(MEANING) == set(VERDICTS)
 
 
 def test_nothing_tested_claims_nothing() -> None:
@@ -97,12 +107,15 @@ def test_the_surprise_is_what_the_counts_say() -> None:
     counts = {"square__groks": (15, 15), "square__data_starved": (15, 15), "square__random_labels": (0, 15)}
     no = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts)})
     assert no == (
-        "the detector does not mark grokking. It fires in 15/15 networks that grok with x²; of those that cannot "
-        "generalise, in 15/15 with x² and too few training pairs."
+        "the detector does not mark grokking: it fires in 15/15 networks that grok with x², and in 15/15 (x², too few training "
+        "pairs) that cannot generalise."
     )
     fresh = answer("fresh-negatives", "…", too_few_pairs=(60, 100), without_weight_decay=(3, 100))
     more = paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh})
-    assert more == no.replace("few pairs.", "few pairs (60/100 on fresh seeds).")
+    assert more == no.replace("pairs)", "pairs; 60/100 on fresh seeds)")
+    assert more != no
+    silent = counts | {"square__data_starved": (0, 15)}
+    assert "cannot" not in paper.surprise({"marks-grokking": answer("marks-grokking", "No: …", **silent)})
     assert "here it marks grokking" in paper.surprise({"marks-grokking": answer("marks-grokking", "Yes: …", **counts)})
     assert paper.surprise({}) == paper.surprise({"marks-grokking": answer("marks-grokking", "")}) == ""
 
@@ -119,9 +132,7 @@ def test_the_surprise_is_what_the_counts_say() -> None:
             "the fall of grad% follows the length of its measuring window (in 10 of 13 tried, but in 52 of 102 under other "
             "labels, "
             "rates "
-            "or scales), not generalisation or a set time of the initial weights' decay; then it stays low for 0 / 600 / 2000 "
-            "steps with "
-            "initial weights × ¼ / 1 / 4.",
+            "or scales), not generalisation or a set time of the initial weights' decay.",
         ),
         (
             "Its first fall follows generalisation: yes, passive decay: cannot be told, the window: no (in 2 of 13 choices of "
@@ -164,7 +175,7 @@ def test_each_paper_is_named_with_its_count_and_its_weightiest_statement() -> No
         result("own", "reproduced"),
     )
     words = papers.PAPERS[0].says.get(first, f"Statement {first}")
-    assert told(*some)["Holds"].startswith(f"3 of the 4. Lock-in, 1 of 2: “{words}” (7). Lifecycle, 1 of 1: “")
+    assert told(*some)["Holds"].startswith(f"3 of 4 tested statements; Lock-in (1 of 2): “{words}” (7); Lifecycle (1 of 1): “")
     assert "Statement own" not in told(*some)["Holds"]
     assert "Lock-in: “" in told(*some)["Does not hold"]
 
@@ -248,12 +259,38 @@ def test_names_of_the_store_are_said_as_figures_say_them(text: str, said: str) -
     assert plain.plain(text) == said
 
 
-def test_brief_texts_are_short_and_say_that_they_go_on() -> None:
+def test_texts_that_are_cut_end_with_a_whole_part_and_count_the_rest() -> None:
     long = "; ".join(f"number {k} is {k}" for k in range(40))
-    assert len(plain.brief(long, 60)) <= 62
-    assert plain.brief(long, 60).endswith(" …")
-    assert plain.brief("word " * 50, 60).endswith(" …")
-    assert plain.brief("15/15") == "15/15"
+    assert plain.head(long, 40) == "number 0 is 0; number 1 is 1 and 38 more"
+    assert plain.head("word " * 50, 60) == "word " * 50
+    assert plain.head("15/15") == "15/15"
+    asked = "None of six factors explains it: the best of them, decay, predicts 78 % of 100 runs (p = 1)."
+    assert plain.head(asked, 60) == "None of six factors explains it"
+    assert plain.head("Its first fall follows the window, and no more (in 10 of 13 choices). How long: 600", 60) == (
+        "Its first fall follows the window, and no more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("published", "said"),
+    [
+        ("15/15", "15/15"),
+        ("0.83 at 50, 0.91 at 100, 0.975 at 175, 0.975 at 250, 0.995 at 300", "0.83 at 50; 0.91 at 100 and 3 more"),
+        (
+            "0.865 [0.865, 0.875] at 50, 0.895 at 100, 0.955 at 175, 0.970 at 250",
+            "0.865 [0.865, 0.875] at 50 and 3 more",
+        ),
+        ("0/5, numerical divergence: train accuracy 0.008 by epoch 250, ρ NaN", "0/5, numerical divergence"),
+    ],
+)
+def test_a_published_value_is_whole_or_counted(published: str, said: str) -> None:
+    one = result("a", "reproduced").claim
+    assert plain.printed(replace(one, published=published)) == said
+
+
+def test_every_published_value_fits_two_lines_and_none_ends_in_dots() -> None:
+    told = {claim.id: plain.printed(claim) for claim in papers.CLAIMS}
+    assert {id: text for id, text in told.items() if len(text) > plain.CELL + 12 or text.rstrip().endswith(("…", "..."))} == {}
 
 
 # cards
@@ -273,7 +310,11 @@ def test_tested_claims_have_a_card_each_and_the_others_wait_by_study() -> None:
 def test_a_reason_names_the_number_that_decides() -> None:
     entries = (Entry("ρ", {}, "17", "17 [17, 18]", "reproduced"), Entry("lead", {}, "84", "12 [9, 13]", "not reproduced"))
     one = replace(result("a", "contradicted"), entries=entries)
-    assert cards.why(one).startswith("lead is 12 [9, 13] where 84 was published. ")
+    assert cards.why(one).startswith("Measured 7, where 1 was published.")  # no entry has the verdict of the claim
+    one = replace(one, entries=(entries[0], replace(entries[1], verdict="contradicted", setting={"margin": "80 … 88"})))
+    assert cards.why(one).startswith("Lead is 12 [9, 13] where 84 was published; the margin is 80 … 88. ")
+    said = replace(one, why="tests put lead outside of 80 … 88")
+    assert cards.why(said) == "Tests put lead outside of 80 … 88. As published: ρ 17 [17, 18]."
     assert cards.why(one).endswith("As published: ρ 17 [17, 18].")
     assert all(cards.why(result("a", verdict)) for verdict in VERDICTS if verdict not in ("not testable yet",))
 
@@ -283,10 +324,10 @@ def test_what_decides_that_a_claim_holds_is_said_as_it_is() -> None:
         entry = Entry("median", {name.replace("_", " "): text for name, text in setting.items()}, "7", "7", "reproduced")
         return cards.why(replace(result("a", "reproduced"), p=p, entries=(entry,)))
 
-    assert why(0.01, margin="6 … 8") == "One-sided tests at 5 % put it within the margin around what was published."
-    assert why(NONE, margin="6 … 8") == "The runs that the paper names give the published value."
+    assert why(0.01, margin="6 … 8") == "One-sided tests at 5 % put 7 within the margin, 6 … 8."
+    assert why(NONE, margin="6 … 8") == "The runs that it names give 7 as published."
     assert why(NONE, margin="6 … 8", decided_by="printed digits").endswith("no test puts this in the margin: median.")
-    assert why(NONE, activation="relu") == "By the rule of this claim."
+    assert why(NONE, activation="relu") == "Measured 7, as the claim has it."
     assert "margin" not in why(0.01, ridge="η")
 
 
@@ -308,21 +349,61 @@ def test_false_discoveries_are_said_to_cover_what_a_test_decides_and_nothing_els
     assert line.startswith("A test decides 1 of the 1 claim that one could;")
     assert line.endswith(
         "That does not cover 1 claim on named runs: facts, compared as they are; 1 claim that printed digits decide in part, "
-        "where the test failed; 1 claim whose rule counts, or holds single runs to a margin, without a test: never; "
-        "1 undecidable to rounding."
+        "where the test failed; 1 claim whose rule counts, or holds single runs to a margin, without a test; 1 undecidable to "
+        "rounding."
     )
 
 
-def test_fresh_seeds_that_fire_unlike_the_others_are_told_on_the_first_screen() -> None:
-    counts = {"square__groks": (15, 15), "square__data_starved": (15, 15)}
-    shares = {"square__random_labels": (60, 100), "square__random_labels__seeds_0–14": (4, 15)}
-    shares |= {"square__too_few_pairs": (100, 100), "square__too_few_pairs__seeds_0–14": (15, 15)}
-    fresh = answer("fresh-negatives", "…", random_labels=(60, 100))
-    asked = {"marks-grokking": answer("marks-grokking", "No: …", **counts), "fresh-negatives": fresh}
-    told = paper.surprise(asked | {"fresh-alike": answer("fresh-alike", "…", **shares)})
-    assert told.endswith(
-        "Not alike on both, each by Fisher's exact test: square, random labels: 4/15 on seeds 0–14 against 60/100 (p = 0.024)."
+def test_a_claim_without_axes_of_numbers_has_a_count() -> None:
+    entries = (
+        Entry("sign", {}, "aligned", "aligned", "reproduced"),
+        Entry("other", {}, "opposing", "aligned", "not reproduced"),
     )
+    (card,) = cards.cards(content(replace(result("a", "not reproduced"), entries=entries, estimates={})))
+    (row,) = card.rows
+    assert (row.published, row.measured) == ("2/2", "1/2")
+    assert "<svg" in str(row.drawing)
+
+
+def test_the_axes_of_a_claim_come_before_its_entries() -> None:
+    axes = (Axis("runs that compress", "0/24", Estimate(1.0, 0.4, 1.0, 4)), Axis("change", "", Estimate(0.1, 0.0, 0.2, 3)))
+    (card,) = cards.cards(content(replace(result("a", "contradicted"), axes=axes)))
+    assert [(row.name, row.published, row.measured) for row in card.rows] == [
+        ("runs that compress", "0/24", "4/4"),
+        ("change", "", "0.1 [0, 0.2]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "low", "high"),
+    [
+        ("0.982, trapezoid 0.976", 0.982, NONE, NONE),
+        ("-0.205, removes 33% of ‖θ‖", -0.205, NONE, NONE),
+        ("0.955 [0.95, 0.96]; less that of epoch 0", 0.955, 0.95, 0.96),
+        ("0.0634, over 5 seeds 0.0613 to 0.0921, exact 0.06", 0.0634, 0.0613, 0.0921),
+        ("5.57e+07 (less than one token)", 5.57e7, NONE, NONE),
+    ],
+)
+def test_a_number_that_a_text_begins_with_is_read(text: str, value: float, low: float, high: float) -> None:
+    found = axis.read(text)
+    assert found is not None
+    assert found[:3] == pytest.approx((value, low, high), nan_ok=True)
+
+
+@pytest.mark.parametrize("text", ["aligned, correlation 0.95", "5/5 fire", "of 5 cells: all", "", "1.2.3"])
+def test_a_text_that_begins_with_no_number_is_not_read(text: str) -> None:
+    assert axis.read(text) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"note": "Not all runs are there: 14 of 15 runs of headline."}, "It holds on the runs that are there. Not all runs"),
+        ({"note": "Seeds of a pilot. More."}, "It holds, with a limit: Seeds of a pilot."),
+    ],
+)
+def test_a_caveat_says_which(setting: dict[str, str], said: str) -> None:
+    assert cards.why(replace(result("a", "reproduced with a caveat"), **setting)).startswith(said)  # type: ignore[arg-type]
 
 
 def test_a_row_has_the_runs_the_margin_and_the_interval() -> None:

@@ -390,7 +390,8 @@ def test_a_study_without_runs_or_without_a_name_is_refused(analyze: Any, tmp_pat
     assert "--study eta." in answer.err
     answer = analyze("--out", str(tmp_path / "out"), "--study", "headlines")
     assert answer.status == 2
-    assert re.match(r"error: study must be one of quick, headline, .*got headlines\. Did you mean headline\?\n", answer.err)
+    told = r"error: study must be a known name, got headlines\. Did you mean headline\? Known: quick, headline, .*\n"
+    assert re.match(told, answer.err)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,12 +38,13 @@ from analysis.papers import PANELS
 from analysis.papers.xu import tables
 from analysis.reading.evidence import Evidence
 from analysis.report import compare, markdown, words, write
-from analysis.report.cards import paper_of
+from analysis.report.cards import cards, paper_of, why
 from analysis.report.content import DIVERGED, Content, gather
-from analysis.report.html import LISTED, TEMPLATES
+from analysis.report.html import LISTED, PRINTED_ROWS, TEMPLATES
 from analysis.report.plain import SHORT, heading, plain, short
 from analysis.statistics.estimates import Estimate
 from grok.spec.studies import Cell
+from tests.conftest import PROJECT
 from tests.frozen.worlds import WORLDS, Weighted
 from tests.helpers.fake_evidence import FakeEvidence
 from tests.helpers.lifecycle_world import LifecycleWorld
@@ -283,8 +284,10 @@ def test_the_detector_caption_counts_controls_that_generalise(reached: int) -> N
     random = runs.index[runs["condition"] == "random_labels"]
     made._runs["controls"].loc[random[:reached], "test_50_epoch"] = 50.0
     caption = draw_one(panel_of("detector"), made).caption
-    assert f"{reached} of 3 runs with random labels and 0 of 3 runs with too few pairs reach" in caption
-    assert "do not generalise" not in caption
+    first = caption.split(". ")[0]
+    assert first.startswith("It fires in 3/3 (x², random labels); of kinds") == (reached == 3)
+    assert ("random labels" in first) == (reached in (0, 3))  # told apart by what every run of a kind does
+    assert first.endswith(("(x², too few pairs)", "(x², random labels)"))
 
 
 # words
@@ -468,10 +471,12 @@ def test_verdicts_are_counted_by_whose_word_they_are_the_papers_first() -> None:
     assert list(found.tally) == [ABSTRACT, TABLE, FRESH, REVIEW]
     assert found.tally[TABLE]["reproduced"] == found.tally[TABLE]["not reproduced"] == 1
     assert words.tally_rows(found)[1][:4] == [TABLE, "2", "1", "0"]
+    assert words.tally_rows(found)[-1] == [words.ALL, "5", "3", "0", "1", "1"]
+    assert len(words.tally_rows(content_of(results[1]))) == 1  # the sum of one row is that row
     assert words.lead(found).startswith("4 published statements, 1 of their numbers on fresh seeds too, held against")
     assert words.summary(found) == (
-        "Of the 4 that could be tested: 2 reproduced, 0 with a caveat, 1 not reproduced, 1 contradicted. On fresh seeds 1 of "
-        "1 hold."
+        "Of the 4 that could be tested: 2 reproduced, 0 with a caveat, 1 not reproduced, 1 contradicted. Of those in the "
+        "papers themselves, without notes and code, 2 of 3 hold. On fresh seeds 1 of 1 hold."
     )
     document = compare.claims_json(found.results, {}, 0)
     assert document["verdicts_by_kind"] == found.tally
@@ -516,12 +521,13 @@ def test_the_summary_has_the_counts_and_links_the_contradicted_claims(tmp_path: 
     )
     top = page[page.index("<h1") : page.index('<h2 id="claims"')]
     assert counts in top
-    assert '<a href="#claim-b">Statement b.</a> Measured: 7 &lt;i&gt;.' in top
+    assert '<a href="#claim-b">Statement b.</a> <span class="against">1 → 7 &lt;i&gt;</span>' in top
     listed = top[top.index('id="contradicted"') :]
     assert '"#claim-a"' not in listed
     opening = text[: text.index("## Claims")]
     assert counts in opening
-    assert "The runs contradict this one:\n\n- Statement b. Measured: 7 &lt;i&gt;. ([b](#rules-and-data))" in opening
+    assert "The runs contradict this one:\n\n- [Statement b.](#claim-b) 1 → 7 &lt;i&gt;" in opening
+    assert '<a id="claim-b"></a>**b**' in text
     assert words.contradicted_line(content_of(result("a", "reproduced"))) == "The runs contradict none of them."
     assert words.contradicted_line(content_of(result("a", "not testable yet"))) == ""
 
@@ -582,13 +588,85 @@ def test_a_card_has_the_title_of_its_paper() -> None:
     assert paper_of("of-my-own") == "own"
 
 
-def test_no_cell_of_the_claims_has_more_than_two_lines() -> None:
-    template, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("claims.html.j2", "report.css"))
-    (row,) = re.findall(r"<tr data-of=.*?</tr>", template)
-    long = [cell for cell in re.findall(r"<td.*?</td>", row) if "statement" in cell or "brief" in cell]
-    assert len(long) == 3
-    assert all('class="two"' in cell for cell in long)
-    assert re.search(r"\.two \{[^}]*line-clamp: 2;[^}]*overflow: hidden", style)
+def test_no_cell_of_a_table_of_the_committed_report_ends_in_dots() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    cells = [
+        re.sub(r"<details>.*?</details>|<[^>]+>", "", cell).strip() for cell in re.findall(r"<td[ >].*?</td>", page, re.DOTALL)
+    ]
+    assert len(cells) > 500
+    assert [cell for cell in cells if cell.endswith(("…", "..."))] == []
+    assert "line-clamp" not in (TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
+def test_every_card_of_the_committed_report_has_an_axis_and_a_reason_of_its_own() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    found = re.findall(r'<article class="card" id="([^"]+)".*?</article>', page, re.DOTALL)
+    bodies = re.findall(r'<article class="card".*?</article>', page, re.DOTALL)
+    assert len(found) == len(bodies) > 100
+    assert [id for id, body in zip(found, bodies, strict=True) if '<svg class="axis"' not in body] == []
+    whys = [re.sub(r"<[^>]+>", "", re.findall(r'<p class="why">(.*?)</p>', body, re.DOTALL)[0]) for body in bodies]
+    assert [id for id, why in zip(found, whys, strict=True) if not why.strip() or "rule of this claim" in why] == []
+
+
+def test_captions_of_the_committed_report_begin_with_a_finding_and_are_short() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    captions = dict(
+        re.findall(r'<section id="figure-([^"]+)">(?:(?!</section>).)*?<figcaption>(.*?)</figcaption>', page, re.DOTALL)
+    )
+    assert len(captions) > 20
+    assert {id: len(text.split()) for id, text in captions.items() if len(text.split()) > 60} == {}
+
+
+def test_each_sentence_of_the_committed_first_screen_is_one_of_forty_words_a_paper() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    told = [re.sub(r"<[^>]+>", "", one) for one in re.findall(r"<dd>(.*?)</dd>", page[: page.index('class="beside"')])]
+    assert len(told) == 5
+    assert {one for one in told if len(one.split()) > 40 * len(papers.PAPERS)} == set()
+    assert [one for one in told[1:] if re.search(r"\. [A-Z]", one)] == []  # the first asks a question a paper
+
+
+def test_figures_of_the_committed_report_draw_in_the_ink_of_the_page() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    drawings = re.findall(r'<section id="figure-([^"]+)">(?:(?!</section>).)*?(<svg.*?</svg>)', page, re.DOTALL)
+    assert len(drawings) > 20
+    black = {id for id, svg in drawings if re.search(r"(?:stroke|fill): ?(?:#000000|#000\b|black)", svg)}
+    assert black <= {"sensitivity"}  # the star, white with a black edge, which is seen on every colour
+
+
+def test_on_a_phone_a_claim_keeps_what_was_published_measured_and_how_many_runs() -> None:
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    for number, word in ((2, "Published"), (3, "Measured"), (4, "Runs")):
+        assert f'table.claims td:nth-child({number})::before {{ content: "{word} "; }}' in style
+    assert not re.search(r"table\.claims[^{]*(?:th|td)[^{]*\{ display: none", style)
+
+
+def test_verdicts_that_changed_are_shown_and_the_rest_is_folded_after_the_claims(tmp_path: Any) -> None:
+    old = {"id": "a", "verdict": "contradicted", "measured": "3", "statement": "Statement a.", "studies": ["headline"]}
+    results = (result("a", "reproduced"), result("b", "reproduced"))
+    found = replace(content_of(*results), comparison=compare.compare({"claims": [old]}, results, "old"))
+    assert found.comparison is not None
+    assert list(found.comparison.by_kind()) == ["verdict changed", "new"]
+    write.build(found, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.index('<h2 id="claims">') < page.index('<h2 id="changes">')
+    changes = page[page.index('<h2 id="changes">') : page.index('<h2 id="figures">')]
+    table, fold = changes.split("<details>")
+    assert "#claim-a" in table
+    assert "#claim-b" not in table
+    assert "<summary>New: 1 claim</summary>" in fold
+    assert "#claim-b" in fold
+
+
+def test_of_a_long_table_the_first_rows_are_printed_and_its_file_is_named() -> None:
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    (first_hidden,) = re.findall(r"table\.frame tbody tr:nth-child\(n \+ (\d+)\) \{ display: none; \}", style)
+    assert int(first_hidden) == PRINTED_ROWS + 1
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    told = re.findall(r'<p class="printed">The first (\d+) of (\d+) rows: (data/[^ ]+\.csv) has all\.</p>', page)
+    assert told
+    for first, rows, path in told:
+        assert int(first) == PRINTED_ROWS < int(rows)
+        assert len(pd.read_csv(PROJECT / "docs" / "report" / path)) == int(rows)
 
 
 def test_what_the_abstracts_say_has_a_value_that_is_whole_and_short() -> None:
@@ -600,3 +678,28 @@ def test_what_the_abstracts_say_has_a_value_that_is_whole_and_short() -> None:
         told |= {one.claim.id: short(one) for one in evaluate(world, claims) if one.measured}
     assert set(told) == {id for paper in papers.PAPERS for id in paper.says}
     assert {id: text for id, text in told.items() if len(text) > SHORT or "…" in text or "see the card" in text} == {}
+
+
+@pytest.mark.parametrize("name", sorted(WORLDS))
+def test_in_every_world_each_verdict_has_its_reason_and_each_card_something_drawn(name: str) -> None:
+    found = [one for one in evaluate(Weighted(**WORLDS[name]), papers.LOCK_IN) if one.measured]
+    assert found
+    assert [one.claim.id for one in found if not why(one).endswith((".", "…"))] == []
+    assert [one.claim.id for one in found if "rule of this claim" in why(one)] == []
+    held = [one for one in found if one.verdict in ("reproduced",) and re.search(r"outside|contradict|opposite", why(one))]
+    assert [one.claim.id for one in held] == []
+    failed = [one for one in found if one.verdict in ("not reproduced", "contradicted") and "inside the margin" in why(one)]
+    assert [one.claim.id for one in failed] == []
+    drawn = cards(content_of(*found))
+    assert [card.result.claim.id for card in drawn if not any(row.drawing for row in card.rows)] == []
+
+
+@pytest.mark.parametrize(
+    "groks", [{42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800}, {42: 600, 137: 600, 2024: 600, 7: 600, 11: 600}]
+)
+def test_every_sentence_of_the_lifecycle_has_a_reason_and_axes(groks: dict[int, int]) -> None:
+    found = [one for one in evaluate(LifecycleWorld(groks=groks), papers.LIFECYCLE) if one.measured]
+    assert len(found) > 5
+    assert [one.claim.id for one in found if not why(one).endswith(".")] == []
+    drawn = cards(content_of(*found))
+    assert [card.result.claim.id for card in drawn if not any(row.drawing for row in card.rows)] == []

@@ -225,7 +225,7 @@ def test_plan_shows_the_grid_and_makes_nothing(store: Any, write: Any, study: An
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--study", "headlin"], "study must be one of quick, headline"),
+        (["--study", "headlin"], "study must be a known name, got headlin. Did you mean headline? Known: quick, headline"),
         (["--backend", "ray"], "backend must be one of loky, dask, sequential, got ray"),
         (["--backend", "dask"], "scheduler must be given with backend dask"),
         (["--scheduler", "tcp://127.0.0.1:1"], "scheduler must be given with backend dask and only then"),

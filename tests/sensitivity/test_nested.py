@@ -212,6 +212,7 @@ def test_the_share_has_an_interval_over_seeds_and_one_over_settings() -> None:
     [
         (0.91, 1.0, 15, "No, the detector's setting does not make the result on square: the published"),
         (0.2, 0.89, 15, "Yes, the detector's setting makes the result on square: "),
+        (0.0, 0.0, 15, "The published conclusion holds at no setting near the published one on square: the published"),
         (0.8, 0.95, 15, "Whether the detector's setting makes the result on square cannot be decided: the published"),
         (0.2, 0.3, 2, "Whether the detector's setting makes the result on square cannot be decided: it takes 5 seeds of each"),
     ],

@@ -1,4 +1,4 @@
-"""Alarms: thresholds, events and verdicts on made-up runs whose truth is planted."""
+"""Alarms: thresholds, epochs, ranks and floors on made-up runs whose truth is planted."""
 
 from __future__ import annotations
 
@@ -7,82 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from analysis.statistics import alarms
-from analysis.statistics.alarms import Watched, auroc, calibrate, detected, fire_epoch, score, sustained_peak, verdict
-
-EPOCHS = np.arange(0, 800, 10)
-SETS = (("random", True), ("starved", True), ("eta0", False))
-
-
-def watched(
-    values: np.ndarray, *, positive: bool = False, control: str = "eta0", decayed: bool = False, t: float = math.nan
-) -> Watched:
-    times = (t - 20, t, t + 20) if positive else (math.nan,) * 3
-    return Watched(0, positive, "" if positive else control, decayed, *times, EPOCHS[: len(values)], values)
-
-
-def world(kind: str, seed: int, runs: int = 12) -> list[Watched]:
-    """Runs that grok at 100 … 600 and three control sets; `kind` says what the signal sees."""
-    rng, out = np.random.default_rng(seed), []
-    for i in range(2 * runs):
-        t = 100 + 500 * i / (2 * runs)
-        step = {"early": t - 60, "late": t + 60, "decay": 50.0, "clock": 200.0, "nothing": math.inf}[kind]
-        out.append(watched(rng.normal(0, 0.1, len(EPOCHS)) + (step <= EPOCHS), positive=True, decayed=True, t=t))
-    for name, decayed in SETS:
-        for _ in range(runs):
-            rise = (EPOCHS >= 50) if kind == "decay" and decayed else np.zeros(len(EPOCHS))
-            out.append(watched(rng.normal(0, 0.1, len(EPOCHS)) + rise, control=name, decayed=decayed))
-    return out
-
-
-@pytest.mark.parametrize(
-    ("kind", "word"),
-    [
-        ("early", "alarm"),
-        ("late", "follows"),
-        ("decay", "sees weight decay, not grokking"),
-        ("clock", "clock"),
-        ("nothing", "no information"),
-    ],
+from analysis.statistics.alarm_scores import alarms
+from analysis.statistics.alarms import (
+    auroc,
+    calibrate,
+    crossed,
+    detected,
+    fire_epoch,
+    first_chance,
+    floor,
+    late_enough,
+    sustained_peak,
 )
-def test_the_verdict_names_what_was_planted(kind: str, word: str) -> None:
-    assert verdict(score(world(kind, 1), world(kind, 2))) == word
-    assert word in alarms.WORDS
-
-
-def test_a_signal_that_ranks_without_a_threshold_for_all_sets_is_rank_only() -> None:
-    """Higher before t10 than most negatives, and one control set that is higher than all of them later."""
-    runs = [[], []]
-    for half, seed in enumerate((1, 2)):
-        for run in world("early", seed):
-            late = 5.0 * (EPOCHS > 700) if run.control == "eta0" else 0.0
-            runs[half].append(run._replace(values=run.values + late))
-    found = score(*runs)
-    assert found.tpr.value == 0
-    assert verdict(found) == "rank only"
-
-
-def test_the_numbers_of_an_early_signal() -> None:
-    found = score(world("early", 1), world("early", 2))
-    assert found.tpr.value == 1
-    assert found.leads["t50"].value == pytest.approx(50, abs=10)  # two evaluations, 10 epochs apart, after t − 60
-    assert found.leads["t99"].value - found.leads["t50"].value == pytest.approx(20)
-    assert found.area.value > 0.9
-    assert found.floor == 0
-    assert found.p < 1e-6
-    assert set(found.sets) == {"random", "starved", "eta0"}
-
-
-def test_five_are_too_few_unless_there_are_five() -> None:
-    few = world("early", 2)
-    positives, negatives = [run for run in few if run.positive], [run for run in few if not run.positive]
-    assert verdict(score(world("early", 1), [*positives, *negatives[:4]])) == "not testable"
-    assert verdict(score(world("early", 1), [*positives[:4], *negatives])) == "not testable"
-
-
-def test_rounding_comes_before_praise() -> None:
-    found = score(world("early", 1), world("early", 2))
-    assert verdict(found, unstable=0.2) == "unstable to rounding or estimator"
+from tests.helpers.alarm_worlds import EPOCHS, HALVES, watched, world
 
 
 @pytest.mark.parametrize(("rate", "count"), [(0.05, 1), (0.1, 2), (0.0, 0)])
@@ -103,6 +40,36 @@ def test_the_threshold_is_midway_to_what_most_positives_reach() -> None:
     assert calibrate(calm, 0.05, low) == calibrate(calm)
 
 
+def test_the_threshold_sees_nothing_of_a_positive_from_t50_on() -> None:
+    calm = [watched(np.full(20, 0.2)) for _ in range(10)]
+    grown = [watched(np.where(EPOCHS[:20] < 100, 1.0, 99.0), positive=True, t=100) for _ in range(5)]
+    assert calibrate(calm, 0.05, grown) == pytest.approx((0.2 + 1) / 2)
+
+
+def test_each_half_gives_the_threshold_of_the_other() -> None:
+    """By hand: negatives of seed 0 stay at 1 and of seed 1 at 3; so do positives, at 2 and at 5 by their t50."""
+    levels = ((0, False, 1.0), (0, True, 2.0), (1, False, 3.0), (1, True, 5.0))
+    runs = [watched(np.full(20, level), positive=grows, t=150, seed=seed) for seed, grows, level in levels]
+    assert crossed(runs, runs, HALVES) == pytest.approx([4, 4, 1.5, 1.5])
+    assert crossed(runs[:1], runs[:2], HALVES) == pytest.approx([math.nan], nan_ok=True)
+    fires = [not math.isnan(epoch) for epoch in alarms(runs, runs, HALVES).epochs]
+    assert fires == [False, False, True, True]
+
+
+def test_a_group_has_a_threshold_of_its_own() -> None:
+    runs = [
+        watched(np.full(20, scale * level), positive=level > 1, t=150, seed=seed, group=str(scale))
+        for seed in (0, 1)
+        for scale in (1.0, 10.0)
+        for level in (1.0, 3.0)
+    ]
+    assert crossed(runs, runs, HALVES, by_group=True) == pytest.approx([2, 2, 20, 20] * 2)
+    assert len({round(level, 6) for level in crossed(runs, runs, HALVES)}) == 1
+    positives, negatives = [run for run in runs if run.positive], [run for run in runs if run.negative]
+    assert auroc(positives, negatives, by_group=True).value == 1
+    assert auroc(positives, negatives).value == 0.75
+
+
 def test_equal_peaks_fire_together_or_not_at_all() -> None:
     """A clock over one horizon: no threshold below its end is allowed."""
     clock = [watched(EPOCHS.astype(float)) for _ in range(20)]
@@ -119,6 +86,14 @@ def test_one_value_is_no_alarm_and_two_are_one_at_the_second() -> None:
     assert math.isnan(fire_epoch(watched(values), 0.5))
 
 
+def test_neighbours_are_of_the_epochs_taken_not_of_those_known() -> None:
+    """Between two values is one that is not known: that is no alarm, however high both are."""
+    values = np.where(np.arange(20) % 2 == 0, 1.0, math.nan)
+    assert math.isnan(fire_epoch(watched(values), 0.5))
+    assert math.isnan(first_chance(watched(values)))
+    assert sustained_peak(watched(values)) == -math.inf
+
+
 def test_an_alarm_never_changes_when_the_run_is_cut_off_later() -> None:
     for seed in range(20):
         run = watched(np.random.default_rng(seed).normal(size=60).cumsum())
@@ -133,27 +108,31 @@ def test_an_alarm_never_changes_when_the_run_is_cut_off_later() -> None:
 def test_what_is_high_from_the_start_is_no_detection() -> None:
     run = watched(np.ones(20), positive=True, t=100)
     assert fire_epoch(run, 0.5) == EPOCHS[1]
-    assert not detected(run, 0.5)
+    assert not late_enough(run, EPOCHS[1])
+    assert [detected(run, epoch) for epoch in (10.0, 20.0, 90.0, 100.0, math.nan)] == [False, True, True, False, False]
 
 
 def test_every_clock_has_an_area_of_a_half() -> None:
-    runs = world("nothing", 1)
-    ticking = [run._replace(values=EPOCHS.astype(float)) for run in runs]
+    ticking = [run._replace(values=EPOCHS.astype(float)) for run in world("nothing")]
     found = auroc([run for run in ticking if run.positive], [run for run in ticking if not run.positive])
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
 def test_the_area_uses_nothing_from_t10_on() -> None:
-    runs = world("late", 3)
+    runs = world("late")
     cut = [run._replace(values=np.where(run.t10 <= EPOCHS, 99.0, run.values)) if run.positive else run for run in runs]
     areas = [auroc([r for r in some if r.positive], [r for r in some if not r.positive]) for some in (runs, cut)]
     assert areas[0] == areas[1]
 
 
-def test_printed_alarms_take_the_place_of_the_threshold() -> None:
-    held = world("early", 2)
-    fired = [run.t50 - 30 if run.positive else math.nan for run in held]
-    found = score(world("early", 1), held, fired)
-    assert math.isnan(found.threshold)
-    assert found.leads["t50"].value == pytest.approx(30)
-    assert found.fpr.value == 0
+def test_the_floor_is_what_trying_each_level_gives() -> None:
+    rng = np.random.default_rng(3)
+    runs = [run._replace(values=run.values + 0.8 * rng.normal(size=len(EPOCHS)).cumsum() / 9) for run in world("early")]
+    positives, negatives = [run for run in runs if run.positive], [run for run in runs if run.negative]
+    tried = [
+        np.mean([not math.isnan(fire_epoch(run, level)) for run in negatives])
+        for level in {sustained_peak(run, run.t50) for run in positives}
+        if np.mean([detected(run, fire_epoch(run, level)) for run in positives]) >= 0.5
+    ]
+    assert floor(positives, negatives) == pytest.approx(min(tried))
+    assert 0 < min(tried) < 1

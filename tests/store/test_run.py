@@ -13,7 +13,7 @@ from grok.spec.config import EXECUTION_FIELDS, RunConfig
 from grok.store import alive
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
-from grok.store.tags import STATES
+from grok.store.tags import DONE, STATES
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -104,6 +104,18 @@ def test_the_state_and_the_status_of_mlflow_go_together(store, state):
 
 
 # files, tags, datasets
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_run_that_is_done_has_no_heartbeat_any_more(store, state):
+    run = store.create("beats", {"kind": "train"})
+    run.set_tags(alive.process_tags())
+    run.end(state)
+    tags = store.get(run.run_id).tags
+    assert ("grok.heartbeat" in tags) == (state not in DONE)
+    assert tags["grok.process"]
+    run.end(state)  # again: nothing to drop, and no error
+    assert store.get(run.run_id).state == state
 
 
 def test_files_still_being_written_are_not_listed_and_go_when_the_run_is_reopened(store, tmp_path):

@@ -101,3 +101,19 @@ def test_a_reports_link_takes_the_place_of_an_earlier_one() -> None:
     assert views.with_report(once, "[another](#/b)") == once.replace("[report: 9 runs](#/a)", "[another](#/b)")
     assert views.with_report(note, "") == note
     assert (views.report_of(once), views.report_of(note)) == ("[report: 9 runs](#/a)", "")
+
+
+def test_a_study_of_the_edge_is_answered_by_when_its_share_falls() -> None:
+    table = pd.DataFrame({"run_id": ["a", "b", "c", "d"], "condition": ["grok", "grok", "memo", "other"]})
+    histories = {
+        "a": pd.DataFrame({"step": [0, 100, 200], "edge/grad_share": [0.9, 0.4, 0.2]}),
+        "b": pd.DataFrame({"step": [0, 100, 200], "edge/grad_share": [0.9, 0.8, 0.2]}),
+        "c": pd.DataFrame({"step": [0, 100], "edge/grad_share": [np.nan, 1.0]}),
+        "d": pd.DataFrame({"step": [0], "accuracy/test": [1.0]}),
+    }
+    assert headline.edge(table, histories) == (
+        "grad% of the edge falls below one half in: grok 2 of 2 (median step 150), memo 0 of 1."
+    )
+    assert headline.edge(table[table["run_id"] == "d"], histories) == ""
+    many = table.assign(condition=list("wxyz")).loc[[0] * 9].assign(condition=list("abcdefghi"))
+    assert headline.edge(many, histories).endswith(f", and {9 - headline.TOLD} more.")

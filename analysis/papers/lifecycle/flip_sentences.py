@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from analysis.exhibits.model import ABSTRACT, CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, TEXT, Claim, Measured
+from analysis.exhibits.model import ABSTRACT, CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, TEXT, Axis, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle.arms import MOST, events
 from analysis.papers.lifecycle.reading import DYCK, MINI, MODULAR, PUBLISHED_N, value
-from analysis.printed.lifecycle import LIFECYCLE
-from analysis.statistics.estimates import median_interval
+from analysis.printed.lifecycle import CLASS_SHARES, LIFECYCLE
+from analysis.statistics.estimates import clopper_pearson, median_interval
 from analysis.words import number
 
 
@@ -31,7 +33,24 @@ def at_grokking(sources: Sources) -> Measured:
     short = f"so in {near.all(axis=1).sum()}/{len(near)} runs; flips in {np.isfinite(prefix.falls).sum()}/"
     short += f"{len(prefix.falls)} that cannot generalise"
     found = {"falls": median_interval(grok.falls), "with prefix labels": median_interval(prefix.falls)}
-    return Measured(text, verdict, found, short=short)
+    runs, on_time, off = len(near), int(near.all(axis=1).sum()), int(((~near).sum(axis=1) >= 2).sum())
+    falls = int(np.isfinite(prefix.falls).sum())
+    axes = (
+        Axis("runs that fall at the grok step, at all three thresholds", f"{runs}/{runs}", clopper_pearson(on_time, runs)),
+        Axis(
+            "runs that fall with labels that cannot be generalised",
+            f"0/{len(prefix.falls)}",
+            clopper_pearson(falls, len(prefix.falls)),
+        ),
+    )
+    why = {
+        REPRODUCED: f"It falls at the grok step in {on_time} of {runs} runs, and never with labels that cannot be generalised.",
+        NOT_REPRODUCED: f"It falls at the grok step in {on_time} of {runs} runs only, less than four in five, or without "
+        f"grokking, in {falls} of {len(prefix.falls)}.",
+        CONTRADICTED: f"It falls in {falls} of {len(prefix.falls)} runs that cannot generalise; where they grok it is off by "
+        f"more than {PUBLISHED_N} steps at two of three thresholds in {off} of {runs}.",
+    }[verdict]
+    return Measured(text, verdict, found, short=short, why=why, axes=axes)
 
 
 def two_phases(sources: Sources) -> Measured:
@@ -44,15 +63,32 @@ def two_phases(sources: Sources) -> Measured:
     note = "The paper's own table rises again: 0.053 at step 600, 0.995 at 1500."
     short = f"falls in {fell.sum()}/{len(fell)} runs, but rises again in {rose.sum()}/{len(fell)}"
     found = {"rises": median_interval(grok.table["rises"].to_numpy(dtype=np.float64))}
-    return Measured(text, verdict, found, note, short=short)
+    n, back = len(fell), int((fell & rose).sum())
+    kept = int((fell & ~rose).sum())
+    axes: tuple[Axis, ...] = (
+        Axis("runs in which grad% falls below one half", f"{n}/{n}", clopper_pearson(int(fell.sum()), n)),
+        Axis("runs in which it stays there", f"{n}/{n}", clopper_pearson(kept, n)),
+        Axis("step at which it rises again", "", found["rises"], samples=_steps(grok.table["rises"])),
+    )
+    axes = axes if rose.any() else axes[:2]
+    why = {
+        REPRODUCED: f"Once below one half it stays there in {kept} of {n} runs.",
+        CONTRADICTED: f"Once below one half it rises again in {back} of {n} runs.",
+    }.get(verdict, f"It stays below one half in {kept} of {n} runs and rises again in {back}: neither in four of five.")
+    return Measured(text, verdict, found, note, short=short, why=why, axes=axes)
+
+
+def _steps(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values if np.isfinite(value))
 
 
 TIMES, SMALL, LARGE = (1.0, 2.0, 4.0), 0.1, 0.2
+NAMES = {DYCK: "Dyck-1", MINI: "SCAN"}
 
 
 def three_classes(sources: Sources) -> Measured:
     """Dyck-1 against SCAN at equal ηωt, the published order being Dyck-1 above SCAN."""
-    off, parts = [], []
+    off, parts, axes = [], [], []
     for time in TIMES:
         middle = {}
         for study in (DYCK, MINI):
@@ -62,6 +98,15 @@ def three_classes(sources: Sources) -> Measured:
                 step = round(time / (float(run["learning_rate"]) * float(run["weight_decay"])))
                 shares.append(value(sources, run["run_id"], "edge/grad_share", step, PUBLISHED_N))
             middle[study] = float(np.median(shares))
+            axes.append(
+                Axis(
+                    f"{NAMES[study]}, ηωt = {time:g}",
+                    CLASS_SHARES[NAMES[study]],
+                    median_interval(np.array(shares)),
+                    samples=_steps(shares),
+                    ends=(0.0, 1.0),
+                )
+            )
         off.append(middle[DYCK] - middle[MINI])
         parts.append(f"ηωt = {time:g}: Dyck-1 {number(middle[DYCK])}, SCAN {number(middle[MINI])}")
     if sum(one > LARGE for one in off) >= 2:
@@ -78,7 +123,17 @@ def three_classes(sources: Sources) -> Measured:
         verdict = CAVEAT
     if max(off) < 0:
         note += " The order is the other one at all three times."
-    return Measured("; ".join(parts), verdict, note=note + " SCAN in the small network, at ηω = 0.001.")
+    times = f"at {sum(one > LARGE for one in off)} of {len(off)} times"
+    above = f"grad% of Dyck-1 is above that of SCAN by more than {LARGE} {times}"
+    why = {
+        CONTRADICTED: f"grad% of the two differs by less than {SMALL} at all of the times.",
+        CAVEAT: f"{above}, but below it at one.",
+        REPRODUCED: f"{above}.",
+        NOT_REPRODUCED: f"{above}, not at two; less that of SCAN it is {', '.join(f'{one:+.2f}' for one in off)}.",
+    }[verdict]
+    note += " SCAN in the small network, at ηω = 0.001."
+    short = f"Dyck-1 less SCAN: {', '.join(f'{one:+.2f}' for one in off)} at equal ηωt"
+    return Measured("; ".join(parts), verdict, note=note, short=short, why=why, axes=tuple(axes))
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -15,6 +15,8 @@ RAMP = 800
 """Up to this step rounding moves little; beyond it more (LIFECYCLE: 900 to 1600 is a ramp, later only distributions agree)."""
 OUTSIDE = 4
 """Outside by more than so many margins is contradicted; of a factor, its fourth power."""
+WITHIN = "within"
+"""What the setting of an entry calls the margin that one run is held to, without a test."""
 
 
 class Margin(NamedTuple):
@@ -83,4 +85,19 @@ def entry(name: str, value: float, printed: str, margin: Margin, step: int = 0, 
     """A number beside the measured one; with a reason why it is so by definition, undecidable."""
     judged = BY_DEFINITION if undecidable else verdict(value, printed, margin, step)
     told = "never" if math.isnan(value) else number(value)
-    return Entry(name, {"quantity": name}, printed, told + (f" ({undecidable})" if undecidable else ""), judged)
+    setting = {"quantity": name}
+    if not undecidable:
+        setting[WITHIN] = " … ".join(number(end) for end in within(printed, margin, step))
+    return Entry(name, setting, printed, told + (f" ({undecidable})" if undecidable else ""), judged)
+
+
+def within(printed: str, margin: Margin, step: int = 0) -> tuple[float, float]:
+    """The ends of the margin around a printed number, as `verdict` holds a value to it.
+
+    Args:
+        printed: with its digits. margin: of its kind. step: of the number; 0 for the run.
+    """
+    target, half = float(printed), half_unit(printed)
+    width = (margin.near if step <= RAMP else margin.far)(target)
+    near = (target / width, target * width) if margin.factor else (target - width, target + width)
+    return min(*near, target - half), max(*near, target + half)

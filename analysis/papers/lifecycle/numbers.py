@@ -85,9 +85,31 @@ def row(entries: Entries, limit: str = "") -> Callable[[Sources], Measured]:
         text = "; ".join(f"{one.id} {one.measured} (printed {one.published})" for one in told)
         far = ", ".join(one.id for one in off if one.verdict == CONTRADICTED and verdict != CONTRADICTED)
         note = " ".join(filter(None, (limit, f"Off by more than four margins: {far}." if far else "")))
-        return Measured(text, verdict, note=note, entries=tuple(found))
+        return Measured(text, verdict, note=note, entries=tuple(found), why=_why(found, verdict, limit))
 
     return measure
+
+
+def _why(found: Sequence[Entry], verdict: str, limit: str) -> str:
+    """How many numbers lie within their margins, and the first that does not."""
+    judged = [one for one in found if one.verdict not in (BY_DEFINITION, "")]
+    held, of = sum(one.verdict == REPRODUCED for one in judged), len(judged)
+    if not of:
+        return ""
+    numbers = "Both" if held == of == 2 else f"All {of}" if held == of else f"{held} of {of}"
+    count = f"{numbers} numbers lie within the margins of their kinds"
+    if held == of:
+        return f"{count}. {limit}".strip()
+    worst = (CONTRADICTED,) if verdict == CONTRADICTED else ORDER
+    first = next(one for one in judged if one.verdict in worst)
+    far = "off by more than four margins" if first.verdict == CONTRADICTED else "outside its margin"
+    enough = "three quarters or more" if verdict == CAVEAT else "fewer than three quarters"
+    return f"{count}, {enough}; {first.id} is {far}: {_head(first.measured)} where {first.published} was printed."
+
+
+def _head(measured: str) -> str:
+    """The number that stands first in what was measured, without what stands beside it."""
+    return measured.split(", ", maxsplit=1)[0].split(" (", maxsplit=1)[0]
 
 
 def _seed42(sources: Sources, condition: str = "grok") -> str:

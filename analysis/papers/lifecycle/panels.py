@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.exhibits.panels import Panel, Prepared, drawer
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle import classes
+from analysis.papers.lifecycle import classes, findings
 from analysis.papers.lifecycle.arms import ARMS, THRESHOLDS, grids
 from analysis.papers.lifecycle.controls import intervention_table
 from analysis.papers.lifecycle.errata import probe_table
@@ -94,6 +94,11 @@ def _flow(evidence: Evidence) -> Prepared:
     return _table(evidence, "flow", make)
 
 
+def _named_probes(sources: Sources) -> pd.DataFrame:
+    table = probe_table(sources)
+    return table.assign(reader=[findings.reader_name(str(name)) for name in table["reader"]])
+
+
 def _sweep(evidence: Evidence) -> Prepared:
     tables, used = [], []
     for run in evidence.runs(DYCK).to_dict("records"):
@@ -110,12 +115,12 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "lifecycle-flip",
         "grad% of the edge on every window",
-        "Over ηωt, N = 100 and W = 5, exact split: a line per run, beside it the median over seeds of test accuracy and of "
-        "cos²(v₁, θ); dashed vertically where the first interval has left the window. Runs without weight decay have 1 by "
-        "definition and are not drawn.",
+        "Every window of N = 100, W = 5: grad% of each run, medians of test accuracy and of cos²(v₁, θ); dashed: the first "
+        "interval has left the window. Runs without weight decay have 1 by definition.",
         (DYCK, SCALE),
         _flip,
         drawer("lifecycle_flip"),
+        finding=findings.flip,
     ),
     Panel(
         "lifecycle-grid",
@@ -125,6 +130,7 @@ PANELS: tuple[Panel, ...] = (
         (DYCK, SCALE),
         lambda evidence: _table(evidence, "grid", grids),
         drawer("lifecycle_grid"),
+        finding=findings.grid,
     ),
     Panel(
         "lifecycle-ablation",
@@ -133,6 +139,7 @@ PANELS: tuple[Panel, ...] = (
         (DYCK,),
         lambda evidence: _table(evidence, "costs", costs),
         drawer("lifecycle_ablation"),
+        finding=findings.ablation,
     ),
     Panel(
         "lifecycle-phases",
@@ -142,14 +149,16 @@ PANELS: tuple[Panel, ...] = (
         (DYCK,),
         _phases,
         drawer("lifecycle_phases"),
+        finding=findings.phases,
     ),
     Panel(
         "lifecycle-probes",
         "What a probe reads, and what its nulls do",
         "Median over seeds by step. Linear and MLP probes are scored by R², the logistic read-out by accuracy.",
         (DYCK,),
-        lambda evidence: _table(evidence, "probes", probe_table),
+        lambda evidence: _table(evidence, "probes", _named_probes),
         drawer("lifecycle_probes"),
+        finding=findings.probes,
     ),
     Panel(
         "lifecycle-intervention",
@@ -159,15 +168,17 @@ PANELS: tuple[Panel, ...] = (
         (INTERVENTION,),
         lambda evidence: _table(evidence, "branches", intervention_table),
         drawer("lifecycle_intervention"),
+        finding=findings.intervention,
     ),
     Panel(
         "lifecycle-flow",
         "What the gap flow equation predicts, and what the gap does",
-        "Measured against predicted dg/dt per step, a point per interval up to ηωt = 4; the line is equality. W in rows above, "
-        "in steps below.",
+        "Measured against predicted dg/dt per step, a point per interval up to ηωt = 4; the line is equality. W in rows "
+        "above, in steps below; titles count the points outside of a panel.",
         (DYCK, MINI, MODULAR),
         _flow,
         drawer("lifecycle_flow"),
+        finding=findings.flow,
     ),
     Panel(
         "lifecycle-classes",
@@ -176,6 +187,7 @@ PANELS: tuple[Panel, ...] = (
         (DYCK, MINI, MODULAR),
         lambda evidence: _table(evidence, "classes", lambda sources: classes.medians(classes.phases(sources))),
         drawer("lifecycle_classes"),
+        finding=findings.classes,
     ),
     Panel(
         "lifecycle-sweep",
@@ -184,5 +196,6 @@ PANELS: tuple[Panel, ...] = (
         (DYCK,),
         _sweep,
         drawer("lifecycle_sweep"),
+        finding=findings.sweep,
     ),
 )

@@ -29,13 +29,9 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     follows = (
         f"the fall of grad% follows {' and '.join(of['yes'])}{tried}" if of["yes"] else "what the fall of grad% follows is open"
     )
-    rest = [f"not {' or '.join(of['no'])}"] if of["no"] else []
-    rest += [f"whether it follows {' or '.join(of['cannot be told'])} cannot be told"] if of["cannot be told"] else []
-    lasts = re.findall(r"× (¼|1|4) ([\d.]+|–) steps", asked.text)
-    scales, steps = (" / ".join(part) for part in zip(*lasts, strict=True)) if lasts else ("", "")
-    stays = f"then it stays low for {steps} steps with initial weights × {scales}" if lasts else ""
-    rest = [rest[0] if rest else "", *rest[1:], stays]
-    return f"{'; '.join(filter(None, [', '.join(filter(None, [follows, rest[0]])), *rest[1:]]))}."
+    not_ = [f"not {' or '.join(of['no'])}"] if of["no"] else []
+    rest = [f"whether it follows {' or '.join(of['cannot be told'])} cannot be told"] if of["cannot be told"] else []
+    return f"{'; '.join([', '.join([follows, *not_]), *rest])}."
 
 
 PAPER = Paper(

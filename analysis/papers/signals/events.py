@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.exhibits.model import Answer, Chapter, Question
 from analysis.exhibits.sources import Sources, column
+from analysis.papers.signals.study import whole
 from analysis.statistics.estimates import clopper_pearson, median_interval
 from analysis.words import spread
 
@@ -64,12 +65,13 @@ def table(sources: Sources) -> pd.DataFrame:
     """A row per run: study, condition, activation, seed, `Events` and the epoch at which the loss was no longer finite.
 
     Raises:
-        Absent: if runs of neither study are there.
+        Absent: if runs of neither study are there, or too few of a set of one that is.
     """
     rows = []
     there = [study for study in STUDIES if len(sources.evidence.runs(study))] or [STUDIES[0]]
     for study in there:
         runs = sources.take(study, diverged=True)
+        whole(runs, study)
         broke = column(runs, "diverged_epoch")
         for place, run in enumerate(runs.to_dict("records")):
             history = sources.evidence.history(str(run["run_id"]))

@@ -12,42 +12,48 @@ import pandas as pd
 
 from analysis.exhibits.panels import Panel, Prepared, drawer
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals.board import CALIBRATED, CROSS_ENTROPY, GROK, MAIN, STUDY, Arm, known, rows_of, tables
+from analysis.papers.signals.board import rows_of
+from analysis.papers.signals.rows import CALIBRATED
+from analysis.papers.signals.study import CROSS_ENTROPY, GROK, LATE, MAIN, STUDY, WEAK, Arm, Stored, tables, taken
 from analysis.reading.evidence import Evidence
 from analysis.words import number
 from grok.signals.base import CLASSES, find
 from grok.spec.plugins import SIGNALS
 
-POINTS = 20
-"""Epochs of a line on a page, at most: all pages together are in one file."""
-SETS = ("random_labels", "random_labels, no decay", "data_starved", "eta0", "weak decay")
-"""Control sets, in the order of the study."""
+REACH = 24
+"""Epochs before and after t50 that a page shows, in times of an arm's cadence; a point is of two, or of a costly one."""
+POINTS = REACH + 1
+"""Of a line on a page, at most: all pages together are in one file."""
+SETS = ("random_labels", "random_labels, no decay", "data_starved", "eta0", WEAK, LATE)
+"""Control sets, in the order of the study, the censored ones last."""
+HALF = 0.5
+"""Share of the runs that grok in which a row of the figure gives an alarm at some time, at least."""
 
 
 def board_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best rule of each signal by lead among those that detect at least half; a row per signal and control set.
+    """The first rule of each signal in the leaderboard's order that fires in half of the runs that grok; a row per control set.
 
     Returns:
         signal, rule, information, verdict, tpr, lead, lead_low, lead_high, control, fpr, fpr_low, fpr_high.
     """
-    scored = rows[rows["tpr"] >= 0.5].sort_values("lead_t50", ascending=False, kind="stable")
-    best = scored.drop_duplicates("signal")
+    best = rows[rows["tpr_later"] >= HALF].drop_duplicates("signal")
+    sets = [name for name in SETS if f"fpr {name}" in rows and rows[f"fpr {name}"].notna().any()]
     out = []
     for row in best.to_dict("records"):
         base = {"signal": " ".join(filter(None, (row["signal"], row["variant"]))), "rule": row["rule"]}
         base |= {name: row[name] for name in ("information", "verdict", "tpr")}
         base |= {"lead": row["lead_t50"], "lead_low": row["lead_t50_low"], "lead_high": row["lead_t50_high"]}
-        for control in SETS:
+        for control in sets:
             names = (f"fpr {control}", f"fpr {control}_low", f"fpr {control}_high")
-            values = [row.get(name, math.nan) for name in names]
+            values = [row[name] for name in names]
             out.append(base | {"control": control} | dict(zip(("fpr", "fpr_low", "fpr_high"), values, strict=True)))
     return pd.DataFrame(out)
 
 
-def _board(evidence: Evidence) -> Prepared:
+def _board(evidence: Evidence, arm: Arm = MAIN) -> Prepared:
     sources = Sources(evidence)
     try:
-        return Prepared({"board": board_table(rows_of(sources))}, tuple(sources.run_ids))
+        return Prepared({"board": board_table(rows_of(sources, arm))}, tuple(sources.run_ids))
     except Absent:
         return Prepared({"board": pd.DataFrame()})
 
@@ -56,8 +62,9 @@ class Gathered(NamedTuple):
     """The signals of an arm's runs, as published.
 
     Attributes:
-        series: columns epoch, signal, value, condition, column (activation, or network and task).
-        events: columns column, t10, t50, t99: medians over the runs that grok. run_ids: of the runs.
+        series: by signal, columns since (epochs since the run's t50; of a run that does not grok since the median t50 of its
+            column), value, condition, column (activation, or network and task).
+        events: columns column, t50, and t10 and t99 since t50: medians over the runs that grok. run_ids: of the runs.
     """
 
     series: dict[str, pd.DataFrame]
@@ -70,49 +77,63 @@ _GATHERED: weakref.WeakKeyDictionary[Evidence, dict[str, Gathered]] = weakref.We
 
 
 def gathered(sources: Sources, arm: Arm) -> Gathered:
-    """Of all runs that are positive or negative, but replicates, at the epochs that a page shows.
+    """Of all runs that are positive, negative or censored, but replicates.
 
     Raises:
         Absent: if runs or their signals are not there.
     """
     kept = _GATHERED.setdefault(sources.evidence, {})
     if arm.study not in kept:
-        runs = sources.take(arm.study)
-        about, _ = known(sources, runs)
+        about, _, runs = taken(sources, arm)
         about = {run_id: one for run_id, one in about.items() if not one.replicate}
-        stored, labels, parts = tables(sources, list(about), arm), runs.set_index("run_id"), list[pd.DataFrame]()
-        published = pd.MultiIndex.from_tuples([(name, next(iter(find(name).variants))) for name in SIGNALS.names])
-        for run_id in about:
-            table = stored[run_id][stored[run_id]["epoch"] % arm.every == 0]
-            mine = table[pd.MultiIndex.from_frame(table[["signal", "variant"]]).isin(published)]
-            words = [str(labels.at[run_id, key]) for key in (("activation",) if arm is MAIN else ("network", "task"))]
-            here = {"condition": str(labels.at[run_id, "condition"]), "column": ", ".join(words)}
-            parts.append(mine[["epoch", "signal", "value"]].assign(**here))
-        held = [(part["column"].iloc[0], about[i].run) for i, part in zip(about, parts, strict=True) if len(part)]
-        times = pd.DataFrame([{"column": column, "t10": run.t10, "t50": run.t50, "t99": run.t99} for column, run in held])
-        every = pd.concat(parts, ignore_index=True)
-        events = times.dropna(subset=["t50"]).groupby("column", sort=False).median().reset_index()
-        kept[arm.study] = Gathered({str(name): one for name, one in every.groupby("signal")}, events, tuple(about))
+        stored, labels = tables(sources, about, arm), runs.set_index("run_id")
+        keys = ("activation",) if arm is MAIN else ("network", "task")
+        columns = {run_id: ", ".join(str(labels.at[run_id, key]) for key in keys) for run_id in about}
+        times = [(columns[i], one.run.t10, one.run.t50, one.run.t99) for i, one in about.items() if one.run.positive]
+        grown = pd.DataFrame(times, columns=["column", "t10", "t50", "t99"])
+        grown[["t10", "t99"]] = grown[["t10", "t99"]].sub(grown["t50"], axis=0)
+        events = grown.groupby("column", sort=False).median().reset_index()
+        middle, parts = dict(zip(events["column"], events["t50"], strict=True)), dict[str, list[pd.DataFrame]]()
+        for run_id, one in about.items():
+            start = one.run.t50 if one.run.positive else middle.get(columns[run_id], math.nan)
+            here = {"condition": one.run.control or GROK, "column": columns[run_id]}
+            for name, part in _published(stored[run_id], arm, start):
+                parts.setdefault(name, []).append(part.assign(**here))
+        series = {name: pd.concat(some, ignore_index=True) for name, some in parts.items()}
+        kept[arm.study] = Gathered(series, events, tuple(about))
     return kept[arm.study]
 
 
-def series_table(found: Gathered, name: str) -> pd.DataFrame:
-    """Median and quartiles of a signal by column and condition.
+def _published(stored: Stored, arm: Arm, start: float) -> list[tuple[str, pd.DataFrame]]:
+    """Of each signal the published variant of one run, at its cadence, by epochs since a start."""
+    out = []
+    for name in SIGNALS.names:
+        signal = find(name)
+        key = name, next(iter(signal.variants))
+        if key in stored:
+            epochs, values = stored[key]
+            due = (epochs % arm.due(signal) == 0) & (np.abs(epochs - start) <= REACH * arm.every)
+            out.append((name, pd.DataFrame({"since": epochs[due] - start, "value": values[due]})))
+    return out
+
+
+def series_table(found: Gathered, name: str, arm: Arm = MAIN) -> pd.DataFrame:
+    """Median and quartiles of a signal by column and condition, in bins of epochs since t50, by their middle.
 
     Returns:
-        column, condition, epoch, median, q1, q3, n; empty if no run gives the signal.
+        column, condition, since, median, q1, q3, n; empty if no run gives the signal.
     """
-    head = ["column", "condition", "epoch", "median", "q1", "q3", "n"]
+    head = ["column", "condition", "since", "median", "q1", "q3", "n"]
     known_ = found.series.get(name, pd.DataFrame({"value": []})).dropna(subset=["value"])
     if known_.empty:
         return pd.DataFrame(columns=head)
-    epochs = np.unique(known_["epoch"])
-    shown = epochs[np.unique(np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).round().astype(int))]
-    values = known_[known_["epoch"].isin(shown)].groupby(["column", "condition", "epoch"], sort=False)["value"]
+    wide = max(2 * arm.every, arm.due(find(name)))
+    binned = known_.assign(since=(known_["since"] / wide).round() * wide)
+    values = binned.groupby(["column", "condition", "since"], sort=False)["value"]
     out = values.quantile(np.array([0.25, 0.5, 0.75])).unstack().reset_index()
     out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(values.size().rename("n").reset_index())
     out["place"] = [(GROK, *SETS).index(one) if one in SETS else 0 for one in out["condition"]]
-    return out.sort_values(["column", "place", "epoch"], ignore_index=True)[head]
+    return out.sort_values(["column", "place", "since"], ignore_index=True)[head]
 
 
 def _verdicts(rows: pd.DataFrame, name: str) -> str:
@@ -121,7 +142,8 @@ def _verdicts(rows: pd.DataFrame, name: str) -> str:
     words: dict[str, list[str]] = {}
     for row in mine.to_dict("records"):
         lead = f", lead {number(row['lead_t50'])}" if row["tpr"] > 0 else ""
-        rule = f"{row['variant'] or 'as published'}, {row['rule']}, every {row['every']} epochs{lead}"
+        often = "" if math.isnan(row["every"]) else f", every {row['every']:.0f} epochs"
+        rule = f"{row['variant'] or 'as published'}, {row['rule']}{often}{lead}"
         words.setdefault(row["verdict"], []).append(rule)
     return ". ".join(f"{word.capitalize()}: {'; '.join(rules)}" for word, rules in words.items())
 
@@ -136,18 +158,24 @@ def _page(evidence: Evidence, name: str) -> Prepared:
             rows = rows_of(sources, arm)
         except Absent:
             continue
-        table = series_table(here, name)
+        table = series_table(here, name, arm)
         if table.empty:
             continue
-        levels = rows.loc[(rows["signal"] == name) & (rows["rule"] == CALIBRATED) & (rows["every"] == arm.every), "threshold"]
-        sign = -1 if find(name).direction == "falling" else 1
-        threshold = sign * float(levels.iloc[0]) if len(levels) else math.nan
+        threshold = level(rows, name, arm)
         found.append(table.merge(here.events, on="column", how="left").assign(study=arm.study, threshold=threshold))
         said.append(f"{arm.study}: {_verdicts(rows, name)}.")
         run_ids += here.run_ids
     if not found:
         return Prepared({"series": pd.DataFrame()})
     return Prepared({"series": pd.concat(found, ignore_index=True)}, tuple(run_ids), f"{_about(name)} {' '.join(said)}")
+
+
+def level(rows: pd.DataFrame, name: str, arm: Arm) -> float:
+    """The calibrated threshold of a signal's published variant at its own cadence, by seeds 300 and 301; NaN without one."""
+    signal = find(name)
+    mine = (rows["signal"] == name) & (rows["rule"] == CALIBRATED) & (rows["every"] == arm.due(signal))
+    levels = rows.loc[mine & (rows["variant"] == next(iter(signal.variants))), "threshold"]
+    return (-1 if signal.direction == "falling" else 1) * float(levels.iloc[0]) if len(levels) else math.nan
 
 
 def _about(name: str) -> str:
@@ -159,23 +187,31 @@ def _about(name: str) -> str:
     return f"{formula} It is told {told}; {signal.direction} announces. Source: {signal.source}.{rule}"
 
 
-PANELS: tuple[Panel, ...] = (
-    Panel(
-        "signals-board",
-        "Which signal knows: lead and false alarms",
-        "Of each signal the rule with the longest lead among those that detect half of the runs that grok, on held-out seeds. "
-        "Left: false alarms by control set, exact 95 % intervals. Right: median lead before test accuracy 0.5, its interval.",
-        (STUDY,),
-        _board,
+def _board_panel(name: str, arm: Arm, title: str) -> Panel:
+    return Panel(
+        name,
+        title,
+        "Of each signal the first rule in the order of the leaderboard, by word and then by lead, that fires in half of the "
+        "runs that grok; each run by the threshold of the other pair of seeds. Left: false alarms by control set, exact 95 % "
+        "intervals; the last sets may grok later and count for no word. Right: median lead before test accuracy 0.5, its "
+        "interval.",
+        (arm.study,),
+        functools.partial(_board, arm=arm),
         drawer("signals_board"),
-    ),
+    )
+
+
+PANELS: tuple[Panel, ...] = (
+    _board_panel("signals-board", MAIN, "Which signal knows: lead and false alarms"),
+    _board_panel("signals-board-cross-entropy", CROSS_ENTROPY, "Which signal knows under a cross-entropy"),
     *(
         Panel(
             f"signals-{name.replace('_', '-')}",
             name,
-            f"{find(name).title[0].upper()}{find(name).title[1:]}: median over runs by condition, with quartiles of those that "
-            "grok; above under a squared loss, below under a cross-entropy, where it is known. Vertical: median t50 of runs "
-            "that grok, dotted t10 and t99. Horizontal: the calibrated threshold of the published variant.",
+            f"{find(name).title[0].upper()}{find(name).title[1:]}: median over runs by condition against epochs since a run's "
+            "t50, with quartiles of those that grok; runs that do not are shown since the median t50 of those that do. Above "
+            "under a squared loss, below under a cross-entropy, where it is known. Vertical: t50, dotted median t10 and t99. "
+            "Horizontal: the calibrated threshold of the published variant, by seeds 300 and 301.",
             (STUDY, CROSS_ENTROPY.study),
             functools.partial(_page, name=name),
             drawer("signals_page"),
@@ -184,3 +220,4 @@ PANELS: tuple[Panel, ...] = (
         for name in SIGNALS.names
     ),
 )
+"""The figures of the leaderboard of signals."""

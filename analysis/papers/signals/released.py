@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.alarms import Score, Watched, score, verdict
+from analysis.statistics.alarm_scores import Score, alarms, score
+from analysis.statistics.alarm_words import verdict
+from analysis.statistics.alarms import Watched, crossed
 from grok.numerics import passage
 from grok.spec.fields import ConfigError, shown
 
@@ -104,24 +106,26 @@ def board(runs: list[Released]) -> pd.DataFrame:
     Returns:
         signal, verdict, threshold, tpr, fpr, worst_set, worst_fpr, lead_t50, auroc, positives, negatives.
     """
-    rows = []
+    rows, seeds = [], sorted({one.run.seed for one in runs})
+    halves = [seed for seed in seeds if seed % 2 == 0], [seed for seed in seeds if seed % 2]
     for name in SIGNALS:
         watched = [watch(one, name) for one in runs]
-        found = score([run for run in watched if run.seed % 2 == 0], [run for run in watched if run.seed % 2])
-        rows.append(_row(name, found))
+        told = [run for run in watched if run.seed % 2]
+        level = crossed(told[:1], watched, halves)
+        rows.append(_row(name, score(told, alarms(told, watched, halves)), level[0] if level else math.nan))
     return pd.DataFrame(rows)
 
 
-def _row(name: str, found: Score) -> dict[str, object]:
+def _row(name: str, found: Score, threshold: float) -> dict[str, object]:
     worst = found.sets.get(found.worst)
     return {
         "signal": name,
         "verdict": verdict(found),
-        "threshold": found.threshold,
+        "threshold": threshold,
         "tpr": found.tpr.value,
         "fpr": found.fpr.value,
         "worst_set": found.worst,
-        "worst_fpr": worst.value if worst else math.nan,
+        "worst_fpr": worst.share.value if worst else math.nan,
         "lead_t50": found.leads["t50"].value,
         "auroc": found.area.value,
         "positives": found.tpr.n,

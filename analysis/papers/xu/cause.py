@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.exhibits.model import Answer, Question
 from analysis.exhibits.panels import Panel, Prepared, Tables, drawer
 from analysis.exhibits.sources import FIRST_EPOCH, Sources, column, fired, watched
+from analysis.papers.xu import findings
 from analysis.reading.evidence import Evidence
 from analysis.statistics.estimates import Estimate, clopper_pearson
 from analysis.statistics.factors import LEVEL, Factor, Found, best, explain
@@ -344,7 +345,9 @@ def _measure(sources: Sources, until: int | None = None) -> Answer:
     watched(sources, runs, LOSS)
     found = table(sources.evidence, runs, until)
     held = hold(found)
-    return Answer(sentence(held), estimates(held), " ".join(text for text in (beside(held), before_switch(found)) if text))
+    early = f"{within(held, until)} {LATER}" if until is not None else ""
+    note = " ".join(filter(None, (beside(held), before_switch(found), early)))
+    return Answer(sentence(held), estimates(held), note)
 
 
 def _prepare(evidence: Evidence) -> Prepared:
@@ -357,7 +360,7 @@ def _prepare(evidence: Evidence) -> Prepared:
     last = int(found["epochs"].max())
     by = [factor_table(held).assign(until=until) for held, until in ((early, PUBLISHED_EPOCHS), (hold(found), last))]
     tables = {"conditions": conditions(found), "runs": found, "factors": pd.concat(by, ignore_index=True)}
-    return Prepared(tables, tuple(found["run_id"]), f"{within(early, PUBLISHED_EPOCHS)} {LATER}")
+    return Prepared(tables, tuple(found["run_id"]))
 
 
 def _draw(prepared: Tables) -> Any:
@@ -379,12 +382,11 @@ PANELS = (
     Panel(
         "cause",
         "What the slope detector responds to",
-        "Interventions on weight decay and on the amount of data, a row each, five seeds. Bar: epochs in which weight decay "
-        "is on. Dots: epochs at which the detector fires, a seed each; it may from epoch 100 on. Line: median epoch of test "
-        "accuracy 0.5. On the right the share of seeds that fire at any epoch, with its exact 95 % interval, the median test "
-        "accuracy at the end and the lowest training loss, the median over seeds.",
+        "An intervention a row, five seeds. Bar: weight decay is on; dots: fires; line: median epoch of test accuracy 0.5. "
+        "Right: share that fires, 95 % interval, median test accuracy, lowest loss.",
         (STUDY,),
         _prepare,
         _draw,
+        finding=findings.cause,
     ),
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.exhibits.panels import Panel, Prepared, Tables, drawer
-from analysis.papers.xu import tables
+from analysis.papers.xu import findings, tables
 from analysis.printed import xu
 from analysis.reading.evidence import SENSITIVITY_STUDY, Evidence
 
@@ -57,14 +56,7 @@ def _detector(evidence: Evidence) -> Prepared:
     fires = tables.fires(runs).assign(generalised=tables.metric(runs, "test_50_epoch").notna())
     shares = tables.shares(runs, of).join(fires.groupby(of)["generalised"].mean(), on=of)
     printed = [xu.FIRES.get((a, c), np.nan) for a, c in zip(shares["activation"], shares["condition"], strict=True)]
-    found = _of(runs, shares=shares.assign(published=printed), fires=fires)
-    told = []
-    for name, label in (("random_labels", "random labels"), ("data_starved", "too few pairs")):
-        if len(mine := runs[runs["condition"] == name]):
-            reached = int(tables.metric(mine, "test_50_epoch").notna().sum())
-            told.append(f"{reached} of {len(mine)} runs with {label}")
-    note = f"With weight decay on, {' and '.join(told)} reach a test accuracy of 0.5." if told else ""
-    return replace(found, note=note)
+    return _of(runs, shares=shares.assign(published=printed), fires=fires)
 
 
 # settings of the detector
@@ -143,11 +135,12 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "headline",
         "Test accuracy and spectral gap",
-        "Square activation, M = 71, w = 20. Lines: median over seeds; bands: quartiles. Each tick at the top edge is "
-        "the epoch at which the slope detector fires in one run; λ are eigenvalues of the Gram of the last 20 weight updates.",
+        "Square activation, M = 71, w = 20; λ are eigenvalues of the Gram of the last 20 weight updates. Lines: median over "
+        "seeds; bands: quartiles; ticks at the top: fires, a run each.",
         ("headline",),
         _headline,
         lambda t: drawer("headline")(t["curves"], t["fires"]),
+        finding=findings.headline,
     ),
     Panel(
         "eigenvalues",
@@ -156,16 +149,17 @@ PANELS: tuple[Panel, ...] = (
         ("headline", "relu"),
         _eigenvalues,
         lambda t: drawer("eigenvalues")(t["curves"]),
+        finding=findings.eigenvalues,
     ),
     Panel(
         "repulsion",
         "Repulsion rate and its null",
-        "How often the inverse's entry of a pair has the sign opposite to its cosine, on the 200 most similar pairs of "
-        "features. Points: median over seeds; bars: quartiles. The thin line is the same rate on random pairs, its "
-        "band the range of all draws in all runs.",
+        "A pair's entry in the inverse has the sign opposite to its cosine; the 200 most similar pairs. Points: median; bars: "
+        "quartiles; thin: random pairs.",
         ("headline", "relu"),
         _repulsion,
         lambda t: drawer("repulsion")(t["points"]),
+        finding=findings.repulsion,
     ),
     Panel(
         "sign_match",
@@ -175,26 +169,27 @@ PANELS: tuple[Panel, ...] = (
         ("theorem6",),
         _sign_match,
         lambda t: drawer("sign_match")(t["points"], t["published"]),
+        finding=findings.sign_match,
     ),
     Panel(
         "detector",
         "Where the detector fires",
-        "Left: the share of runs in which it fires, with a 95 % interval; × is the published share. Right: the epoch at which "
-        "it fires in each run. Filled: test accuracy reaches 0.5; hollow: it never does. Intervals are Clopper–Pearson's. "
-        "Random labels and too few pairs keep weight decay on.",
+        "Left: share of runs in which it fires, 95 % interval (Clopper–Pearson); × published. Right: the epochs. Filled: test "
+        "accuracy reaches 0.5; hollow: never. Random labels and too few pairs keep weight decay.",
         ("headline", "relu", "controls"),
         _detector,
         lambda t: drawer("detector_controls")(t["shares"], t["fires"]),
+        finding=findings.detector,
     ),
     Panel(
         "windows",
         "Window sensitivity",
-        "Square activation; every window is read from the bands of the same runs, without retraining. Top: share that "
-        "fires, with its 95 % Clopper–Pearson interval. Middle: the fire epoch of each run. Bottom: late λ₂/λ₃ (median "
-        "over epochs 200 to 400), median and quartiles over seeds; crosses are the printed values of seeds 0 to 2.",
+        "Square activation, read from the bands of the same runs. Top: share that fires, 95 % interval. Middle: fire epochs. "
+        "Bottom: late λ₂/λ₃ (epochs 200 to 400), median and quartiles; crosses: printed.",
         ("headline",),
         _windows,
         lambda t: drawer("windows")(t["shares"], t["runs"], t["published"]),
+        finding=findings.windows,
     ),
     Panel(
         "precision",
@@ -205,16 +200,17 @@ PANELS: tuple[Panel, ...] = (
         ("svd",),
         _precision,
         lambda t: drawer("precision")(t["shares"]),
+        finding=findings.precision,
     ),
     Panel(
         "sensitivity",
         "Sensitivity surfaces",
-        "Youden's J (true-positive rate on runs with weight decay minus false-positive rate on the controls) of the "
-        "slope detector by window and threshold, with the published lag and first epoch; the star is the published "
-        "setting. The 95 % intervals are in the data.",
+        "Youden's J of the slope detector (share that fires with weight decay less that of the controls) by window and "
+        "threshold; star: published setting. Intervals are in the data.",
         (SENSITIVITY_STUDY,),
         _sensitivity,
         lambda t: drawer("surfaces")(t["surface"]),
+        finding=findings.sensitivity,
     ),
     Panel(
         "eta",
@@ -224,15 +220,17 @@ PANELS: tuple[Panel, ...] = (
         ("eta",),
         _eta,
         _draw_eta,
+        finding=findings.eta,
     ),
     Panel(
         "scaling",
         "Modulus and share of training pairs",
-        "Per cell: runs that reach a test accuracy of 0.99, and medians over the runs that have the epoch; – where "
-        "none has. Lead: epochs from ρ ≥ 0.075 to test accuracy ≥ 0.5. The intervals are in the data.",
+        "Per cell: runs that reach test accuracy 0.99, and medians of the epochs; – where none has it. Lead: from ρ ≥ 0.075 to "
+        "test accuracy ≥ 0.5.",
         ("scaling",),
         _scaling,
         lambda t: drawer("scaling")(t["cells"]),
+        finding=findings.scaling,
     ),
     Panel(
         "activations",
@@ -242,6 +240,7 @@ PANELS: tuple[Panel, ...] = (
         ("activations",),
         _activations,
         _draw_activations,
+        finding=findings.activations,
     ),
 )
 """In the order of the report."""

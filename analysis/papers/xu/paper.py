@@ -6,19 +6,18 @@ from collections.abc import Mapping
 
 from analysis.exhibits.model import Answered
 from analysis.exhibits.paper import Paper
-from analysis.papers.xu.fresh import OLD
-from analysis.statistics.estimates import Estimate, counts_differ
+from analysis.statistics.estimates import Estimate
 
 KINDS = {
     "square, groks": "{} networks that grok with x²",
-    "ReLU, groks": "{} that grok with ReLU",
-    "square, data starved": "{} with x² and too few training pairs",
-    "square, random labels": "{} with x² and random labels",
-    "ReLU, data starved": "{} with ReLU and too few training pairs",
-    "ReLU, random labels": "{} with ReLU and random labels",
+    "ReLU, groks": "{} with ReLU",
+    "square, data starved": "{} (x², too few training pairs)",
+    "square, random labels": "{} (x², random labels)",
+    "ReLU, data starved": "{} (ReLU, too few training pairs)",
+    "ReLU, random labels": "{} (ReLU, random labels)",
 }
 """How the kinds of runs of the question `marks-grokking` are said."""
-FRESH = {"square, random labels": "random labels", "square, data starved": "too few training pairs"}
+FRESH = {"square, random labels": "random labels", "square, data starved": "too few pairs"}
 """The same kinds on fresh seeds, as the question `fresh-negatives` has them."""
 
 
@@ -28,39 +27,25 @@ def of(share: Estimate) -> str:
 
 
 def surprise(answers: Mapping[str, Answered]) -> str:
-    """Whether the detector tells networks that grok from those that do not, in counts."""
+    """Whether the detector tells networks that grok from those that do not, in counts; of these the kind that fires most."""
     asked = answers.get("marks-grokking")
     if asked is None or not asked.text:
         return ""
     if asked.text.startswith("Yes"):
         return "the detector fires in every network that groks and in none that cannot: here it marks grokking."
     shares = {name: share for name, share in asked.estimates.items() if name in KINDS}
-    positives = [f"in {KINDS[name].format(of(share))}" for name, share in shares.items() if name.endswith("groks")]
+    positives = [KINDS[name].format(of(share)) for name, share in shares.items() if name.endswith("groks")]
+    text = f"the detector does not mark grokking: it fires in {', '.join(positives)}"
+    negatives = {name: share.value for name, share in shares.items() if not name.endswith("groks") and share.value}
+    if not negatives:
+        return f"{text}."
+    most = max(negatives, key=negatives.__getitem__)
     asked_fresh = answers.get("fresh-negatives")
     fresh = dict(asked_fresh.estimates) if asked_fresh is not None and asked_fresh.text else {}
-    again = {name: f" ({of(fresh[FRESH[name]])} on fresh seeds)" for name in FRESH if FRESH[name] in fresh}
-    negatives = [
-        KINDS[name].format(of(share)) + again.get(name, "")
-        for name, share in shares.items()
-        if not name.endswith("groks") and share.value
-    ]
-    text = f"the detector does not mark grokking. It fires {', '.join(positives)}"
-    text += f"; of those that cannot generalise, in {', '.join(negatives)}." if negatives else "."
-    return f"{text}{_unlike(answers)}"
-
-
-def _unlike(answers: Mapping[str, Answered]) -> str:
-    """Which kinds of fresh runs fire more or less often than those of seeds 0–14, by Fisher's exact test at 5 % each."""
-    found = answers["fresh-alike"].estimates if "fresh-alike" in answers else {}
-    told = []
-    for name, new in found.items():
-        old = found.get(f"{name}, {OLD}")
-        if old is None:
-            continue
-        p = counts_differ(round(old.value * old.n), old.n, round(new.value * new.n), new.n)
-        if p <= 0.05:
-            told.append(f"{name}: {of(old)} on {OLD} against {of(new)} (p = {p:.2g})")
-    return f" Not alike on both, each by Fisher's exact test: {'; '.join(told)}." if told else ""
+    told = KINDS[most].format(of(shares[most]))
+    if FRESH.get(most) in fresh:
+        told = told.replace(")", f"; {of(fresh[FRESH[most]])} on fresh seeds)")
+    return f"{text}, and in {told} that cannot generalise."
 
 
 PAPER = Paper(

@@ -19,10 +19,12 @@ from analysis.exhibits.model import (
     NOTES,
     REPRODUCED,
     TEXT,
+    Axis,
     Claim,
     Entry,
     Measured,
 )
+from analysis.exhibits.parts import each_known
 from analysis.exhibits.sources import Absent, Sources, column, fired, series
 from analysis.papers.xu.headline import CONTROL, GROK
 from analysis.papers.xu.meaning import GROKKED
@@ -95,7 +97,18 @@ def _plateau(sources: Sources) -> Measured:
     }
     verdict = REPRODUCED if sides.inside <= 0.05 else CONTRADICTED if sides.outside <= 0.05 else IMPRECISE
     text = "; ".join(f"{name} {spread(*estimate[:3])}" for name, estimate in found.items())
-    return Measured(text, verdict, found, p=min(sides.inside, sides.outside))
+    ends = (float(np.nanmin([first, last])), float(np.nanmax([first, last])))
+    axes = (
+        *(
+            Axis(f"λ₂/λ₃ at epoch {epoch}", "", found[f"λ₂/λ₃ at {epoch}"], samples=each_known(values), ends=ends)
+            for epoch, values in ((ON, first), (LATER, last))
+        ),
+        Axis("their ratio", "1", found["ratio"], margin=f"{1 / PLATEAU:g} … {PLATEAU:g}", samples=each_known(kept)),
+    )
+    where = {REPRODUCED: "within", CONTRADICTED: "outside of"}.get(verdict, "neither within nor outside of")
+    why = f"Tests put the ratio of both epochs, {number(found['ratio'].value)}, {where} a factor of {PLATEAU:g} of 1."
+    short = "; ".join(f"λ₂/λ₃ {number(found[f'λ₂/λ₃ at {epoch}'].value)} at epoch {epoch}" for epoch in (ON, LATER))
+    return Measured(text, verdict, found, p=min(sides.inside, sides.outside), short=short, why=why, axes=axes)
 
 
 TWO_RULES = (
@@ -126,7 +139,17 @@ def _never(sources: Sources) -> Measured:
     verdict = REPRODUCED if silent else CONTRADICTED if loud else NOT_REPRODUCED
     text = "; ".join(f"{name} {fires}/{n}" for name, (fires, n) in counts.items())
     shares, _, ids, entries = _shares(counts, verdict_of=lambda fires, n: fires == 0, published="0")
-    return Measured(text, verdict, shares, TWO_RULES, ids, entries)
+    loudest = max(counts, key=lambda name: counts[name][0] / counts[name][1])
+    fires, n = counts[loudest]
+    why = (
+        f"No run fires, of {sum(n for _, n in counts.values())}."
+        if silent
+        else (
+            f"“Never” allows no run, and {fires} of {n} fire {loudest}"
+            f"{': more than half' if loud else ', though not more than half of any kind'}."
+        )
+    )
+    return Measured(text, verdict, shares, TWO_RULES, ids, entries, why=why)
 
 
 def _shares(
@@ -176,7 +199,12 @@ def _sufficient(sources: Sources) -> Measured:
     bad = any(2 * k < n for k, n in counts.values())
     verdict = REPRODUCED if all(k == n for k, n in counts.values()) else CONTRADICTED if bad else NOT_REPRODUCED
     text = "; ".join(f"{name} {k} of {n} that fire" for name, (k, n) in counts.items())
-    return Measured(text, verdict, *_shares(counts, verdict_of=lambda k, n: k == n, published="all"))
+    worst = min(counts, key=lambda name: counts[name][0] / counts[name][1])
+    k, n = counts[worst]
+    few = ", fewer than half" if bad else ""
+    why = "Every run that fires groks." if verdict == REPRODUCED else f"{worst}: {k} of the {n} runs that fire grok{few}."
+    short = f"{sum(k for k, _ in counts.values())} of {sum(n for _, n in counts.values())} runs that fire grok"
+    return Measured(text, verdict, *_shares(counts, verdict_of=lambda k, n: k == n, published="all"), why=why, short=short)
 
 
 def _focused(sources: Sources) -> Measured:
@@ -202,7 +230,12 @@ def _focused(sources: Sources) -> Measured:
     note = f"No run groks with {', '.join(dull)}: shown, and not judged. " if dull else ""
     tian = "; ".join(text for text in told if text.startswith(BY_TIAN))
     note += f"Tian names two more that spread, which this sentence does not: {tian}."
-    return Measured("; ".join(told), verdict, shares, note, entries=tuple(entries))
+    off = next((entry for entry in entries if entry.verdict == verdict), None)
+    why = {
+        REPRODUCED: "Every activation that groks does what its side is said to do.",
+        CAVEAT: f"Every activation that groks does what its side is said to do; {', '.join(dull)} never groks.",
+    }.get(verdict, f"{off.id} {off.measured}, where it is said to be {off.published}." if off else "")
+    return Measured("; ".join(told), verdict, shares, note, entries=tuple(entries), why=why)
 
 
 def _side(as_said: int, n: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits.panels import Panel, Prepared, Tables
+from analysis.papers.xu import findings
 from analysis.papers.xu.ranks import KINDS, LATE, LAYERS, medians
 from analysis.reading.evidence import Evidence
 from grok.numerics.rank import LEAD, RATIOS
@@ -56,14 +57,11 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "ranks",
         "Ratios of neighbouring eigenvalues, and what drifts without a rank have",
-        f"λ_k/λ_k+1 of the Gram of the last 20 updates, each scaled to length 1; per run the median over epochs {LATE[0]} … "
-        f"{LATE[1]}. "
-        "Markers: median over seeds; bars: quartiles. Grey: the largest ratio that a smooth drift has whose λ₁ is as large as "
-        "that of "
-        f"the runs with weight decay. A rank is told where one ratio is {LEAD:g} times every other and {LEAD:g} times the "
-        f"grey line.",
+        f"λ_k/λ_k+1 of the last 20 updates, each scaled to length 1, over epochs {LATE[0]} … {LATE[1]}. Markers: median over "
+        f"seeds; bars: quartiles; grey: the most of a drift without a rank. Told: {LEAD:g} times all others and the drift.",
         ("headline", "relu", "controls"),
         prepare,
         draw,
+        finding=findings.ranks,
     ),
 )

@@ -17,6 +17,7 @@ from analysis.exhibits.model import (
     NOT_REPRODUCED,
     REPRODUCED,
     Answer,
+    Axis,
     Claim,
     Entry,
     Measured,
@@ -129,7 +130,23 @@ def _ranks(sources: Sources) -> Measured:
     )
     short = f"no rank can be told in {untold}/{whole} runs" if untold == whole else short
     note = f"Medians over runs. {'; '.join(notes)}."
-    return Measured(text, verdict, found, note, entries=tuple(entries), short=short)
+    axes = tuple(
+        Axis(
+            f"runs of {entry.published}, {'x²' if name == 'square' else 'ReLU'}",
+            f"{found[key].n}/{found[key].n}",
+            found[key],
+        )
+        for name, entry in zip(PUBLISHED, entries, strict=True)
+        for key in (f"{name} of {entry.published}",)
+    )
+    why = {
+        REPRODUCED: "Every run has the rank of its activation.",
+        CAVEAT: "Four fifths of the runs of each activation have its rank, not all.",
+        CONTRADICTED: "Four fifths of the runs of one activation have another rank.",
+        NOT_REPRODUCED: "No rank has four fifths of the runs of each activation"
+        + (f"; in {untold} of {whole} none can be told beside the next ratio, a drift and a random walk." if untold else "."),
+    }[verdict]
+    return Measured(text, verdict, found, note, entries=tuple(entries), short=short, why=why, axes=axes)
 
 
 def _told_of(sources: Sources, layer: str, first: int) -> dict[str, list[dict[str, np.ndarray]]]:

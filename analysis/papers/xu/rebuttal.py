@@ -17,6 +17,7 @@ from analysis.exhibits.model import (
     NOT_TESTABLE,
     REPRODUCED,
     REVIEW,
+    Axis,
     Claim,
     Entry,
     Measured,
@@ -41,6 +42,8 @@ METHODS = (*FULL, *RANDOMISED)
 EXACT = "the full SVD by construction, oversampling + 5 ≥ window"
 """What a randomised SVD is whose sketch has as many columns as the window."""
 HOLDS = "all three"
+NONE = (math.nan, math.nan)
+"""Ends of the interval of a share of settings, which are no sample."""
 EPOCHS = 1
 """By which the median fire epoch may be off 174."""
 RULE = (
@@ -179,7 +182,25 @@ def judge_readings(found: Sequence[Setting], note: str = "") -> Measured:
     text = "; ".join(f"{READINGS[reading]}, {one.text}" for reading, one in judged.items())
     named = {f"{READINGS[reading]}: {key}": e for reading, one in judged.items() for key, e in one.estimates.items()}
     told = f"Judged as {READINGS[name]}. {note}".strip()
-    return Measured(text, judged[name].verdict, named, told, entries=tuple(_entries(found)))
+    best = [setting for setting in found if setting.read_as(name)]
+    n, counts = len(best), {key: round(one.value * one.n) for key, one in judged[name].estimates.items()}
+    axes = tuple(
+        Axis(
+            f"settings: {key}",
+            "" if "not in the sentence" in key else f"{n}/{n}",
+            statistics.Estimate(k / n, *NONE, n),
+            f"{k}/{n}",
+            ends=(0.0, 1.0),
+        )
+        for key, k in counts.items()
+    )
+    shares = {REPRODUCED: "every one", CAVEAT: "nine in ten or more", CONTRADICTED: "less than half"}
+    share = shares.get(judged[name].verdict, "half or more, but less than nine in ten")
+    why = f"Under the reading that suits the sentence best all three hold in {counts[HOLDS]} of {n} settings, {share}."
+    why = "" if judged[name].verdict == NOT_TESTABLE else why
+    short = f"all three hold in {counts[HOLDS]} of {n} settings"
+    entries = tuple(_entries(found))
+    return Measured(text, judged[name].verdict, named, told, entries=entries, short=short, why=why, axes=axes)
 
 
 def _entries(found: Sequence[Setting]) -> Iterator[Entry]:

@@ -6,7 +6,7 @@ The rules were fixed before the runs: analysis/claims/PREREGISTRATION-repulsion.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from analysis.exhibits.model import (
     NOT_REPRODUCED,
     REPRODUCED,
     REVIEW,
+    Axis,
     Claim,
     Entry,
     Measured,
@@ -92,7 +93,36 @@ def _rises(sources: Sources) -> Measured:
     p = {REPRODUCED: max(rises, beyond(other, 0.0)), CAVEAT: rises, CONTRADICTED: stays}.get(verdict, min(rises, stays))
     note = " ".join((f"{'; '.join(flips)}.", *_beside_permuted(rates), UNIT))
     start, end = (number(found[f"{when} at ridge {RIDGES[PUBLISHED]}"].value) for when in ("untrained", "epoch 300"))
-    return Measured(f"rate(300) − rate(0): {text}", verdict, found, note, p=p, short=f"{start} untrained, {end} at epoch 300")
+    axes = [
+        Axis(
+            f"change by epoch 300, ridge {name}",
+            "",
+            found[f"change at ridge {name}"],
+            samples=_each(rates.change(300, "top", ridge)),
+        )
+        for ridge, name in RIDGES.items()
+    ]
+    axes.append(
+        Axis(f"rate at epoch 300, ridge {RIDGES[PUBLISHED]}", "0.985", found[f"epoch 300 at ridge {RIDGES[PUBLISHED]}"])
+    )
+    first, second = RIDGES[PUBLISHED], RIDGES[MEAN_LOSS]
+    why = {
+        REPRODUCED: "It rises at both ridges.",
+        CAVEAT: f"It rises at the published ridge, {first}, and not at {second}, where it is {ways[MEAN_LOSS]} from the start.",
+        CONTRADICTED: f"At the published ridge the interval of its change ends below {MARGIN}.",
+        IMPRECISE: f"At the published ridge it is {ways[PUBLISHED]}.",
+    }[verdict]
+    short, axes_ = f"{start} untrained, {end} at epoch 300", tuple(axes)
+    return Measured(f"rate(300) − rate(0): {text}", verdict, found, note, p=p, short=short, why=why, axes=axes_)
+
+
+def _sentence(clauses: Sequence[str]) -> str:
+    text = " and ".join(clauses)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _each(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values if np.isfinite(value))
 
 
 def _beside_permuted(rates: Rates) -> list[str]:
@@ -126,7 +156,19 @@ def _relu_saturates(sources: Sources) -> Measured:
     p = {REPRODUCED: beyond(change, 0.0), CONTRADICTED: min(1.0, fails)}.get(verdict, math.nan)
     estimates = {"epoch 500": level, "untrained": untrained, "change": rise}
     short = f"{number(level.value)} at epoch 500, {number(untrained.value)} untrained"
-    return Measured(text, verdict, estimates, f"{_flips(change)}. {UNIT}", p=p, short=short)
+    axes = (
+        Axis("rate at epoch 500", "1.000", level, samples=_each(rates.at(500, "top", PUBLISHED))),
+        Axis("rate of the untrained network", "", untrained, samples=_each(rates.at(0, "top", PUBLISHED))),
+        Axis("change", "", rise, samples=_each(change)),
+    )
+    ends = [f"the rate's interval ends at {number(level.high)}, below {BELOW_ONE}"] if level.high < BELOW_ONE else []
+    ends += [f"the change's at {number(rise.high)}, below {MARGIN}"] if rise.high < MARGIN else []
+    why = {
+        REPRODUCED: f"The median is at least {ONE}, and it rises.",
+        CONTRADICTED: _sentence(ends),
+        NOT_REPRODUCED: f"The median is {number(level.value)}, where at least {ONE} counts as saturated; the change is {way}.",
+    }[verdict]
+    return Measured(text, verdict, estimates, f"{_flips(change)}. {UNIT}", p=p, short=short, why=why, axes=axes)
 
 
 def _kept(sources: Sources, kind: str, *, chosen: bool) -> Measured:
@@ -160,7 +202,23 @@ def _kept(sources: Sources, kind: str, *, chosen: bool) -> Measured:
     if (any if chosen else all)(levels[PUBLISHED, epoch].high < LEVEL for epoch in LATE):
         verdict = CONTRADICTED
     note = f"{CHOSEN} {UNIT}" if chosen else UNIT
-    return Measured(text, verdict, estimates, note, entries=tuple(entries), p=_p_of_kept(rates, kind, verdict, chosen))
+    axes = tuple(
+        Axis(f"{what}, epoch {epoch}, ridge {RIDGES[ridge]}", "", of[ridge, epoch])
+        for ridge in (PUBLISHED,)
+        for what, of in (("rate", levels), ("change", changes))
+        for epoch in LATE
+    )
+    least = min(levels[PUBLISHED, epoch].low for epoch in LATE)
+    begins = f"At the published ridge the rate's interval begins at {number(least)}"
+    why = {
+        REPRODUCED: f"{begins}, {LEVEL} or above, at every epoch, and the change is above 0.",
+        CAVEAT: f"{begins}, {LEVEL} or above; "
+        + ("the pairs were chosen at epoch 150, so that no change counts." if chosen else "an untrained network has it too."),
+        NOT_REPRODUCED: f"{begins}, below {LEVEL} at one epoch or ridge at least.",
+        CONTRADICTED: f"The rate's interval ends below {LEVEL} at {'an epoch' if chosen else 'every epoch'}.",
+    }[verdict]
+    p = _p_of_kept(rates, kind, verdict, chosen)
+    return Measured(text, verdict, estimates, note, entries=tuple(entries), p=p, why=why, axes=axes)
 
 
 def _p_of_kept(rates: Rates, kind: str, verdict: str, chosen: bool) -> float:

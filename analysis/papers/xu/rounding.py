@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.exhibits.model import Chapter
 from analysis.exhibits.panels import Panel, Prepared, Tables, drawer
 from analysis.exhibits.sources import ROUNDINGS, Absent, Sources, column, rounding_of
+from analysis.papers.xu import findings
 from analysis.reading.evidence import Evidence
 from analysis.reading.runs import grid
 from analysis.statistics.clusters import Spread, seeds_and_roundings
@@ -111,12 +112,12 @@ PANELS = (
     Panel(
         "rounding",
         "What an order of summation moves, beside what a seed moves",
-        "The same configs by several orders of summation, a line each; a dot is a seed, the bar the median. Where lines of a "
-        "block differ as much as dots of a line, rounding decides as much as the seed. Left: the epoch at which the detector "
-        "fires, with the number of runs that fire. Right: the median of λ₂/λ₃ over epochs 200 to 400.",
+        "The same configs by several orders of summation, a line each; dot: a seed, bar: the median. Left: fire epochs, "
+        "and how many fire. Right: late λ₂/λ₃ (epochs 200 to 400).",
         (ROUNDINGS,),
         _prepare,
         _draw,
+        finding=findings.rounding,
     ),
 )
 CHAPTERS = (

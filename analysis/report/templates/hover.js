@@ -1,3 +1,8 @@
+const sideways = () => {
+  for (const plot of document.querySelectorAll(".plot")) plot.previousElementSibling.hidden = plot.scrollWidth <= plot.clientWidth + 1;
+};
+addEventListener("resize", sideways);
+sideways();
 const under = document.createElement("output");
 under.className = "under";
 under.hidden = true;

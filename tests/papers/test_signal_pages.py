@@ -1,0 +1,100 @@
+"""Figures of the signals on made-up studies: the leaderboard of each arm, and a page."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.exhibits.sources import Sources
+from analysis.papers.signals import board, panels, study
+from grok.spec.config import ResolvedConfig
+from tests.helpers.law_worlds import everything, sources
+
+
+@pytest.fixture(scope="module")
+def main_study() -> Sources:
+    return sources(lambda c, k: 300 + 1e-2 / c.weight_decay if k == "grok" else math.nan, everything)
+
+
+def test_a_page_has_medians_by_condition_since_t50(main_study: Sources) -> None:
+    """Each run that groks is drawn since its own t50: the planted rise, 60 epochs before it, is at one place for all."""
+    gathered = panels.gathered(main_study, study.MAIN)
+    found = panels.series_table(gathered, "lar")
+    assert set(found["condition"]) == {"grok", *panels.SETS} - {study.LATE}
+    grown = found[found["condition"] == "grok"].set_index("since")
+    assert (grown.loc[grown.index < -70, "median"] == 0.5).all()
+    assert (grown.loc[grown.index > -50, "median"] == 0.7).all()
+    assert {-240, -100, 0, 240} <= set(grown.index)
+    assert found.groupby(["column", "condition"]).size().max() <= panels.POINTS
+    assert panels.series_table(gathered, "head_entropy").empty
+    assert set(gathered.events["column"]) == {"square", "relu", "relu2"}
+    assert (gathered.events["t10"] <= 0).all()
+    assert (gathered.events["t99"] >= 0).all()
+    from analysis.figures.signals import signals_page
+
+    page = found.merge(gathered.events, on="column").assign(study="signals", threshold=0.6)
+    assert len([ax for part in signals_page({"series": page}).subfigs for ax in part.axes]) == 3
+
+
+def test_a_page_draws_the_threshold_of_its_own_variant() -> None:
+    """Not that of another variant, cadence or rule, and turned round where a fall announces."""
+    head = {"signal": "spectral_entropy", "rule": "calibrated"}
+    rows = [("of_rank", 40, 1.0), ("", 80, 2.0), ("", 40, -0.6)]
+    table = pd.DataFrame([head | {"variant": v, "every": every, "threshold": level} for v, every, level in rows])
+    assert panels.level(table, "spectral_entropy", study.MAIN) == 0.6
+    assert math.isnan(panels.level(table.iloc[:2], "spectral_entropy", study.MAIN))
+
+
+def test_the_main_figure_keeps_the_order_of_the_leaderboard() -> None:
+    """Of a signal the first rule, not the longest lead; what fires in fewer than half of the runs that grok is not drawn."""
+    row = {"signal": "lar", "variant": "raw", "information": "T", "tpr": 0.9, "tpr_later": 0.9}
+    row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
+    row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS[:3] for end in ("", "_low", "_high")}
+    rules = (("lar", "calibrated", "alarm", 30.0, 0.9), ("rho", "printed", "follows", -40.0, 1.0))
+    rules = (*rules, ("lar", "printed", "false alarms", 400.0, 1.0), ("gap", "printed", "no information", 500.0, 0.2))
+    rows = pd.DataFrame(
+        [row | {"signal": s, "rule": r, "verdict": v, "lead_t50": lead, "tpr_later": later} for s, r, v, lead, later in rules]
+    )
+    found = panels.board_table(rows)
+    assert found["control"].tolist() == [*panels.SETS[:3]] * 2
+    drawn = found.drop_duplicates("signal")
+    assert drawn[["signal", "rule", "lead"]].values.tolist() == [["lar raw", "calibrated", 30.0], ["rho raw", "printed", -40.0]]
+    from analysis.figures.signals import signals_board
+
+    assert len(signals_board({"board": found}).axes) == 2
+
+
+def test_each_arm_has_a_figure() -> None:
+    boards = {panel.id: panel.studies for panel in panels.PANELS if panel.id.startswith("signals-board")}
+    assert boards == {"signals-board": ("signals",), "signals-board-cross-entropy": ("signals-ce",)}
+
+
+def of_networks(config: ResolvedConfig, time: float) -> pd.DataFrame:
+    """ρ rises 200 epochs before grokking to a level of the network's own; the loss is the clock."""
+    epochs = np.arange(0, 2501, 25)
+    high = 20.0 if config.network == "shared_mlp" else 2.0
+    rise = epochs >= (time - 200 if not math.isnan(time) else math.inf)
+    noise = np.random.default_rng(config.seed + config.n_train).normal(0, 0.001, len(epochs))
+    parts = {"rho": high * (1 + rise) + noise, "clock": epochs.astype(float)}
+    tables = [pd.DataFrame({"epoch": epochs, "signal": s, "variant": "", "value": v}) for s, v in parts.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_in_the_second_arm_a_scale_is_of_a_network() -> None:
+    """No run of it was repeated; the page shows both arms' words, the figure the rows that fire."""
+    second = sources(lambda c, k: 1000.0 + 100 * (c.seed % 4) if k == "grok" else math.nan, of_networks)
+    text, table = board._both(second, study.CROSS_ENTROPY)
+    row = table[(table["signal"] == "rho") & (table["rule"] == "calibrated") & (table["every"] == 25)].iloc[0]
+    assert (row["verdict"], row["by_activation"]) == ("alarm, activation by activation", "alarm")
+    assert row["one_threshold"] not in ("alarm", "clock")
+    assert (row["tpr_n"], row["fpr_n"]) == (32, 32)
+    assert "Alarms activation by activation alone: rho calibrated, every 25 epochs" in text
+    assert "No run was repeated by another order of summation: no word here says anything of rounding." in text
+    drawn = panels.board_table(table)
+    assert set(drawn["control"]) == {"random_labels", "eta0"}
+    page = panels._page(second.evidence, "rho")
+    assert "signals-ce: Alarm, activation by activation: as published, calibrated, every 25 epochs" in page.note
+    assert set(page.tables["series"]["column"]) >= {"shared_mlp, modular", "one_layer_transformer, multiplication"}
