@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sqlite3
 import tempfile
@@ -113,7 +114,7 @@ def make(path: Path) -> None:
             "-shm",
         ):  # of a first transaction that was never made: not to be played on the new file
             Path(f"{path}{ending}").unlink(missing_ok=True)
-        for left in path.parent.glob(f".{path.name}*{PARTIAL}*"):
+        for left in path.parent.glob(f".{glob.escape(path.name)}{PARTIAL}*"):
             left.unlink(missing_ok=True)  # of a process that was killed here
         partial = path.with_name(f".{path.name}{PARTIAL}")
         try:
