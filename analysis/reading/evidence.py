@@ -25,6 +25,7 @@ from grok.numerics.gaps import gap_series
 from grok.recorders._battery import TABLE as SIGNAL_TABLE
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
+from grok.spec.plugins import own_code
 from grok.spec.studies import Study
 from grok.store.errors import LeftOutError, StoreError
 from grok.store.store import Store
@@ -190,6 +191,9 @@ class Evidence:
         if self._came_without(run_id, "gram"):
             return self._came_ranks(run_id)
         (config,) = (run.config for run in self._found if run.run_id == run_id)
+        if own := own_code(config, ("task", "network")):  # which say the shapes, and would be loaded for that
+            told = f"{path} must have been measured, got none of run {run_id}, which names {', '.join(own)}"
+            raise StoreError(f"{told}. Read that code, then run python -m entry_points.measure with --trust-code.")
         return ranks_of(config, self.band(run_id))
 
     def _came_ranks(self, run_id: str) -> pd.DataFrame:

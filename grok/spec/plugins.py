@@ -14,7 +14,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,9 +217,16 @@ def own_source(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
-def own_code(config: Any) -> list[str]:
-    """What a config names of one's own, `field module:NAME` each: code that runs when it is used."""
-    fields = ("activation", "task", "network", "optimizer", "detector", "recorders", "signals")
+OWN_FIELDS = ("activation", "task", "network", "optimizer", "detector", "recorders", "signals")
+"""Fields of a config that may name code of one's own."""
+
+
+def own_code(config: Any, fields: Sequence[str] = OWN_FIELDS) -> list[str]:
+    """What a config names of one's own, `field module:NAME` each: code that runs when it is used.
+
+    Args:
+        config: of a run. fields: of `OWN_FIELDS`, which count.
+    """
     named = [(field, getattr(config, field) or "") for field in fields]
     each = [(field, name) for field, value in named for name in ((value,) if isinstance(value, str) else value)]
     return [f"{field} {name}" for field, name in each if OWN.fullmatch(name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from grok.store.errors import BusyError, StoreError
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import CONFIG_HASH, HOST, KIND, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun
+from grok.store.tags import CONFIG_HASH, HOST, KIND, OWN_SOURCES, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun
 
 
 def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Collection[str] = ()) -> StoredRun | None:
@@ -96,8 +97,14 @@ def create(
     store: Store, config: ResolvedConfig, parent: str | None = None, tags: Mapping[str, str] | None = None
 ) -> TrackedRun:
     """A new run of a config's identity, with nothing logged yet."""
-    identity = {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}
+    own = config.own_digests()
+    identity = {KIND: TRAIN, CONFIG_HASH: config.hash_by(own), PROTOCOL: PROTOCOL_VERSION, **own_tags(config, own)}
     return store.create(run_name(config), {**identity, **code_tags(), **(tags or {})}, parent)
+
+
+def own_tags(config: ResolvedConfig, digests: Mapping[str, str]) -> dict[str, str]:
+    """The tag by which the params of a run that names code of one's own are held against its hash, without that code's file."""
+    return {OWN_SOURCES: json.dumps(digests, sort_keys=True)} if own_code(config) else {}
 
 
 def run_name(config: ResolvedConfig) -> str:
