@@ -16,7 +16,7 @@ from typing import Any
 
 from grok.spec.fields import ConfigError, shown
 from grok.spec.plugins import blamed
-from grok.store.errors import one_line
+from grok.store.errors import PACKAGES, one_line
 
 INTERRUPTED = 130
 NO_WORDS: dict[type[BaseException], str] = {
@@ -164,6 +164,8 @@ def without(error: ModuleNotFoundError) -> object:
     name = (error.name or "").partition(".")[0]
     if not name or name in OURS or os.path.exists(f"{name}.py"):
         return error
+    if name in PACKAGES:
+        return f"the package {name} must be installed, got none. pip install {PACKAGES[name]}"
     extra = "adapters" if name in ADAPTERS else EXTRAS.get(name, "registry")
     return f"the package {name} must be installed, got none. In the project's folder: pip install -e '.[{extra}]'"
 

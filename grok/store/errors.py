@@ -30,6 +30,18 @@ SECRET = re.compile(
 """A password among options: of a URI, of a connection's keywords, percent-encoded or as a header."""
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables of the environment whose values nobody is to read."""
+PACKAGES = {
+    "boto3": "boto3",
+    "botocore": "boto3",
+    "google": "google-cloud-storage",
+    "azure": "azure-storage-blob azure-identity",
+    "databricks": "'mlflow[databricks]'",
+    "psycopg": "'psycopg[binary]'",
+    "pymysql": "pymysql",
+    "MySQLdb": "mysqlclient",
+    "pyodbc": "pyodbc",
+}
+"""What to install for a store or a place of files, by the package that it lacks; no extra of the project has these."""
 SPACE = re.compile(r"\s")
 LONGEST = 400
 """Characters of somebody else's words."""

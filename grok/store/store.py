@@ -28,7 +28,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import glance, sqlite, views
 from grok.store.alive import hold, is_ours, process_tags
-from grok.store.errors import StoreError, masked, one_line
+from grok.store.errors import PACKAGES, StoreError, masked, one_line
 from grok.store.provenance import home
 from grok.store.run import TrackedRun
 from grok.store.tags import (
@@ -52,7 +52,7 @@ from grok.store.tags import (
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # pages of SQL; the error is told, in one line
 RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 """What MLflow takes for the id of a run."""
-EXTRAS = {"psycopg2": ".[postgres]", "psycopg": "psycopg[binary]"}
+HAVE = {"psycopg2": "'.[postgres]'", **PACKAGES}
 """By the package that is missing, what has it."""
 REFUSED = re.compile(r"error code (40[13])\b")
 """What MLflow says of a server that does not know who asks, or does not let them."""
@@ -320,7 +320,7 @@ def _unusable(uri: str, error: Exception) -> StoreError:
     missing = next((e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)), None)
     if missing is not None:
         name = (missing.name or "a package").partition(".")[0]
-        step = f"pip install '{EXTRAS[name]}'" if name in EXTRAS else f"Install what has {name}, or name another store"
+        step = f"pip install {HAVE[name]}" if name in HAVE else f"Install what has {name}, or name another store"
         what = f"a store whose package is installed, got {uri} (no {name})"
     elif uri.startswith("databricks"):
         what, step = f"a usable store, got {uri} (no workspace that answers)", "pip install 'mlflow[databricks]' and log in"
