@@ -13,7 +13,7 @@ from torch.nn import functional
 from grok.networks import _probe
 from grok.spec.config import ALIASES
 from grok.spec.fields import ConfigError, did_you_mean
-from grok.spec.plugins import OWN, accept_own, failed, load_own, said
+from grok.spec.plugins import OWN, OwnCodeError, accept_own, failed, load_own, said
 
 
 class Activation(NamedTuple):
@@ -91,15 +91,22 @@ def activation(name: str) -> Activation:
         raise ConfigError(f"activation must be one of {known} or module:function, got {name}. {step}")
     value = load_own("activation", name, "name an importable function", "Check the path.")
 
+    _probe.check(name, value, _derivative(value))
+    accept_own("activation", name)
+    guarded = _guarded(name, value)
+    return Activation(guarded, _guarded(name, _derivative(guarded)))
+
+
+def _derivative(value: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """σ′ by autograd."""
+
     def derivative(h: Tensor) -> Tensor:
         with torch.enable_grad():
             x = h.detach().requires_grad_()
             (slope,) = torch.autograd.grad(value(x).sum(), x)
         return slope
 
-    _probe.check(name, value, derivative)
-    accept_own("activation", name)
-    return Activation(_guarded(name, value), _guarded(name, derivative))
+    return derivative
 
 
 def _guarded(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -108,7 +115,7 @@ def _guarded(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tenso
     def guarded(h: Tensor) -> Tensor:
         try:
             found = function(h)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OwnCodeError):
             raise
         except BaseException as error:  # `SystemExit` too: it would end the command as if all were well
             raise failed("activation", name, said(error)) from error

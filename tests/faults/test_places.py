@@ -177,5 +177,5 @@ def test_a_logged_network_is_in_the_folder_of_its_model(store: Any, tiny: Any, t
         with closing(sqlite3.connect(sqlite.path_of(store.uri))) as database:
             database.execute("UPDATE logged_models SET artifact_location = ?", (uri,))
             database.commit()
-        with pytest.raises(StoreError, match="^artifacts (of a run must be in a folder models/|must be at the place of)"):
+        with pytest.raises(StoreError, match=r"^artifacts (of a run must be in a folder models/|must be at the place of)"):
             logged_network(run, tmp_path)
