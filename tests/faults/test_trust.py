@@ -17,8 +17,10 @@ import pytest
 import grok
 from analysis.reading.derived import detected
 from analysis.reading.evidence import Evidence
+from entry_points import cli, measure, signals
 from grok.detectors.base import find
 from grok.runs.load import LoadedRun
+from grok.runs.train import train_tracked
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import is_loaded
 from grok.store import files, prior, sqlite
@@ -141,6 +143,42 @@ def test_ranks_of_a_run_with_a_network_of_somebodys_own_are_not_worked_out_by_a_
         with pytest.raises(StoreError, match=f"names {field} evilmod:f. Read that code, then run .*measure with --trust-code"):
             Evidence(store).measured(run_id, "ranks")
         assert not evil.exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (measure, ["--study", "headline", "--what", "ranks,answers"]),
+        (signals, ["--study", "headline", "--signals", "weight_norm", "--workers", "1"]),
+    ],
+)
+def test_what_reads_finished_runs_takes_their_code_where_it_is_trusted(
+    entry: Any, words: list[str], store: Any, tiny: Any, evil: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """What the message advises is a flag that the command has; the run is then measured as any other."""
+    config = tiny(activation="evilmod:f")
+    (done,) = train_tracked([config], store, tags={"study.headline": "grok"})
+    assert evil.exists()  # it was named here
+    evil.unlink()
+    sys.modules.pop("evilmod")
+
+    def status(*more: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["x", *words, *more])
+        with pytest.raises(SystemExit) as left:
+            cli.run_main(entry.main)
+        assert isinstance(left.value.code, int)
+        return left.value.code
+
+    for refused in ([], ["--trust-code", "false"]):
+        assert status(*refused) != 0
+        told = capsys.readouterr()
+        assert f"activation evilmod:f in {done.run_id}. Read that code, then add --trust-code." in told.err
+        assert not evil.exists()
+    assert status("--trust-code") == 0
+    assert evil.exists()
+    found = capsys.readouterr().out.split()
+    assert {"runs=1", "tables=2" if entry is measure else "signals=1"} <= set(found)
+    assert status("--trust-code", "maybe") == 2
 
 
 # params
