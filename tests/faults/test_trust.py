@@ -148,7 +148,7 @@ def test_ranks_of_a_run_with_a_network_of_somebodys_own_are_not_worked_out_by_a_
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        (measure, ["--study", "headline", "--what", "ranks,answers"]),
+        (measure, ["--study", "headline", "--what", "answers"]),
         (signals, ["--study", "headline", "--signals", "weight_norm", "--workers", "1"]),
     ],
 )
@@ -177,7 +177,7 @@ def test_what_reads_finished_runs_takes_their_code_where_it_is_trusted(
     assert status("--trust-code") == 0
     assert evil.exists()
     found = capsys.readouterr().out.split()
-    assert {"runs=1", "tables=2" if entry is measure else "signals=1"} <= set(found)
+    assert {"runs=1", "tables=1" if entry is measure else "signals=1"} <= set(found)
     assert status("--trust-code", "maybe") == 2
 
 
