@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from grok.spec.studies import Study
 from grok.store.errors import LeftOutError, StoreError
 from grok.store.store import Store
 
+LOG = logging.getLogger("grok")
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
 SENSITIVITY_STUDY = "sensitivity"
@@ -243,11 +245,20 @@ class Evidence:
     def sensitivity(self) -> dict[str, Any] | None:
         """`sensitivity.json` of the newest complete sensitivity run, with its `run_id`; None without one.
 
-        One that tried the grids goes before any that only searched: the surfaces are there.
+        One that tried the grids goes before any that only searched: the surfaces are there. One whose file cannot be read is
+        passed over, and said so.
         """
         newest = None
         for run in self.store.find(SENSITIVITY):
-            found = {"run_id": run.run_id} | dict(self.files.json(run.run_id, "sensitivity.json"))
+            try:
+                read = self.files.json(run.run_id, "sensitivity.json")
+            except StoreError as error:
+                LOG.warning("%s is passed over: %s", run.run_id, error)
+                continue
+            if not isinstance(read, dict):
+                LOG.warning("%s is passed over: its sensitivity.json is no mapping", run.run_id)
+                continue
+            found = {"run_id": run.run_id} | read
             if found.get("neighbourhood"):
                 return found
             newest = newest or found

@@ -71,6 +71,10 @@ class BusyError(StoreError):
     """A living process is training this run now."""
 
 
+class AstrayError(StoreError):
+    """The files of a run are said to be at a place that is not its own."""
+
+
 class LeftOutError(StoreError):
     """A run came from a bundle without what is asked for."""
 

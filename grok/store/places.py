@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.uri import append_to_uri_path
 
-from grok.store.errors import PACKAGES, StoreError, one_line
+from grok.store.errors import PACKAGES, AstrayError, StoreError, one_line
 from grok.store.moved import local_path
 
 INDIRECT = ("runs:", "models:")
@@ -30,16 +30,16 @@ def folder(uri: str, *end: str) -> Path | None:
         uri: as the database has it. end: names that its path must end in.
 
     Raises:
-        StoreError: if it ends otherwise, or one of these names is a link.
+        AstrayError: if it ends otherwise, or one of these names is a link.
     """
     root = local_path(uri)
     if root is None:
         return None
     if root.parts[-len(end) :] != end or ".." in root.parts:
-        raise StoreError(f"artifacts of a run must be in a folder {'/'.join(end)}, got {root}. Restore the store.")
+        raise AstrayError(f"artifacts of a run must be in a folder {'/'.join(end)}, got {root}. Restore the store.")
     links = [place for place in (root, *root.parents[: len(end) - 1]) if place.is_symlink()]
     if links:
-        raise StoreError(f"artifacts of a run must be in a folder of its own, got the link {links[-1]}. Remove the link.")
+        raise AstrayError(f"artifacts of a run must be in a folder of its own, got the link {links[-1]}. Remove the link.")
     return root
 
 
@@ -50,13 +50,13 @@ def repository(client: mlflow.MlflowClient, uri: str, *end: str) -> Any:
         client: of the store. uri: as the database has it. end: names that follow the place of an experiment.
 
     Raises:
-        StoreError: if it is no experiment's, or cannot be used here.
+        AstrayError: if it is no experiment's. StoreError: if it cannot be used here.
     """
     wanted = uri.rstrip("/")
     if uri.startswith(INDIRECT) or not (
         _is_among(_known.get(client.tracking_uri, frozenset()), wanted, end) or _is_among(_experiments(client), wanted, end)
     ):
-        raise StoreError(f"artifacts must be at the place of the run's experiment, got {uri:.200}. Restore the store.")
+        raise AstrayError(f"artifacts must be at the place of the run's experiment, got {uri:.200}. Restore the store.")
     try:
         return get_artifact_repository(uri, tracking_uri=client.tracking_uri)
     except Exception as error:  # MLflow's own, an import's, those of an address that is none

@@ -203,8 +203,13 @@ class Store:
         run_id, kind = os.environ.pop("MLFLOW_RUN_ID", None), marks.get(tag(KIND), "")
         if run_id is None or parent is not None:
             made = self.client.create_run(self.home(kind), tags=resolve_tags(marks))  # at once: others see it whole
-            hold(made.info.run_id)
-            return TrackedRun(self.client, StoredRun.of(made))
+            try:
+                run = TrackedRun(self.client, StoredRun.of(made))
+            except StoreError:  # the experiment keeps its files where they cannot be written
+                self.client.delete_run(made.info.run_id)
+                raise
+            hold(run.run_id)
+            return run
         hold(run_id)
         if self.own and self.is_local and kind in MOVED:
             sqlite.move_run(sqlite.path_of(self.uri), run_id, self.home(kind))

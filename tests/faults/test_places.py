@@ -15,8 +15,10 @@ import pytest
 
 from analysis.reading.evidence import Evidence
 from entry_points.cli import without
+from grok.runs import study as studies
 from grok.runs import train
-from grok.store import places, sqlite
+from grok.spec.studies import Cell, Study
+from grok.store import places, prior, sqlite
 from grok.store.errors import PACKAGES, StoreError
 from grok.store.model import logged_network
 from grok.store.run import TrackedRun
@@ -82,6 +84,49 @@ def test_a_run_at_a_place_of_no_experiment_is_left_out_and_nobody_is_asked(store
         assert reason.startswith("artifacts "), uri
         assert "\n" not in reason
     assert asked[1:] == []
+
+
+def test_a_stopped_run_whose_files_are_astray_is_passed_over_and_named(
+    store: Any, tiny: Any, flags: Any, command: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same command begins anew; by its id it is refused."""
+    astray = stopped(store, tiny())
+    set_uri(store, f"s3://bucket/{astray}/artifacts", astray)
+    answer = command("--resume", astray)
+    assert (answer.status, answer.out) == (2, "")
+    assert "error: artifacts must be at the place of the run's experiment" in answer.err
+    answer = command(*flags(tiny()))
+    assert (answer.status, answer.words["state"], answer.words["reused"]) == (0, "complete", "no")
+    assert answer.words["run"] != astray
+    assert f"{astray} is passed over: artifacts must be at the place of the run's experiment" in caplog.text
+
+
+def test_one_astray_run_of_another_kind_stops_no_command(
+    store: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A study's parent, a sensitivity study, a report that a killed command left."""
+    study = Study("own/one", "One.", "ours", (Cell("grok", tiny()),))
+    parent = studies.open_parent(store, study, force=False).run_id
+    searched = store.create("sensitivity", {"kind": "sensitivity"})
+    searched.put_json("sensitivity.json", {"neighbourhood": [1]})
+    searched.end("complete")
+    report = store.create("report", {"kind": "analysis"}).run_id
+    assert Evidence(store).sensitivity() == {"run_id": searched.run_id, "neighbourhood": [1]}
+    monkeypatch.setattr(prior, "is_alive", lambda run: False)
+    for run_id in (parent, searched.run_id, report):
+        set_uri(store, f"weird://x/{run_id}/artifacts", run_id)
+    assert Evidence(store).sensitivity() is None
+    prior.reap(store, "analysis")
+    assert studies.open_parent(store, study, force=False).run_id != parent
+    for run_id in (parent, searched.run_id, report):
+        assert f"{run_id} is passed over: artifacts must be at the place of the run's experiment" in caplog.text
+
+
+def test_no_run_is_left_where_the_experiment_keeps_files_that_cannot_be_written(store: Any) -> None:
+    set_uri(store, "weird://x/runs", experiment=True)
+    with pytest.raises(StoreError, match=r"artifacts must be at a place that answers, got weird://x/runs"):
+        store.create("new", {"kind": "train"})
+    assert store.find({"kind": "train"}) == []
 
 
 def test_a_place_of_the_experiment_is_used_and_a_missing_package_is_named(
