@@ -10,9 +10,7 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.uri import append_to_uri_path
 
 from grok.store.errors import PACKAGES, AstrayError, StoreError, one_line
 from grok.store.moved import local_path
@@ -52,10 +50,8 @@ def repository(client: mlflow.MlflowClient, uri: str, *end: str) -> Any:
     Raises:
         AstrayError: if it is no experiment's. StoreError: if it cannot be used here.
     """
-    wanted = uri.rstrip("/")
-    if uri.startswith(INDIRECT) or not (
-        _is_among(_known.get(client.tracking_uri, frozenset()), wanted, end) or _is_among(_experiments(client), wanted, end)
-    ):
+    place = "" if uri.startswith(INDIRECT) else _experiment_place(uri, end)
+    if not place or not (place in _known.get(client.tracking_uri, ()) or place in _experiments(client)):
         raise AstrayError(f"artifacts must be at the place of the run's experiment, got {uri:.200}. Restore the store.")
     try:
         return get_artifact_repository(uri, tracking_uri=client.tracking_uri)
@@ -73,15 +69,11 @@ def unusable(uri: str, error: Exception) -> StoreError:
     return StoreError(f"artifacts must be at a place whose package is installed, got {uri:.200} (no {name}). {step}.")
 
 
-def _is_among(places: frozenset[str], wanted: str, end: tuple[str, ...]) -> bool:
-    return any(_joined(place, end) == wanted for place in places)
-
-
-def _joined(place: str, end: tuple[str, ...]) -> str:
-    try:
-        return str(append_to_uri_path(place, *end))
-    except (MlflowException, ValueError):  # a place that is none
-        return ""
+def _experiment_place(uri: str, end: tuple[str, ...]) -> str:
+    """The place of the experiment that MLflow has made a place from, which keeps its query; empty if it ends otherwise."""
+    head, mark, query = uri.partition("?")
+    plain, tail = head.rstrip("/"), "/" + "/".join(end)
+    return plain.removesuffix(tail) + mark + query if plain.endswith(tail) else ""
 
 
 def _experiments(client: mlflow.MlflowClient) -> frozenset[str]:
@@ -89,7 +81,9 @@ def _experiments(client: mlflow.MlflowClient) -> frozenset[str]:
     found, token = set[str](), None
     while True:
         page = client.search_experiments(view_type=ViewType.ALL, page_token=token)
-        found |= {str(one.artifact_location) for one in page}
+        for one in page:
+            head, mark, query = str(one.artifact_location).partition("?")
+            found.add(head.rstrip("/") + mark + query)
         token = page.token
         if not token:
             break

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.utils.uri import append_to_uri_path
 
 from analysis.reading.evidence import Evidence
 from entry_points.cli import without
@@ -19,7 +20,7 @@ from grok.runs import study as studies
 from grok.runs import train
 from grok.spec.studies import Cell, Study
 from grok.store import places, prior, sqlite
-from grok.store.errors import PACKAGES, StoreError
+from grok.store.errors import PACKAGES, AstrayError, StoreError
 from grok.store.model import logged_network
 from grok.store.run import TrackedRun
 from tests.conftest import Answer
@@ -127,6 +128,34 @@ def test_no_run_is_left_where_the_experiment_keeps_files_that_cannot_be_written(
     with pytest.raises(StoreError, match=r"artifacts must be at a place that answers, got weird://x/runs"):
         store.create("new", {"kind": "train"})
     assert store.find({"kind": "train"}) == []
+
+
+@pytest.mark.parametrize(
+    ("location", "place", "fits"),
+    [
+        ("s3://bucket/runs", "s3://bucket/runs/ID/artifacts", True),
+        ("s3://bucket/runs/", "s3://bucket/runs/ID/artifacts/", True),
+        ("s3://bucket/runs?version=1", "s3://bucket/runs/ID/artifacts?version=1", True),
+        ("mlflow-artifacts:/1", "mlflow-artifacts:/1/ID/artifacts", True),
+        ("s3://bucket/runs", "s3://bucket/runs/ID/artifacts?version=1", False),
+        ("s3://bucket/runs", "s3://bucket/runs/OTHER/artifacts", False),
+        ("s3://bucket/runs", "s3://bucket/runs/x/ID/artifacts", False),
+        ("s3://bucket/runs", "s3://bucket2/runs/ID/artifacts", False),
+        ("s3://bucket/runs", "gs://bucket/runs/ID/artifacts", False),
+        ("runs:/1", "runs:/1/ID/artifacts", False),
+    ],
+)
+def test_a_place_is_that_which_mlflow_makes_of_an_experiments(
+    location: str, place: str, fits: bool, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_uri(store, location, experiment=True)
+    monkeypatch.setattr(places, "get_artifact_repository", lambda uri, tracking_uri: uri)
+    if fits:
+        assert append_to_uri_path(location, "ID", "artifacts") == place.rstrip("/")
+        assert places.repository(store.client, place, "ID", "artifacts") == place
+    else:
+        with pytest.raises(AstrayError, match="must be at the place of the run's experiment"):
+            places.repository(store.client, place, "ID", "artifacts")
 
 
 def test_a_place_of_the_experiment_is_used_and_a_missing_package_is_named(
