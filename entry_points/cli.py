@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from grok.spec.fields import ConfigError, shown
-from grok.store.errors import one_line
+from grok.spec.plugins import blamed
+from grok.store.errors import PACKAGES, one_line
 
 INTERRUPTED = 130
 NO_WORDS: dict[type[BaseException], str] = {
@@ -52,6 +53,16 @@ class OneLineParser(argparse.ArgumentParser):
         print(f"error: {told}", file=sys.stderr)
         raise Refused(told)
 
+    def exit(self, status: int = 0, message: str | None = None) -> Any:
+        """Leave as argparse does after `--help`.
+
+        Raises:
+            Left: always.
+        """
+        if message:
+            self._print_message(message, sys.stderr)
+        raise Left(status)
+
     def _meant(self, message: str) -> str:
         """Flags that an unknown one may be meant for."""
         flags = {option for action in self._actions for option in action.option_strings if option.startswith("--")}
@@ -67,7 +78,11 @@ class OneLineParser(argparse.ArgumentParser):
         return {action.dest: action.default for action in self._actions if action.nargs != 0}
 
 
-class Refused(SystemExit):
+class Left(SystemExit):
+    """A command line that is at its end before there is work: `--help`. Any other `SystemExit` is of somebody else's code."""
+
+
+class Refused(Left):
     """A command line that cannot be read; status 2, with the reason, which has been printed."""
 
     def __init__(self, reason: str) -> None:
@@ -123,7 +138,7 @@ def wait_asleep() -> None:
 def _status(main: Callable[[list[str]], int]) -> int:
     try:
         return main(sys.argv[1:])
-    except SystemExit as left:  # --help, or what argparse refused
+    except Left as left:  # --help, or what argparse refused
         if isinstance(left, Refused):
             _tell_launcher("refused", left.reason)
         return left.code if isinstance(left.code, int) else int(left.code is not None)
@@ -131,11 +146,17 @@ def _status(main: Callable[[list[str]], int]) -> int:
         return _fail(2, near_first(str(error)))
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, "stopped. Repeat the command to go on from the last save")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if os.environ.get("GROK_TRACEBACK"):
             raise
-        told = without(error) if isinstance(error, ModuleNotFoundError) else NO_WORDS.get(type(error), error)
-        return _fail(getattr(error, "exit_status", 1), told)
+        return _fail(getattr(error, "exit_status", 1), blamed(error) or _words(error))
+
+
+def _words(error: BaseException) -> object:
+    """What is said of an error that is none of ours."""
+    if isinstance(error, SystemExit):
+        return f"command must come to its end, got an exit with {error.code} from code that it called. Mend that code"
+    return without(error) if isinstance(error, ModuleNotFoundError) else NO_WORDS.get(type(error), error)
 
 
 LONG = 120
@@ -159,6 +180,8 @@ def without(error: ModuleNotFoundError) -> object:
     name = (error.name or "").partition(".")[0]
     if not name or name in OURS or os.path.exists(f"{name}.py"):
         return error
+    if name in PACKAGES:
+        return f"the package {name} must be installed, got none. pip install {PACKAGES[name]}"
     extra = "adapters" if name in ADAPTERS else EXTRAS.get(name, "registry")
     return f"the package {name} must be installed, got none. In the project's folder: pip install -e '.[{extra}]'"
 

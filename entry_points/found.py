@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from grok.runs.told import of_run
+from grok.spec.fields import shown
 
 if TYPE_CHECKING:
     from grok.spec.config import ResolvedConfig
@@ -36,6 +37,25 @@ def add_store_flags(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--system-metrics", action="store_true", help="also log processor, memory, disk and network of the machine"
     )
+
+
+def add_trust_flag(parser: argparse._ActionsContainer) -> None:
+    """The flag of commands that use what the runs of a store name; it takes a value too, as MLproject must give one."""
+    parser.add_argument(
+        "--trust-code",
+        nargs="?",
+        type=_truth,
+        const=True,
+        default="false",
+        metavar="true",
+        help="import code of somebody's own that the runs name; read it first, a copy is under code/ of each. Default false.",
+    )
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"trust-code must be true or false, got {shown(text)}")
+    return text == "true"
 
 
 def check_store_flags(flags: argparse.Namespace) -> None:

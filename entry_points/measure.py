@@ -12,6 +12,7 @@ import sys
 import time
 
 from entry_points.cli import OneLineParser, run_main
+from entry_points.found import add_trust_flag
 
 FIRST = "Train a study first: python -m entry_points.study --study headline"
 
@@ -34,6 +35,7 @@ def parser() -> OneLineParser:
     out.add_argument(
         "--force", action=argparse.BooleanOptionalAction, default=False, help="measure anew what is there already."
     )
+    add_trust_flag(out)
     return out
 
 
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> int:
     run_ids = of_studies(Evidence(store), flags.study)
     written = 0
     for number, run_id in enumerate(run_ids, start=1):
-        paths = measure(store, store.get(run_id), kinds, force=flags.force)
+        paths = measure(store, store.get(run_id), kinds, force=flags.force, trust_code=flags.trust_code)
         written += len(paths)
         if paths and sys.stderr.isatty():
             print(f"{number}/{len(run_ids)} {run_id} {' '.join(paths)}", file=sys.stderr)

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from entry_points.cli import OneLineParser, integer, run_main
+from entry_points.found import add_trust_flag
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS
 
@@ -57,6 +58,7 @@ def parser() -> OneLineParser:
     out.add_argument(
         "--force", action=argparse.BooleanOptionalAction, default=False, help="compute anew what is there already."
     )
+    add_trust_flag(out)
     return out
 
 
@@ -107,7 +109,8 @@ def main(arguments: list[str]) -> int:
     store, started = open_store(existing=FIRST), time.perf_counter()
     run_ids = _runs(flags.run, flags.study, store)
     computed, failed = 0, []
-    payloads = [(store.uri, store.experiment_id, run_id, names, epochs, flags.costly_every, flags.force) for run_id in run_ids]
+    how = (flags.costly_every, flags.force, flags.trust_code)
+    payloads = [(store.uri, store.experiment_id, run_id, names, epochs, *how) for run_id in run_ids]
     for number, (run_id, count, error) in enumerate(fanout.map(runs.task, payloads), start=1):
         computed += count
         if error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from grok.detectors._chosen import PUBLISHED, chosen
 from grok.numerics.endings import Ending, ending
 from grok.numerics.series import fire_epoch, first_crossing, late_median
 from grok.spec.config import RunConfig
-from grok.spec.plugins import OWN
+from grok.spec.plugins import OWN, is_loaded
 from grok.store.errors import LeftOutError
 
 RHO_THRESHOLD = 0.075
@@ -69,7 +68,7 @@ def detected(run: Mapping[Any, Any], gap: np.ndarray) -> dict[str, float]:
             another than the published one. gap: (T + 1,) float64.
     """
     own = OWN.fullmatch(run.get("detector", PUBLISHED))
-    if own and own[0].partition(":")[0] not in sys.modules:
+    if own and not is_loaded("detector", own[0]):
         return {"fired": np.nan, "fire_epoch": np.nan, "late_gap_23": late_median(gap)}
     if run.get("detector", PUBLISHED) == PUBLISHED:
         fired = fire_epoch(gap, run["slope_lag"], run["slope_threshold"], run["first_epoch"])

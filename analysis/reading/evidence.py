@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import Any, cast
 
@@ -25,10 +26,12 @@ from grok.numerics.gaps import gap_series
 from grok.recorders._battery import TABLE as SIGNAL_TABLE
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
+from grok.spec.plugins import own_code
 from grok.spec.studies import Study
 from grok.store.errors import LeftOutError, StoreError
 from grok.store.store import Store
 
+LOG = logging.getLogger("grok")
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
 SENSITIVITY_STUDY = "sensitivity"
@@ -190,6 +193,9 @@ class Evidence:
         if self._came_without(run_id, "gram"):
             return self._came_ranks(run_id)
         (config,) = (run.config for run in self._found if run.run_id == run_id)
+        if own := own_code(config, ("task", "network")):  # which say the shapes, and would be loaded for that
+            told = f"{path} must have been measured, got none of run {run_id}, which names {', '.join(own)}"
+            raise StoreError(f"{told}. Read that code, then run python -m entry_points.measure with --trust-code.")
         return ranks_of(config, self.band(run_id))
 
     def _came_ranks(self, run_id: str) -> pd.DataFrame:
@@ -239,11 +245,20 @@ class Evidence:
     def sensitivity(self) -> dict[str, Any] | None:
         """`sensitivity.json` of the newest complete sensitivity run, with its `run_id`; None without one.
 
-        One that tried the grids goes before any that only searched: the surfaces are there.
+        One that tried the grids goes before any that only searched: the surfaces are there. One whose file cannot be read is
+        passed over, and said so.
         """
         newest = None
         for run in self.store.find(SENSITIVITY):
-            found = {"run_id": run.run_id} | dict(self.files.json(run.run_id, "sensitivity.json"))
+            try:
+                read = self.files.json(run.run_id, "sensitivity.json")
+            except StoreError as error:
+                LOG.warning("%s is passed over: %s", run.run_id, error)
+                continue
+            if not isinstance(read, dict):
+                LOG.warning("%s is passed over: its sensitivity.json is no mapping", run.run_id)
+                continue
+            found = {"run_id": run.run_id} | read
             if found.get("neighbourhood"):
                 return found
             newest = newest or found

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.reading.files import RunFiles
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
-from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, told_fields
+from grok.spec.config import ORDER, PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError, to_text
 from grok.spec.plugins import NETWORKS, own_code
 from grok.spec.studies import OWN_FILE, Cell, Study, load_study, study_names
@@ -33,6 +33,10 @@ OLDER = "an older run of the same config"
 MADE_BY = ("code_version", "protocol", "rounding_used", "rounding_facts", "made_on")
 """Columns that say what made a run's numbers: commit, version of the numbers, order of summation in a word and in full, device
 and torch; empty where the code that trained it did not say."""
+RESERVED = frozenset(
+    ("run_id", "condition", "state", "config_hash", *MADE_BY, *ORDER, "rho_epoch", "lead", "ended", "ended_epoch")
+)
+"""Columns that no metric of a run takes: what a run is follows from its params, which are held against its hash."""
 LEFT_OUT = ["run_id", "name", "study", "condition", "reason"]
 
 
@@ -154,7 +158,7 @@ def select(
         rows.append(
             {"run_id": run.run_id, "condition": place, "state": run.state, "config_hash": run.config_hash}
             | known
-            | dict(sorted(run.metrics.items()))
+            | {name: value for name, value in sorted(run.metrics.items()) if name not in RESERVED}
         )
     columns = ["run_id", "condition", "state", "config_hash", *told, *MADE_BY]
     table = pd.DataFrame(rows, columns=None if rows else columns)
@@ -259,9 +263,26 @@ def _usable(run: StoredRun) -> ResolvedConfig:
         config = run.config
     except ConfigError as error:
         raise _Unusable(f"another schema: {error}") from error
-    if not own_code(config) and config.hash != run.config_hash:  # with own code, its bytes are in the hash: they may be gone
-        raise _Unusable("its params are not those that it was trained with: they were changed since")
+    _verify(run, config)
     return config
+
+
+def _verify(run: StoredRun, config: ResolvedConfig) -> None:
+    """Hold a run's params against its hash. The bytes of code of somebody's own are in it: the run says which they were, one
+    of earlier code does not, and then they are those of the files here, if these are there and the same.
+    """
+    own = own_code(config)
+    known = run.own_sources if own else {}
+    try:
+        digests = config.own_digests() if known is None else known
+    except OSError:
+        digests = {}
+    if config.hash_by(digests) == run.config_hash:
+        return
+    if known is None:
+        told = f"it names {', '.join(own)}, and the code here is not what it was trained with"
+        raise _Unusable(f"not verifiable: {told}, so that its params cannot be held against its hash")
+    raise _Unusable("its params are not those that it was trained with: they were changed since")
 
 
 def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, ResolvedConfig]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from analysis.sensitivity import space
 from grok.spec.fields import Config, Rule, field, pairs, refuse, whole
+from grok.store.errors import masked
 
 MODES = ("all", "grid", "search", "adversarial")
 OBJECTIVES = ("separation", "lead", "multi")
@@ -206,6 +207,6 @@ def shown_storage(url: str) -> str:
         known = make_url(url)
         if any("pass" in key.lower() for key in known.query):
             known = known.set(query={key: "***" if "pass" in key.lower() else value for key, value in known.query.items()})
-        return known.render_as_string(hide_password=True).replace(quote("***", safe=""), "***")
+        return masked(known.render_as_string(hide_password=True).replace(quote("***", safe=""), "***"))
     except (ArgumentError, ValueError):  # halves of characters among them
         return "a URL that cannot be read"

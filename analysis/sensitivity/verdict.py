@@ -24,6 +24,8 @@ from analysis.sensitivity.space import PUBLISHED, Values
 from analysis.statistics.estimates import Estimate, median_interval
 from analysis.statistics.rates import wilson
 from grok.detectors.base import Range
+from grok.spec.fields import shown
+from grok.store.errors import StoreError
 
 RULE = (
     "at least 14/15 of the runs that grok are detected, later than the first epoch at which the detector may fire, and at most "
@@ -168,13 +170,20 @@ def setting_of(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def chosen(found: Found, cells: Cells, trial: FrozenTrial | None = None) -> dict[str, Any]:
-    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs."""
+    """A search's best trial (or another one) on calibration and on held-out seeds, told anew from the runs.
+
+    Raises:
+        StoreError: if the trial's rule is none of those that the search was asked for: a storage has no code loaded.
+    """
     trial = trial or best(found, 1)[0]
-    task = found.task
-    calibration, held = Judge(cells, task.activation, task.controls, task.config).both(setting_of(trial))
+    task, setting = found.task, setting_of(trial)
+    if setting.get("rule") not in task.space.own:
+        told = f"trial must be of a rule of its search ({', '.join(task.space.own)}), got {shown(setting.get('rule'))}"
+        raise StoreError(f"{told} in trial {trial.number} of {task.name}. Give another --name.")
+    calibration, held = Judge(cells, task.activation, task.controls, task.config).both(setting)
     return {
         "number": trial.number,
-        "setting": setting_of(trial),
+        "setting": setting,
         "trials": len(found.trials),
         "controls": list(task.controls),
         "calibration": scores(calibration),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pkgutil
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from torch.nn import functional
 from grok.networks import _probe
 from grok.spec.config import ALIASES
 from grok.spec.fields import ConfigError, did_you_mean
-from grok.spec.plugins import OWN, said
+from grok.spec.plugins import OWN, OwnCodeError, accept_own, failed, load_own, said
 
 
 class Activation(NamedTuple):
@@ -90,13 +89,16 @@ def activation(name: str) -> Activation:
         known = ", ".join(ACTIVATION_FUNCTIONS)
         step = did_you_mean(name, ACTIVATION_FUNCTIONS, "Pick one or give your own.")
         raise ConfigError(f"activation must be one of {known} or module:function, got {name}. {step}")
-    try:
-        value = pkgutil.resolve_name(name)
-    except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        reason = said(error)
-        raise ConfigError(f"activation must name an importable function, got {name} ({reason}). Check the path.") from error
+    value = load_own("activation", name, "name an importable function", "Check the path.")
+
+    _probe.check(name, value, _derivative(value))
+    accept_own("activation", name)
+    guarded = _guarded(name, value)
+    return Activation(guarded, _guarded(name, _derivative(guarded)))
+
+
+def _derivative(value: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """σ′ by autograd."""
 
     def derivative(h: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -104,5 +106,22 @@ def activation(name: str) -> Activation:
             (slope,) = torch.autograd.grad(value(x).sum(), x)
         return slope
 
-    _probe.check(name, value, derivative)
-    return Activation(value, derivative)
+    return derivative
+
+
+def _guarded(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A function of somebody's own whose failures name it: what raises late, or changes the shape or the dtype by then."""
+
+    def guarded(h: Tensor) -> Tensor:
+        try:
+            found = function(h)
+        except (KeyboardInterrupt, OwnCodeError):
+            raise
+        except BaseException as error:  # `SystemExit` too: it would end the command as if all were well
+            raise failed("activation", name, said(error)) from error
+        if not isinstance(found, Tensor) or found.shape != h.shape or found.dtype != h.dtype:
+            told = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise failed("activation", name, f"it gives {told} for {h.dtype} {tuple(h.shape)}")
+        return found
+
+    return guarded

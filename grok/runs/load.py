@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,8 @@ from grok.recorders.spectrum import BAND, FACTORS
 from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
 from grok.spec.config import ResolvedConfig
-from grok.spec.fields import did_you_mean
-from grok.spec.plugins import NETWORKS, own_code
+from grok.spec.fields import did_you_mean, shown
+from grok.spec.plugins import OWN, OWN_FIELDS, own_code
 from grok.store.errors import StoreError
 from grok.store.model import logged_network
 from grok.store.run import TrackedRun
@@ -47,7 +47,7 @@ class LoadedRun:
     Attributes:
         stored: the run as the store has it: id, name, state, tags, params, newest metrics.
         store: that it is in.
-        trust_code: whether code of somebody's own that the run names may be imported, which `network` may need.
+        trust_code: whether code of somebody's own that the run names may be imported, for `network` and `fire_epoch`.
     """
 
     stored: StoredRun
@@ -104,12 +104,7 @@ class LoadedRun:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Paths of all that the run has stored, sorted."""
-
-        def below(folder: str) -> list[str]:
-            found = self.store.client.list_artifacts(self.id, folder or None)
-            return [path for one in found for path in (below(one.path) if one.is_dir else [one.path])]
-
-        return tuple(sorted(below("")))
+        return tuple(TrackedRun(self.store.client, self.stored).walk())
 
     def file(self, path: str) -> Any:
         """What a file of the run has in it, read by its ending: a table, arrays or tensors by name.
@@ -162,15 +157,19 @@ class LoadedRun:
         Args:
             window, k, layer: as `gap` has them.
             settings: fields of the config such as `slope_threshold`, `slope_lag`, `first_epoch` or `detector`.
+
+        Raises:
+            StoreError: if the run names a detector of somebody's own that is not trusted, and no other is given.
         """
+        if "detector" not in settings:  # that one is the caller's
+            self._refuse_own(("detector",))
         return chosen(replace(self.config, **settings)).fire_epoch(self.gap(window, k=k, layer=layer))
 
     @cached_property
     def checkpoints(self) -> tuple[int, ...]:
         """Epochs at which weights are stored."""
-        folder = WEIGHTS.partition("/")[0]
-        there = self.store.client.list_artifacts(self.id, folder)
-        return tuple(sorted(int(found[1]) for one in there if (found := CHECKPOINT.fullmatch(Path(one.path).name))))
+        there = TrackedRun(self.store.client, self.stored).list_files(WEIGHTS.partition("/")[0])
+        return tuple(sorted(int(found[1]) for path in there if (found := CHECKPOINT.fullmatch(Path(path).name))))
 
     def weights(self, epoch: int) -> dict[str, np.ndarray]:
         """The weights at a checkpoint epoch by layer: of the two-layer network `w` (2M, K) and `v` (K, M); not kept.
@@ -190,25 +189,46 @@ class LoadedRun:
             epoch: a checkpoint; the trained network if None.
 
         Raises:
-            StoreError: if it was not stored, or the run names code of somebody's own that is not trusted.
+            StoreError: if it was not stored, is of another config, or the run names code of somebody's own that is not trusted.
         """
-        if (own := own_code(self.config)) and not self.trust_code:
-            raise StoreError(
-                f"run must not name code of somebody's own unless it is trusted, got {', '.join(own)} in {self.id}. "
-                "Read that code, then load the run with trust_code=True."
-            )
+        self._refuse_own()
         if epoch is not None:
             self.weights(epoch)  # or says at which epochs there are some
             return network_of(self.config).predictor(self.file(WEIGHTS.format(epoch)), network_facts(self.config))
         with tempfile.TemporaryDirectory() as folder:
             tensors, facts = logged_network(TrackedRun(self.store.client, self.stored), Path(folder))
-        predictor: Predictor = NETWORKS.find(facts.get("network", DEFAULT_NETWORK)).predictor(tensors, facts)
-        return predictor
+        self._check_facts(facts)
+        return network_of(self.config).predictor(tensors, facts)
+
+    def _refuse_own(self, fields: Sequence[str] = OWN_FIELDS) -> None:
+        """Refuse to load code of somebody's own that the run names, unless it is trusted."""
+        if (own := own_code(self.config, fields)) and not self.trust_code:
+            raise StoreError(
+                f"run must not name code of somebody's own unless it is trusted, got {', '.join(own)} in {self.id}. "
+                "Read that code, then load the run with trust_code=True."
+            )
+
+    def _check_facts(self, facts: Mapping[str, Any]) -> None:
+        """Refuse a logged network whose file names other parts than the run does: its names are loaded.
+
+        Raises:
+            StoreError: if it does.
+        """
+        wanted = {"network": self.config.network, "activation": self.config.activation}
+        found = {"network": facts.get("network", DEFAULT_NETWORK), "activation": facts.get("activation", wanted["activation"])}
+        differ = [f"{name} {shown(found[name])}" for name in wanted if found[name] != wanted[name]]
+        named = {text.split()[1] for text in own_code(self.config)}
+        differ += [shown(text) for text in _texts(facts) if OWN.fullmatch(text) and text not in (*named, *found.values())]
+        if differ:
+            raise StoreError(
+                f"logged network must be that of its run's config, got {', '.join(differ)} in {self.id}. Train that run anew."
+            )
 
     @cached_property
     def _watched(self) -> str:
         """The layer whose updates the detector watches."""
-        return network_of(self.config).layers[0] if not own_code(self.config) or self.trust_code else next(iter(self.band))
+        own = own_code(self.config, ("network",)) and not self.trust_code
+        return next(iter(self.band)) if own else network_of(self.config).layers[0]
 
     def _band_of(self, layer: str | None) -> np.ndarray:
         name = layer or self._watched
@@ -217,6 +237,18 @@ class LoadedRun:
                 f"layer must be one of {', '.join(self.band)}, got {name}. {did_you_mean(name, self.band, 'Pick one of them.')}"
             )
         return self.band[name]
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text in a value as JSON has it."""
+    found, left = list[str](), [value]  # not by recursion: it may be nested deep
+    while left:
+        one = left.pop()
+        if isinstance(one, Mapping | list):
+            left += one.values() if isinstance(one, Mapping) else one
+        elif isinstance(one, str):
+            found.append(one)
+    return found
 
 
 def load_run(name: str, *, store: Store | None = None, trust_code: bool = False) -> LoadedRun:

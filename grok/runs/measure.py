@@ -63,15 +63,18 @@ class Finished:
     epochs: tuple[int, ...]
 
     @classmethod
-    def of(cls, store: Store, run: StoredRun) -> Finished:
+    def of(cls, store: Store, run: StoredRun, trust_code: bool = False) -> Finished:
         """A run of a store.
+
+        Args:
+            store: that holds it. run: a training run. trust_code: whether code of a user's own that it names may be imported.
 
         Raises:
             StoreError: if it is no training run, or not done.
         """
         if not run.done:
             raise StoreError(f"run must be finished to be measured, got {run.run_id} ({run.state}). Repeat its command first.")
-        config, tracked = with_threads_of(run, run_config(run)), TrackedRun(store.client, run)
+        config, tracked = with_threads_of(run, run_config(run, trust_code)), TrackedRun(store.client, run)
         found = tracked.list_files("checkpoints")
         return cls(config, tracked, tuple(sorted(int(Path(path).stem.removeprefix("epoch-")) for path in found)))
 
@@ -271,11 +274,14 @@ KINDS: dict[str, tuple[str, tuple[str, ...], Callable[[Finished], pd.DataFrame]]
 """By name: the table's file, what the network must give, and how it is measured."""
 
 
-def measure(store: Store, run: StoredRun, kinds: Collection[str] = tuple(KINDS), *, force: bool = False) -> list[str]:
+def measure(
+    store: Store, run: StoredRun, kinds: Collection[str] = tuple(KINDS), *, force: bool = False, trust_code: bool = False
+) -> list[str]:
     """Measure a finished run and put the tables beside its files; what is there already stays.
 
     Args:
         store: that holds it. run: a training run that is done. kinds: names in `KINDS`. force: measure anew what is there.
+        trust_code: whether code of a user's own that the run names may be imported.
 
     Returns:
         The paths written.
@@ -285,7 +291,7 @@ def measure(store: Store, run: StoredRun, kinds: Collection[str] = tuple(KINDS),
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ConfigError(f"what must be of {', '.join(KINDS)}, got {', '.join(unknown)}. Pick of these.")
-    finished = Finished.of(store, run)
+    finished = Finished.of(store, run, trust_code)
     there = set(finished.tracked.list_files(""))
     written = []
     for path, needs, made in (KINDS[kind] for kind in kinds):

@@ -110,6 +110,7 @@ def signals_of_run(
     *,
     costly_every: int = 1,
     force: bool = False,
+    trust_code: bool = False,
 ) -> int:
     """Put signals of a finished run into its `signals.parquet`; what is there already stays.
 
@@ -119,6 +120,7 @@ def signals_of_run(
         store: that holds it. stored: a training run that is done. names: of signals; those that it cannot feed are left out.
         epochs: at which; none means epoch 0 and the checkpoints, which need no training.
         costly_every: as of `compute`. force: compute anew what is there.
+        trust_code: whether code of a user's own that the run names may be imported.
 
     Returns:
         How many signals were computed.
@@ -126,7 +128,7 @@ def signals_of_run(
     Raises:
         ConfigError: if a signal is not there or an epoch is beyond the run. StoreError: if the run is not done or lacks a file.
     """
-    run = Finished.of(store, stored)
+    run = Finished.of(store, stored, trust_code)
     wanted = sorted({0, *run.epochs} if not epochs else set(epochs))
     last = len(_history(run)) - 1
     if not wanted or wanted[0] < 0 or wanted[-1] > last:
@@ -161,15 +163,16 @@ def _stored(run: Finished) -> tuple[pd.DataFrame, dict[str, int]]:
     return table, {str(name): int(version) for name, version in zip(known["signal"], known["version"], strict=True)}
 
 
-def task(payload: tuple[str, str, str, tuple[str, ...], tuple[int, ...], int, bool]) -> tuple[str, int, str]:
-    """One run on a worker, of (address and experiment of the store, run id, signals, epochs, costly_every, force).
+def task(payload: tuple[str, str, str, tuple[str, ...], tuple[int, ...], int, bool, bool]) -> tuple[str, int, str]:
+    """One run on a worker, of (address and experiment of the store, run id, signals, epochs, costly_every, force, trust_code).
 
     Returns:
         The run id, how many signals were computed, and what went wrong, empty if nothing did.
     """
-    address, experiment, run_id, names, epochs, costly_every, force = payload
+    address, experiment, run_id, names, epochs, costly_every, force, trust_code = payload
     try:
         store = connect(address, experiment)
-        return run_id, signals_of_run(store, store.get(run_id), names, epochs, costly_every=costly_every, force=force), ""
+        how = {"force": force, "trust_code": trust_code}
+        return run_id, signals_of_run(store, store.get(run_id), names, epochs, costly_every=costly_every, **how), ""
     except (ConfigError, StoreError) as error:
         return run_id, 0, str(error)

@@ -24,7 +24,7 @@ from grok.spec.studies import Cell, Study, training_flops
 from grok.store import lease
 from grok.store.errors import one_line
 from grok.store.files import load_json
-from grok.store.prior import mend
+from grok.store.prior import mend, with_files
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
@@ -92,7 +92,7 @@ def open_parent(store: Store, study: Study, force: bool) -> TrackedRun:
     """
     tags = {KIND: "study", STUDY_NAME: study.name, GRID_HASH: study.hash, PROTOCOL: PROTOCOL_VERSION}
     with store.lock():  # two commands at once share one parent
-        found = store.find(tags)
+        found = [run for run in store.find(tags) if with_files(store, run)]
         if found and (not force or (found[0].forced and found[0].state != "complete")):
             point_to(store, found[0])
             parent = store.reopen(found[0])

@@ -26,6 +26,7 @@ from grok.runs.member import Member
 from grok.runs.saving import Background, put
 from grok.runs.trial import check_own
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, RunConfig
+from grok.spec.plugins import blamed
 from grok.spec.summary import in_order
 from grok.store.errors import StoreError, TakenOverError, masked, one_line
 from grok.store.files import CheckpointError, load
@@ -100,6 +101,7 @@ def train_tracked(
     Raises:
         ConfigError: if the device is not there or the activation cannot be imported; no run was created then.
         StoreError: if the store fails. Whatever is raised later, the runs are first marked `failed` with the reason.
+        OwnCodeError: if code of somebody's own fails in mid-run, with its name.
     """
     check_trainable(configs[0], len(configs))
     prior = [store.get(run) if isinstance(run, str) else run for run in resume] or [None] * len(configs)
@@ -123,7 +125,12 @@ def train_tracked(
         with watched([run.run_id for run in tracked]):
             return _Loop(training, members, tracked, figures, progress, should_stop, confirm).run()
     except BaseException as error:
-        _mark_failed(configs, tracked, error, confirm)
+        told = blamed(error)
+        if told is not None:
+            told.__cause__ = error
+        _mark_failed(configs, tracked, told or error, confirm)
+        if told is not None:
+            raise told from error
         raise
 
 

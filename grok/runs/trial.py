@@ -19,7 +19,7 @@ from torch import Tensor
 from grok.recorders.base import File
 from grok.runs.member import Member
 from grok.runs.trial_optimizer import check_optimizer
-from grok.spec.config import ResolvedConfig, RunConfig
+from grok.spec.config import ORDER, ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import OWN, said
 from grok.tasks.base import Dataset, Problem, Sizes
@@ -195,6 +195,8 @@ def _check_content(name: str, what: str, tensors: Any, facts: Mapping[str, Any])
 
 
 def _check_numbers(name: str, numbers: Any) -> None:
+    if double := sorted(set(numbers) & set(ORDER)):
+        _refuse("recorder", "leave the names of fields to the config", f"{name}, {', '.join(double)}", "Add a prefix")
     for metric, value in numbers.items():
         if not isinstance(metric, str) or not isinstance(value, float | int | np.floating) or not math.isfinite(value):
             _refuse(

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,18 +230,32 @@ class RunConfig(
         known: str | None = self.__dict__.get("_identity")
         if known is not None:
             return known
+        identity = self.hash_by(self.own_digests())
+        if not own_code(self):
+            object.__setattr__(self, "_identity", identity)
+        return identity
+
+    def hash_by(self, digests: Mapping[str, str]) -> str:
+        """(16 hex digits) The identity where the plug-ins of one's own had these bytes, whatever their files have now.
+
+        Args:
+            digests: as `own_digests` gives them.
+        """
         text, default = self.resolved().to_strings(), default_config()
         for field in dataclasses.fields(self):
             later = field.metadata["later"] and text[field.name] == to_text(getattr(default, field.name))
             if field.name in EXECUTION_FIELDS or later or (field.name == "signals" and self.signals == (EVERY,)):
                 del text[field.name]
-        own = self.own_sources()
-        for name, source in own.items():
-            text[f"{name}_source"] = hashlib.sha256(source.read_bytes()).hexdigest()
-        identity = hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:16]
-        if not own_code(self):
-            object.__setattr__(self, "_identity", identity)
-        return identity
+        text |= {f"{name}_source": digest for name, digest in digests.items()}
+        return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:16]
+
+    def own_digests(self) -> dict[str, str]:
+        """SHA-256 of each file of `own_sources`, 64 hex digits; nothing is imported.
+
+        Raises:
+            OSError: if one cannot be read.
+        """
+        return {name: hashlib.sha256(source.read_bytes()).hexdigest() for name, source in self.own_sources().items()}
 
     def own_sources(self) -> dict[str, Path]:
         """The files of plug-ins of one's own: part of the run's identity, since a name does not say what it does.

@@ -13,7 +13,8 @@ import importlib.util
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,21 +100,14 @@ class Room:
         return found
 
     def _own(self, name: str) -> Any:
-        module = name.partition(":")[0]
-        try:
-            found = pkgutil.resolve_name(name)
-        except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too, a person needs one line
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            raise ConfigError(
-                f"{self.kind} must be importable, got {name} ({said(error)}). Run from the folder that has {module}.py."
-            ) from error
+        found = load_own(self.kind, name)
         contract = pkgutil.resolve_name(self.contract)
         if not isinstance(found, contract):
             raise ConfigError(
                 f"{self.kind} must be a {self.contract.replace(':', '.')}, got {name} ({type(found).__name__}). "
                 f"See docs/howto/{self.kind}.md."
             )
+        accept_own(self.kind, name)
         return found
 
 
@@ -124,6 +118,63 @@ def _names(package: str, constant: str) -> tuple[str, ...]:
     ends = re.compile(rf"^{constant}\s*[:=]", re.MULTILINE)
     files = (path for folder in folders for path in folder.glob("*.py") if path.stem != "base")
     return tuple(sorted(path.stem for path in files if ends.search(path.read_text(encoding="utf-8"))))
+
+
+class OwnCodeError(RuntimeError):
+    """Somebody's own code failed while it ran, after it had worked on a first try; one line that names it."""
+
+
+_LOADED: dict[tuple[str, str], str] = {}
+"""Kind and name of the plug-ins of one's own that this process has loaded as such, and the file of each."""
+
+
+def load_own(kind: str, name: str, rule: str = "be importable", step: str = "") -> Any:
+    """What `module:NAME` names; its module runs. Only for a name that a user has given, or of a run whose code is trusted.
+
+    Args:
+        kind: what it is to be. name: of it. rule, step: of the message; by default the folder to run from.
+
+    Raises:
+        ConfigError: if it cannot be imported, whatever it raises, `SystemExit` too.
+    """
+    try:
+        return pkgutil.resolve_name(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        step = step or f"Run from the folder that has {name.partition(':')[0]}.py."
+        raise ConfigError(f"{kind} must {rule}, got {name} ({said(error)}). {step}") from error
+
+
+def accept_own(kind: str, name: str) -> None:
+    """Remember that somebody's own code was loaded as a plug-in of a kind, and is one."""
+    _LOADED[kind, name] = _file(name)
+
+
+def is_loaded(kind: str, name: str) -> bool:
+    """Whether this process has loaded somebody's own code as a plug-in of a kind: it was named here, not by a store alone."""
+    return (kind, name) in _LOADED
+
+
+def _file(name: str) -> str:
+    return getattr(sys.modules.get(name.partition(":")[0]), "__file__", None) or ""
+
+
+def blamed(error: BaseException) -> OwnCodeError | None:
+    """An error in a line that names the plug-in of one's own whose file it passed through; None if it passed through none.
+
+    What is refused in one line already, and a stop, are left as they are.
+    """
+    if isinstance(error, ConfigError | OwnCodeError | KeyboardInterrupt) or hasattr(error, "exit_status"):
+        return None
+    passed = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+    found = next(((kind, name) for (kind, name), file in _LOADED.items() if file in passed), None)
+    return None if found is None else failed(*found, said(error))
+
+
+def failed(kind: str, name: str, why: str) -> OwnCodeError:
+    """The error of a plug-in of one's own that fails while it runs."""
+    return OwnCodeError(f"{kind} must work to the end, got {name} ({why}). Mend it, then repeat the command.")
 
 
 @contextmanager
@@ -166,9 +217,16 @@ def own_source(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
-def own_code(config: Any) -> list[str]:
-    """What a config names of one's own, `field module:NAME` each: code that runs when it is used."""
-    fields = ("activation", "task", "network", "optimizer", "detector", "recorders", "signals")
+OWN_FIELDS = ("activation", "task", "network", "optimizer", "detector", "recorders", "signals")
+"""Fields of a config that may name code of one's own."""
+
+
+def own_code(config: Any, fields: Sequence[str] = OWN_FIELDS) -> list[str]:
+    """What a config names of one's own, `field module:NAME` each: code that runs when it is used.
+
+    Args:
+        config: of a run. fields: of `OWN_FIELDS`, which count.
+    """
     named = [(field, getattr(config, field) or "") for field in fields]
     each = [(field, name) for field, value in named for name in ((value,) if isinstance(value, str) else value)]
     return [f"{field} {name}" for field, name in each if OWN.fullmatch(name)]

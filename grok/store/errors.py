@@ -8,13 +8,41 @@ import errno
 import os
 import re
 
-CREDENTIALS = re.compile(r"(?<=://)([^\s/@:'\"]*):(\S*)@")
-"""`user:password@` behind the scheme of a URI. SQLAlchemy takes slashes, quotes and colons in a password; too much is masked
-rather than too little."""
-SECRET = re.compile(r"(?i)([?&;](?:[a-z_]*pass(?:word|wd)?|token|sslkey)=)[^\s&;'\"]+")
-"""A password among the options of a URI."""
+USER = re.compile(r"://[^\s/@:\[]*?(?::|%3A)", re.IGNORECASE)
+"""What stands before the password of a URI: `://user:`."""
+PORT = re.compile(r"\d{1,5}(?![^\s/?#,;)'\"])")
+"""What stands there where the user is a host."""
+SPACED = 256
+"""Characters within which a password that has spaces in it must end by its `@`."""
+LONE = re.compile(r"(?<=://)[^\s/@:?#]{20,}(?=@)")
+"""A user without a password who is as long as a token."""
+NAMES = (
+    r"pass(?:word|wd|phrase|code)?|pwd|(?:access|auth|id|refresh|session|security|sas)?[_-]?token|(?:client|app)?[_-]?secret"
+    r"|(?:api|access|secret|private|account|shared|shared[_-]?access|subscription|ssl|storage|encryption)[_-]?key"
+    r"|credentials?|signature"
+)
+"""What a password is called among options."""
+SECRET = re.compile(
+    rf"""((?:{NAMES})(?:=|%3D|['"]\s?:\s?)|[?&;](?:key|sig)=|authorization['"]?\s?[:=]\s?['"]?(?:basic|bearer|token)\s)"""
+    r"""(?:\{[^}\s]*\}|'[^']{0,256}'|"[^"]{0,256}"|(?:(?!%3B|%26)[^\s&;'"])+)""",
+    re.IGNORECASE,
+)
+"""A password among options: of a URI, of a connection's keywords, percent-encoded or as a header."""
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables of the environment whose values nobody is to read."""
+PACKAGES = {
+    "boto3": "boto3",
+    "botocore": "boto3",
+    "google": "google-cloud-storage",
+    "azure": "azure-storage-blob azure-identity",
+    "databricks": "'mlflow[databricks]'",
+    "psycopg": "'psycopg[binary]'",
+    "pymysql": "pymysql",
+    "MySQLdb": "mysqlclient",
+    "pyodbc": "pyodbc",
+}
+"""What to install for a store or a place of files, by the package that it lacks; no extra of the project has these."""
+SPACE = re.compile(r"\s")
 LONGEST = 400
 """Characters of somebody else's words."""
 NO_ROOM = {
@@ -43,6 +71,10 @@ class BusyError(StoreError):
     """A living process is training this run now."""
 
 
+class AstrayError(StoreError):
+    """The files of a run are said to be at a place that is not its own."""
+
+
 class LeftOutError(StoreError):
     """A run came from a bundle without what is asked for."""
 
@@ -65,7 +97,30 @@ def masked(text: str) -> str:
     for name in SECRETS:
         if len(secret := os.environ.get(name, "")) >= 4:
             text = text.replace(secret, "***")
-    return SECRET.sub(r"\1***", CREDENTIALS.sub(r"\1:***@", text)) if "://" in text or "=" in text else text
+    if "://" in text:
+        text = LONE.sub("***", _without_credentials(text))
+    return SECRET.sub(r"\1***", text)
+
+
+def _without_credentials(text: str) -> str:
+    """A text without what stands between `://user:` and `@`; linear in its length.
+
+    SQLAlchemy takes slashes, quotes and colons in a password, and a person spaces; too much is masked rather than too little:
+    up to the last `@` of the word in which it begins, or to the next within `SPACED` characters where that word has none.
+    """
+    parts, done = [], 0
+    while found := USER.search(text, done):
+        start = found.end()
+        space = SPACE.search(text, start)
+        word = space.start() if space else len(text)
+        end = text.rfind("@", start, word)
+        if end < 0 and not PORT.match(text, start):
+            near = text.find("@", word, start + SPACED)
+            space = SPACE.search(text, near) if near >= 0 else None
+            end = text.rfind("@", near, space.start() if space else len(text)) if near >= 0 else -1
+        parts += [text[done:start], "***" if end >= 0 else text[start:word]]
+        done = end if end >= 0 else word
+    return "".join([*parts, text[done:]])
 
 
 def one_line(error: BaseException | object) -> str:

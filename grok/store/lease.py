@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from grok.spec.config import ResolvedConfig
 from grok.store.alive import is_alive, let_go
 from grok.store.errors import BusyError, TakenOverError, one_line
-from grok.store.prior import create, find_prior, named_prior, run_config
+from grok.store.prior import create, find_prior, named_prior, own_tags, run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store, hand_over
 from grok.store.tags import CLAIM, CONFIG_HASH, KIND, PROJECT_ENTRY, PROTOCOL, RUNNING, SESSION, StoredRun
@@ -76,7 +76,7 @@ def take(
             return Lease(create(store, config, parent, marks).stored, token, made=True)
         if found.done:
             return Lease(found)
-        return Lease(store.reopen(found, marks).stored, token)
+        return Lease(store.reopen(found, marks | own_tags(config, config.own_digests())).stored, token)
 
 
 def take_named(store: Store, run_id: str, trust_code: bool = False) -> tuple[Lease, ResolvedConfig]:

@@ -9,15 +9,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from torch import Tensor
 
-from grok.store import files
+from grok.store import files, places
 from grok.store.errors import StoreError
 from grok.store.moved import local_path
 from grok.store.provenance import PROJECT
@@ -106,11 +105,14 @@ def logged_network(run: TrackedRun, folder: Path) -> tuple[dict[str, Tensor], di
     models = outputs.model_outputs if outputs is not None else []
     if not models:
         raise StoreError(f"run must have logged its network, got {run.run_id} without. Repeat the command that trained it.")
-    place = str(run.client.get_logged_model(models[0].model_id).artifact_location)
-    local = local_path(place)
+    model_id = str(models[0].model_id)
+    place, own = str(run.client.get_logged_model(model_id).artifact_location), ("models", model_id, "artifacts")
+    local = places.folder(place, *own)
     if local is None:
-        repository = get_artifact_repository(place, tracking_uri=run.client.tracking_uri)
+        repository = places.repository(run.client, place, *own)
         return files.load(Path(repository.download_artifacts(NETWORK_FILE, str(folder))))
+    if any((local / part).is_symlink() for part in (NETWORK_FILE, PurePosixPath(NETWORK_FILE).parent)):
+        raise StoreError(f"logged network must be in the folder of its model, got a link in {local}. Remove the link.")
     return files.load(local / NETWORK_FILE)
 
 

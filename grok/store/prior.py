@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -9,17 +12,20 @@ from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import EVERY, own_code
 from grok.store.alive import is_alive
-from grok.store.errors import BusyError, StoreError
+from grok.store.errors import AstrayError, BusyError, StoreError
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import CONFIG_HASH, HOST, KIND, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun
+from grok.store.tags import CONFIG_HASH, HOST, KIND, OWN_SOURCES, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun
+
+LOG = logging.getLogger("grok")
 
 
 def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Collection[str] = ()) -> StoredRun | None:
     """The run that has this identity's work, `done` or free to go on with: the newest of its kind.
 
-    One that is done comes before any other, then one that is being trained, then one that can go on.
+    One that is done comes before any other, then one that is being trained, then one that can go on. One whose files are not
+    at a place of its own is passed over, and said so.
 
     Args:
         store: to look in. config: whose identity.
@@ -36,7 +42,7 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
         if run.done:
             return mend(store, run)
         try:
-            resumable = resumable or _free(run, session)
+            resumable = resumable or with_files(store, _free(run, session))
         except BusyError as error:
             busy = busy or error
     if busy is not None:
@@ -58,7 +64,8 @@ def named_prior(store: Store, run_id: str, session: str = "") -> StoredRun:
 def mend(store: Store, run: StoredRun) -> StoredRun:
     """A run that is done, with whatever the process that ended it did not come to: `TrackedRun.end`."""
     if run.status == STATES[RUNNING]:
-        TrackedRun(store.client, run).drop_states()
+        with contextlib.suppress(AstrayError):
+            TrackedRun(store.client, run).drop_states()
         store.client.set_terminated(run.run_id, status=STATES[run.state])
         return replace(run, status=STATES[run.state])
     return run
@@ -67,7 +74,7 @@ def mend(store: Store, run: StoredRun) -> StoredRun:
 def reap(store: Store, kind: str) -> None:
     """End as failed the runs of a kind whose process is dead, of commands that make a new run instead of going on."""
     for run in store.find({KIND: kind, STATE: RUNNING}):
-        if not is_alive(run):
+        if not is_alive(run) and with_files(store, run):
             TrackedRun(store.client, run).end("failed", "its process was killed")
 
 
@@ -92,12 +99,28 @@ def _free(run: StoredRun, session: str) -> StoredRun:
     return run
 
 
+def with_files(store: Store, run: StoredRun) -> StoredRun | None:
+    """A run that can go on, unless its files are not at a place of its own."""
+    try:
+        TrackedRun(store.client, run)
+    except AstrayError as error:
+        LOG.warning("%s is passed over: %s", run.run_id, error)
+        return None
+    return run
+
+
 def create(
     store: Store, config: ResolvedConfig, parent: str | None = None, tags: Mapping[str, str] | None = None
 ) -> TrackedRun:
     """A new run of a config's identity, with nothing logged yet."""
-    identity = {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}
+    own = config.own_digests()
+    identity = {KIND: TRAIN, CONFIG_HASH: config.hash_by(own), PROTOCOL: PROTOCOL_VERSION, **own_tags(config, own)}
     return store.create(run_name(config), {**identity, **code_tags(), **(tags or {})}, parent)
+
+
+def own_tags(config: ResolvedConfig, digests: Mapping[str, str]) -> dict[str, str]:
+    """The tag by which the params of a run that names code of one's own are held against its hash, without that code's file."""
+    return {OWN_SOURCES: json.dumps(digests, sort_keys=True)} if own_code(config) else {}
 
 
 def run_name(config: ResolvedConfig) -> str:

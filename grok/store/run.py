@@ -16,16 +16,14 @@ import mlflow
 import numpy as np
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from torch import Tensor
 
 from grok.spec.config import EXECUTION_FIELDS, ResolvedConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import EVERY
-from grok.store import files
+from grok.store import files, places
 from grok.store.alive import let_go
 from grok.store.errors import StoreError, one_line
-from grok.store.moved import local_path
 from grok.store.tags import DONE, ERROR, HEARTBEAT, RESOLVED, RUNNING, SEARCHED, STATE, STATES, StoredRun, named, tag
 
 DATASET_TRIES = 5
@@ -43,7 +41,7 @@ class TrackedRun:
         artifact_uri: of the run, where its id alone is given and this is known already; saves a query.
 
     Raises:
-        StoreError: if its files are said to be in a local folder that is not a run's own.
+        StoreError: if its files are said to be in a folder that is not its own, or a link, or at the place of no experiment.
     """
 
     def __init__(
@@ -53,13 +51,10 @@ class TrackedRun:
         self._stored = None if isinstance(run, str) else run
         self.run_id = run if isinstance(run, str) else run.run_id
         self._known: dict[str, set[int]] | None = None if resumed else {}
-        uri = artifact_uri or self.stored.artifact_uri
-        self._root = local_path(uri)
-        if self._root is not None and (self._root.parts[-2:] != (self.run_id, "artifacts") or ".." in self._root.parts):
-            raise StoreError(
-                f"artifacts of a run must be in a folder {self.run_id}/artifacts, got {self._root}. Restore the store."
-            )
-        self._artifacts = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+        self._uri = artifact_uri or self.stored.artifact_uri
+        self._root = places.folder(self._uri, self.run_id, "artifacts")
+        if self._root is None:
+            self._artifacts = places.repository(client, self._uri, self.run_id, "artifacts")
 
     @property
     def in_place(self) -> bool:
@@ -187,8 +182,12 @@ class TrackedRun:
             local = self._place(path) if self._root is not None else Path(self._artifacts.download_artifacts(path, str(folder)))
             if local.is_file():
                 return local
+        except StoreError:
+            raise
         except (MlflowException, OSError):
             pass
+        except Exception as error:  # of the package that reads such a place
+            raise places.unusable(self._uri, error) from error
         raise StoreError(f"artifact must exist in run {self.run_id}, got {path}. See what it has with `mlflow ui`.")
 
     def _place(self, path: str) -> Path:
@@ -206,14 +205,37 @@ class TrackedRun:
 
     def list_files(self, folder: str) -> list[str]:
         """Paths of the artifacts directly under `folder`, sorted; not those that are still being written."""
-        paths = [entry.path for entry in self._artifacts.list_artifacts(folder) if not entry.is_dir]
-        return sorted(path for path in paths if not Path(path).name.startswith("."))
+        return sorted(path for path, is_folder in self._entries(folder) if not is_folder)
 
     def walk(self, folder: str = "") -> list[str]:
         """Paths of all artifacts under `folder`, sorted; nothing whose name, or whose folder's, begins with a point."""
-        found = [entry for entry in self._artifacts.list_artifacts(folder or None) if not Path(entry.path).name.startswith(".")]
-        deeper = [path for entry in found if entry.is_dir for path in self.walk(entry.path)]
-        return sorted([entry.path for entry in found if not entry.is_dir] + deeper)
+        found = self._entries(folder)
+        deeper = [path for entry, is_folder in found if is_folder and not self._is_link(entry) for path in self.walk(entry)]
+        return sorted([entry for entry, is_folder in found if not is_folder] + deeper)
+
+    def _entries(self, folder: str) -> list[tuple[str, bool]]:
+        """What is directly under a folder: paths, and whether each is a folder; nothing whose name begins with a point.
+
+        Raises:
+            StoreError: if the folder is a link, or its place cannot be read.
+        """
+        if self._root is not None:
+            place = self._place(folder) if folder else self._root
+            try:
+                found = [(str(one.relative_to(self._root)), one.is_dir()) for one in place.iterdir()]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        else:
+            try:
+                found = [(one.path, bool(one.is_dir)) for one in self._artifacts.list_artifacts(folder or None)]
+            except (MlflowException, OSError):
+                raise
+            except Exception as error:  # of the package that reads such a place
+                raise places.unusable(self._uri, error) from error
+        return [(path, is_folder) for path, is_folder in found if not PurePosixPath(path).name.startswith(".")]
+
+    def _is_link(self, path: str) -> bool:
+        return self._root is not None and (self._root / path).is_symlink()
 
     def drop_partial_files(self) -> None:
         """Delete what a killed process was writing when it died."""

@@ -107,15 +107,11 @@ def make(path: Path) -> None:
                     return  # another command was first
                 _refuse_strangers(database, path)
             os.replace(path, f"{path}{HALF_MADE}")
-        for ending in (
-            "-journal",
-            "-wal",
-            "-shm",
-        ):  # of a first transaction that was never made: not to be played on the new file
-            Path(f"{path}{ending}").unlink(missing_ok=True)
-        for left in path.parent.glob(f".{path.name}*{PARTIAL}*"):
-            left.unlink(missing_ok=True)  # of a process that was killed here
         partial = path.with_name(f".{path.name}{PARTIAL}")
+        partial.unlink(missing_ok=True)  # of a process that was killed here
+        for ending in ("-journal", "-wal", "-shm"):
+            Path(f"{path}{ending}").unlink(missing_ok=True)  # of a first transaction that was never made: not to be played
+            Path(f"{partial}{ending}").unlink(missing_ok=True)
         try:
             made = SqlAlchemyStore(uri_of(partial), (path.parent / "mlruns").as_uri())  # beside the database, whatever the cwd
             made.engine.dispose()

@@ -28,7 +28,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import glance, sqlite, views
 from grok.store.alive import hold, is_ours, process_tags
-from grok.store.errors import StoreError, masked, one_line
+from grok.store.errors import PACKAGES, StoreError, masked, one_line
 from grok.store.provenance import home
 from grok.store.run import TrackedRun
 from grok.store.tags import (
@@ -52,7 +52,7 @@ from grok.store.tags import (
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # pages of SQL; the error is told, in one line
 RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 """What MLflow takes for the id of a run."""
-EXTRAS = {"psycopg2": ".[postgres]", "psycopg": "psycopg[binary]"}
+HAVE = {"psycopg2": "'.[postgres]'", **PACKAGES}
 """By the package that is missing, what has it."""
 REFUSED = re.compile(r"error code (40[13])\b")
 """What MLflow says of a server that does not know who asks, or does not let them."""
@@ -203,8 +203,13 @@ class Store:
         run_id, kind = os.environ.pop("MLFLOW_RUN_ID", None), marks.get(tag(KIND), "")
         if run_id is None or parent is not None:
             made = self.client.create_run(self.home(kind), tags=resolve_tags(marks))  # at once: others see it whole
-            hold(made.info.run_id)
-            return TrackedRun(self.client, StoredRun.of(made))
+            try:
+                run = TrackedRun(self.client, StoredRun.of(made))
+            except StoreError:  # the experiment keeps its files where they cannot be written
+                self.client.delete_run(made.info.run_id)
+                raise
+            hold(run.run_id)
+            return run
         hold(run_id)
         if self.own and self.is_local and kind in MOVED:
             sqlite.move_run(sqlite.path_of(self.uri), run_id, self.home(kind))
@@ -320,7 +325,7 @@ def _unusable(uri: str, error: Exception) -> StoreError:
     missing = next((e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)), None)
     if missing is not None:
         name = (missing.name or "a package").partition(".")[0]
-        step = f"pip install '{EXTRAS[name]}'" if name in EXTRAS else f"Install what has {name}, or name another store"
+        step = f"pip install {HAVE[name]}" if name in HAVE else f"Install what has {name}, or name another store"
         what = f"a store whose package is installed, got {uri} (no {name})"
     elif uri.startswith("databricks"):
         what, step = f"a usable store, got {uri} (no workspace that answers)", "pip install 'mlflow[databricks]' and log in"

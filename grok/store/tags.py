@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ KIND: Final = "kind"
 STATE: Final = "state"
 CONFIG_HASH: Final = "config_hash"
 PROTOCOL: Final = "protocol"
+OWN_SOURCES: Final = "own_sources"
+"""JSON: SHA-256 by field of the files of one's own that a run's identity counts in; of runs that name such code."""
 ERROR: Final = "error"
 CODE_VERSION: Final = "code_version"
 CODE_DIRTY: Final = "code_dirty"
@@ -152,6 +155,16 @@ class StoredRun:
     def config_hash(self) -> str:
         """Identity of its config; empty if it has none."""
         return self.get(CONFIG_HASH)
+
+    @property
+    def own_sources(self) -> dict[str, str] | None:
+        """SHA-256 by field of the files of somebody's own that its identity counts in; None where it does not say."""
+        try:
+            found = json.loads(self.get(OWN_SOURCES))
+        except (ValueError, RecursionError):  # of earlier code, or edited by hand
+            return None
+        whole = isinstance(found, dict) and all(isinstance(digest, str) for digest in found.values())
+        return found if whole else None
 
     @property
     def protocol(self) -> str:

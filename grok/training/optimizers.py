@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from grok.networks.base import Stack
 from grok.spec.config import ResolvedConfig
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import said
+from grok.spec.plugins import accept_own, load_own
 
 State = Mapping[str, Tensor]
 """`LAYER/NAME` to the optimiser's tensors of that layer; empty before the first step."""
@@ -48,15 +47,10 @@ def own_optimizer(name: str) -> Callable[..., torch.optim.Optimizer]:
     Raises:
         ConfigError: if it cannot be imported or is nothing to call.
     """
-    try:
-        found = pkgutil.resolve_name(name)
-    except BaseException as error:  # whatever a module of somebody else raises, `SystemExit` too, a person needs one line
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        told = f"optimizer must be importable, got {name} ({said(error)})"
-        raise ConfigError(f"{told}. Run from the folder that has {name.partition(':')[0]}.py.") from error
+    found = load_own("optimizer", name)
     if not callable(found):
         raise ConfigError(f"optimizer must be called, got {name} ({type(found).__name__}). See docs/howto/optimizer.md.")
+    accept_own("optimizer", name)
     make: Callable[..., torch.optim.Optimizer] = found
     return make
 

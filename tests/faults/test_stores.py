@@ -7,12 +7,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.sensitivity.settings import shown_storage
 from entry_points import rebase as rebase_command
 from grok.runs import study as studies
 from grok.runs.fanout import Fanout
@@ -126,6 +128,10 @@ def test_a_project_may_be_in_a_folder_of_any_name(name: str, template_store: Pat
         ("SQLITE://", "must name a file as sqlite:////folder/mlflow.db"),
         ("HTTP://127.0.0.1:1", "must name a server that answers, got http://127.0.0.1:1"),
         ("http://user:secret@127.0.0.1:1", "got http://user:***@127.0.0.1:1 (ConnectionError)"),
+        ("http://user:se secret@127.0.0.1:1", "got http://user:***@127.0.0.1:1"),
+        ("mssql+pyodbc://h/d?UID=u&PWD=secret", "got mssql+pyodbc://h/d?UID=u&PWD=***"),
+        ("mssql+pyodbc:///?odbc_connect=PWD%3Dsecret%3BUID%3Du", "got mssql+pyodbc:///?odbc_connect=PWD%3D***"),
+        ("http://127.0.0.1:1/?access_token=secret", "got http://127.0.0.1:1/?access_token=***"),
         ("http://[::1", "must name a server that answers"),
         ("postgresql+no_such_driver://user:secret@127.0.0.1:1/x", "got postgresql+no_such_driver://user:***@127.0.0.1:1/x"),
         ("mysql://user:secret@127.0.0.1:1/x?password=secret", "got mysql://user:***@127.0.0.1:1/x?password=***"),
@@ -161,11 +167,84 @@ def test_passwords_are_masked_wherever_an_error_is_kept(store: Any, monkeypatch:
     assert "ann:***@host" in told
 
 
+MASKED = {
+    "http://user:se cret@127.0.0.1:1": "http://user:***@127.0.0.1:1",
+    "at http://user:se cret x@host/a b": "at http://user:***@host/a b",
+    "http://u%3Asecret@h": "http://u%3A***@h",
+    "http://a'b:secret'@h": "http://a'b:***@h",
+    "postgresql://u:80/secret@h/d": "postgresql://u:***@h/d",
+    "mssql+pyodbc://h/d?UID=u&PWD=secret": "mssql+pyodbc://h/d?UID=u&PWD=***",
+    "mssql+pyodbc:///?odbc_connect=A%3D1%3BPWD%3Dsecret%3BUID%3Du": "mssql+pyodbc:///?odbc_connect=A%3D1%3BPWD%3D***%3BUID%3Du",
+    "http://h/?access_token=secret&x=1": "http://h/?access_token=***&x=1",
+    "http://h/?api_key=secret": "http://h/?api_key=***",
+    "http://h/?x=1&key=secret": "http://h/?x=1&key=***",
+    "host=h password='se cret' user=u": "host=h password=*** user=u",
+    "AccountKey=secret;EndpointSuffix=x": "AccountKey=***;EndpointSuffix=x",
+    "{'password': 'se cret', 'user': 'u'}": "{'password': ***, 'user': 'u'}",
+    "Authorization: Bearer secret": "Authorization: Bearer ***",
+    "https://ghp_0123456789secret0123@github.com/a": "https://***@github.com/a",
+}
+"""What is told in place of each."""
+PLAIN = (
+    "http://127.0.0.1:5000 does not answer; mail ann@example.org",
+    "http://127.0.0.1:5000/api failed for ann@host",
+    "http://[::1]:5000/a@b",
+    "sqlite:////data/mlflow.db",
+    "s3://bucket/a:b",
+    "passed=3 tokens=5 tag key=grok.kind, unexpected token: x",
+)
+
+
+def test_passwords_are_masked_in_every_form_and_nothing_else() -> None:
+    for text, told in MASKED.items():
+        assert masked(text) == told
+        assert one_line(RuntimeError(f"got\n{text}")) == f"got {told}"
+    for text in PLAIN:
+        assert masked(text) == text
+    for url in ("mssql+pyodbc://h/d?PWD=secret", "postgresql://u:secret@h/d?access_token=secret"):
+        assert "secret" not in shown_storage(url)
+
+
+PIECES = ("://:", "://a:b ", "://:@", "://u:1 ", "://a%3A", "token=", "password='", "password={", "pass", "'", "shared-access-")
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_masking_takes_a_time_in_proportion_to_the_text(piece: str) -> None:
+    """400,000 characters: by a form that is quadratic it takes minutes or hours."""
+    begun = time.process_time()
+    masked(piece * (400_000 // len(piece)))
+    assert time.process_time() - begun < 10
+
+
 @pytest.mark.parametrize("run_id", ["'; drop table runs; --", "../../etc/passwd", "", "x" * 300, "ü"])
-@pytest.mark.parametrize("flag", ["--resume", "--replay"])
+@pytest.mark.parametrize("flag", ["--resume", "--replay", "--branch-from"])
 def test_no_id_of_a_run_is_one_line(run_id: str, flag: str, store: Any, command: Any) -> None:
     if run_id or flag == "--resume":
-        one(command(f"{flag}={run_id or ' '}"), 2, "run must be named by its id, 32 hex digits")
+        more = ["--at", "1"] if flag == "--branch-from" else []
+        one(command(f"{flag}={run_id or ' '}", *more), 2, "run must be named by its id, 32 hex digits")
+
+
+def test_a_missing_package_of_a_store_is_named_with_what_has_it(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of a database whose driver is not there; none of the project's extras has it."""
+    for driver, package in (("mysql+pymysql", "pymysql"), ("postgresql+psycopg", "'psycopg[binary]'")):
+        monkeypatch.setitem(sys.modules, driver.partition("+")[2], None)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{driver}://user:secret@127.0.0.1:1/x")
+        one(command("--epochs", "1"), 2, f"pip install {package}.", f"(no {driver.partition('+')[2]})")
+
+
+def test_a_database_whose_name_is_a_pattern_leaves_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`m[1].db` is made anew, and what a process makes of `m1.db` or `m[1].db2` at that moment stays."""
+    others = [tmp_path / f".{name}{sqlite.PARTIAL}" for name in ("m1.db", "m[1].db2")]
+    own = tmp_path / f".m[1].db{sqlite.PARTIAL}-journal"
+    for left in (*others, own):
+        left.write_text("of another process")
+    monkeypatch.setattr(
+        "mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore", lambda *words: _Made(tmp_path / f".m[1].db{sqlite.PARTIAL}")
+    )
+    sqlite.make(tmp_path / "m[1].db")
+    assert (tmp_path / "m[1].db").exists()
+    assert all(other.exists() for other in others)
+    assert not own.exists()
 
 
 @pytest.mark.parametrize("name", ["..", ".", ". .", "a\nb"])

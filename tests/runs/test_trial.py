@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from grok.detectors.base import find as find_detector
+from grok.runs import trial
 from grok.runs.trial import check_own
 from grok.signals.base import find as find_signal
 from grok.spec.fields import ConfigError
@@ -90,6 +91,12 @@ def test_a_wrong_one_is_refused(what: str, named: Path) -> None:
     assert told.startswith(words.format(name=name)), told
     assert name in told
     assert "\n" not in told
+
+
+def test_a_recorder_whose_metric_is_named_as_a_field_is_refused() -> None:
+    with pytest.raises(ConfigError, match="recorder must leave the names of fields to the config, got my:R, seed, width"):
+        trial._check_numbers("my:R", {"width": 1.0, "seed": 2.0, "width/mean": 3.0})
+    trial._check_numbers("my:R", {"width/mean": 3.0})
 
 
 def test_no_run_is_made_for_one(named: Path, store: object, command: object) -> None:

@@ -286,6 +286,20 @@ def test_the_front_has_its_held_out_values(task: Callable[..., Task], cells: Cel
     assert sum("calibration" in label for label in labels) == 2
 
 
+def test_a_rule_that_only_a_storage_names_is_not_loaded(
+    task: Callable[..., Task], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_rule.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = search.search(task(n_trials=4), cells)
+    trial = verdict.best(found, 1)[0]
+    assert verdict.chosen(found, cells, trial)["setting"] == verdict.setting_of(trial)
+    trial.user_attrs["setting"]["rule"] = "their_rule:D"
+    with pytest.raises(StoreError, match=r"trial must be of a rule of its search \(.*\), got their_rule:D in trial"):
+        verdict.chosen(found, cells, trial)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_sqlite_by_url(task: Callable[..., Task], cells: Cells, tmp_path: Path) -> None:
     one = task(storage=f"sqlite:///{tmp_path / 'optuna.db'}", n_trials=4)
     assert len(search.search(one, cells).trials) == 4
