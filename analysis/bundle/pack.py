@@ -23,6 +23,7 @@ from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.store.run import TrackedRun
 from grok.store.store import Store
+from grok.store.tables import load_table, save_table
 from grok.store.tags import KIND, STUDY_NAME, TRAIN, StoredRun
 from grok.store.transplant import Point, Record, record
 
@@ -160,24 +161,33 @@ class _Packing:
                 if table is not None:
                     self._take(row, run.run_id, path, table)
                 else:
-                    target = self.folder / layout.FILES / run.run_id / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(local, target)
+                    shutil.copyfile(local, self._target(run, path))
                     row["files"].append(path)
         without = {BAND, FACTORS} & set(row["left_out"])
         for path, frame in derived.items() if without else ():
             if path not in row["tables"]:
-                self._take(row, run.run_id, path, tables.plain(frame))
+                table = tables.plain(frame)
+                if table is not None:
+                    self._take(row, run.run_id, path, table)
+                else:  # without a row: it goes as a file of its own
+                    target = self._target(run, path)
+                    save_table(target, frame)
+                    row["files"].append(path)
         self.rows.append(_row(one) | row)
         self.kinds.append(run.kind)
         self.studies |= set(run.studies)
         self.records.append(one)
 
+    def _target(self, run: StoredRun, path: str) -> Path:
+        target = self.folder / layout.FILES / run.run_id / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
     def _table(self, path: str, local: Path) -> pa.Table | None:
         """A table that goes with those of other runs; None if it is broken, or of other types than theirs."""
         try:
-            table = tables.plain(pd.read_parquet(local))
-        except (OSError, ValueError, pa.ArrowException):
+            table = tables.plain(load_table(local))
+        except (OSError, ValueError):
             return None
         if table is None or any(self.types.get((path, f.name), f.type) != f.type for f in table.schema):
             return None

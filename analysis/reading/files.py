@@ -5,25 +5,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from grok.numerics.methods import factor_kind
 from grok.recorders.base import File
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
 from grok.spec.config import ResolvedConfig
+from grok.spec.plugins import NETWORKS
 from grok.store import files
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store
+from grok.store.tables import load_table
 from grok.store.tags import StoredRun
 
 KEPT, FACTORS_KEPT = 256, 8
@@ -35,6 +37,8 @@ LAYERS = 16
 MOST_ROWS = 10_000_000
 """Rows of a history whose run's length is not known."""
 WORKERS = 8
+MEASURED, LOSS = ("accuracy/train", "accuracy/test"), "loss/train"
+"""Columns of a history that are known at each of its epochs, and one that is unless it was left behind."""
 T = TypeVar("T")
 
 
@@ -55,6 +59,8 @@ class RunFiles:
         known = list(runs)
         self._places = {run.run_id: run.info.artifact_uri for run in known}
         self.left_out = {run.run_id: frozenset(run.files_left_out) for run in known if run.files_left_out}
+        self._complete = frozenset(run.run_id for run in known if run.state == "complete")
+        self._configs: dict[str, ResolvedConfig] = {}
         self._checked: dict[tuple[str, str], str] = {}
         self._lengths: dict[tuple[str, str], int] = {}
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -90,7 +96,11 @@ class RunFiles:
         return {run_id: reason for run_id in wanted if (reason := self._checked[run_id, path])}
 
     def expect(self, run_id: str, config: ResolvedConfig) -> None:
-        """Bound what the files of a run may ask of memory by its config: they are small on disk whatever they unfold to."""
+        """Bound what the files of a run may ask of memory by its config: they are small on disk whatever they unfold to.
+
+        Its factors are held against the config too, once they are read.
+        """
+        self._configs[run_id] = config
         epochs, size = config.epochs + 1, config.window**2
         self._bounds[run_id, BAND] = 8 * LAYERS * epochs * config.max_window + SLACK
         self._bounds[run_id, FACTORS] = 8 * LAYERS * len(config.spectrum_methods) * epochs * size + SLACK
@@ -141,10 +151,7 @@ class RunFiles:
         most = self._bounds.get((run_id, HISTORY), MOST_ROWS)
 
         def read(local: Path) -> pd.DataFrame:
-            with pq.ParquetFile(local) as file:
-                if file.metadata.num_rows > most:
-                    raise ValueError(f"{file.metadata.num_rows} rows, at most {most} are expected")
-            found = pd.read_parquet(local, page_checksum_verification=True)
+            found = load_table(local, most_rows=most)
             if strange := [str(name) for name in found if found[name].dtype.kind not in "iuf"]:
                 raise ValueError(f"no numbers in {', '.join(strange)}")
             return found
@@ -155,6 +162,8 @@ class RunFiles:
         if missing or (epochs != list(range(len(table))) and epochs != [float(step) for step in table.get("step", ())]):
             what = ", ".join(missing) or "a row for every epoch from 0 on"
             raise StoreError(f"{HISTORY} must have {what}, got {run_id}, a run of another schema. Train that run anew.")
+        if run_id in self._complete and (flaw := flaw_of_scores(table)):
+            raise StoreError(f"{HISTORY} must have {flaw}, got others in {run_id}. Train that run anew.")
         return table
 
     def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
@@ -167,9 +176,15 @@ class RunFiles:
                     raise ValueError("no bands of one shape")
                 self._widths[run_id] = next(iter(found.values())).shape[1]
                 self._flaws[run_id] = next((flaw for name, band in found.items() if (flaw := _flaw(name, band))), "")
+            if path == FACTORS and any(one.ndim != 3 or one.dtype.kind != "f" for one in found.values()):
+                raise ValueError("no factors of real numbers with a square for each epoch")
             return found
 
-        return self._open(run_id, path, read)
+        arrays = self._open(run_id, path, read)
+        config = self._configs.get(run_id)
+        if path == FACTORS and config is not None and (flaw := flaw_of_factors(config, arrays, run_id in self._complete)):
+            raise StoreError(f"{FACTORS} must have {flaw}, got others in {run_id}. Train that run anew.")
+        return arrays
 
     def weights(self, run_id: str, epoch: int) -> dict[str, np.ndarray]:
         """`w` (2M, K) and `v` (K, M) at a checkpoint epoch; not kept.
@@ -184,9 +199,12 @@ class RunFiles:
         """Any artifact that a recorder left, one of your own among them, read by its ending; not kept.
 
         Raises:
-            StoreError: if the run has none.
+            StoreError: if the run has none or it is not whole.
         """
-        return get(TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)), path)
+        try:
+            return get(TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)), path)
+        except files.CheckpointError as error:
+            raise StoreError(f"{error} Train that run anew.") from error
 
     def table(self, run_id: str, path: str) -> pd.DataFrame:
         """A Parquet artifact other than the history; not kept.
@@ -194,7 +212,7 @@ class RunFiles:
         Raises:
             StoreError: if the run has none or it is not whole.
         """
-        return self._open(run_id, path, pd.read_parquet)
+        return self._open(run_id, path, load_table)
 
     def json(self, run_id: str, path: str) -> Any:
         """A JSON artifact.
@@ -226,6 +244,42 @@ def _flaw(name: str, band: np.ndarray) -> str:
     if not np.isfinite(band[known]).all():
         return f"its band {name} must have finite inner products, got others"
     return f"its band {name} must have squares of updates ≥ 0, got others" if (band[:, 0] < 0).any() else ""
+
+
+def flaw_of_scores(table: pd.DataFrame) -> str:
+    """What the scores of a run that came to its end must be and are not, in words; empty if nothing.
+
+    An accuracy is a share, a loss is a number ≥ 0; a run whose loss is none has diverged. A loss that came without its column's
+    values, or other accuracies where they were not measured, may be unknown.
+    """
+    for name in (name for name in table if name.startswith(("accuracy/", "loss/"))):
+        values = table[name].to_numpy(dtype=np.float64)
+        known, share = values[~np.isnan(values)], name.startswith("accuracy/")
+        gaps = len(known) < len(values) and (name in MEASURED or (name == LOSS and len(known) > 0))
+        if gaps or (known < 0).any() or (known > (1 if share else np.finfo(np.float64).max)).any():
+            return f"{name} {'in [0, 1]' if share else 'finite and ≥ 0'} at every epoch"
+    return ""
+
+
+def flaw_of_factors(config: ResolvedConfig, factors: Mapping[str, np.ndarray], complete: bool) -> str:
+    """What the window factors of a run must be by its config and are not, in words; empty if nothing.
+
+    Args:
+        config: of the run. factors: by `<kind>_<layer>`, (T + 1, w, w). complete: whether the run came to its end: every full
+            window has a factor then.
+    """
+    network = NETWORKS.find(config.network) if config.network in NETWORKS.names else None
+    kinds = {factor_kind(method) for method in config.spectrum_methods if method != "gram"}
+    layers = network.watched if network is not None else {name.partition("_")[2] for name in factors}
+    names = {f"{kind}_{layer}" for kind in kinds for layer in layers}
+    if not names <= set(factors):
+        return f"factors {', '.join(sorted(names))}"
+    rows, side = config.epochs + 1, config.window
+    if any(one.shape[1:] != (side, side) or (complete and len(one) != rows) for one in factors.values()):
+        return f"factors of {side} × {side}, one for each of {rows} epochs"
+    if complete and not all(np.isfinite(one[side:]).all() for one in factors.values()):
+        return f"finite factors from epoch {side} on"
+    return ""
 
 
 def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 from grok.recorders.base import File
 from grok.store import files
 from grok.store.run import TrackedRun
+from grok.store.tables import load_table, save_table
 
 
 class Background:
@@ -55,7 +57,7 @@ def put(run: TrackedRun, file: File) -> None:
     if isinstance(file.content, pd.DataFrame):
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(file.path).name
-            file.content.to_parquet(local, index=False, write_page_checksum=True)
+            save_table(local, file.content)
             run.put_file(local, str(Path(file.path).parent))
     elif file.path.endswith(".npz"):
         run.put_arrays(file.path, **cast(dict[str, np.ndarray], file.content))
@@ -67,12 +69,15 @@ def get(run: TrackedRun, path: str) -> File:
     """A file as `put` took it.
 
     Raises:
-        StoreError: if there is none. CheckpointError: if tensors are not whole.
+        StoreError: if there is none. CheckpointError: if it is not whole, or larger than files of runs are.
     """
     with tempfile.TemporaryDirectory() as folder:
         local = run.get_file(path, Path(folder))
-        if path.endswith(".parquet"):
-            return File(path, pd.read_parquet(local))
-        if path.endswith(".npz"):
-            return File(path, files.load_arrays(local))
-        return File(path, *files.load(local))
+        if not path.endswith((".parquet", ".npz")):
+            return File(path, *files.load(local))
+        try:
+            return File(path, load_table(local) if path.endswith(".parquet") else files.load_arrays(local))
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            kind, told = Path(path).suffix.lstrip("."), str(error).replace(str(local), path)
+            why = " ".join(f"{type(error).__name__} {told}".split())[:120]
+            raise files.CheckpointError(f"{path} must be a whole {kind} file, got {run.run_id} ({why}).") from error
