@@ -19,7 +19,7 @@ RUN = "run_id"
 LEVEL = 9
 """Of zstd; more makes no smaller files of such numbers."""
 SHARE, SHARE_AS_OBJECTS = 2, 16
-"""Parts of the free memory of which a table may take one: it is held as it is read and as runs get it, or as Python's objects."""
+"""Parts of the free memory of which a table may take one: it is held as it is read and as runs get it, or as objects."""
 KINDS = ("int64", "double", "bool", "string")
 """Types of columns that are taken together; a table with others is kept as it is."""
 

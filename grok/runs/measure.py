@@ -100,7 +100,9 @@ class Finished:
         if {name: tuple(tensor.shape) for name, tensor in found.items()} != {n: tuple(shape) for n, shape in shapes.items()}:
             told = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(found.items()))
             rule = ", ".join(f"{name} {tuple(shape)}" for name, shape in sorted(shapes.items()))
-            raise StoreError(f"{path} must have layers {rule}, got {shown(told)} in {self.tracked.run_id}. Train that run anew.")
+            raise StoreError(
+                f"{path} must have layers {rule}, got {shown(told)} in {self.tracked.run_id}. Train that run anew."
+            )
         if self.complete and not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
             raise StoreError(f"{path} must have finite weights, got others in {self.tracked.run_id}. Train that run anew.")
         return found

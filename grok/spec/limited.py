@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,12 @@ def plain_file(path: Path, most_bytes: float = math.inf) -> None:
         raise ValueError(f"{path.stat().st_size} bytes, at most {most_bytes} are read")
 
 
-def load_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, np.ndarray]:
+def load_arrays(path: Path, most_bytes: int = MOST_BYTES, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays of an npz file, by name; its headers are read first, and what they ask for is held against a bound.
 
     Args:
-        path: of the file. most_bytes: of memory, that all arrays together may take.
+        path: of the file. most_bytes: of memory, that all arrays together may take. names: of those that are wanted, as far as
+            they are there, the others not being looked at; None for all.
 
     Raises:
         ValueError: if an array is not of plain numbers, or larger than its header or the bound has it, or cannot be unpacked.
@@ -47,19 +48,21 @@ def load_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, np.ndarra
     """
     try:
         plain_file(path)
-        return _arrays(path, most_bytes)
+        return _arrays(path, most_bytes, names)
     except (ValueError, OSError, zipfile.BadZipFile):
         raise
     except Exception as error:  # zlib's, the tokenizer's of a header, those of methods of packing that are not there
         raise ValueError(f"no whole npz file ({type(error).__name__} {error})") from error
 
 
-def _arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
+def _arrays(path: Path, most_bytes: int, names: Collection[str] | None) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         total = 0
         for entry in archive.infolist():
+            if names is not None and entry.filename.removesuffix(".npy") not in names:
+                continue
             with archive.open(entry) as member:
-                shape, dtype = _header(member, entry.filename)
+                shape, dtype = array_header(member, entry.filename)
                 size = int(np.prod(shape, dtype=object)) * dtype.itemsize
                 if size != entry.file_size - member.tell():
                     raise ValueError(f"{entry.filename} has {entry.file_size - member.tell()} bytes, its header says {size}")
@@ -67,11 +70,15 @@ def _arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
         if total > most_bytes:
             raise ValueError(f"{total} bytes of arrays, at most {most_bytes} are expected")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+        return {name: arrays[name] for name in arrays.files if names is None or name in names}
 
 
-def _header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an array of an npz file."""
+def array_header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of an array of plain numbers, from a file that stands at its beginning and then at its numbers.
+
+    Raises:
+        ValueError: if it is none.
+    """
     version = npy.read_magic(member)
     readers: dict[tuple[int, int], Callable[..., Any]] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:
@@ -84,7 +91,7 @@ def _header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None = None) -> None:
+def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None = None) -> int:
     """Look that a Parquet file, unfolded, stays within a bound of memory: rows by the widths of its columns, and all letters.
 
     A column of texts is read as its distinct ones and their numbers, so that one long text in every row is told by its length
@@ -92,6 +99,9 @@ def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None 
 
     Args:
         path: of the file. most_bytes: of memory, that the table may take. most_rows: that it may have; None for any.
+
+    Returns:
+        Bytes that it takes, about.
 
     Raises:
         ValueError: if it does not, with the figure. OSError, pyarrow.ArrowException: if the file cannot be read.
@@ -119,6 +129,7 @@ def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None 
                 for chunk in file.read(columns=[name]).column(0).chunks:
                     total += sum(map(_letters, _leaves(chunk)))
                     _within(total, rows, most_bytes)
+    return total
 
 
 def _within(total: int, rows: int, most_bytes: int) -> None:
