@@ -68,9 +68,8 @@ def main(arguments: list[str]) -> int:
             print(f"{number}/{len(run_ids)} {run_id} {' '.join(paths)}", file=sys.stderr)
     if adopted_run_id() is not None:  # the run that `mlflow run` made; the tables are in the runs measured
         store.create(f"measure {flags.study}", {KIND: "measure"}).end("failed" if failed else "complete")
-    print(
-        f"study={flags.study} runs={len(run_ids) + len(broken)} tables={written} failed={failed} seconds={time.perf_counter() - started:.0f}"
-    )
+    seconds = time.perf_counter() - started
+    print(f"study={flags.study} runs={len(run_ids) + len(broken)} tables={written} failed={failed} seconds={seconds:.0f}")
     return 1 if failed else 0
 
 

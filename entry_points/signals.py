@@ -141,9 +141,8 @@ def main(arguments: list[str]) -> int:
             print(f"{number}/{len(run_ids)} {run_id} {count}", file=sys.stderr)
     if adopted_run_id() is not None:  # the run that `mlflow run` made; the tables are in the runs measured
         store.create("signals", {KIND: "measure"}).end("failed" if failed else "complete")
-    print(
-        f"runs={len(run_ids) + len(broken)} signals={computed} failed={len(failed)} seconds={time.perf_counter() - started:.0f}"
-    )
+    seconds = time.perf_counter() - started
+    print(f"runs={len(run_ids) + len(broken)} signals={computed} failed={len(failed)} seconds={seconds:.0f}")
     return 1 if failed else 0
 
 

@@ -19,6 +19,7 @@ from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
+from grok.spec import limited
 from grok.spec.config import ResolvedConfig
 from grok.store import files
 from grok.store.errors import StoreError
@@ -165,7 +166,7 @@ class RunFiles:
 
     def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
         def read(local: Path) -> dict[str, np.ndarray]:
-            found = files.load_arrays(local, self._bounds.get((run_id, path), files.MOST_BYTES))
+            found = limited.load_arrays(local, self._bounds.get((run_id, path), limited.MOST_BYTES))
             if path == BAND:
                 if any(band.ndim != 2 or band.dtype.kind != "f" for band in found.values()):
                     raise ValueError("no bands of real numbers with a row for each update")

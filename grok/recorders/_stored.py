@@ -33,7 +33,7 @@ def flaw_of_scores(table: pd.DataFrame) -> str:
     An accuracy is a share, a loss is a number ≥ 0; a run whose loss is none has diverged. A loss that came without its column's
     values, or other accuracies where they were not measured, may be unknown.
     """
-    for name in (name for name in table if name.startswith(("accuracy/", "loss/"))):
+    for name in (name for name in map(str, table) if name.startswith(("accuracy/", "loss/"))):
         values = table[name].to_numpy(dtype=np.float64)
         known, share = values[~np.isnan(values)], name.startswith("accuracy/")
         gaps = len(known) < len(values) and (name in MEASURED or (name == LOSS and len(known) > 0))

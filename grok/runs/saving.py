@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from grok.recorders.base import File
+from grok.spec import limited
 from grok.store import files
 from grok.store.run import TrackedRun
 from grok.store.tables import load_table, save_table
@@ -76,7 +77,7 @@ def get(run: TrackedRun, path: str) -> File:
         if not path.endswith((".parquet", ".npz")):
             return File(path, *files.load(local))
         try:
-            return File(path, load_table(local) if path.endswith(".parquet") else files.load_arrays(local))
+            return File(path, load_table(local) if path.endswith(".parquet") else limited.load_arrays(local))
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             kind, told = Path(path).suffix.lstrip("."), str(error).replace(str(local), path)
             why = " ".join(f"{type(error).__name__} {told}".split())[:120]

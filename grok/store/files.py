@@ -17,8 +17,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from grok.spec.limited import MOST_BYTES as MOST_BYTES
-from grok.spec.limited import load_arrays as load_arrays
 from grok.spec.limited import plain_file
 
 PARTIAL = ".*.partial-*"

@@ -49,7 +49,8 @@ def refuse(database: sqlite3.Connection, path: Path) -> None:
     query = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'active' AND coalesce(artifact_location, '') = ''"
     if nowhere := database.execute(query).fetchone():
         raise StoreError(
-            f"experiments must have a place for their files, got none for experiment {nowhere[0]} in {path}. Restore the database."
+            f"experiments must have a place for their files, got none for experiment {nowhere[0]} in {path}. "
+            "Restore the database."
         )
     found = places(database, path)
     if found:

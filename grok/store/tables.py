@@ -1,4 +1,4 @@
-"""Tables on disk as Parquet: every page and the whole with a checksum, read only as far as its size allows and where they hold."""
+"""Tables on disk as Parquet: each page and the whole with a checksum, read where these hold and the size is within a bound."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def _digest(table: pd.DataFrame) -> bytes:
         elif kind in "iub":
             found.update(np.ascontiguousarray(column.to_numpy()).tobytes())
         else:
-            texts = [str(one) if isinstance(one, str | int | float) and one == one else "" for one in column.tolist()]
+            plain = column.map(lambda one: isinstance(one, str | int | float)) & column.notna()
+            texts = [str(one) if known else "" for one, known in zip(column.tolist(), plain, strict=True)]
             found.update("\0".join(texts).encode("utf-8", "surrogatepass"))
     return found.hexdigest().encode()

@@ -18,6 +18,7 @@ import torch
 from analysis.reading.evidence import Evidence
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec import limited
 from grok.spec.limited import check_table
 from grok.store import files
 from grok.store.errors import StoreError
@@ -234,7 +235,7 @@ def test_a_table_of_any_columns_comes_back_as_it_was(tmp_path: Path) -> None:
 )
 def test_factors_of_other_shapes_or_without_numbers_leave_their_run_out(own: Frozen, change: Any, words: str) -> None:
     path = own.root(own.ids["complete"]) / FACTORS
-    np.savez_compressed(path, **change(files.load_arrays(path)))
+    np.savez_compressed(path, **change(limited.load_arrays(path)))
     assert words in left_out(own)
 
 

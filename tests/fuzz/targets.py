@@ -32,7 +32,7 @@ from grok.detectors._chosen import chosen, option_names
 from grok.monitor.spectral import SpectralMonitor
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND
-from grok.spec import limited_yaml
+from grok.spec import limited, limited_yaml
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError, pairs
 from grok.spec.plugins import ROOMS
@@ -173,7 +173,7 @@ def state(content: bytes) -> None:
 
 def arrays(content: bytes) -> None:
     """Arrays, of a bound of 1 MiB: whatever is given back is within it."""
-    found = files.load_arrays(placed(content, "band.npz"), 1 << 20)
+    found = limited.load_arrays(placed(content, "band.npz"), 1 << 20)
     assert sum(array.nbytes for array in found.values()) <= 1 << 20
 
 

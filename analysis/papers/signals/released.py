@@ -72,9 +72,8 @@ def load(folder: Path) -> list[Released]:
             raise ConfigError(f"{', '.join(SCALARS)} must be numbers beside curves, got others in {shown(path)}. {CHECK}.")
         known = np.isfinite(held["test_acc"]).any(axis=1).all()  # of each seed, somewhere
         if not known or not all(np.isfinite(held[name]).all() for name in ("steps", *SCALARS)):
-            raise ConfigError(
-                f"steps, accuracies and {', '.join(SCALARS)} must be finite, got others in {shown(path)}. {CHECK}."
-            )
+            told = f"steps, accuracies and {', '.join(SCALARS)} must be finite, got others in {shown(path)}"
+            raise ConfigError(f"{told}. {CHECK}.")
         found += _seeds(held | {name: held[name].reshape(()) for name in SCALARS})
     if not found:
         names = ", ".join(("steps", *CURVES))
