@@ -21,6 +21,7 @@ from analysis.reading.evidence import DERIVED, DERIVED_RANKS
 from analysis.reading.runs import conditions, stored_name
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec.limited import BrokenFileError
 from grok.store.errors import StoreError, one_line
 from grok.store.run import TrackedRun
 from grok.store.store import Store
@@ -208,7 +209,7 @@ class _Packing:
         """A table that goes with those of other runs; None if it is broken, or of other types than theirs."""
         try:
             table = tables.plain(load_table(local))
-        except (OSError, ValueError) as error:
+        except (OSError, BrokenFileError) as error:
             self.failed[run.run_id] = f"{path} is not whole and goes as it is ({one_line(error)[:120]})"
             return None
         if table is None or any(self.types.get((path, f.name), f.type) != f.type for f in table.schema):

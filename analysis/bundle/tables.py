@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.bundle.layout import BundleError
-from grok.spec.limited import check_table
+from grok.spec.limited import BrokenFileError, check_table
 
 RUN = "run_id"
 """The column that says whose a row is."""
@@ -84,12 +84,12 @@ def open_table(path: Path, share: int = SHARE) -> pa.Table:
     room = psutil.virtual_memory().available // share
     try:
         check_table(path, room)
-    except ValueError as error:
-        if not isinstance(error, pa.ArrowException | UnicodeError):
+    except BrokenFileError as error:
+        if error.__cause__ is None:  # it is whole
             told = f"{path.name} must fit into one part of {share} of the free memory, got {error}"
             raise BundleError(f"{told}. Import it on a larger machine.") from error
         raise _broken(path, error) from error
-    except (pa.ArrowException, OSError) as error:
+    except OSError as error:
         raise _broken(path, error) from error
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:

@@ -142,7 +142,8 @@ class RunFiles:
             except Exception as error:  # the file is untrusted: broken bytes end in zlib's, the tokenizer's and others' errors
                 kind = {".npz": "npz", ".safetensors": "safetensors"}.get(local.suffix, local.suffix.lstrip("."))
                 told = str(error).replace(str(local), path)  # the same words wherever the store is
-                why = " ".join(f"{type(error).__name__} {told}".split())[:120]
+                told = told if isinstance(error, limited.BrokenFileError) else f"{type(error).__name__} {told}"
+                why = " ".join(told.split())[:120]
                 raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
 
     def _history(self, run_id: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from grok.monitor.track import Settings
 from grok.numerics.spectra import rolling_eigenvalues
 from grok.signals.base import from_history, series
 from grok.spec.fields import ConfigError, refuse, shown
-from grok.spec.limited import check_table, load_arrays, plain_file
+from grok.spec.limited import BrokenFileError, check_table, load_arrays, plain_file
 
 MOST_BYTES, MOST_TEXT, MOST_COLUMNS = 1 << 29, 1 << 27, 10_000
 """Bytes of memory that a negative's file may ask for, bytes of one of text, and columns."""
@@ -180,7 +180,8 @@ def _file(path: Path, settings: Settings) -> Tables:
         else:
             found = _rows(path) if not parts and path.suffix == ".jsonl" else _table(parts or [path])
     except Exception as error:  # the file is untrusted: broken bytes end in errors of every kind
-        why = " ".join(f"{type(error).__name__} {error}".split())[:76]
+        told = str(error) if isinstance(error, BrokenFileError) else f"{type(error).__name__} {error}"
+        why = " ".join(told.split())[:76]
         refuse("negatives", "be whole files", f"{shown(path.name, 40)} ({why})", "Write it anew")
     if path.suffix != ".npz" or parts:
         if not any(map(len, found.values())):

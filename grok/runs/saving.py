@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -78,7 +77,6 @@ def get(run: TrackedRun, path: str) -> File:
             return File(path, *files.load(local))
         try:
             return File(path, load_table(local) if path.endswith(".parquet") else limited.load_arrays(local))
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            kind, told = Path(path).suffix.lstrip("."), str(error).replace(str(local), path)
-            why = " ".join(f"{type(error).__name__} {told}".split())[:120]
+        except (limited.BrokenFileError, OSError) as error:
+            kind, why = Path(path).suffix.lstrip("."), str(error).replace(str(local), path)[:120]
             raise files.CheckpointError(f"{path} must be a whole {kind} file, got {run.run_id} ({why}).") from error

@@ -5,6 +5,7 @@ Nothing is imported that the monitor does not have; pyarrow only where there is 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -22,17 +23,32 @@ PLACE = 16
 TEXT = "BYTE_ARRAY"
 
 
+class BrokenFileError(ValueError):
+    """A file is not whole, not of its kind, or asks for more than its bound."""
+
+
+@contextlib.contextmanager
+def untrusted() -> Iterator[None]:
+    """Whatever broken bytes end in, zlib's errors, the tokenizer's, Arrow's, those of a text's code, is a `BrokenFileError`."""
+    try:
+        yield
+    except BrokenFileError:
+        raise
+    except Exception as error:
+        raise BrokenFileError(f"{type(error).__name__} {' '.join(str(error).split())}") from error
+
+
 def plain_file(path: Path, most_bytes: float = math.inf) -> None:
     """Look that a path is a plain file, whose opening does not wait, and not larger than a bound.
 
     Raises:
-        ValueError: if it is not. OSError: if it is not there.
+        BrokenFileError: if it is not. OSError: if it is not there.
     """
     if not path.is_file():
         path.stat()  # not there: says so
-        raise ValueError("a plain file is read, not a folder, a pipe or a device")
+        raise BrokenFileError("a plain file is read, not a folder, a pipe or a device")
     if path.stat().st_size > most_bytes:
-        raise ValueError(f"{path.stat().st_size} bytes, at most {most_bytes} are read")
+        raise BrokenFileError(f"{path.stat().st_size} bytes, at most {most_bytes} are read")
 
 
 def load_arrays(path: Path, most_bytes: int = MOST_BYTES, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -43,16 +59,12 @@ def load_arrays(path: Path, most_bytes: int = MOST_BYTES, names: Collection[str]
             they are there, the others not being looked at; None for all.
 
     Raises:
-        ValueError: if an array is not of plain numbers, or larger than its header or the bound has it, or cannot be unpacked.
-        OSError, zipfile.BadZipFile: if the file cannot be read.
+        BrokenFileError: if an array is not of plain numbers, or larger than its header or the bound has it, or cannot be
+            unpacked. OSError: if the file is not there.
     """
-    try:
-        plain_file(path)
+    plain_file(path)
+    with untrusted():
         return _arrays(path, most_bytes, names)
-    except (ValueError, OSError, zipfile.BadZipFile):
-        raise
-    except Exception as error:  # zlib's, the tokenizer's of a header, those of methods of packing that are not there
-        raise ValueError(f"no whole npz file ({type(error).__name__} {error})") from error
 
 
 def _arrays(path: Path, most_bytes: int, names: Collection[str] | None) -> dict[str, np.ndarray]:
@@ -65,10 +77,11 @@ def _arrays(path: Path, most_bytes: int, names: Collection[str] | None) -> dict[
                 shape, dtype = array_header(member, entry.filename)
                 size = int(np.prod(shape, dtype=object)) * dtype.itemsize
                 if size != entry.file_size - member.tell():
-                    raise ValueError(f"{entry.filename} has {entry.file_size - member.tell()} bytes, its header says {size}")
+                    rest = entry.file_size - member.tell()
+                    raise BrokenFileError(f"{entry.filename} has {rest} bytes, its header says {size}")
                 total += size
         if total > most_bytes:
-            raise ValueError(f"{total} bytes of arrays, at most {most_bytes} are expected")
+            raise BrokenFileError(f"{total} bytes of arrays, at most {most_bytes} are expected")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files if names is None or name in names}
 
@@ -82,12 +95,12 @@ def array_header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]
     version = npy.read_magic(member)
     readers: dict[tuple[int, int], Callable[..., Any]] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:
-        raise ValueError(f"{name} is of npy version {version}")
+        raise BrokenFileError(f"{name} is of npy version {version}")
     shape, _, dtype = readers[version](member)
     if dtype.kind not in "fiubU":
-        raise ValueError(f"{name} holds {dtype}, not plain numbers or text")
+        raise BrokenFileError(f"{name} holds {dtype}, not plain numbers or text")
     if any(side < 0 for side in shape):
-        raise ValueError(f"{name} has a negative side")
+        raise BrokenFileError(f"{name} has a negative side")
     return shape, dtype
 
 
@@ -104,24 +117,26 @@ def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None 
         Bytes that it takes, about.
 
     Raises:
-        ValueError: if it does not, with the figure. OSError, pyarrow.ArrowException: if the file cannot be read.
+        BrokenFileError: if it does not, with the figure, or is no whole file. OSError: if the file is not there.
     """
+    plain_file(path)
+    with untrusted():
+        return _table_bytes(path, most_bytes, most_rows)
+
+
+def _table_bytes(path: Path, most_bytes: int, most_rows: int | None) -> int:
     import pyarrow.parquet as pq
 
-    plain_file(path)
     with pq.ParquetFile(path) as file:
         known, schema = file.metadata, file.schema
-        groups = [known.row_group(i) for i in range(known.num_row_groups)]
-        rows = max(known.num_rows, sum(group.num_rows for group in groups))
+        rows = max(known.num_rows, sum(known.row_group(i).num_rows for i in range(known.num_row_groups)))
         if most_rows is not None and rows > most_rows:
-            raise ValueError(f"{rows} rows, at most {most_rows} are expected")
-        total, texts = 0, []
-        for i in range(known.num_columns):
-            column = schema.column(i)
-            cells = max(rows, sum(group.column(i).num_values for group in groups))
+            raise BrokenFileError(f"{rows} rows, at most {most_rows} are expected")
+        total, columns = 0, [schema.column(i) for i in range(known.num_columns)]
+        for i, column in enumerate(columns):
+            cells = max(rows, _cells(file, i)) if column.max_repetition_level else rows
             total += cells * (WIDTHS.get(column.physical_type) or column.length or PLACE)
-            total += sum(group.column(i).total_uncompressed_size for group in groups) if column.physical_type == TEXT else 0
-            texts += [column.path] if column.physical_type == TEXT else []
+        texts = [column.path for column in columns if column.physical_type == TEXT]
     _within(total, rows, most_bytes)
     if texts:
         with pq.ParquetFile(path, read_dictionary=texts) as file:
@@ -132,9 +147,20 @@ def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None 
     return total
 
 
+def _cells(file: Any, column: int) -> int:
+    """Values in a column of lists. Its description is looked at once Arrow has begun to read the column: of a description that
+    is broken, reading is an error, looking ends the process.
+    """
+    found = 0
+    for i in range(file.metadata.num_row_groups):
+        next(file.iter_batches(batch_size=1, row_groups=[i]), None)
+        found += file.metadata.row_group(i).column(column).num_values
+    return found
+
+
 def _within(total: int, rows: int, most_bytes: int) -> None:
     if total > most_bytes:
-        raise ValueError(f"{rows} rows that unfold to {total} bytes or more, at most {most_bytes} are expected")
+        raise BrokenFileError(f"{rows} rows that unfold to {total} bytes or more, at most {most_bytes} are expected")
 
 
 def _leaves(array: Any) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from grok.spec.limited import plain_file
+from grok.spec.limited import BrokenFileError, plain_file, untrusted
 
 PARTIAL = ".*.partial-*"
 """Pattern of the names that a file has while it is written."""
@@ -109,10 +109,11 @@ def load_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """The value of a JSON file.
 
     Raises:
-        ValueError: if it is not JSON, nested too deep, or larger than the bound. OSError: if it cannot be read.
+        BrokenFileError: if it is not JSON, nested too deep, or larger than the bound. OSError: if it is not there.
     """
     plain_file(path, most_bytes)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    with untrusted():
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except RecursionError:
+            raise BrokenFileError("nested too deep") from None

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grok.spec.limited import MOST_BYTES, check_table
+from grok.spec.limited import MOST_BYTES, BrokenFileError, check_table, untrusted
 
 DIGEST = b"grok.sha256"
 """Key of the file's own metadata. The checksums of pages say nothing of the names of columns, or of which page is whose."""
@@ -30,19 +30,15 @@ def load_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None =
         path: of the file. most_bytes: of memory, that the table may take. most_rows: that it may have; None for any.
 
     Raises:
-        ValueError: if the file is no whole table, or larger than a bound. OSError: if it cannot be read.
+        BrokenFileError: if the file is no whole table, or larger than a bound. OSError: if it is not there.
     """
-    try:
-        check_table(path, most_bytes, most_rows)
+    check_table(path, most_bytes, most_rows)
+    with untrusted():  # Arrow's errors, and pandas' where a description does not fit its columns
         table = pd.read_parquet(path, page_checksum_verification=True)
         known = (pq.read_schema(path).metadata or {}).get(DIGEST)
         if known is not None and known != _digest(table):
-            raise ValueError("other columns, rows or numbers than its checksum is of")
+            raise BrokenFileError("other columns, rows or numbers than its checksum is of")
         return table
-    except (ValueError, OSError):
-        raise
-    except Exception as error:  # Arrow's that are neither, and pandas' where a description does not fit its columns
-        raise ValueError(f"no whole Parquet file ({type(error).__name__} {error})") from error
 
 
 def _digest(table: pd.DataFrame) -> bytes:
