@@ -53,7 +53,7 @@ def _digest(table: pd.DataFrame) -> bytes:
         elif kind in "iub":
             found.update(np.ascontiguousarray(column.to_numpy()).tobytes())
         else:
-            plain = column.map(lambda one: isinstance(one, str | int | float)) & column.notna()
-            texts = [str(one) if known else "" for one, known in zip(column.tolist(), plain, strict=True)]
+            known = zip(column.tolist(), column.isna().tolist(), strict=True)
+            texts = [str(one) if isinstance(one, str | int | float) and not blank else "" for one, blank in known]
             found.update("\0".join(texts).encode("utf-8", "surrogatepass"))
     return found.hexdigest().encode()

@@ -194,6 +194,18 @@ def test_a_long_text_in_every_row_of_a_small_table_is_told_by_its_copies(tmp_pat
         tables.by_run(path)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "zero"])
+def test_a_folder_whose_name_cannot_be_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    words = r"^out must be in a folder that can be written, got .*\. Name another\.$"
+    with pytest.raises(BundleError, match=words) as caught, layout.building(tmp_path / name):
+        pytest.fail("it was begun")
+    assert len(str(caught.value)) < 400
+    with pytest.raises(BundleError, match=r"^bundle must be a folder, got ") as caught:
+        layout.verified(tmp_path / name)
+    assert len(str(caught.value)) < 400
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 99 + b"PAR1", b"\x80\x04pickle"])
 def test_a_table_must_be_whole(bundle: Path, away: Store, content: bytes) -> None:
     (bundle / "tables" / HISTORY).write_bytes(content)
