@@ -119,7 +119,8 @@ def watch(one: Released, name: str) -> Watched:
     curve, sign = SIGNALS[name]
     values = one.curves[curve]
     if name == "norm_peak":
-        values = passage.below_peak(values[:, None])
+        with np.errstate(all="ignore"):  # a norm of 0, or beyond all numbers, has no share of its peak: it is not known
+            values = passage.below_peak(values[:, None])
     return one.run._replace(epochs=one.curves["steps"], values=sign * values)
 
 
@@ -131,8 +132,7 @@ def board(runs: list[Released]) -> pd.DataFrame:
     """
     rows = []
     for name in SIGNALS:
-        with np.errstate(all="ignore"):  # a norm of 0, or beyond all numbers, has no share of its peak: it is not known
-            watched = [watch(one, name) for one in runs]
+        watched = [watch(one, name) for one in runs]
         found = score([run for run in watched if run.seed % 2 == 0], [run for run in watched if run.seed % 2])
         rows.append(_row(name, found))
     return pd.DataFrame(rows)
