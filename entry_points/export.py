@@ -75,8 +75,9 @@ def main(arguments: list[str]) -> int:
     facts = pack(store, wanted, Path(flags.out), derived, lambda runs: counted(runs, "export"))
     adopt(store, f"export to {flags.out}", "export")
     counts = " ".join(f"{kind}={number}" for kind, number in facts["runs"].items())
-    for run_id, why in facts["failed"].items():
-        print(f"failed: {run_id}: {why}", file=sys.stderr)
+    for kind in ("broken", "failed"):
+        for run_id, why in facts[kind].items():
+            print(f"{kind}: {run_id}: {why}", file=sys.stderr)
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")
     return 1 if facts["failed"] else 0
 

@@ -122,8 +122,8 @@ def pack(
         progress: shows how far it is: gives the runs that it is given, one by one.
 
     Returns:
-        What `manifest.json` says, `bytes`, and `failed`: by run id why a run is not in it, or which table of it is broken and
-        goes as it is.
+        What `manifest.json` says, `bytes`, and by run id `failed`: why a run is not in it, and `broken`: which table of one
+        that is in it is not whole and goes as it is.
 
     Raises:
         StoreError: if no training run could be read.
@@ -144,7 +144,7 @@ def pack(
         layout.write_json(folder / layout.CRATE, crate(facts, layout.entries(folder)))
         layout.write_manifest(folder, facts)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return facts | {"bytes": size, "failed": packing.failed}
+        return facts | {"bytes": size, "failed": packing.failed, "broken": packing.broken}
 
 
 class _Packing:
@@ -159,6 +159,7 @@ class _Packing:
         self.kinds: list[str] = []
         self.studies: set[str] = set()
         self.failed: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
 
     def add(self, store: Store, run: StoredRun, one: Record, wanted: Wanted, derived: Mapping[str, pd.DataFrame]) -> None:
         """Take a run and its files."""
@@ -210,7 +211,7 @@ class _Packing:
         try:
             table = tables.plain(load_table(local))
         except (OSError, BrokenFileError) as error:
-            self.failed[run.run_id] = f"{path} is not whole and goes as it is ({one_line(error)[:120]})"
+            self.broken[run.run_id] = f"{path} is not whole and goes as it is ({one_line(error)[:120]})"
             return None
         if table is None or any(self.types.get((path, f.name), f.type) != f.type for f in table.schema):
             return None
