@@ -6,6 +6,7 @@ makes the same runs of it in another store, and `analyze` there gives the same r
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from entry_points.analyze import FIRST, studies
@@ -74,8 +75,11 @@ def main(arguments: list[str]) -> int:
     facts = pack(store, wanted, Path(flags.out), derived, lambda runs: counted(runs, "export"))
     adopt(store, f"export to {flags.out}", "export")
     counts = " ".join(f"{kind}={number}" for kind, number in facts["runs"].items())
+    for kind in ("broken", "failed"):
+        for run_id, why in facts[kind].items():
+            print(f"{kind}: {run_id}: {why}", file=sys.stderr)
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")
-    return 0
+    return 1 if facts["failed"] else 0
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -43,24 +43,36 @@ def main(arguments: list[str]) -> int:
     """Parse, measure, print one line."""
     flags = parser().parse_args(arguments)
     from analysis.reading.asked import run_ids as of_studies
+    from analysis.reading.asked import unusable
     from analysis.reading.evidence import Evidence
-    from grok.runs.measure import KINDS, measure
+    from grok.runs.measure import KINDS, OF_ONE_RUN, check_kinds, measure, why
     from grok.store.store import adopted_run_id, open_store
     from grok.store.tags import KIND
 
     kinds = tuple(KINDS) if flags.what == "all" else tuple(dict.fromkeys(word.strip() for word in flags.what.split(",")))
+    check_kinds(kinds)
     store, started = open_store(existing=FIRST), time.perf_counter()
-    run_ids = of_studies(Evidence(store), flags.study)
-    written = 0
+    evidence = Evidence(store)
+    broken = unusable(evidence, flags.study)
+    for run_id, reason in broken.items():
+        print(f"failed: {run_id}: {reason}", file=sys.stderr)
+    run_ids = of_studies(evidence, flags.study)
+    written, failed = 0, len(broken)
     for number, run_id in enumerate(run_ids, start=1):
-        paths = measure(store, store.get(run_id), kinds, force=flags.force, trust_code=flags.trust_code)
+        try:
+            paths = measure(store, store.get(run_id), kinds, force=flags.force, trust_code=flags.trust_code)
+        except OF_ONE_RUN as error:
+            failed += 1
+            print(f"failed: {run_id}: {why(error)}", file=sys.stderr)
+            continue
         written += len(paths)
         if paths and sys.stderr.isatty():
             print(f"{number}/{len(run_ids)} {run_id} {' '.join(paths)}", file=sys.stderr)
     if adopted_run_id() is not None:  # the run that `mlflow run` made; the tables are in the runs measured
-        store.create(f"measure {flags.study}", {KIND: "measure"}).end("complete")
-    print(f"study={flags.study} runs={len(run_ids)} tables={written} seconds={time.perf_counter() - started:.0f}")
-    return 0
+        store.create(f"measure {flags.study}", {KIND: "measure"}).end("failed" if failed else "complete")
+    seconds = time.perf_counter() - started
+    print(f"study={flags.study} runs={len(run_ids) + len(broken)} tables={written} failed={failed} seconds={seconds:.0f}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

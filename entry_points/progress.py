@@ -35,7 +35,10 @@ LINE_S = float(os.environ.get("GROK_LOG_EVERY_S", "60"))
 
 def told_time(seconds: float) -> str:
     """A time that is left, in words."""
-    return f"about {max(1, round(seconds / 60))} min left" if seconds >= 90 else "about a minute left"
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= (90 if unit == "min" else 3 * length):
+            return f"about {max(1, round(seconds / length))} {unit} left"
+    return "about a minute left"
 
 
 class Log:

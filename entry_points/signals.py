@@ -7,18 +7,23 @@ run is trained again and must meet its checkpoints bit for bit. What is there al
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from entry_points.cli import OneLineParser, integer, run_main
 from entry_points.found import add_trust_flag
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, refuse, shown
 from grok.spec.plugins import SIGNALS
 
 if TYPE_CHECKING:
     from grok.store.store import Store
 
+MOST_EPOCHS = 1_000_000
+"""Epochs of a run that are asked for at once; published runs have 40,000 at most."""
+LONGEST_NUMBER = 15
+"""Digits of an epoch."""
 FIRST = "Train a study first: python -m entry_points.study --study signals"
 
 
@@ -70,22 +75,39 @@ def epochs_of(text: str) -> tuple[int, ...]:
     """
     if text == "checkpoints":
         return ()
-    found: list[int] = []
+    spans: list[range] = []
     try:
         for word in text.split(","):
-            parts = [int(part) for part in word.split("-")]
-            if len(parts) == 1:
-                found += parts
-            else:
-                first, last, step = parts
-                found += range(first, last + 1, step)
+            parts = [whole(part) for part in word.split("-")]
+            first, last, step = (parts[0], parts[0], 1) if len(parts) == 1 else parts
+            spans.append(range(first, last + 1, step))
     except ValueError:
-        found = []
-    if not found:
-        raise ConfigError(
-            f"epochs must be whole numbers separated by commas, first-last-step, or checkpoints, got {text}. Write 0,40,100."
-        )
-    return tuple(sorted(set(found)))
+        spans = []
+    if not any(spans):
+        refuse_epochs(text)
+    if (count := sum(map(len, spans))) > MOST_EPOCHS:
+        refuse("epochs", f"be at most {MOST_EPOCHS} in all", f"{count} in {text}", "Take a larger step")
+    return tuple(sorted(set(itertools.chain(*spans))))
+
+
+def whole(text: str) -> int:
+    """A whole number of an epoch's length.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("more digits than an epoch has")
+    return int(text)
+
+
+def refuse_epochs(text: str) -> NoReturn:
+    """Refuse what is no epochs.
+
+    Raises:
+        ConfigError: always.
+    """
+    refuse("epochs", "be whole numbers separated by commas, first-last-step, or checkpoints", text, "Write 0,40,100")
 
 
 def main(arguments: list[str]) -> int:
@@ -107,8 +129,10 @@ def main(arguments: list[str]) -> int:
         find(name)
     fanout = Fanout("sequential" if flags.workers == 1 else "loky", flags.workers)
     store, started = open_store(existing=FIRST), time.perf_counter()
-    run_ids = _runs(flags.run, flags.study, store)
-    computed, failed = 0, []
+    run_ids, broken = _runs(flags.run, flags.study, store)
+    computed, failed = 0, list(broken)
+    for run_id, reason in broken.items():
+        print(f"failed: {run_id}: {reason}", file=sys.stderr)
     how = (flags.costly_every, flags.force, flags.trust_code)
     payloads = [(store.uri, store.experiment_id, run_id, names, epochs, *how) for run_id in run_ids]
     for number, (run_id, count, error) in enumerate(fanout.map(runs.task, payloads), start=1):
@@ -120,7 +144,8 @@ def main(arguments: list[str]) -> int:
             print(f"{number}/{len(run_ids)} {run_id} {count}", file=sys.stderr)
     if adopted_run_id() is not None:  # the run that `mlflow run` made; the tables are in the runs measured
         store.create("signals", {KIND: "measure"}).end("failed" if failed else "complete")
-    print(f"runs={len(run_ids)} signals={computed} failed={len(failed)} seconds={time.perf_counter() - started:.0f}")
+    seconds = time.perf_counter() - started
+    print(f"runs={len(run_ids) + len(broken)} signals={computed} failed={len(failed)} seconds={seconds:.0f}")
     return 1 if failed else 0
 
 
@@ -137,16 +162,22 @@ def _released(folder: str) -> int:
     return 0
 
 
-def _runs(run: str, study: str, store: Store) -> list[str]:
-    """Run ids that the flags name, each once."""
+def _runs(run: str, study: str, store: Store) -> tuple[list[str], dict[str, str]]:
+    """Run ids that the flags name, each once; and why others of the studies cannot be used, by run id."""
     from analysis.reading.asked import run_ids as of_studies
+    from analysis.reading.asked import unusable
     from analysis.reading.evidence import Evidence
 
     if (run == "none") == (study == "none"):
-        raise ConfigError(f"run or study must be given, one of them, got run {run} and study {study}. Name one.")
+        raise ConfigError(f"run or study must be given, one of them, got run {shown(run)} and study {shown(study)}. Name one.")
     if run != "none":
-        return list(dict.fromkeys(word.strip() for word in run.split(",")))
-    return of_studies(Evidence(store), study)
+        run_ids = list(dict.fromkeys(word.strip() for word in run.split(",")))
+        for run_id in run_ids:
+            store.get(run_id)  # what is not there is refused before anything is computed
+        return run_ids, {}
+    evidence = Evidence(store)
+    broken = unusable(evidence, study)
+    return of_studies(evidence, study), broken
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, shown
 
 FORMAT: Final = "grok-bundle"
 VERSION: Final = 1
@@ -95,8 +95,10 @@ def verified(folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: naming what is not so.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        raise BundleError(f"bundle must be a folder, got {folder}. Make one: python -m entry_points.export --out {folder}.")
+    if os.path.islink(folder) or not os.path.isdir(folder):  # a name that no folder can have is none
+        raise BundleError(
+            f"bundle must be a folder, got {shown(folder)}. Make one: python -m entry_points.export --out {shown(folder)}."
+        )
     if not _is_file(folder / MANIFEST):
         raise BundleError(
             f"bundle must have {MANIFEST}, got none in {folder}. Make it anew: python -m entry_points.export --out {folder}."
@@ -150,15 +152,16 @@ def building(out: Path) -> Iterator[Path]:
     Raises:
         BundleError: if `out` is neither new, nor empty, nor a bundle alone, or cannot be written.
     """
-    out = out.absolute()
-    _check_out(out)
     try:
+        out = out.absolute()
+        _check_out(out)
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise BundleError(
-            f"out must be in a folder that can be written, got {out} ({error.strerror}). Name another."
-        ) from error
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name[:100]}-", dir=out.parent))
+    except BundleError:
+        raise
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BundleError(f"out must be in a folder that can be written, got {shown(out)} ({why}). Name another.") from error
     try:
         made, old = folder / "new", folder / "old"
         made.mkdir()

@@ -21,8 +21,11 @@ from analysis.reading.evidence import DERIVED, DERIVED_RANKS
 from analysis.reading.runs import conditions, stored_name
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec.limited import BrokenFileError
+from grok.store.errors import StoreError, one_line
 from grok.store.run import TrackedRun
 from grok.store.store import Store
+from grok.store.tables import load_table, save_table
 from grok.store.tags import KIND, STUDY_NAME, TRAIN, StoredRun
 from grok.store.transplant import Point, Record, record
 
@@ -119,18 +122,29 @@ def pack(
         progress: shows how far it is: gives the runs that it is given, one by one.
 
     Returns:
-        What `manifest.json` says.
+        What `manifest.json` says, `bytes`, and by run id `failed`: why a run is not in it, and `broken`: which table of one
+        that is in it is not whole and goes as it is.
+
+    Raises:
+        StoreError: if no training run could be read.
     """
     runs = chosen(store, wanted)
     names = {e.experiment_id: e.name for e in store.client.search_experiments()}
     with layout.building(out) as folder:
         packing = _Packing(folder)
         for run in progress(runs):
-            packing.add(store, run, record(run, names[run.experiment_id]), wanted, (derived or {}).get(run.run_id, {}))
+            try:
+                packing.add(store, run, record(run, names[run.experiment_id]), wanted, (derived or {}).get(run.run_id, {}))
+            except StoreError as error:  # of this run: its files cannot be read
+                packing.forget(run.run_id, one_line(error))
+        if TRAIN not in packing.kinds:
+            why = next(iter(packing.failed.values()), "")
+            raise StoreError(f"a training run must be readable to be exported, got none ({why}). Restore their files.")
         facts = packing.finish(wanted)
         layout.write_json(folder / layout.CRATE, crate(facts, layout.entries(folder)))
         layout.write_manifest(folder, facts)
-        return facts | {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return facts | {"bytes": size, "failed": packing.failed, "broken": packing.broken}
 
 
 class _Packing:
@@ -144,6 +158,8 @@ class _Packing:
         self.types: dict[tuple[str, str], pa.DataType] = {}
         self.kinds: list[str] = []
         self.studies: set[str] = set()
+        self.failed: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
 
     def add(self, store: Store, run: StoredRun, one: Record, wanted: Wanted, derived: Mapping[str, pd.DataFrame]) -> None:
         """Take a run and its files."""
@@ -154,30 +170,48 @@ class _Packing:
         with tempfile.TemporaryDirectory() as scratch:
             for path in (path for path in there if wanted.takes(run, path)):
                 local = tracked.get_file(path, Path(scratch))
-                table = self._table(path, local) if path.endswith(TABLE) and run.kind == TRAIN else None
+                table = self._table(run, path, local) if path.endswith(TABLE) and run.kind == TRAIN else None
                 if table is not None and path == HISTORY:
                     table = table.drop_columns(wanted.dropped(run, table.column_names))
                 if table is not None:
                     self._take(row, run.run_id, path, table)
                 else:
-                    target = self.folder / layout.FILES / run.run_id / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(local, target)
+                    shutil.copyfile(local, self._target(run, path))
                     row["files"].append(path)
         without = {BAND, FACTORS} & set(row["left_out"])
         for path, frame in derived.items() if without else ():
             if path not in row["tables"]:
-                self._take(row, run.run_id, path, tables.plain(frame))
+                table = tables.plain(frame)
+                if table is not None:
+                    self._take(row, run.run_id, path, table)
+                else:  # without a row: it goes as a file of its own
+                    target = self._target(run, path)
+                    save_table(target, frame)
+                    row["files"].append(path)
         self.rows.append(_row(one) | row)
         self.kinds.append(run.kind)
         self.studies |= set(run.studies)
         self.records.append(one)
 
-    def _table(self, path: str, local: Path) -> pa.Table | None:
+    def _target(self, run: StoredRun, path: str) -> Path:
+        target = self.folder / layout.FILES / run.run_id / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def forget(self, run_id: str, why: str) -> None:
+        """Leave out a run of which something was taken before the rest could not be read."""
+        self.failed[run_id] = why
+        shutil.rmtree(self.folder / layout.FILES / run_id, ignore_errors=True)
+        for found in self.tables.values():
+            found.pop(run_id, None)
+        self.tables = {path: found for path, found in self.tables.items() if found}
+
+    def _table(self, run: StoredRun, path: str, local: Path) -> pa.Table | None:
         """A table that goes with those of other runs; None if it is broken, or of other types than theirs."""
         try:
-            table = tables.plain(pd.read_parquet(local))
-        except (OSError, ValueError, pa.ArrowException):
+            table = tables.plain(load_table(local))
+        except (OSError, BrokenFileError) as error:
+            self.broken[run.run_id] = f"{path} is not whole and goes as it is ({one_line(error)[:120]})"
             return None
         if table is None or any(self.types.get((path, f.name), f.type) != f.type for f in table.schema):
             return None

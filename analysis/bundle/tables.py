@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.bundle.layout import BundleError
+from grok.spec.limited import BrokenFileError, check_table
 
 RUN = "run_id"
 """The column that says whose a row is."""
 LEVEL = 9
 """Of zstd; more makes no smaller files of such numbers."""
-CELL = 16
-"""Bytes that a cell may take in memory when a file is read; numbers take 8."""
+SHARE, SHARE_AS_OBJECTS = 2, 16
+"""Parts of the free memory of which a table may take one: it is held as it is read and as runs get it, or as objects."""
 KINDS = ("int64", "double", "bool", "string")
 """Types of columns that are taken together; a table with others is kept as it is."""
 
@@ -71,29 +72,39 @@ def _few(column: pa.ChunkedArray) -> bool:
     return bool(len(column.unique()) < len(column) / 4)
 
 
-def open_table(path: Path) -> pa.Table:
+def open_table(path: Path, share: int = SHARE) -> pa.Table:
     """A file of several runs' tables, once it is clear that it fits into memory.
+
+    Args:
+        path: of the file. share: the part of the free memory that it may take is one of so many.
 
     Raises:
         BundleError: if it does not, or is no such file.
     """
+    room = psutil.virtual_memory().available // share
     try:
-        file = pq.ParquetFile(path)
-        rows, columns = file.metadata.num_rows, file.metadata.num_columns
-        room = psutil.virtual_memory().available
-        if rows * columns * CELL > room:
-            raise BundleError(
-                f"{path.name} must fit into memory, got {rows} rows of {columns} columns with {room} bytes free. "
-                "Import it on a larger machine."
-            )
-        table = file.read()
+        check_table(path, room)
+    except BrokenFileError as error:
+        if error.__cause__ is None:  # it is whole
+            told = f"{path.name} must fit into one part of {share} of the free memory, got {error}"
+            raise BundleError(f"{told}. Import it on a larger machine.") from error
+        raise _broken(path, error) from error
+    except OSError as error:
+        raise _broken(path, error) from error
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
         for name in table.column_names:  # texts that are none are found here, not where they are used
             if pa.types.is_string(table[name].type):
                 table[name].validate(full=True)
         return table
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        why = " ".join(str(error).split())[:120]
-        raise BundleError(f"{path.name} must be a whole Parquet file, got {why}. Export the bundle anew.") from error
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> BundleError:
+    why = " ".join(str(error).split())[:120]
+    return BundleError(f"{path.name} must be a whole Parquet file, got {why}. Export the bundle anew.")
 
 
 def by_run(path: Path) -> dict[str, pa.Table]:

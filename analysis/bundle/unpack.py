@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from analysis.bundle import layout, tables
@@ -21,6 +20,7 @@ from grok.recorders.spectrum import BAND
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store
+from grok.store.tables import load_table, save_table
 from grok.store.tags import FILES_LEFT_OUT, TRAIN, StoredRun, tag
 from grok.store.transplant import Database, Point, Record, record
 
@@ -148,7 +148,7 @@ def _dataset(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metrics(path: Path) -> dict[str, tuple[Point, ...]]:
     out: dict[str, list[Point]] = {}
-    table = tables.open_table(path)
+    table = tables.open_table(path, tables.SHARE_AS_OBJECTS)
     wanted = (tables.RUN, "key", "value", "step", "timestamp")
     for run_id, key, value, step, timestamp in zip(*(table[name].to_pylist() for name in wanted), strict=True):
         point = Point(_text(key), float("nan") if value is None else float(value), int(step), int(timestamp))
@@ -195,7 +195,7 @@ def _put_files(tracked: TrackedRun, run: Packed, only: Collection[str] | None = 
             if only is None or path in only:
                 local = Path(scratch) / path
                 local.parent.mkdir(parents=True, exist_ok=True)
-                table.to_pandas().to_parquet(local, index=False)
+                save_table(local, table.to_pandas())
                 tracked.put_file(local, str(Path(path).parent))
     for path, local in run.files.items():
         if only is None or path in only:
@@ -287,7 +287,7 @@ def _other_file(store: Store, run: Packed, known: StoredRun) -> str:
                 if path in run.files:
                     same = layout.sha256(local) == layout.sha256(run.files[path])
                 else:
-                    mine, theirs = run.tables[path].to_pandas(), pd.read_parquet(local)
+                    mine, theirs = run.tables[path].to_pandas(), load_table(local)
                     same = set(mine) <= set(theirs) and mine.equals(theirs[list(mine)])
             except (StoreError, OSError, ValueError, pa.ArrowException):
                 same = False

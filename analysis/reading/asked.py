@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.reading.evidence import Evidence
-from analysis.reading.runs import conditions, select, stored_name, tagged_studies, training_runs
+from analysis.reading.runs import OLDER, conditions, select, stored_name, tagged_studies, training_runs
 from analysis.reading.runs import tidy as histories
 from grok.spec.fields import ConfigError, shown
 from grok.spec.studies import load_study
 from grok.store.store import Store, open_store
 
+PASSED_OVER = (OLDER, "protocol ", "state ", "another schema")
+"""How reasons begin that are no fault of a run's files."""
 FIRST = "Train a study first: python -m entry_points.study --study quick"
 
 
@@ -96,6 +98,19 @@ def run_ids(evidence: Evidence, studies: str) -> list[str]:
             raise ConfigError(f"{told}. Run it first: {evidence.command(name)}.")
         found |= dict.fromkeys(table["run_id"])
     return list(found)
+
+
+def unusable(evidence: Evidence, studies: str) -> dict[str, str]:
+    """Why finished runs of some studies are not among `run_ids`, by run id: their files or params are not as they were left.
+
+    Runs that are not done, of another schema or protocol, or that another of their config stands for are none of these.
+    """
+    found: dict[str, str] = {}
+    for name in (word.strip() for word in studies.split(",")):
+        table = evidence.select(name).left_out
+        rows = zip(table["run_id"], table["reason"], strict=True)
+        found |= {str(run_id): str(reason) for run_id, reason in rows if not str(reason).startswith(PASSED_OVER)}
+    return found
 
 
 def _opened(store: Store | None) -> Store:

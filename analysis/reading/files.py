@@ -12,18 +12,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from grok.recorders._stored import flaw_of_band, flaw_of_factors, flaw_of_scores
 from grok.recorders.base import File
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
+from grok.spec import limited
 from grok.spec.config import ResolvedConfig
 from grok.store import files
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store
+from grok.store.tables import load_table
 from grok.store.tags import StoredRun
 
 KEPT, FACTORS_KEPT = 256, 8
@@ -55,6 +57,8 @@ class RunFiles:
         known = list(runs)
         self._places = {run.run_id: run.info.artifact_uri for run in known}
         self.left_out = {run.run_id: frozenset(run.files_left_out) for run in known if run.files_left_out}
+        self._complete = frozenset(run.run_id for run in known if run.state == "complete")
+        self._configs: dict[str, ResolvedConfig] = {}
         self._checked: dict[tuple[str, str], str] = {}
         self._lengths: dict[tuple[str, str], int] = {}
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -90,7 +94,11 @@ class RunFiles:
         return {run_id: reason for run_id in wanted if (reason := self._checked[run_id, path])}
 
     def expect(self, run_id: str, config: ResolvedConfig) -> None:
-        """Bound what the files of a run may ask of memory by its config: they are small on disk whatever they unfold to."""
+        """Bound what the files of a run may ask of memory by its config: they are small on disk whatever they unfold to.
+
+        Its factors are held against the config too, once they are read.
+        """
+        self._configs[run_id] = config
         epochs, size = config.epochs + 1, config.window**2
         self._bounds[run_id, BAND] = 8 * LAYERS * epochs * config.max_window + SLACK
         self._bounds[run_id, FACTORS] = 8 * LAYERS * len(config.spectrum_methods) * epochs * size + SLACK
@@ -134,17 +142,15 @@ class RunFiles:
             except Exception as error:  # the file is untrusted: broken bytes end in zlib's, the tokenizer's and others' errors
                 kind = {".npz": "npz", ".safetensors": "safetensors"}.get(local.suffix, local.suffix.lstrip("."))
                 told = str(error).replace(str(local), path)  # the same words wherever the store is
-                why = " ".join(f"{type(error).__name__} {told}".split())[:120]
+                told = told if isinstance(error, limited.BrokenFileError) else f"{type(error).__name__} {told}"
+                why = " ".join(told.split())[:120]
                 raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
 
     def _history(self, run_id: str) -> pd.DataFrame:
         most = self._bounds.get((run_id, HISTORY), MOST_ROWS)
 
         def read(local: Path) -> pd.DataFrame:
-            with pq.ParquetFile(local) as file:
-                if file.metadata.num_rows > most:
-                    raise ValueError(f"{file.metadata.num_rows} rows, at most {most} are expected")
-            found = pd.read_parquet(local, page_checksum_verification=True)
+            found = load_table(local, most_rows=most)
             if strange := [str(name) for name in found if found[name].dtype.kind not in "iuf"]:
                 raise ValueError(f"no numbers in {', '.join(strange)}")
             return found
@@ -155,21 +161,29 @@ class RunFiles:
         if missing or (epochs != list(range(len(table))) and epochs != [float(step) for step in table.get("step", ())]):
             what = ", ".join(missing) or "a row for every epoch from 0 on"
             raise StoreError(f"{HISTORY} must have {what}, got {run_id}, a run of another schema. Train that run anew.")
+        if run_id in self._complete and (flaw := flaw_of_scores(table)):
+            raise StoreError(f"{HISTORY} must have {flaw}, got others in {run_id}. Train that run anew.")
         return table
 
     def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
         def read(local: Path) -> dict[str, np.ndarray]:
-            found = files.load_arrays(local, self._bounds.get((run_id, path), files.MOST_BYTES))
+            found = limited.load_arrays(local, self._bounds.get((run_id, path), limited.MOST_BYTES))
             if path == BAND:
                 if any(band.ndim != 2 or band.dtype.kind != "f" for band in found.values()):
                     raise ValueError("no bands of real numbers with a row for each update")
                 if len({band.shape for band in found.values()}) != 1:
                     raise ValueError("no bands of one shape")
                 self._widths[run_id] = next(iter(found.values())).shape[1]
-                self._flaws[run_id] = next((flaw for name, band in found.items() if (flaw := _flaw(name, band))), "")
+                self._flaws[run_id] = next((flaw for name, band in found.items() if (flaw := flaw_of_band(name, band))), "")
+            if path == FACTORS and any(one.ndim != 3 or one.dtype.kind != "f" for one in found.values()):
+                raise ValueError("no factors of real numbers with a square for each epoch")
             return found
 
-        return self._open(run_id, path, read)
+        arrays = self._open(run_id, path, read)
+        config = self._configs.get(run_id)
+        if path == FACTORS and config is not None and (flaw := flaw_of_factors(config, arrays, run_id in self._complete)):
+            raise StoreError(f"{FACTORS} must have {flaw}, got others in {run_id}. Train that run anew.")
+        return arrays
 
     def weights(self, run_id: str, epoch: int) -> dict[str, np.ndarray]:
         """`w` (2M, K) and `v` (K, M) at a checkpoint epoch; not kept.
@@ -184,9 +198,12 @@ class RunFiles:
         """Any artifact that a recorder left, one of your own among them, read by its ending; not kept.
 
         Raises:
-            StoreError: if the run has none.
+            StoreError: if the run has none or it is not whole.
         """
-        return get(TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)), path)
+        try:
+            return get(TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)), path)
+        except files.CheckpointError as error:
+            raise StoreError(f"{error} Train that run anew.") from error
 
     def table(self, run_id: str, path: str) -> pd.DataFrame:
         """A Parquet artifact other than the history; not kept.
@@ -194,7 +211,7 @@ class RunFiles:
         Raises:
             StoreError: if the run has none or it is not whole.
         """
-        return self._open(run_id, path, pd.read_parquet)
+        return self._open(run_id, path, load_table)
 
     def json(self, run_id: str, path: str) -> Any:
         """A JSON artifact.
@@ -217,15 +234,6 @@ class RunFiles:
             return pd.read_csv(local)
 
         return self._open(run_id, path, read)
-
-
-def _flaw(name: str, band: np.ndarray) -> str:
-    """What is wrong with the numbers of a band: entry [t − 1, l] is finite where l < t, and a square where l is 0."""
-    lags = np.arange(band.shape[1])[None, :]
-    known = lags < np.arange(1, len(band) + 1)[:, None]
-    if not np.isfinite(band[known]).all():
-        return f"its band {name} must have finite inner products, got others"
-    return f"its band {name} must have squares of updates ≥ 0, got others" if (band[:, 0] < 0).any() else ""
 
 
 def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:

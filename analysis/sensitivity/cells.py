@@ -6,8 +6,9 @@ Shapes: R runs, T updates, L lags.
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,8 +23,11 @@ from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
 from grok.numerics.methods import factor_kind
 from grok.numerics.spectra import gap, rolling_eigenvalues
+from grok.spec.limited import array_header
+from grok.store import files
 
 CONDITIONS = ("grok", *CONTROLS)
+DIGEST_BYTES = 32
 RATIOS = 3
 """λ₁/λ₂, λ₂/λ₃, λ₃/λ₄."""
 ROUNDING = "rounding"
@@ -106,7 +110,8 @@ class Group:
         key = (matrix, method, window)
         if key not in self._series:
             path = self.folder / f"{matrix}-{method}-{window}.npy" if self.folder else None
-            self._series[key] = _read(path) if path and path.exists() else self._compute(key, path)
+            kept = _read(path, len(self.table)) if path else None
+            self._series[key] = self._compute(key, path) if kept is None else kept
         return self._series[key]
 
     def _compute(self, key: tuple[str, str, int], path: Path | None) -> np.ndarray:
@@ -152,17 +157,32 @@ class Group:
         return out
 
 
-def _read(path: Path) -> np.ndarray:
-    array: np.ndarray = np.load(path)
-    return array
+def _read(path: Path, runs: int) -> np.ndarray | None:
+    """Series as `_write` kept them, (3, runs, T + 1) float64; None where they are not there, or not as they were written.
+
+    Those of earlier versions have no checksum: they are computed anew too.
+    """
+    try:
+        content = path.read_bytes()
+        body, checksum = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != checksum:
+            return None
+        stream = io.BytesIO(body)
+        shape, dtype = array_header(stream, path.name)
+        if shape[:2] != (RATIOS, runs) or len(shape) != 3 or dtype != np.float64 or 8 * math.prod(shape) > len(body):
+            return None
+        found: np.ndarray = np.load(io.BytesIO(body), allow_pickle=False)
+        return found
+    except Exception:  # its header is untrusted too: the tokenizer's errors
+        return None
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    """Whole or not at all: another process may be at it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        np.save(file, array)
-    os.replace(file.name, path)
+    """Whole or not at all, as another process may be at it; a SHA-256 at the end."""
+    made = io.BytesIO()
+    np.save(made, array)
+    with files.whole(path) as partial:
+        partial.write_bytes(made.getvalue() + hashlib.sha256(made.getvalue()).digest())
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from grok.store.alive import is_alive
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
+from grok.store.tables import save_table
 
 KIND = "sensitivity"
 ASIDE = ("workers", "storage")
@@ -67,7 +68,7 @@ def write(store: Store, parent: TrackedRun, config: SensitivityConfig, results: 
             table.to_csv(folder / f"{table_name}.csv", index=False)
             parent.put_file(folder / f"{table_name}.csv")
             if table_name not in ("rebuttal", "window_table", "importance"):
-                table.to_parquet(folder / f"{table_name}.parquet", index=False)
+                save_table(folder / f"{table_name}.parquet", table)
                 parent.put_file(folder / f"{table_name}.parquet")
         for figure_name, figure in _figures(results).items():
             figure.savefig(folder / f"{figure_name}.png")

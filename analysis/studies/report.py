@@ -17,7 +17,7 @@ from analysis.studies import headline, markdown, summary
 from analysis.words import watched
 from grok.runs.cells import Result
 from grok.spec.studies import Study
-from grok.store import views
+from grok.store import tables, views
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import FOUND, NOTE
@@ -107,7 +107,7 @@ def _write_tables(
         shown = shown.drop(columns=list(MADE_BY))
     shown.to_csv(folder / "runs.csv", index=False)
     mixed = [c for c in shown if c in ("checkpoint_epochs", "spectrum_methods") or _mixed(shown[c])]
-    shown.assign(**{str(c): shown[c].map(str) for c in mixed}).to_parquet(folder / "runs.parquet", index=False)
+    tables.save_table(folder / "runs.parquet", shown.assign(**{str(c): shown[c].map(str) for c in mixed}))
     conditions.to_csv(folder / "conditions.csv", index=False)
     updates = next(filter(None, (watched(history.columns) for history in histories.values())), "delta_w")
     plotted = {m: summary.series(table, histories, m) for m in ("accuracy/test", f"{updates}/gap_23")}

@@ -6,6 +6,7 @@ Shapes: T updates, L lags.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,15 @@ import numpy as np
 
 from grok.monitor.events import Calibration
 from grok.monitor.rules import Watch, alarms
+from grok.monitor.sinks import ROWS
 from grok.monitor.track import Settings
 from grok.numerics.spectra import rolling_eigenvalues
 from grok.signals.base import from_history, series
-from grok.spec.fields import ConfigError, refuse
+from grok.spec.fields import ConfigError, refuse, shown
+from grok.spec.limited import BrokenFileError, check_table, load_arrays, plain_file
 
+MOST_BYTES, MOST_TEXT, MOST_COLUMNS = 1 << 29, 1 << 27, 10_000
+"""Bytes of memory that a negative's file may ask for, bytes of one of text, and columns."""
 Tables = dict[str, dict[str, np.ndarray]]
 """By block, (T + 1,) float64 by column."""
 
@@ -160,28 +165,81 @@ def tables_of(negative: Any, settings: Settings) -> Tables:
 
 
 def _file(path: Path, settings: Settings) -> Tables:
-    parts = sorted(path.glob("rows-*.parquet"))  # of a folder that the sink has written
-    if not path.is_file() and not parts:
+    try:
+        parts = sorted(one for one in path.glob("rows-*.parquet") if ROWS.fullmatch(one.name))  # of a folder of the sink
+        there = bool(parts) or path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        parts, there = [], False
+    if not there:
         refuse("negatives", "be files that are there", path, "Correct the path")
-    if path.suffix == ".npz":
-        with np.load(path) as bands:
-            return {name: _from_band(bands[name], settings) for name in bands.files}
-    if parts or path.suffix == ".parquet":
-        import pyarrow.parquet as pq
+    if not parts and path.suffix not in (".jsonl", ".parquet", ".npz"):
+        refuse("negatives", "end in .jsonl, .parquet or .npz", path.name, "Pass a file that a sink or a run has written")
+    try:
+        if not parts and path.suffix == ".npz":
+            found = load_arrays(path, MOST_BYTES)
+        else:
+            found = _rows(path) if not parts and path.suffix == ".jsonl" else _table(parts or [path])
+    except Exception as error:  # the file is untrusted: broken bytes end in errors of every kind
+        told = str(error) if isinstance(error, BrokenFileError) else f"{type(error).__name__} {error}"
+        why = " ".join(told.split())[:76]
+        refuse("negatives", "be whole files", f"{shown(path.name, 40)} ({why})", "Write it anew")
+    if path.suffix != ".npz" or parts:
+        if not any(map(len, found.values())):
+            refuse("negatives", "have rows", f"none in {shown(path, 60)}", "Train that run first")
+        return _split(found, settings)
+    if strange := [name for name, band in found.items() if band.ndim != 2 or band.dtype.kind != "f" or not band.size]:
+        refuse("negatives", "be bands, updates by lags", f"{', '.join(strange)} in {shown(path, 60)}", "Pass a run's band.npz")
+    return {name: _from_band(band, settings) for name, band in found.items()}
 
-        table = pq.read_table(parts or path)
-        return _split({name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}, settings)
-    if path.suffix == ".jsonl":
-        lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
-        rows = [line for line in lines if "event" not in line]
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        blank = float("nan")
-        return _split({n: np.array([blank if row.get(n) is None else row[n] for row in rows]) for n in names}, settings)
-    refuse("negatives", "end in .jsonl, .parquet or .npz", path.name, "Pass a file that a sink or a run has written")
+
+def _table(parts: list[Path]) -> dict[str, np.ndarray]:
+    """Columns of the files of a table, one after the other.
+
+    Raises:
+        ValueError: if they ask for more memory than the bound.
+    """
+    import pyarrow.parquet as pq
+
+    left = MOST_BYTES
+    for part in parts:
+        left -= check_table(part, left)
+    table = pq.read_table(parts, page_checksum_verification=True)
+    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def _rows(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a file of rows, NaN where a row has none.
+
+    Raises:
+        ValueError: if a line is no row, or the file is larger than the bound.
+    """
+    plain_file(path, MOST_TEXT)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    if strange := [line for line in lines if not isinstance(line, dict)]:
+        raise ValueError(f"{shown(strange[0], 40)} for a row")
+    rows = [line for line in lines if "event" not in line]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if len(names) > MOST_COLUMNS:
+        raise ValueError(f"{len(names)} columns, at most {MOST_COLUMNS} are read")
+    out = {}
+    for name in names:
+        values = [math.nan if row.get(name) is None else row[name] for row in rows]
+        kinds = {type(value) for value in values}
+        if not (kinds <= {int, float, bool} or kinds <= {str}):
+            raise ValueError(f"{name} is neither numbers nor texts")
+        out[name] = np.array(values, dtype=None if kinds <= {str} else np.float64)
+    return out
 
 
 def _split(columns: dict[str, np.ndarray], settings: Settings) -> Tables:
-    """Rows by block; of a run's history the layers are its blocks."""
+    """Rows by block; of a run's history the layers are its blocks.
+
+    Raises:
+        ConfigError: if the columns are not of one length.
+    """
+    if len(shapes := {column.shape for column in columns.values()}) > 1 or any(len(shape) != 1 for shape in shapes):
+        told = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
+        refuse("negatives", "have columns of one length", told, "Pass the rows of a sink or the history of a run")
     if "block" in columns:
         blocks = columns.pop("block")
         return {str(b): _from_zero({n: column[blocks == b] for n, column in columns.items()}) for b in dict.fromkeys(blocks)}
@@ -197,18 +255,21 @@ def _from_zero(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Entry t is made update t: rows of a sink begin at update 1, and a resumed run has written some of them twice.
 
     Raises:
-        ConfigError: if rows are missing, where an alarm may have been.
+        ConfigError: if updates are no whole numbers, or rows are missing, where an alarm may have been.
     """
     updates = columns.get("update")
-    numbers = {n: c for n, c in columns.items() if np.issubdtype(np.asarray(c).dtype, np.number)}
+    numbers = {n: c for n, c in columns.items() if np.asarray(c).dtype.kind in "iuf"}
     if updates is None or not len(updates):
         return numbers
+    whole = np.asarray(numbers.get("update", [math.nan]), dtype=np.float64)
+    if not (np.isfinite(whole).all() and (whole >= 0).all() and (whole % 1 == 0).all()):
+        refuse("negatives", "have whole numbers ≥ 0 as updates", "others", "Pass the file or folder of a sink")
     last = {int(update): row for row, update in enumerate(updates)}
     order = sorted(last)
-    missing = sorted(set(range(1, order[-1] + 1)) - last.keys())
-    if missing:
+    missing = next((number for number, update in enumerate(order, min(order[0], 1)) if update != number), None)
+    if missing is not None:
         step = "Pass the file or folder of a sink, or a monitor with a longer history"
-        refuse("negatives", "have every update from the first", f"none at {missing[0]}", step)
+        refuse("negatives", "have every update from the first", f"none at {missing}", step)
     rows = [last[update] for update in order]
     lead = np.full(order[0], np.nan)
     return {n: np.concatenate((lead, np.asarray(c, dtype=np.float64)[rows])) for n, c in numbers.items()}

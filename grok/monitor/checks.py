@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grok.monitor.rules import Watch
-from grok.spec.fields import refuse
+from grok.spec.fields import LARGEST, refuse
 
 
 def whole(name: str, value: Any, least: int, step: str = "Raise it") -> int:
@@ -22,6 +22,8 @@ def whole(name: str, value: Any, least: int, step: str = "Raise it") -> int:
         refuse(name, "be a whole number", repr(value), f"Give one, ≥ {least}")
     if value < least:
         refuse(name, f"be ≥ {least}", value, step)
+    if value > LARGEST:
+        refuse(name, f"be at most {LARGEST}", int(value), "Lower it")
     return int(value)
 
 

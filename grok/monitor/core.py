@@ -11,7 +11,7 @@ from torch import Tensor
 from grok.monitor.windows import Growing, checked
 from grok.numerics.band import BandedGram
 from grok.numerics.spectra import EIGENVALUES, check_window, gap, rolling_eigenvalues
-from grok.spec.fields import refuse
+from grok.spec.fields import LARGEST, refuse
 
 
 class RollingSpectrum:
@@ -72,8 +72,13 @@ class RollingSpectrum:
         """
         size = self.window if window is None else window
         check_window(size, self.max_window)
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            refuse("count", "be a whole number ≥ 1, of eigenvalues", repr(count), "Ask for one or more")
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= LARGEST:
+            refuse(
+                "count",
+                "be a whole number ≥ 1, of eigenvalues",
+                count if isinstance(count, int) else repr(count),
+                "Ask for one or more",
+            )
         known = self._solved.setdefault((size, int(count)), Growing((int(count),)))
         updates = 0 if self._grams is None else self._grams.count
         if known.count <= updates:
@@ -88,8 +93,8 @@ class RollingSpectrum:
         Raises:
             ConfigError: if k is no whole number ≥ 1. ValueError: if the window is not in [1, max_window].
         """
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-            refuse("k", "be a whole number ≥ 1, of an eigenvalue", repr(k), "Count them from 1")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < LARGEST:
+            refuse("k", "be a whole number ≥ 1, of an eigenvalue", k if isinstance(k, int) else repr(k), "Count them from 1")
         size = self.window if window is None else window
         values = self.eigenvalues(size, k + 1)
         known = self._gaps.setdefault((size, int(k)), Growing())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Rows that are written at a time."""
+ROWS = re.compile(r"rows-(\d{1,9})\.parquet")
+"""Files of the sink `Parquet`."""
 
 
 class Sink(Protocol):
@@ -92,8 +95,9 @@ class Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        number = max((int(path.stem[5:]) for path in self.folder.glob("rows-*.parquet")), default=-1) + 1
-        pq.write_table(pa.Table.from_pylist(self._rows), self.folder / f"rows-{number:05d}.parquet")
+        number = max((int(found[1]) for path in self.folder.iterdir() if (found := ROWS.fullmatch(path.name))), default=-1) + 1
+        table = pa.Table.from_pylist(self._rows)
+        pq.write_table(table, self.folder / f"rows-{number:05d}.parquet", write_page_checksum=True)
         self._rows.clear()
 
     def close(self) -> None:

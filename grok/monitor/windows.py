@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grok.spec.fields import refuse
+from grok.spec.fields import LARGEST, refuse
 
 
 def checked(window: Any, max_window: Any = None) -> tuple[int, int]:
@@ -18,6 +18,8 @@ def checked(window: Any, max_window: Any = None) -> tuple[int, int]:
     for name, value in (("window", window), ("max_window", max_window)):
         if isinstance(value, bool) or not (isinstance(value, int | np.integer) or (value is None and name == "max_window")):
             refuse(name, "be a whole number", repr(value), "Give the number of updates, such as 20")
+        if value is not None and value > LARGEST:
+            refuse(name, f"be at most {LARGEST}", int(value), "Give the number of updates, such as 20")
     if window < 2:
         refuse("window", "be ≥ 2, updates in the rolling window", window, "Raise it")
     if max_window is not None and max_window < window:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,14 +27,16 @@ from grok.numerics.features import feature_observables
 from grok.numerics.linalg import upper_gram
 from grok.numerics.repulsion import PairError, centred, rank_pairs
 from grok.recorders._battery import built, put_weights
+from grok.recorders._stored import flaw_of_band
 from grok.recorders.base import File
 from grok.recorders.spectrum import BAND
+from grok.recorders.weights import WEIGHTS
 from grok.runs import edge_shares
 from grok.runs.saving import get, put
 from grok.spec.config import RANKING_EPOCH, ResolvedConfig
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, refuse, shown
 from grok.store import files
-from grok.store.errors import StoreError
+from grok.store.errors import StoreError, one_line
 from grok.store.prior import run_config, with_threads_of
 from grok.store.run import TrackedRun
 from grok.store.store import Store
@@ -45,6 +48,9 @@ from grok.training.parts import network_of, task_of
 REPULSION, RANKS, ANSWERS, ONSET = "repulsion_nulls.parquet", "ranks.parquet", "answers.parquet", "onset.parquet"
 ONSET_END = 100
 """Last epoch of the start: the published levels of ρ are all reached before 30 (Xu's findings, ρ thresholds)."""
+CHECKPOINT = re.compile(re.escape(WEIGHTS).replace(re.escape("{:05d}"), r"(\d{5,15})"))
+OF_ONE_RUN = (ValueError, ArithmeticError, LookupError, RuntimeError)
+"""Errors that say what of one run cannot be used, and nothing of the next: not the disk's, not the store's."""
 RHO = "features/rho"
 SURROGATE_EPOCHS = (0, 100, 175, 300)
 """At which surrogates are drawn, and at the last checkpoint: before, around and after the published detector's fire."""
@@ -75,13 +81,50 @@ class Finished:
         if not run.done:
             raise StoreError(f"run must be finished to be measured, got {run.run_id} ({run.state}). Repeat its command first.")
         config, tracked = with_threads_of(run, run_config(run, trust_code)), TrackedRun(store.client, run)
-        found = tracked.list_files("checkpoints")
-        return cls(config, tracked, tuple(sorted(int(Path(path).stem.removeprefix("epoch-")) for path in found)))
+        found = (CHECKPOINT.fullmatch(path) for path in tracked.list_files("checkpoints"))
+        epochs = {int(name[1]) for name in found if name is not None and name[0] == WEIGHTS.format(int(name[1]))}
+        return cls(config, tracked, tuple(sorted(epoch for epoch in epochs if epoch <= config.last_epoch)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether it came to its end; it has diverged else."""
+        return self.tracked.stored.state == "complete"
 
     def weights(self, epoch: int) -> dict[str, Tensor]:
-        """By layer, at a checkpoint epoch."""
+        """By layer, at a checkpoint epoch.
+
+        Raises:
+            StoreError: if there are none, or they are not those of the run's network. CheckpointError: if they are not whole.
+        """
+        path = WEIGHTS.format(epoch)
         with tempfile.TemporaryDirectory() as folder:
-            return dict(files.load(self.tracked.get_file(f"checkpoints/epoch-{epoch:05d}.safetensors", Path(folder)))[0])
+            found = dict(files.load(self.tracked.get_file(path, Path(folder)))[0])
+        shapes = network_of(self.config).shapes(self.config, task_of(self.config).sizes(self.config))
+        if {name: tuple(tensor.shape) for name, tensor in found.items()} != {n: tuple(shape) for n, shape in shapes.items()}:
+            told = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(found.items()))
+            rule = ", ".join(f"{name} {tuple(shape)}" for name, shape in sorted(shapes.items()))
+            raise StoreError(
+                f"{path} must have layers {rule}, got {shown(told)} in {self.tracked.run_id}. Train that run anew."
+            )
+        if self.complete and not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
+            raise StoreError(f"{path} must have finite weights, got others in {self.tracked.run_id}. Train that run anew.")
+        return found
+
+    def band(self) -> dict[str, np.ndarray]:
+        """By layer, (T, L) float64.
+
+        Raises:
+            StoreError: if it is not there, or has other numbers than a band has. CheckpointError: if it is not whole.
+        """
+        found = cast(dict[str, np.ndarray], get(self.tracked, BAND).content)
+        watched = set(network_of(self.config).watched)
+        if not watched <= set(found) or any(band.ndim != 2 or band.dtype.kind != "f" for band in found.values()):
+            rule = f"bands of real numbers of {', '.join(sorted(watched))}"
+            raise StoreError(f"{BAND} must have {rule}, got others in {self.tracked.run_id}. Train that run anew.")
+        flaws = [flaw for name, band in found.items() if (flaw := flaw_of_band(name, band))] if self.complete else []
+        if flaws:
+            raise StoreError(f"run {self.tracked.run_id} must be measured from a whole band, got: {flaws[0]}. Train it anew.")
+        return found
 
     def stacks(self) -> Iterator[tuple[int, Stack]]:
         """The network at epoch 0, as the seed gives it, and at each checkpoint, on the CPU: one object, changed in place."""
@@ -254,7 +297,7 @@ def _repulsion(run: Finished) -> pd.DataFrame:
 
 
 def _ranks(run: Finished) -> pd.DataFrame:
-    return ranks_of(run.config, cast(Mapping[str, np.ndarray], get(run.tracked, BAND).content))
+    return ranks_of(run.config, run.band())
 
 
 def _edge(run: Finished) -> pd.DataFrame:
@@ -274,6 +317,22 @@ KINDS: dict[str, tuple[str, tuple[str, ...], Callable[[Finished], pd.DataFrame]]
 """By name: the table's file, what the network must give, and how it is measured."""
 
 
+def check_kinds(kinds: Collection[str]) -> None:
+    """Look that kinds are of `KINDS`.
+
+    Raises:
+        ConfigError: if one is not.
+    """
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        refuse("what", f"be of {', '.join(KINDS)}", ", ".join(unknown), "Pick of these")
+
+
+def why(error: Exception) -> str:
+    """What of one run is wrong, in a line: our own words, or a library's after the kind of its error."""
+    told = one_line(error)
+    return told if isinstance(error, ConfigError | StoreError | files.CheckpointError) else f"{type(error).__name__} {told}"
+
+
 def measure(
     store: Store, run: StoredRun, kinds: Collection[str] = tuple(KINDS), *, force: bool = False, trust_code: bool = False
 ) -> list[str]:
@@ -289,8 +348,7 @@ def measure(
     Raises:
         ConfigError: if a kind is none of these. StoreError: if the run is not done or lacks a file.
     """
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise ConfigError(f"what must be of {', '.join(KINDS)}, got {', '.join(unknown)}. Pick of these.")
+    check_kinds(kinds)
     finished = Finished.of(store, run, trust_code)
     there = set(finished.tracked.list_files(""))
     written = []

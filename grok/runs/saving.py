@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from grok.recorders.base import File
+from grok.spec import limited
 from grok.store import files
 from grok.store.run import TrackedRun
+from grok.store.tables import load_table, save_table
 
 
 class Background:
@@ -55,7 +57,7 @@ def put(run: TrackedRun, file: File) -> None:
     if isinstance(file.content, pd.DataFrame):
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(file.path).name
-            file.content.to_parquet(local, index=False, write_page_checksum=True)
+            save_table(local, file.content)
             run.put_file(local, str(Path(file.path).parent))
     elif file.path.endswith(".npz"):
         run.put_arrays(file.path, **cast(dict[str, np.ndarray], file.content))
@@ -67,12 +69,14 @@ def get(run: TrackedRun, path: str) -> File:
     """A file as `put` took it.
 
     Raises:
-        StoreError: if there is none. CheckpointError: if tensors are not whole.
+        StoreError: if there is none. CheckpointError: if it is not whole, or larger than files of runs are.
     """
     with tempfile.TemporaryDirectory() as folder:
         local = run.get_file(path, Path(folder))
-        if path.endswith(".parquet"):
-            return File(path, pd.read_parquet(local))
-        if path.endswith(".npz"):
-            return File(path, files.load_arrays(local))
-        return File(path, *files.load(local))
+        if not path.endswith((".parquet", ".npz")):
+            return File(path, *files.load(local))
+        try:
+            return File(path, load_table(local) if path.endswith(".parquet") else limited.load_arrays(local))
+        except (limited.BrokenFileError, OSError) as error:
+            kind, why = Path(path).suffix.lstrip("."), str(error).replace(str(local), path)[:120]
+            raise files.CheckpointError(f"{path} must be a whole {kind} file, got {run.run_id} ({why}).") from error

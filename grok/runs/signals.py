@@ -7,6 +7,7 @@ version is not computed again.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
@@ -29,15 +30,16 @@ from grok.recorders._battery import (
     whole,
 )
 from grok.recorders._needs import run_needs
+from grok.recorders._stored import flaw_of_scores
 from grok.recorders.base import File
 from grok.recorders.history import HISTORY, STEPS
-from grok.recorders.spectrum import BAND
-from grok.runs.measure import Finished, untrained
+from grok.runs.measure import OF_ONE_RUN, Finished, untrained, why
 from grok.runs.saving import get, put
 from grok.signals.base import Signal
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS
-from grok.store.errors import StoreError
+from grok.store.errors import StoreError, one_line
+from grok.store.files import CheckpointError
 from grok.store.store import Store, connect
 from grok.store.tags import StoredRun
 from grok.training.loop import Training
@@ -93,13 +95,19 @@ def compute(run: Finished, signals: Mapping[str, Signal], epochs: Sequence[int],
         here = {name: layer[0] for name, layer in stack.layers.items()}
         battery.see(epoch, here, memorised=bool(learnt[epoch]))
     banded = any("band" in signal.needs for signal in signals.values())
-    band = cast(Mapping[str, np.ndarray], get(run.tracked, BAND).content)[network.layers[0]] if banded else None
+    band = run.band()[network.layers[0]] if banded else None
     return whole([battery.table(), of_history(signals, history, network.layers[0], band, run_needs(config))])
 
 
 def _history(run: Finished) -> pd.DataFrame:
     """A row per epoch, whether it was evaluated or not."""
-    return cast(pd.DataFrame, get(run.tracked, HISTORY if run.config.evaluate_every == 1 else STEPS).content)
+    path = HISTORY if run.config.evaluate_every == 1 else STEPS
+    table = cast(pd.DataFrame, get(run.tracked, path).content)
+    flaw = flaw_of_scores(table) if run.complete and path == HISTORY else ""
+    if flaw or "accuracy/train" not in table or any(table[name].dtype.kind not in "iuf" for name in table):
+        rule = flaw or "columns of numbers, accuracy/train among them"
+        raise StoreError(f"{path} must have {rule}, got others in {run.tracked.run_id}. Train that run anew.")
+    return table
 
 
 def signals_of_run(
@@ -155,12 +163,24 @@ def signals_of_run(
 
 
 def _stored(run: Finished) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The table that is there and the versions of its signals; empty without one."""
+    """The table that is there and the versions of its signals; empty without one, and where it is not whole: it follows from
+    the run's other files, and its place is taken by what is computed.
+    """
+    blank = pd.DataFrame({"epoch": [], "signal": [], "variant": [], "value": []})
     if not {TABLE, VERSIONS} <= set(run.tracked.list_files("")):
-        return pd.DataFrame({"epoch": [], "signal": [], "variant": [], "value": []}), {}
-    table = cast(pd.DataFrame, get(run.tracked, TABLE).content)
-    known = cast(pd.DataFrame, get(run.tracked, VERSIONS).content)
-    return table, {str(name): int(version) for name, version in zip(known["signal"], known["version"], strict=True)}
+        return blank, {}
+    try:
+        table = cast(pd.DataFrame, get(run.tracked, TABLE).content)
+        known = cast(pd.DataFrame, get(run.tracked, VERSIONS).content)
+        numbers = all(table[name].dtype.kind in "iuf" for name in ("epoch", "value"))
+        versions = {str(name): int(version) for name, version in zip(known["signal"], known["version"], strict=True)}
+        if not numbers or set(table) != set(blank) or not (table["epoch"] % 1 == 0).all():
+            raise ValueError("other columns than a table of signals has")
+    except (CheckpointError, LookupError, ValueError, TypeError) as error:
+        told = f"{TABLE} and {VERSIONS} must be whole, got others in {run.tracked.run_id} ({one_line(error)[:120]})"
+        print(f"{told}. What is asked for is computed anew.", file=sys.stderr)
+        return blank, {}
+    return table, versions
 
 
 def task(payload: tuple[str, str, str, tuple[str, ...], tuple[int, ...], int, bool, bool]) -> tuple[str, int, str]:
@@ -174,5 +194,5 @@ def task(payload: tuple[str, str, str, tuple[str, ...], tuple[int, ...], int, bo
         store = connect(address, experiment)
         how = {"force": force, "trust_code": trust_code}
         return run_id, signals_of_run(store, store.get(run_id), names, epochs, costly_every=costly_every, **how), ""
-    except (ConfigError, StoreError) as error:
-        return run_id, 0, str(error)
+    except OF_ONE_RUN as error:
+        return run_id, 0, why(error)

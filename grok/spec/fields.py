@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self
 
-LONGEST_SHOWN = 120
-"""Characters of a value in a message."""
+LONGEST_SHOWN, MOST_BITS = 120, 10_000
+"""Characters of a value in a message, and bits of a whole number: Python writes none of more than some 14,000."""
 
 
 class ConfigError(ValueError):
@@ -137,7 +137,9 @@ def _small(value: Any) -> bool:
 
 
 def shown(value: object, most: int = 0) -> str:
-    """A value as a message shows it: not longer than a line, or than so many characters."""
+    """A value as a message shows it: not longer than a line, or than so many characters; of a huge number its digits' count."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > MOST_BITS:
+        return f"a number of some {int(value.bit_length() * math.log10(2)) + 1} digits"
     text, most = str(value), most or LONGEST_SHOWN
     return text if len(text) <= most else f"{text[: most - 20]}… ({len(text)} characters)"
 

@@ -96,8 +96,9 @@ def read(path: Path) -> Any:
     """The value of a YAML file.
 
     Raises:
-        OSError: if it cannot be read. UnicodeDecodeError: if it is not UTF-8.
-        yaml.YAMLError: if it is not YAML, is no plain file, or has more in it than is read; the message names the place.
+        OSError: if it cannot be read.
+        yaml.YAMLError: if it is not UTF-8 or not YAML, is no plain file, or has more in it than is read; the message names the
+            place.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise TooMuchError("a plain file is read, not a folder, a pipe or a device")
@@ -105,7 +106,10 @@ def read(path: Path) -> Any:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise TooMuchError(f"a file must have at most {MOST_BYTES} bytes")
-    loader = _Loader(content.decode("utf-8"))
+    try:
+        loader = _Loader(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise TooMuchError(f"a file must be UTF-8, got others from byte {error.start} on") from error
     try:
         node = loader.get_single_node()
         if node is None:

@@ -225,8 +225,8 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """The studies of a file as YAML has them; `names` must be as good as theirs."""
     try:
         content = limited_yaml.read(path)
-    except (OSError, ValueError) as error:  # no UTF-8, a name with a zero byte
-        why = error.strerror if isinstance(error, OSError) else "no UTF-8" if isinstance(error, UnicodeError) else error
+    except (OSError, ValueError) as error:  # a name with a zero byte
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"study file must be readable, got {path} ({why}). Check the path.") from error
     except yaml.YAMLError as error:
         raise ConfigError(

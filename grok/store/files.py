@@ -8,24 +8,21 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.lib import format as npy
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from grok.spec.limited import BrokenFileError, plain_file, untrusted
 
 PARTIAL = ".*.partial-*"
 """Pattern of the names that a file has while it is written."""
 EARLIER_PARTIAL = ".*.safetensors.*"
 """The same of earlier versions."""
-MOST_BYTES = 1 << 31
-"""Bytes of memory that a file of arrays may ask for unless it is known how large it should be."""
 MOST_JSON_BYTES = 1 << 27
 """Of a JSON file."""
 
@@ -108,64 +105,15 @@ def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
     return found.hexdigest()
 
 
-def load_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, np.ndarray]:
-    """The arrays of an npz file, by name; its headers are read first, and what they ask for is held against a bound.
-
-    Args:
-        path: of the file. most_bytes: of memory, that all arrays together may take.
-
-    Raises:
-        ValueError: if an array is not of plain numbers, or larger than its header or the bound has it, or cannot be unpacked.
-        OSError, zipfile.BadZipFile: if the file cannot be read.
-    """
-    try:
-        return _arrays(path, most_bytes)
-    except (ValueError, OSError, zipfile.BadZipFile):
-        raise
-    except Exception as error:  # zlib's, the tokenizer's of a header, those of methods of packing that are not there
-        raise ValueError(f"no whole npz file ({type(error).__name__} {error})") from error
-
-
-def _arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        total = 0
-        for entry in archive.infolist():
-            with archive.open(entry) as member:
-                shape, dtype = _header(member, entry.filename)
-                size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-                if size != entry.file_size - member.tell():
-                    raise ValueError(f"{entry.filename} has {entry.file_size - member.tell()} bytes, its header says {size}")
-                total += size
-        if total > most_bytes:
-            raise ValueError(f"{total} bytes of arrays, at most {most_bytes} are expected")
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an array of an npz file."""
-    version = npy.read_magic(member)
-    readers: dict[tuple[int, int], Callable[..., Any]] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(f"{name} is of npy version {version}")
-    shape, _, dtype = readers[version](member)
-    if dtype.kind not in "fiubU":
-        raise ValueError(f"{name} holds {dtype}, not plain numbers or text")
-    if any(side < 0 for side in shape):
-        raise ValueError(f"{name} has a negative side")
-    return shape, dtype
-
-
 def load_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """The value of a JSON file.
 
     Raises:
-        ValueError: if it is not JSON, nested too deep, or larger than the bound. OSError: if it cannot be read.
+        BrokenFileError: if it is not JSON, nested too deep, or larger than the bound. OSError: if it is not there.
     """
-    size = path.stat().st_size
-    if size > most_bytes:
-        raise ValueError(f"{size} bytes, at most {most_bytes} are read")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    plain_file(path, most_bytes)
+    with untrusted():
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except RecursionError:
+            raise BrokenFileError("nested too deep") from None

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from grok.store.errors import StoreError
+from grok.store.errors import StoreError, one_line
 
 BESIDE = "mlruns"
 """The folder of files in the folder of the database."""
@@ -41,11 +41,17 @@ def local_path(uri: str) -> Path | None:
 
 
 def refuse(database: sqlite3.Connection, path: Path) -> None:
-    """Refuse a database whose files are written down as those beside another place.
+    """Refuse a database whose files are written down as those beside another place, or nowhere.
 
     Raises:
         StoreError: if so, with the command that mends it.
     """
+    query = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'active' AND coalesce(artifact_location, '') = ''"
+    if nowhere := database.execute(query).fetchone():
+        raise StoreError(
+            f"experiments must have a place for their files, got none for experiment {nowhere[0]} in {path}. "
+            "Restore the database."
+        )
     found = places(database, path)
     if found:
         raise StoreError(
@@ -99,7 +105,17 @@ def rebase(path: Path) -> tuple[list[str], int]:
 
     Returns:
         The old beginnings, and how many places were changed; none where nothing was to be done.
+
+    Raises:
+        StoreError: if it is no database of MLflow's, or cannot be written.
     """
+    try:
+        return _rebased(path)
+    except (sqlite3.Error, UnicodeError) as error:
+        raise StoreError(f"store must be a database of MLflow, got {path} ({one_line(error)}). Name another.") from error
+
+
+def _rebased(path: Path) -> tuple[list[str], int]:
     with contextlib.closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
         found = places(database, path)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from grok.spec.config import ResolvedConfig
-from grok.spec.fields import refuse
+from grok.spec.fields import refuse, shown
+from grok.spec.limited import plain_file
 from grok.spec.published import SCAN_PAIRS
 from grok.tasks.base import IGNORED, Dataset, Problem, Sizes, Target, Task
 
@@ -78,14 +79,17 @@ def read(folder: Path) -> tuple[list[Pair], list[Pair]]:
 def _read(folder: Path, name: str) -> list[Pair]:
     size, head, tail = FILES[name]
     try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        reason = f"{error.strerror}: {folder / name}"
+        plain_file(folder / name)
+        with (folder / name).open("rb") as file:
+            content = file.read(size + 1)  # one more tells a longer file, however long it is
+    except (OSError, ValueError) as error:
+        reason = f"{getattr(error, 'strerror', None) or error}: {shown(folder / name, 60)}"
         refuse("data_folder", f"have {' and '.join(FILES)}", reason, "Take them from SCAN's simple split or use none")
     digest = hashlib.sha256(content).hexdigest()
     if len(content) != size or not (digest.startswith(head) and digest.endswith(tail)):
         rule = f"have the published {name} ({size} bytes, SHA-256 {head}…{tail})"
-        refuse("data_folder", rule, f"{len(content)} bytes, {digest[:8]}…{digest[-7:]}", "Fetch the file anew")
+        length = (folder / name).stat().st_size
+        refuse("data_folder", rule, f"{length} bytes, {digest[:8]}…{digest[-7:]}", "Fetch the file anew")
     rows = content.decode("ascii").splitlines()
     pairs = [tuple(part.strip() for part in row.removeprefix("IN:").split(" OUT:")) for row in rows]
     return [(command, actions) for command, actions in pairs]

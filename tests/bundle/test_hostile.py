@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -176,8 +177,33 @@ def test_runs_are_looked_at_before_one_is_made(bundle: Path, away: Store, change
 
 
 def test_a_table_that_does_not_fit_into_memory_is_not_read(bundle: Path, away: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "CELL", 10**12)
-    refused(bundle, away, "must fit into memory")
+    monkeypatch.setattr(tables.psutil, "virtual_memory", lambda: SimpleNamespace(available=2000))
+    refused(bundle, away, "must fit into one part of 2 of the free memory")
+
+
+def test_a_long_text_in_every_row_of_a_small_table_is_told_by_its_copies(tmp_path: Path) -> None:
+    """200,000 rows of one text of 10⁶ letters are 1 KB on disk and 200 GB in memory."""
+    path, rows = tmp_path / "t.parquet", np.zeros(200_000, dtype=np.int32)
+    made = {
+        "run_id": pa.DictionaryArray.from_arrays(rows, ["0" * 32]),
+        "x": pa.DictionaryArray.from_arrays(rows, ["x" * 10**6]),
+    }
+    pq.write_table(pa.table(made), path, compression="zstd", store_schema=False, write_statistics=False)
+    assert path.stat().st_size < 5000
+    with pytest.raises(BundleError, match=r"200000 rows that unfold to 2000\d{8} bytes or more"):
+        tables.by_run(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "zero"])
+def test_a_folder_whose_name_cannot_be_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    words = r"^out must be in a folder that can be written, got .*\. Name another\.$"
+    with pytest.raises(BundleError, match=words) as caught, layout.building(tmp_path / name):
+        pytest.fail("it was begun")
+    assert len(str(caught.value)) < 400
+    with pytest.raises(BundleError, match=r"^bundle must be a folder, got ") as caught:
+        layout.verified(tmp_path / name)
+    assert len(str(caught.value)) < 400
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 99 + b"PAR1", b"\x80\x04pickle"])

@@ -27,7 +27,8 @@ from analysis.report.compare import FORMAT, read_baseline
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND
 from grok.spec.fields import ConfigError
-from grok.store.files import CheckpointError, load, load_arrays, load_json, save
+from grok.spec.limited import load_arrays
+from grok.store.files import CheckpointError, load, load_json, save
 from grok.store.run import TrackedRun
 from tests.conftest import TINY
 from tests.reading.test_evidence import add_run

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import io
 import json
 import tempfile
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,16 +23,23 @@ import torch
 import yaml
 
 from analysis.bundle import layout, tables, unpack
+from analysis.papers.signals import released
 from analysis.reading import files as reading
 from analysis.report import write
 from analysis.report.compare import FORMAT, read_baseline
 from analysis.sensitivity import space
+from analysis.sensitivity.cells import RATIOS
+from analysis.sensitivity.cells import _read as kept_series
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
+from entry_points.cli import OneLineParser
+from entry_points.signals import MOST_EPOCHS, epochs_of
 from grok.detectors._chosen import chosen, option_names
+from grok.monitor.calibration import tables_of
 from grok.monitor.spectral import SpectralMonitor
+from grok.numerics.gaps import method_eigenvalues
 from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND
-from grok.spec import limited_yaml
+from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec import limited, limited_yaml
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError, pairs
 from grok.spec.plugins import ROOMS
@@ -42,6 +49,7 @@ from grok.store.errors import StoreError, masked, one_line
 from grok.store.prior import run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store
+from grok.store.tables import save_table
 from grok.store.tags import StoredRun
 
 RUN_ID = "0" * 31 + "7"
@@ -130,12 +138,13 @@ def plug_in(content: bytes) -> None:
 def flags(content: bytes) -> None:
     """A command line, up to its config: nothing is run."""
     name, *words = text(content).split("\n")
-    known = ("main", "study", "train", "analyze", "sensitivity", "measure", "export", "import")
+    known = ("main", "study", "train", "analyze", "sensitivity", "measure", "export", "import", "signals", "rebase")
     entry = importlib.import_module(f"entry_points.{name if name in known else 'train'}")
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
         status: Any = 0
         try:
-            entry.parser().parse_args(words)
+            made = entry.parser() if hasattr(entry, "parser") else OneLineParser(prog=name)  # rebase has no flags
+            made.parse_args(words)
         except SystemExit as left:
             status = left.code
     assert status in (0, 2), status
@@ -173,7 +182,7 @@ def state(content: bytes) -> None:
 
 def arrays(content: bytes) -> None:
     """Arrays, of a bound of 1 MiB: whatever is given back is within it."""
-    found = files.load_arrays(placed(content, "band.npz"), 1 << 20)
+    found = limited.load_arrays(placed(content, "band.npz"), 1 << 20)
     assert sum(array.nbytes for array in found.values()) <= 1 << 20
 
 
@@ -189,26 +198,81 @@ class _Place(TrackedRun):
         return scratch() / Path(path).name
 
 
-def _run_files() -> reading.RunFiles:
-    found = reading.RunFiles(SimpleNamespace(client=None))  # type: ignore[arg-type]
-    found.expect(RUN_ID, TINY)
-    return found
+@contextlib.contextmanager
+def _run_files() -> Iterator[reading.RunFiles]:
+    """Files of a run that came to its end, of raw spectra too."""
+    info = SimpleNamespace(artifact_uri="")
+    run = StoredRun(RUN_ID, "", "FINISHED", 0, {"grok.state": "complete"}, {}, {}, SimpleNamespace(info=info))
+    found = reading.RunFiles(SimpleNamespace(client=None), [run])  # type: ignore[arg-type]
+    found.expect(RUN_ID, RAW)
+    kept, reading.TrackedRun = reading.TrackedRun, _Place  # type: ignore[misc, assignment]
+    try:
+        yield found
+    finally:
+        reading.TrackedRun = kept  # type: ignore[misc]
 
 
 def artifact(path: str) -> Call:
-    """A file of a run, as a report reads it."""
+    """A file of a run, as a report reads it; what is taken holds what it must."""
 
     def call(content: bytes) -> None:
         placed(content, Path(path).name)
-        kept, reading.TrackedRun = reading.TrackedRun, _Place  # type: ignore[misc, assignment]
-        try:
-            run_files = _run_files()
+        with _run_files() as run_files:
             if why := run_files.load([RUN_ID], path):
                 assert why[RUN_ID].count("\n") == 0
-        finally:
-            reading.TrackedRun = kept  # type: ignore[misc]
+                raise StoreError(why[RUN_ID])
+            if path == FACTORS:
+                for name, method in (("qr_w", "svd"), ("gram32_v", "gram32")):
+                    method_eigenvalues(run_files.arrays(RUN_ID, path)[name], method, RAW.window, 0)
 
     return call
+
+
+def read_of_a_run(kind: str, name: str) -> Call:
+    """A file of a run by the method of `RunFiles` of a kind."""
+
+    def call(content: bytes) -> None:
+        placed(content, name)
+        with _run_files() as run_files:
+            getattr(run_files, kind)(RUN_ID, name)
+
+    return call
+
+
+def negative(name: str) -> Call:
+    """A monitor's negative in a file: columns of one length come of it."""
+    settings = SpectralMonitor(torch.zeros(3), 4).settings
+
+    def call(content: bytes) -> None:
+        for columns in tables_of(placed(content, name), settings).values():
+            assert len({len(column) for column in columns.values()}) <= 1
+
+    return call
+
+
+def epochs(content: bytes) -> None:
+    """Epochs on a command line."""
+    found = epochs_of(text(content))
+    assert list(found) == sorted(set(found))
+    assert len(found) <= MOST_EPOCHS
+
+
+def curves(content: bytes) -> None:
+    """Curves that others released."""
+    folder = scratch() / "released"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.npz").write_bytes(content)
+    released.board(released.load(folder))
+
+
+def series_kept(content: bytes) -> None:
+    """Series that a search keeps, with a checksum that holds: read, or computed anew."""
+    sealed = content + hashlib.sha256(content).digest()
+    found = kept_series(placed(sealed, "w-gram-6.npy"), 2)
+    assert kept_series(placed(content, "w-gram-6.npy"), 2) is None
+    assert found is None or (found.dtype == np.float64 and found.shape[:2] == (RATIOS, 2))
+    if found is None:
+        raise LookupError
 
 
 def table(content: bytes) -> None:
@@ -330,6 +394,7 @@ def monitor_state(content: bytes) -> None:
 
 
 TINY = RunConfig(modulus=7, width=8, epochs=12, max_window=8, window=5, slope_lag=3, first_epoch=5, top_pairs=5).resolved()
+RAW = replace(TINY, spectrum_methods=("gram", "gram32", "svd"))
 PARAMS = [f"{name}={value}" for name, value in TINY.to_strings().items()]
 TAGS = [
     *("grok.kind=train", f"grok.config_hash={TINY.hash}", "grok.state=complete", "grok.threads=1", "grok.study.x=grok"),
@@ -378,6 +443,49 @@ def _npz() -> bytes:
     return made.getvalue()
 
 
+def _factors() -> bytes:
+    made = io.BytesIO()
+    one = np.full((RAW.epochs + 1, RAW.window, RAW.window), np.nan)
+    one[2:] = np.eye(RAW.window) * 3.0
+    np.savez_compressed(made, qr_w=one, qr_v=one, gram32_w=one.astype(np.float32), gram32_v=one.astype(np.float32))
+    return made.getvalue()
+
+
+def _curves() -> bytes:
+    made = io.BytesIO()
+    rise = np.clip(np.linspace(-1, 1, 12), 0, 1)
+    arrays = {name: np.stack([rise, rise * 0.1, rise, rise * 0.1]) for name in released.CURVES}
+    np.savez_compressed(made, steps=np.arange(12.0) * 100, p=7.0, alpha=0.5, lam=1.0, lr=1e-3, **arrays)  # type: ignore[arg-type]
+    return made.getvalue()
+
+
+def _series() -> bytes:
+    made = io.BytesIO()
+    np.save(made, np.ones((RATIOS, 2, 9)))
+    return made.getvalue()
+
+
+def _rows(ending: str) -> bytes:
+    rows = [{"block": "all", "update": t, "step": t, "gap_23": 1.5, "weight_norm": None} for t in range(1, 9)]
+    if ending == "jsonl":
+        return b"\n".join(json.dumps(row).encode() for row in rows)
+    made = io.BytesIO()
+    pd.DataFrame(rows).astype({"weight_norm": float}).to_parquet(made, index=False)
+    return made.getvalue()
+
+
+def _signals() -> bytes:
+    path = scratch() / "seed.parquet"
+    save_table(path, pd.DataFrame({"epoch": [0, 1], "signal": ["a", "b"], "variant": ["", ""], "value": [0.5, np.nan]}))
+    return path.read_bytes()
+
+
+def _lists() -> bytes:
+    made = io.BytesIO()
+    pd.DataFrame({"a": [[1.0, 2.0], []] * 9, "b": [["x"], ["y", "z"]] * 9}).to_parquet(made, index=False)
+    return made.getvalue()
+
+
 def _raw_npz() -> bytes:
     made = io.BytesIO()
     np.savez(made, w=np.ones((3, 2)))
@@ -405,7 +513,6 @@ def _monitor() -> bytes:
 def targets() -> dict[str, Target]:
     """By name; the seeds are made when they are first asked for."""
     npz = (_npz(), _raw_npz())
-    npz_errors = (ValueError, OSError, zipfile.BadZipFile)
     return {
         "config": Target(
             config, (b"run\n" + lines(*PARAMS), b"run\nwidth=8\nwindow=7\ntop_pairs=5", b"sensitivity\nwindow=5..20\nseed=0")
@@ -422,17 +529,29 @@ def targets() -> dict[str, Target]:
                 b"study\n--study\nquick\n--plan",
                 b"analyze\n--out\nx",
                 b"export\n--out\nx\n--bands\nall",
+                b"signals\n--run\nx\n--epochs\n0-9-1",
+                b"rebase",
             ),
         ),
         "space": Target(
             spaces, (lines("window=5..20", "gap=23,34", "rule=slope,cusum", "smoothing=1,3"), b"slope_threshold=1e-3..0.5")
         ),
-        "yaml": Target(yaml_file, (STUDY, b"a: [1, 2.5, ~, yes]"), (OSError, ValueError, yaml.YAMLError)),
+        "yaml": Target(yaml_file, (STUDY, b"a: [1, 2.5, ~, yes]"), (yaml.YAMLError,)),
         "study": Target(study, (STUDY,)),
         "state": Target(state, (_tensors(),), (files.CheckpointError,)),
-        "npz": Target(arrays, npz, npz_errors),
-        "band of a run": Target(artifact(BAND), npz, ()),
-        "history of a run": Target(artifact(HISTORY), (_parquet(),), ()),
+        "npz": Target(arrays, npz, (limited.BrokenFileError,)),
+        "band of a run": Target(artifact(BAND), npz, (StoreError,)),
+        "factors of a run": Target(artifact(FACTORS), (_factors(),), (StoreError,)),
+        "history of a run": Target(artifact(HISTORY), (_parquet(),), (StoreError,)),
+        "table of a run": Target(read_of_a_run("table", "signals.parquet"), (_signals(), _parquet(), _lists()), (StoreError,)),
+        "csv of a run": Target(read_of_a_run("csv", "a.csv"), (b"a,b\n1,2\n3,x\n", b"epoch;x\n"), (StoreError,)),
+        "json of a run": Target(read_of_a_run("json", "a.json"), (CLAIMS,), (StoreError,)),
+        "negative in lines": Target(negative("rows.jsonl"), (_rows("jsonl"),)),
+        "negative in a table": Target(negative("rows.parquet"), (_rows("parquet"),)),
+        "negative in a band": Target(negative("band.npz"), npz[:1]),
+        "epochs": Target(epochs, (b"0,40,100", b"0-400-10,7", b"checkpoints")),
+        "released curves": Target(curves, (_curves(),)),
+        "kept series": Target(series_kept, (_series(),), (LookupError,)),
         "table of a bundle": Target(table, (_parquet(of_a_bundle=True),)),
         "runs of a bundle": Target(runs, (RUNS,)),
         "manifest of a bundle": Target(manifest, ((bundle_folder() / layout.MANIFEST).read_bytes(),)),
@@ -440,7 +559,7 @@ def targets() -> dict[str, Target]:
         "files of a report": Target(
             report_files, (json.dumps({"made_by": write.MADE_BY, "files": ["a.md", "data/b.csv"]}).encode(),)
         ),
-        "json": Target(json_file, (CLAIMS, RUNS), (ValueError,)),
+        "json": Target(json_file, (CLAIMS, RUNS), (limited.BrokenFileError,)),
         "uri": Target(
             uri,
             (b"sqlite:////tmp/x/mlflow.db", b"postgresql://u:p@h:5432/d?password=x", b"http://h:5000", b"file:///a"),
@@ -451,7 +570,7 @@ def targets() -> dict[str, Target]:
             artifact_path, (b"delta_w/band.npz", b"resume/epoch-00010.safetensors"), (StoreError, OSError, ValueError)
         ),
         "stored run": Target(stored, (lines(*TAGS, *PARAMS),), (StoreError,)),
-        "state of a monitor": Target(monitor_state, (_monitor(),), (ConfigError, ValueError)),
+        "state of a monitor": Target(monitor_state, (_monitor(),), (ConfigError, limited.BrokenFileError)),
     }
 
 

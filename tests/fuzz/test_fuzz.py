@@ -8,12 +8,13 @@ The profile `ci` tries some dozens of inputs each, in seconds, the same each tim
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import limited, tried
+from tests.fuzz.__main__ import RESET, limited, tried
 from tests.fuzz.mutate import KINDS, MOST_EDITS, PARTS, WORDS, drawn, edited
 from tests.fuzz.targets import attempt, targets
 
@@ -57,7 +58,7 @@ def test_inputs_are_bounded_and_the_same_for_a_seed(seed: int, content: bytes) -
 
 
 def test_a_fault_of_a_parser_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A parser that fails on a zero byte, and one that hangs: the campaign says both."""
+    """A parser that fails on a zero byte, one that computes without end, one that waits: the campaign says each."""
     from tests.fuzz import __main__ as campaign
     from tests.fuzz import targets as known
 
@@ -69,9 +70,41 @@ def test_a_fault_of_a_parser_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         while content != b"good":
             pass
 
+    def waits(content: bytes) -> None:
+        if content != b"good":
+            time.sleep(60)
+
     monkeypatch.setattr(known, "targets", lambda: made)
     monkeypatch.setattr(campaign, "targets", lambda: made)
-    made = {"fails": known.Target(fails, (b"good",)), "hangs": known.Target(hangs, (b"good",))}
+    made = {
+        "fails": known.Target(fails, (b"good",)),
+        "hangs": known.Target(hangs, (b"good",)),
+        "waits": known.Target(waits, (b"good",)),
+    }
     assert tried("fails", 400, seed=0, stop=float("inf"))["faults"].keys() == {"IndexError: a zero byte"}
     monkeypatch.setattr(campaign, "limited", lambda: limited(0.05))
     assert tried("hangs", 2, seed=0, stop=float("inf"))["faults"].keys() == {"HangError: more than 0.05 s"}
+    monkeypatch.setattr(campaign, "limited", lambda: limited(10, 0.05))
+    assert tried("waits", 2, seed=0, stop=float("inf"))["faults"].keys() == {"HangError: more than 0.05 s by the clock"}
+
+
+@pytest.mark.skipif(not RESET.exists(), reason="the system does not forget how much memory a process has had")
+def test_memory_of_a_parser_is_found_also_after_a_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest memory that the process has ever had says nothing of what comes later."""
+    from tests.fuzz import __main__ as campaign
+    from tests.fuzz import targets as known
+
+    def takes(content: bytes) -> None:
+        if content != b"good":
+            bytearray(100 * 2**20)
+
+    bytearray(300 * 2**20)
+    made = {"takes": known.Target(takes, (b"good",))}
+    monkeypatch.setattr(known, "targets", lambda: made)
+    monkeypatch.setattr(campaign, "targets", lambda: made)
+    monkeypatch.setattr(campaign, "MOST_MB", 60)
+    found = tried("takes", 3, seed=0, stop=float("inf"))
+    assert found["faults"] == {campaign.MEMORY: 3}
+    assert 60 < found["grown_mb"] < 200
+    monkeypatch.setattr(campaign, "MOST_MB", 200)
+    assert tried("takes", 3, seed=0, stop=float("inf"))["faults"] == {}

@@ -81,3 +81,43 @@ def test_what_is_of_another_layout_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.npz", alpha=0.5, groks=True, change={"fourier_gini": np.zeros((SEEDS, 3))})
     with pytest.raises(ConfigError, match=r"^curves must be seeds by steps, got others in .*a\.npz\. Check"):
         released.load(tmp_path)
+
+
+def test_other_keys_are_not_looked_at(tmp_path: Path) -> None:
+    """Those that are released hold objects too."""
+    write(tmp_path / "a.npz", alpha=0.5, groks=True, change={"config": np.array([{}], dtype=object)})
+    assert len(released.load(tmp_path)) == SEEDS
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"steps": np.array([[{}]], dtype=object)}, r"released must have whole \.npz files, got .*holds object"),
+        ({"test_acc": np.array(["x"])}, r"released must have whole \.npz files, got .*could not convert string"),
+        ({"p": np.ones(3)}, "p, alpha, lam, lr must be numbers beside curves, got others in"),
+        ({"p": np.nan}, "steps, accuracies and p, alpha, lam, lr must be finite, got others in"),
+        ({"steps": np.full(len(STEPS), np.inf)}, "steps, accuracies and p, alpha, lam, lr must be finite, got others in"),
+        ({"test_acc": np.full((SEEDS, len(STEPS)), np.nan)}, "steps, accuracies and p, alpha, lam, lr must be finite, got"),
+        ({"steps": STEPS[:, None]}, "curves must be seeds by steps, got others in"),
+    ],
+)
+def test_arrays_that_are_no_curves_are_refused_in_one_line(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    write(tmp_path / "a.npz", alpha=0.5, groks=True, change=change)
+    with pytest.raises(ConfigError, match=f"^{words}") as caught:
+        released.load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "allow_pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04junk", b"\x93NUMPY"])
+def test_a_file_that_is_no_archive_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^released must have whole \.npz files, got .*Check the download\.$"):
+        released.load(tmp_path)
+
+
+def test_a_file_that_unfolds_to_more_than_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(released, "MOST_BYTES", 10_000)
+    write(tmp_path / "a.npz", alpha=0.5, groks=True)
+    with pytest.raises(ConfigError, match=r"bytes of arrays, at most 10000 are expected"):
+        released.load(tmp_path)

@@ -10,6 +10,7 @@ import yaml
 
 from docs import licences
 
+SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -35,8 +36,42 @@ def test_every_dependency_is_explained() -> None:
     page = (PROJECT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     rows = [row for line in page.splitlines() if line.startswith("| ") for row in line.split("|")[1].split(",")]
     told = {row.replace("(extra)", "").strip() for row in rows}
-    assert {re.split(r"[>=\[<]", name)[0] for name in project["dependencies"]} <= told
-    assert {"dask", "psycopg2"} <= told
+    extras = {name: packages for name, packages in project["optional-dependencies"].items() if name != "test"}
+    every = {bare(one) for packages in (project["dependencies"], *extras.values()) for one in packages}
+    assert {name.removesuffix("-binary") for name in every} - {"grok-registry"} <= told
+
+
+def bare(requirement: str) -> str:
+    """The name of a package in a requirement."""
+    return re.split(r"[>=\[<~! ;]", requirement)[0].lower()
+
+
+def asked_of_uv(text: str) -> list[set[str]]:
+    """The extras that each `uv pip compile pyproject.toml` of a text names."""
+    return [set(re.findall(r"--extra (\S+)", line)) for line in re.findall(r"uv pip compile pyproject\.toml.*", text)]
+
+
+def test_lists_of_versions_have_all_that_the_project_is_run_with() -> None:
+    """Without the extra `registry` a list has neither mlflow nor pandas, and the job fails before its first test."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = {bare(line) for line in (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines() if "==" in line}
+    tools = {bare(one) for one in project["optional-dependencies"]["test"]}
+    for path in (".github/workflows/versions.yml", "docs/dependencies.md"):
+        (extras,) = asked_of_uv((PROJECT / path).read_text(encoding="utf-8"))
+        packages = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
+        assert pins | tools <= {bare(one) for one in packages}, path
+    assert asked_of_uv("uv pip compile pyproject.toml --extra test --resolution highest") == [{"test"}]
+
+
+def test_the_lock_file_of_the_tests_has_the_pins_of_the_other_and_what_the_tests_need() -> None:
+    entry = re.compile(r"^([a-z0-9._-]+)==([^ ;\\\n]+)(.*\n(?:    --hash=sha256:[0-9a-f]{64}.*\n)*)", re.MULTILINE)
+    texts = [(PROJECT / name).read_text(encoding="utf-8") for name in ("requirements.lock", "requirements-test.lock")]
+    found = [{name: (version, set(SHA256.findall(rest))) for name, version, rest in entry.findall(text)} for text in texts]
+    plain, tests = found
+    assert {name: tests.get(name) for name in plain} == plain
+    assert all(hashes for _, hashes in tests.values())
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {bare(one) for one in project["optional-dependencies"]["test"]} <= set(tests)
 
 
 def test_the_licence_is_stated_once_for_all_files() -> None:
@@ -49,4 +84,9 @@ def test_the_licence_is_stated_once_for_all_files() -> None:
 def test_the_oldest_and_the_newest_versions_have_a_job() -> None:
     job = yaml.safe_load((PROJECT / ".github" / "workflows" / "versions.yml").read_text(encoding="utf-8"))["jobs"]
     assert job["fast-tests"]["strategy"]["matrix"]["resolution"] == ["lowest-direct", "highest"]
-    assert any("--require-hashes" in str(step.get("run")) for step in job["locked"]["steps"])
+    steps = [str(step.get("run")) for step in job["locked"]["steps"]]
+    installed = steps.index("uv pip install --require-hashes -r requirements-test.lock")
+    assert any("-m pytest" in step for step in steps[installed:])
+    folders = re.findall(r"tests/\w+", " ".join(steps))
+    assert folders
+    assert all((PROJECT / folder).is_dir() for folder in folders)

@@ -166,7 +166,7 @@ def test_the_command_puts_tables_beside_a_studys_runs_and_claims_read_them(
     for _ in range(2):
         assert command.main(["--study", name, "--what", "repulsion,answers"]) == 0
         lines.append(capsys.readouterr().out.rpartition(" ")[0])
-    assert lines == [f"study={name} runs=2 tables=4", f"study={name} runs=2 tables=0"]
+    assert lines == [f"study={name} runs=2 tables=4 failed=0", f"study={name} runs=2 tables=0 failed=0"]
     for run_id in runs:
         found = evidence.measured(run_id, "repulsion")
         finished = Finished.of(store, store.get(run_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,4 +65,17 @@ def test_a_folder_without_the_published_files_is_refused_before_a_run(tmp_path: 
         TASKS.find("scan").check(config)
     (tmp_path / "tasks_train_simple.txt").write_text("IN: jump OUT: I_JUMP\n", encoding="ascii")
     with pytest.raises(ConfigError, match=r"must have the published tasks_train_simple.txt .* got 21 bytes"):
+        read(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tasks_train_simple.txt")
+    with pytest.raises(ConfigError, match=r"data_folder must have .*a plain file is read, not a folder, a pipe or a device"):
+        read(tmp_path)
+
+
+def test_a_file_of_any_length_is_told_by_its_length(tmp_path: Path) -> None:
+    with (tmp_path / "tasks_train_simple.txt").open("wb") as file:
+        file.truncate(1 << 40)  # a hole: it takes no room on disk, and would take a terabyte in memory
+    with pytest.raises(ConfigError, match=r"data_folder must have the published .*got 1099511627776 bytes, "):
         read(tmp_path)

@@ -21,9 +21,13 @@ from analysis.statistics.alarm_words import verdict
 from analysis.statistics.alarms import Watched, crossed
 from grok.numerics import passage
 from grok.spec.fields import ConfigError, shown
+from grok.spec.limited import load_arrays
 
 CURVES = ("test_acc", "train_acc", "weight_norm", "eff_rank_E", "fourier_gini")
 SCALARS = ("p", "alpha", "lam", "lr")
+MOST_BYTES = 1 << 29
+"""Of memory that a file may ask for; those released have some MB."""
+CHECK = "Check the download"
 NEVER = 0.3
 """Test accuracy below which a run stays that does not grok."""
 GROKKED = 0.9
@@ -59,17 +63,38 @@ def load(folder: Path) -> list[Released]:
     """
     found: list[Released] = []
     for path in sorted(folder.rglob("*.npz")):
-        with np.load(path, allow_pickle=False) as arrays:
-            if not {"steps", *CURVES, *SCALARS} <= set(arrays.files):
-                continue
-            held = {name: np.asarray(arrays[name], dtype=np.float64) for name in ("steps", *CURVES, *SCALARS)}
-        if any(held[name].ndim != 2 or held[name].shape[1:] != held["steps"].shape for name in CURVES):
+        held = _read(path)
+        if held is None:
+            continue
+        seeds = len(held["test_acc"]) if held["test_acc"].ndim else 0
+        if held["steps"].ndim != 1 or any(held[name].shape != (seeds, len(held["steps"])) for name in CURVES):
             raise ConfigError(f"curves must be seeds by steps, got others in {shown(path)}. Check the download.")
-        found += _seeds(held)
+        if any(held[name].size != 1 for name in SCALARS) or not seeds or not len(held["steps"]):
+            raise ConfigError(f"{', '.join(SCALARS)} must be numbers beside curves, got others in {shown(path)}. {CHECK}.")
+        known = np.isfinite(held["test_acc"]).any(axis=1).all()  # of each seed, somewhere
+        if not known or not all(np.isfinite(held[name]).all() for name in ("steps", *SCALARS)):
+            told = f"steps, accuracies and {', '.join(SCALARS)} must be finite, got others in {shown(path)}"
+            raise ConfigError(f"{told}. {CHECK}.")
+        found += _seeds(held | {name: held[name].reshape(()) for name in SCALARS})
     if not found:
         names = ", ".join(("steps", *CURVES))
         raise ConfigError(f"released must be a folder with .npz files of {names}, got {shown(folder)} without one. Check it.")
     return found
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a file that has them all; None of another's.
+
+    Raises:
+        ConfigError: if it is no file of plain arrays, or unfolds to more than is read.
+    """
+    try:
+        names = ("steps", *CURVES, *SCALARS)
+        arrays = load_arrays(path, MOST_BYTES, names)
+        return {name: np.asarray(arrays[name], dtype=np.float64) for name in names} if set(names) <= set(arrays) else None
+    except (ValueError, OSError) as error:
+        why = str(error).replace(str(path), path.name)[:120]
+        raise ConfigError(f"released must have whole .npz files, got {shown(path)} ({why}). {CHECK}.") from error
 
 
 def _seeds(held: dict[str, np.ndarray]) -> Iterable[Released]:
@@ -96,7 +121,8 @@ def watch(one: Released, name: str) -> Watched:
     curve, sign = SIGNALS[name]
     values = one.curves[curve]
     if name == "norm_peak":
-        values = passage.below_peak(values[:, None])
+        with np.errstate(all="ignore"):  # a norm of 0, or beyond all numbers, has no share of its peak: it is not known
+            values = passage.below_peak(values[:, None])
     return one.run._replace(epochs=one.curves["steps"], values=sign * values)
 
 
