@@ -59,8 +59,8 @@ def verdict(found: Score, split: Split = UNTRIED, *, printed: bool = False) -> s
       *unstable to rounding or estimator* where 0.8 are detected, or fire at any time, and the alarm depends on the rounding in
       two runs at least and more than a tenth; *clock* where 0.8 are detected and the alarm's epoch does not follow t50 (mean of
       Spearman's correlations below 0.3); *alarm* where 0.8 are detected, that mean is more than chance gives (permutations at
-      5 %) and the median lead against t50 has its whole interval above 0; *follows* where 0.8 fire at any time and that interval
-      ends at or below 0; *lead not decided* where 0.8 fire at any time.
+      5 %) and the median lead against t50 has its whole interval above 0; *follows* where 0.8 fire at any time and that
+      interval ends at or below 0; *lead not decided* where 0.8 fire at any time.
     - *fires without grokking where decay is*: with a threshold from negatives without decay at least 0.8 of the positives fire,
       and at least half of the negatives with decay.
     - *unstable to rounding or estimator*, as above.

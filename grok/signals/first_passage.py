@@ -9,8 +9,8 @@ from grok.signals import _rules
 from grok.signals.base import PrintedRule, Signal
 
 TARGET, KAPPA = 2501.0, 0.252
-"""V* and κ as calibrated for a transformer at p = 97; of the published MLP κ is 0.206. κ scales the variant `kappa`, so that with
-another no alarm is another."""
+"""V* and κ as calibrated for a transformer at p = 97; of the published MLP κ is 0.206. κ scales the variant `kappa`, so that
+with another no alarm is another."""
 CLAMPED = 55.0**2
 """V* of the MLP at p = 59: the square of its published norm at grokking (arXiv 2606.13753)."""
 

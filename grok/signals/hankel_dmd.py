@@ -34,9 +34,9 @@ SIGNAL = Signal(
     cadence="observed",
     direction="rising",
     title="residual of a Hankel dynamic mode decomposition of the margins' quantiles",
-    source="Wang et al. (arXiv 2605.08237): log-probabilities in windows of 500 steps, 250 values; margins for a squared loss. The "
-    "first variant has the 250 values, `rows` the 500 steps; delays and rank, not published, are ours",
-    cost="for each variant a singular value decomposition of 95 (of 10 delays 190) by up to 250 numbers, as many as there are rows",
+    source="Wang et al. (arXiv 2605.08237): log-probabilities, windows of 500 steps, 250 values; margins for a squared loss. "
+    "The first variant has the 250 values, `rows` the 500 steps; delays and rank, not published, are ours",
+    cost="for each variant a singular value decomposition of 95 (of 10 delays 190) by as many numbers as rows, up to 250",
     printed=PrintedRule(
         "over 10 times the run's baseline (median of its first 10 values), twice on end",
         _rules.times_first(10, 10, sustained=2),

@@ -65,7 +65,7 @@ def _reached(about: Mapping[str, Known]) -> Fires:
     return fires
 
 
-def contests(about: Mapping[str, Known], rows: Sequence[Row], arm: Arm) -> None:
+def contests(about: Mapping[str, Known], rows: Sequence[Row]) -> None:
     """Hold each row that is an alarm against each baseline that is one, and write it into the rows.
 
     Columns `beats` and `not_beaten`, the baselines' names with the runs in which the row leads longer. The p-values of all

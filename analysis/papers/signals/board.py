@@ -27,6 +27,9 @@ from grok.signals._untestable import UNTESTABLE
 from grok.signals.base import find
 from grok.spec.plugins import SIGNALS
 
+KEY = ("signal", "variant", "rule", "every")
+"""What tells rows apart."""
+
 
 class Board(NamedTuple):
     """The leaderboard of a study.
@@ -54,10 +57,11 @@ def board(
     """
     signals = [find(name) for name in names]
     every = [row(about, stored, one) for s in signals for variant in s.variants for one in readings(s, variant, arm)]
-    clocks = [cell_clock(about, arm, share) for share in SHARES]
-    rows = [one for one in [*every, *clocks] if one.told["missing"] is None]
+    scored = [one for one in every if one.told["missing"] is None] + [cell_clock(about, arm, share) for share in SHARES]
+    kept = {tuple(one.told[key] for key in KEY): one for one in reversed(scored)}  # the first reading of a cadence
+    rows = list(kept.values())[::-1]
     _adjust(rows)
-    contests(about, rows, arm)
+    contests(about, rows)
     rows.sort(key=_place)
     missing = [one.told for one in every if one.told["missing"] is not None]
     missing += [{"signal": one.name, "rule": one.paper, "verdict": UNTESTED, "missing": one.missing} for one in UNTESTABLE]

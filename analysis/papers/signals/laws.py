@@ -36,16 +36,18 @@ def fit(x: np.ndarray, y: np.ndarray) -> tuple[Estimate, Estimate]:
         x, y: (R,).
 
     Raises:
-        Absent: if one of them is not known of a run, or does not vary.
+        Absent: if one of them is not known of a run, or x does not vary.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise Absent("a line needs numbers of every run, and some are not known")
-    if not len(x) or np.ptp(x) == 0 or np.ptp(y) == 0:
-        raise Absent(f"a line needs what varies; of {len(x)} runs one side does not")
+    if not len(x) or np.ptp(x) == 0:
+        raise Absent(f"a line needs two settings, and of {len(x)} runs that grok all have one")
 
     def both(rows: np.ndarray) -> tuple[float, float]:
-        if np.ptp(x[rows]) == 0 or np.ptp(y[rows]) == 0:
+        if np.ptp(x[rows]) == 0:
             return math.nan, math.nan
+        if np.ptp(y[rows]) == 0:
+            return 0.0, 0.0  # a flat line, which explains nothing
         found = stats.linregress(x[rows], y[rows])
         return float(found.slope), float(found.rvalue) ** 2
 
