@@ -110,7 +110,9 @@ def test_in_the_second_arm_a_scale_is_of_a_network() -> None:
     assert (row["verdict"], row["by_activation"]) == ("alarm, activation by activation", "alarm")
     assert row["one_threshold"] not in ("alarm", "clock")
     assert (row["tpr_n"], row["fpr_n"]) == (32, 32)
-    assert "Alarms activation by activation alone: rho calibrated, every 25 epochs" in text
+    assert (
+        "Alarms activation by activation alone, by a second look that is in the family: rho calibrated, every 25 epochs" in text
+    )
     assert "No run was repeated by another order of summation: no word here says anything of rounding." in text
     drawn = panels.board_table(table)
     assert set(drawn["control"]) == {"random_labels", "eta0"}

@@ -132,6 +132,17 @@ def test_the_leads_and_the_rates_are_the_planted_ones(found: pd.DataFrame) -> No
     assert {row["first_half"], row["second_half"]} == {"alarm"}
 
 
+def test_both_looks_of_a_row_are_in_the_family_and_it_has_the_p_of_the_one_that_gives_its_word() -> None:
+    """Holm of four: 0.001 · 4, 0.01 · 3, 0.02 · 2, and 0.5 of the printed rule, which has one look."""
+    head = {"one_threshold": "alarm", "by_activation": "alarm"}
+    first = head | {"verdict": "alarm, activation by activation", "one_threshold_p": 0.02, "by_activation_p": 0.001}
+    told_ = [first, head | {"verdict": "alarm", "one_threshold_p": 0.5, "by_activation": None}]
+    other = head | {"verdict": "alarm", "one_threshold_p": 0.01, "by_activation": None}
+    board._adjust([rows.Row(one, {}) for one in (*told_, other)])
+    assert [one["p_adjusted"] for one in (*told_, other)] == pytest.approx([0.004, 0.5, 0.03])
+    assert first["one_threshold_p_adjusted"] == pytest.approx(0.04)
+
+
 def test_cheap_signals_are_told_at_the_costly_cadence_too(found: pd.DataFrame) -> None:
     """At every fortieth epoch the alarm of a step comes 40 to 80 epochs after it: a lead of 60 is hardly one."""
     for name in ("rho", "loss", "clock", "weight_norm"):
