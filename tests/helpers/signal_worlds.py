@@ -83,3 +83,8 @@ def noise(rng: np.random.Generator, epochs: np.ndarray, size: float = 0.01) -> n
 def step(one: Known, epochs: np.ndarray, lead: float) -> np.ndarray:
     """1 from so many epochs before t50 on, of a run that groks; else 0."""
     return (epochs >= one.run.t50 - lead) * 1.0 if one.run.positive else np.zeros(len(epochs))
+
+
+def early(one: Known, rng: np.random.Generator, epochs: np.ndarray) -> np.ndarray:
+    """Perfect: a step at 0.6 of t50, and noise."""
+    return step(one, epochs, 0.4 * one.run.t50) + noise(rng, epochs)
