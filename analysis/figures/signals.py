@@ -14,6 +14,8 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
 
+MOST = (0.1, 0.2)
+"""False alarms that an alarm may have, pooled and on its worst set."""
 Tables = Mapping[str, pd.DataFrame]
 MARKS = "os^Dv*"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
@@ -23,23 +25,22 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)
 def signals_board(tables: Tables) -> Figure:
     """False alarms by control set on the left, lead on the right, a row per signal, in the order of the table."""
     table = tables["board"]
-    names = list(dict.fromkeys(table["signal"]))
+    names = list(dict.fromkeys(table["row"]))
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 1.2 + 0.26 * len(names)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         sets = list(dict.fromkeys(table["control"]))
         for place, control in enumerate(sets):
             part = table[table["control"] == control].dropna(subset=["fpr"])
-            y = np.array([names.index(name) for name in part["signal"]]) + 0.12 * (place - (len(sets) - 1) / 2)
+            y = np.array([names.index(name) for name in part["row"]]) + 0.12 * (place - (len(sets) - 1) / 2)
             _points(left, part, "fpr", y, place, control)
-        lead = table.drop_duplicates("signal").dropna(subset=["lead"])
-        _points(right, lead, "lead", np.array([names.index(name) for name in lead["signal"]], dtype=float), len(sets), "")
-        rules = table.drop_duplicates("signal")
-        left.set_yticks(
-            range(len(names)), [f"{r['signal']}, {r['rule']} [{r['information']}]" for r in rules.to_dict("records")]
-        )
+        rules = table.drop_duplicates("row")
+        lead = rules.dropna(subset=["lead"])
+        _points(right, lead, "lead", np.array([names.index(name) for name in lead["row"]], dtype=float), len(sets), "")
+        left.set_yticks(range(len(names)), [f"{r['row']} [{r['information']}]" for r in rules.to_dict("records")])
         left.invert_yaxis()
-        left.axvline(0.05, color="black", linewidth=0.8, linestyle="--")
+        for most in MOST:
+            left.axvline(most, color="black", linewidth=0.8, linestyle="--")
         right.axvline(0, color="black", linewidth=0.8)
         left.set(xlabel="false alarms", xlim=(-0.03, 1.03))
         right.set(xlabel="lead before test accuracy 0.5, epochs")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 ENTROPY_LEVEL = 0.609
 """Of the normalised spectral entropy, crossed before grokking in 10 of 10 runs. Truong et al. (arXiv 2604.13123)."""
-DMD_RUN_AUROC = 0.41
-"""Of the Hankel-DMD residual's largest value of a run; 0.93 is by windows. Wang et al. (arXiv 2605.08237)."""
+DMD_RUN_AUROC, DMD_WINDOW_AUROC = 0.41, 0.93
+"""Of the Hankel-DMD residual's largest value of a run, and of its windows. Wang et al. (arXiv 2605.08237)."""
 LAR_START = 0.5
 """Of independent entries. Shehper and Vaswani (arXiv 2605.28975)."""
 NORM_PEAK_SHARE, TANH_R_SQUARED = 0.92, 0.93

@@ -10,18 +10,21 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from analysis.statistics.alarm_ties import Tie, tie
 from analysis.statistics.alarms import (
     FPR,
+    Chances,
     Halves,
     Watched,
     auroc,
+    chances,
     crossed,
     detected,
     fire_epoch,
     floor,
     late_enough,
     pairs,
-    sustained_peak,
+    unknown_pairs,
 )
 from analysis.statistics.estimates import Estimate, clopper_pearson, median_interval
 from analysis.statistics.exact import one_sided_share
@@ -58,11 +61,13 @@ class Score(NamedTuple):
         sounded: at any time at all. fpr: share of negatives with an alarm at any time. sets: of each control set, censored ones
             in `censored`. worst: the control set with the highest rate, of equal ones the one with the widest interval.
         leads: median of t10, t50, t99 less the alarm's epoch, of the positives in `later`. relative: that of t50 over t50.
-        area: AUROC before t10. least_area: on the control set where it is lowest.
+        area: AUROC before t10. unknown: share of its pairs that an unknown value decides. least_area, least_set: on the control
+            set where it is lowest.
         coverage: `tpr` by calibrated false-positive rate; empty of a printed rule. floor: as `floor` has it.
-        tied: mean over groups of Spearman's correlation of alarm and t50.
+        tied: how the alarms in `later` go with t50, within groups.
         decay_tpr, decay_fpr: with a threshold from negatives without decay only, `later`, and false alarms of negatives with
-            decay; NaN of a printed rule. seen: share of positives with two neighbouring values before t50.
+            decay; unknown of a printed rule. edge_tpr, edge_fpr, edge_lead: at the edge, which positives have no part in.
+        seen: share of positives in which an alarm can be given after the first chance and before t50.
         p: of detections and false alarms being of one rate, Fisher's, one-sided.
     """
 
@@ -76,12 +81,17 @@ class Score(NamedTuple):
     leads: dict[str, Estimate]
     relative: Estimate
     area: Estimate
+    unknown: float
     least_area: float
+    least_set: str
     coverage: dict[float, float]
     floor: float
-    tied: float
-    decay_tpr: float
-    decay_fpr: float
+    tied: Tie
+    decay_tpr: Estimate
+    decay_fpr: Estimate
+    edge_tpr: Estimate
+    edge_fpr: Estimate
+    edge_lead: Estimate
     seen: Estimate
     p: float
 
@@ -91,11 +101,20 @@ class Alarms(NamedTuple):
 
     Attributes:
         epochs: by the rule. coverage: by calibrated false-positive rate. plain: with a threshold from negatives without decay.
+        edge: at the edge. chances: when the rule can hold; none of a threshold, which needs two known neighbours.
     """
 
     epochs: list[float]
     coverage: Mapping[float, list[float]] = {}
     plain: Sequence[float] = ()
+    edge: Sequence[float] = ()
+    chances: Sequence[Chances] = ()
+
+    def of(self, places: Sequence[int]) -> Alarms:
+        """The same of some runs, by their places."""
+        plain, edge, when = ([some[k] for k in places] if some else () for some in (self.plain, self.edge, self.chances))
+        levels = {rate: [level[k] for k in places] for rate, level in self.coverage.items()}
+        return Alarms([self.epochs[k] for k in places], levels, plain, edge, when)  # type: ignore[arg-type]
 
 
 def alarms(runs: Sequence[Watched], calibration: Sequence[Watched], halves: Halves, *, by_group: bool = False) -> Alarms:
@@ -106,7 +125,8 @@ def alarms(runs: Sequence[Watched], calibration: Sequence[Watched], halves: Halv
 
     levels = {rate: fired(crossed(runs, calibration, halves, rate, by_group=by_group)) for rate in COVERAGE}
     plain = crossed(runs, calibration, halves, by_group=by_group, among=lambda run: not run.decayed)
-    return Alarms(levels[FPR], levels, fired(plain))
+    edge = crossed(runs, calibration, halves, by_group=by_group, edge=True)
+    return Alarms(levels[FPR], levels, fired(plain), fired(edge))
 
 
 def score(runs: Sequence[Watched], found: Alarms, *, by_group: bool = False) -> Score:
@@ -115,44 +135,52 @@ def score(runs: Sequence[Watched], found: Alarms, *, by_group: bool = False) -> 
     Args:
         runs: positives, negatives and censored ones. found: their alarms. by_group: whether AUROC is of pairs of one group.
     """
+    firsts, seconds = zip(*(found.chances or [chances(run) for run in runs]), strict=True) if runs else ((), ())
     told = list(zip(runs, found.epochs, strict=True))
-    good = [(run, epoch) for run, epoch in told if run.positive]
+    good = [(run, epoch, first) for (run, epoch), first in zip(told, firsts, strict=True) if run.positive]
     positives, negatives = [run for run in runs if run.positive], [run for run in runs if run.negative]
-    late = [(run, epoch) for run, epoch in good if late_enough(run, epoch)]
-    early = sum(detected(run, epoch) for run, epoch in good)
+    late = [(run, epoch) for run, epoch, first in good if late_enough(epoch, first)]
+    early = sum(detected(*one) for one in good)
     false = [epoch for run, epoch in told if run.negative]
     sets = _by_set([(run, epoch) for run, epoch in told if run.negative])
-    leads = {name: _median(getattr(run, name) - epoch for run, epoch in late) for name in EVENTS}
+    least, where = _least_area(positives, negatives, by_group)
+    seen = sum(run.positive and second < run.t50 for run, second in zip(runs, seconds, strict=True))
     return Score(
-        exact(early, len(good)),
-        exact(len(late), len(good)),
-        _share([epoch for _, epoch in good]),
-        _share(false),
-        sets,
-        _by_set([(run, epoch) for run, epoch in told if run.censored]),
-        max(sets, key=lambda name: (sets[name].share.value, sets[name].share.high), default=""),
-        leads,
-        _median((run.t50 - epoch) / run.t50 for run, epoch in late),
-        auroc(positives, negatives, by_group=by_group),
-        _least_area(positives, negatives, by_group),
-        {rate: _detections(runs, epochs) for rate, epochs in found.coverage.items()},
-        floor(positives, negatives),
-        tied(late),
-        *_with_decay(runs, found.plain),
-        exact(sum(math.isfinite(sustained_peak(run, run.t50)) for run in positives), len(positives)),
-        _fisher(early, len(good), sum(not math.isnan(epoch) for epoch in false), len(false)),
+        tpr=exact(early, len(good)),
+        later=exact(len(late), len(good)),
+        sounded=_share([epoch for _, epoch, _ in good]),
+        fpr=_share(false),
+        sets=sets,
+        censored=_by_set([(run, epoch) for run, epoch in told if run.censored]),
+        worst=max(sets, key=lambda name: (sets[name].share.value, sets[name].share.high), default=""),
+        leads={name: _median(getattr(run, name) - epoch for run, epoch in late) for name in EVENTS},
+        relative=_median((run.t50 - epoch) / run.t50 for run, epoch in late),
+        area=auroc(positives, negatives, by_group=by_group),
+        unknown=unknown_pairs(positives, negatives),
+        least_area=least,
+        least_set=where,
+        coverage={rate: _mean(map(detected, runs, epochs, firsts), runs) for rate, epochs in found.coverage.items()},
+        floor=floor(positives, negatives),
+        tied=tie(late),
+        **_others(runs, found, firsts),
+        seen=exact(seen, len(good)),
+        p=_fisher(early, len(good), sum(not math.isnan(epoch) for epoch in false), len(false)),
     )
 
 
-def tied(late: Sequence[tuple[Watched, float]]) -> float:
-    """The mean over groups of Spearman's correlation of alarm and t50, of runs with their alarms.
-
-    A group in which one of the two does not vary counts as 0, one of fewer than three runs is left out; 0 if none is left.
-    """
-    groups: dict[str, list[tuple[float, float]]] = {}
-    for run, epoch in late:
-        groups.setdefault(run.group, []).append((epoch, run.t50))
-    return float(np.mean([_spearman(*np.array(one).T) for one in groups.values() if len(one) >= 3] or [0.0]))
+def _others(runs: Sequence[Watched], found: Alarms, firsts: Sequence[float]) -> dict[str, Estimate]:
+    """What a threshold from negatives without decay gives, at any time, and what the edge gives; unknown without them."""
+    plain, edge = (list(zip(runs, some, firsts, strict=True)) if some else [] for some in (found.plain, found.edge))
+    decayed = [epoch for run, epoch, _ in plain if run.negative and run.decayed]
+    late = [late_enough(epoch, first) for run, epoch, first in plain if run.positive]
+    at_edge = [one for one in edge if one[0].positive]
+    return {
+        "decay_tpr": exact(sum(late), len(late)),
+        "decay_fpr": _share(decayed),
+        "edge_tpr": exact(sum(detected(*one) for one in at_edge), len(at_edge)),
+        "edge_fpr": _share([epoch for run, epoch, _ in edge if run.negative]),
+        "edge_lead": _median(run.t50 - epoch for run, epoch, first in at_edge if late_enough(epoch, first)),
+    }
 
 
 @functools.cache
@@ -169,28 +197,13 @@ def _by_set(told: Sequence[tuple[Watched, float]]) -> dict[str, Rate]:
     return {name: rate_of(sum(not math.isnan(epoch) for epoch in some), len(some)) for name, some in epochs.items()}
 
 
-def _least_area(positives: Sequence[Watched], negatives: Sequence[Watched], by_group: bool) -> float:
-    """The lowest AUROC of one control set; NaN without a pair."""
+def _least_area(positives: Sequence[Watched], negatives: Sequence[Watched], by_group: bool) -> tuple[float, str]:
+    """The lowest AUROC of one control set, and which; NaN without a pair."""
     table = pairs(positives, negatives)
     same = np.array([[not by_group or one.group == other.group for other in negatives] for one in positives], dtype=bool)
     sets = np.array([run.control for run in negatives], dtype=object)
-    parts = [(table[:, sets == name], same[:, sets == name]) for name in dict.fromkeys(sets) if len(table)]
-    return min((float(values[counts].mean()) for values, counts in parts if counts.any()), default=math.nan)
-
-
-def _with_decay(runs: Sequence[Watched], epochs: Sequence[float]) -> tuple[float, float]:
-    """Detections at any time, and false alarms of negatives with decay; NaN without alarms."""
-    if not epochs:
-        return math.nan, math.nan
-    told = list(zip(runs, epochs, strict=True))
-    return (
-        _mean(late_enough(run, epoch) for run, epoch in told if run.positive),
-        _mean(not math.isnan(epoch) for run, epoch in told if run.negative and run.decayed),
-    )
-
-
-def _detections(runs: Sequence[Watched], epochs: Sequence[float]) -> float:
-    return _mean(detected(run, epoch) for run, epoch in zip(runs, epochs, strict=True) if run.positive)
+    parts = [(str(name), table[:, sets == name], same[:, sets == name]) for name in dict.fromkeys(sets) if len(table)]
+    return min(((float(x[counts].mean()), name) for name, x, counts in parts if counts.any()), default=(math.nan, ""))
 
 
 @functools.cache
@@ -206,11 +219,7 @@ def _median(values: Iterable[float]) -> Estimate:
     return median_interval(np.array(list(values), dtype=np.float64))
 
 
-def _mean(outcomes: Iterable[bool]) -> float:
-    found = list(outcomes)
+def _mean(outcomes: Iterable[bool], runs: Sequence[Watched]) -> float:
+    """Over the runs that grok."""
+    found = [one for one, run in zip(outcomes, runs, strict=True) if run.positive]
     return float(np.mean(found)) if found else math.nan
-
-
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """0 where one of them does not vary."""
-    return 0.0 if np.ptp(x) == 0 or np.ptp(y) == 0 else float(stats.spearmanr(x, y).statistic)

@@ -53,13 +53,14 @@ def verdict(found: Score, split: Split = UNTRIED, *, printed: bool = False) -> s
     """What a signal is; the first of these that holds.
 
     - *not testable*: fewer than five runs that grok, or that do not.
-    - *not testable at this cadence*: fewer than 0.8 of the positives have two neighbouring values before t50.
+    - *not testable at this cadence*: in fewer than 0.8 of the positives can an alarm be given after its first chance and before
+      t50.
     - of false-positive rates of at most 0.1 pooled and 0.2 on the worst set, with a detection being an alarm before t50:
       *unstable to rounding or estimator* where 0.8 are detected, or fire at any time, and the alarm depends on the rounding in
       two runs at least and more than a tenth; *clock* where 0.8 are detected and the alarm's epoch does not follow t50 (mean of
-      Spearman's correlations below 0.3); *alarm* where 0.8 are detected and the median lead against t50 has its whole interval
-      above 0; *follows* where 0.8 fire at any time and that interval ends at or below 0; *lead not decided* where 0.8 fire at
-      any time.
+      Spearman's correlations below 0.3); *alarm* where 0.8 are detected, that mean is more than chance gives (permutations at
+      5 %) and the median lead against t50 has its whole interval above 0; *follows* where 0.8 fire at any time and that
+      interval ends at or below 0; *lead not decided* where 0.8 fire at any time.
     - *fires without grokking where decay is*: with a threshold from negatives without decay at least 0.8 of the positives fire,
       and at least half of the negatives with decay.
     - *unstable to rounding or estimator*, as above.
@@ -81,7 +82,7 @@ def verdict(found: Score, split: Split = UNTRIED, *, printed: bool = False) -> s
     rules = (
         (ROUNDING, quiet(found) and fires and split.unstable),
         (_lead(found), quiet(found) and fires),
-        (DECAY, found.decay_tpr >= DETECTED and found.decay_fpr >= ALARMS_ON_DECAY),
+        (DECAY, found.decay_tpr.value >= DETECTED and found.decay_fpr.value >= ALARMS_ON_DECAY),
         (ROUNDING, split.unstable),
         (RANK, found.area.value >= RANKS and found.area.low > 0.5 and found.least_area >= RANKS),
     )
@@ -95,12 +96,16 @@ def quiet(found: Score) -> bool:
 
 
 def _lead(found: Score) -> str:
-    """The word of a signal whose false alarms are few and that fires in enough of the positives."""
+    """The word of a signal whose false alarms are few and that fires in enough of the positives.
+
+    Of few runs a correlation is above 0.3 by chance: where a permutation test does not refuse that it is none, neither word of
+    a clock and an alarm is given.
+    """
     early, lead = found.tpr.value >= DETECTED, found.leads["t50"]
-    if early and found.tied < TIED:
+    if early and found.tied.value < TIED:
         return CLOCK
     if early and lead.low > 0:
-        return ALARM
+        return ALARM if found.tied.p < SIGNED else UNDECIDED
     return FOLLOWS if lead.high <= 0 else UNDECIDED
 
 
@@ -135,7 +140,7 @@ class Contest(NamedTuple):
 
     @property
     def won(self) -> bool:
-        """In more than half, by the test at 5 %."""
+        """In more than half, by the test at 5 %; of several contests p is to be adjusted first."""
         return self.longer > self.n / 2 and self.p < SIGNED
 
 

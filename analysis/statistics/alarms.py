@@ -54,6 +54,16 @@ class Watched(NamedTuple):
         return not self.positive and not self.censored
 
 
+class Chances(NamedTuple):
+    """The first two epochs at which a rule can give an alarm, whatever the values are; NaN of what never comes.
+
+    An alarm at the first is no detection, so that a run can be detected only if the second is before its t50.
+    """
+
+    first: float
+    second: float
+
+
 def sustained(run: Watched) -> tuple[np.ndarray, np.ndarray]:
     """Of each two neighbours the second's epoch, and the largest minimum so far: (N − 1,) each; −∞ before two are known."""
     if len(run.values) < 2:
@@ -88,21 +98,31 @@ def fire_epoch(run: Watched, threshold: float) -> float:
     return float(fire_epochs(run, np.array([threshold]))[0])
 
 
+def chances(run: Watched) -> Chances:
+    """The first and second epoch at which an alarm can be given: of two neighbours that are known."""
+    both = np.isfinite(run.values[1:]) & np.isfinite(run.values[:-1])
+    return first_two(run.epochs[1:][both])
+
+
+def first_two(epochs: np.ndarray) -> Chances:
+    """Of epochs at which a rule can hold, ascending."""
+    found = [float(epoch) for epoch in epochs[:2]]
+    return Chances(*found, *(math.nan,) * (2 - len(found)))
+
+
 def first_chance(run: Watched) -> float:
     """The epoch at which an alarm can first be given; NaN if it never can."""
-    seconds, peaks = sustained(run)
-    known = np.flatnonzero(np.isfinite(peaks))
-    return float(seconds[known[0]]) if len(known) else math.nan
+    return chances(run).first
 
 
-def late_enough(run: Watched, epoch: float) -> bool:
+def late_enough(epoch: float, first: float) -> bool:
     """Whether an alarm is given, and not at its first chance: what was so before anything was learned is no detection."""
-    return epoch > first_chance(run)
+    return epoch > first
 
 
-def detected(run: Watched, epoch: float) -> bool:
+def detected(run: Watched, epoch: float, first: float) -> bool:
     """Whether an alarm at an epoch, NaN of none, announces: it is given after the first chance and before t50."""
-    return late_enough(run, epoch) and epoch < run.t50
+    return late_enough(epoch, first) and epoch < run.t50
 
 
 def calibrate(negatives: Sequence[Watched], rate: float = FPR, positives: Sequence[Watched] = ()) -> float:
@@ -131,13 +151,15 @@ def crossed(
     rate: float = FPR,
     *,
     by_group: bool = False,
+    edge: bool = False,
     among: Callable[[Watched], bool] = lambda run: True,
 ) -> list[float]:
     """Of each run the threshold that the other half of the seeds gives; NaN where it gives none.
 
     Args:
         runs: of seeds of the halves. calibration: runs of which the thresholds are. halves: of the seeds.
-        rate: as of `calibrate`. by_group: whether each group has a threshold of its own. among: negatives that count.
+        rate: as of `calibrate`. by_group: whether each group has a threshold of its own. edge: whether positives have no part
+            in it. among: negatives that count.
     """
     kept: dict[tuple[bool, str], float] = {}
     for run in runs:
@@ -146,7 +168,7 @@ def crossed(
             other = halves[1] if run.seed in halves[0] else halves[0]
             others = [one for one in calibration if one.seed in other and (not by_group or one.group == run.group)]
             calm = [one for one in others if one.negative and among(one)]
-            kept[key] = calibrate(calm, rate, [one for one in others if one.positive])
+            kept[key] = calibrate(calm, rate, [] if edge else [one for one in others if one.positive])
     return [kept[run.seed in halves[0], run.group if by_group else ""] for run in runs]
 
 
@@ -159,6 +181,14 @@ def pairs(positives: Sequence[Watched], negatives: Sequence[Watched]) -> np.ndar
     own = np.array([sustained_peak(run, run.t10) for run in positives])
     others = [sustained_peaks(run, cuts) for run in negatives]
     return np.stack([(own > other) + 0.5 * (own == other) for other in others], axis=1) if others else np.empty((len(own), 0))
+
+
+def unknown_pairs(positives: Sequence[Watched], negatives: Sequence[Watched]) -> float:
+    """Share of `pairs` of which one run has no two known neighbours before the cut and the other has: an unknown decides."""
+    own = np.array([math.isinf(sustained_peak(run, run.t10)) for run in positives], dtype=bool)
+    cuts = np.array([run.t10 for run in positives])
+    others = [np.isinf(sustained_peaks(run, cuts)) for run in negatives]
+    return float(np.mean([own != other for other in others])) if others and len(own) else math.nan
 
 
 def auroc(positives: Sequence[Watched], negatives: Sequence[Watched], *, by_group: bool = False) -> Estimate:

@@ -186,6 +186,11 @@ def collapsed(logits: Tensor) -> float:
     return float(((z - z.amax(dim=1, keepdim=True)).exp().sum(dim=1) == 1).double().mean())
 
 
+def log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log p(y|x) of a softmax, of each sample: (n,) float64."""
+    return logits.double().log_softmax(dim=1).gather(1, labels[:, None])[:, 0]
+
+
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """The right class's output less the largest other, of each sample: (n,) float64."""
     z = logits.double()

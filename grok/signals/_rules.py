@@ -15,16 +15,29 @@ Fires = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 """(epochs (N,), values (N,), first epoch with training accuracy ≥ 0.99 or NaN) → (N,) bool, entry i from entries ≤ i only."""
 
 
+def known(epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
+    """Where a value is known."""
+    return np.isfinite(np.asarray(values, dtype=np.float64))
+
+
 @dataclass(frozen=True)
 class PrintedRule:
     """When a paper says that its signal announces.
 
     Attributes:
         text: the rule as printed, with what had to be added to make it run. holds: the same in code.
+        could: where it could hold, of other values at the same epochs: a baseline or a lag must be behind it. It holds nowhere
+            else.
     """
 
     text: str
     holds: Fires
+    could: Fires = known
+
+    def first_chance(self, epochs: np.ndarray, values: np.ndarray, memorised: float) -> float:
+        """The first epoch at which it could hold; NaN if there is none."""
+        there = np.flatnonzero(self.could(epochs, values, memorised))
+        return float(epochs[there[0]]) if len(there) else float("nan")
 
 
 def at_least(level: float) -> Fires:
@@ -49,8 +62,16 @@ def times_memorised(factor: float) -> Fires:
     return holds
 
 
+def past_memorised(epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
+    """Where a value is known, and another at or after memorisation before it: what `times_memorised` compares with."""
+    after = np.flatnonzero(np.asarray(epochs) >= memorised)
+    there = known(epochs, values, memorised)
+    there[: after[0] + 1 if len(after) else len(there)] = False
+    return there & bool(len(after) and np.isfinite(values[after[0]]))
+
+
 def times_first(factor: float, count: int, least: float = -np.inf, sustained: int = 1) -> Fires:
-    """Value > factor times the median of the first `count` known ones, and > least, so many times on end."""
+    """Value > factor times the median of the first `count` known ones, and > least, so many times on end after these."""
 
     def holds(epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
         x = np.asarray(values, dtype=np.float64)
@@ -62,6 +83,18 @@ def times_first(factor: float, count: int, least: float = -np.inf, sustained: in
         return np.array([i + 1 >= sustained and bool(over[i + 1 - sustained : i + 1].all()) for i in range(len(x))])
 
     return holds
+
+
+def past_first(count: int, sustained: int = 1) -> Fires:
+    """Where the last so many values are known, all of them after the first `count` known ones: what `times_first` needs."""
+
+    def could(epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
+        there = known(epochs, values, memorised)
+        first = np.flatnonzero(there)[:count]
+        there[: first[-1] + 1 if len(first) == count else len(there)] = False
+        return np.array([i + 1 >= sustained and bool(there[i + 1 - sustained : i + 1].all()) for i in range(len(there))])
+
+    return could
 
 
 def slope_above(threshold: float, lag: int, first: int) -> Fires:
@@ -76,6 +109,21 @@ def _slope_holds(
     rises = [np.log(known[e] / known[e - lag]) / lag if e in known and e - lag in known else -np.inf for e in map(int, epochs)]
     holds: np.ndarray = (np.array(rises) > threshold) & (np.asarray(epochs) >= first)
     return holds
+
+
+def with_lag(lag: int, first: int) -> Fires:
+    """Where a value and the one `lag` epochs before it are known and positive, at an epoch ≥ first."""
+    return functools.partial(_lagged, lag, first)  # as for `slope_above`
+
+
+def _lagged(lag: int, first: int, epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
+    there = {int(epoch) for epoch, value in zip(epochs, values, strict=True) if value > 0}
+    return np.array([e >= first and e in there and e - lag in there for e in map(int, epochs)], dtype=bool)
+
+
+def later_than_memorised(epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
+    """Where a value is known after memorisation."""
+    return known(epochs, values, memorised) & (np.asarray(epochs) > memorised)
 
 
 def after_memorised(level: float) -> Fires:

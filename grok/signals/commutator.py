@@ -24,5 +24,7 @@ SIGNAL = Signal(
     title="commutator defect of two minibatch steps",
     source="Xu (arXiv 2602.16967): step 1e-3, minibatches of 512 with replacement, median of 5; by gradients in float64 (ours)",
     cost="20 gradients and 10 Hessian products of 512 samples in float64",
-    printed=PrintedRule("over 10 times the median of its first 3 values, and over 20", _rules.times_first(10, 3, 20)),
+    printed=PrintedRule(
+        "over 10 times the median of its first 3 values, and over 20", _rules.times_first(10, 3, 20), _rules.past_first(3)
+    ),
 )

@@ -9,7 +9,8 @@ from grok.signals import _rules
 from grok.signals.base import PrintedRule, Signal
 
 TARGET, KAPPA = 2501.0, 0.252
-"""V* and κ as calibrated for a transformer at p = 97."""
+"""V* and κ as calibrated for a transformer at p = 97; of the published MLP κ is 0.206. κ scales the variant `kappa`, so that
+with another no alarm is another."""
 CLAMPED = 55.0**2
 """V* of the MLP at p = 59: the square of its published norm at grokking (arXiv 2606.13753)."""
 
@@ -35,8 +36,10 @@ SIGNAL = Signal(
     variants={"": {}, "kappa": {"kappa": KAPPA}, "clamped": {"target": CLAMPED}},
     direction="falling",
     title="epochs left until the squared norm of all weights has decayed to V*",
-    source="Truong et al. (arXiv 2605.18845); where the norm at memorisation is below the later one its premise fails",
+    source="Truong et al. (arXiv 2605.18845); V* of a transformer; where the norm grows after memorisation its premise fails",
     cost="nothing beside the norms that every run records",
     version=2,
-    printed=PrintedRule("the forecast is reached: no epoch left", _rules.at_most(0.0)),
+    printed=PrintedRule(
+        "no epoch left of the forecast (ours: the paper forecasts a time and prints no alarm)", _rules.at_most(0.0)
+    ),
 )

@@ -23,5 +23,7 @@ SIGNAL = Signal(
     title="ratio of two neighbouring eigenvalues of the last updates' Gram",
     source="Xu (arXiv 2605.08119) §2: λ₂/λ₃, window 20; eq. 3 reads the slope of its logarithm",
     cost="nothing beside the spectra that every run records",
-    printed=PrintedRule("log-slope over 25 epochs above 0.04 at an epoch ≥ 100", _rules.slope_above(0.04, 25, 100)),
+    printed=PrintedRule(
+        "log-slope over 25 epochs above 0.04 at an epoch ≥ 100", _rules.slope_above(0.04, 25, 100), _rules.with_lag(25, 100)
+    ),
 )

@@ -25,5 +25,5 @@ SIGNAL = Signal(
     title="distance between classes over distance within them, of held-out features",
     source="Golwala (arXiv 2604.20923)",
     cost="a pass over the held-out features",
-    printed=PrintedRule("2.5 times its value at memorisation", _rules.times_memorised(2.5)),
+    printed=PrintedRule("2.5 times its value at memorisation", _rules.times_memorised(2.5), _rules.past_memorised),
 )

@@ -261,7 +261,7 @@ def test_it_moves_with_each_of_its_needs_and_leaves_them_alone(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_its_variants_differ(name: str) -> None:
     signal = find(name)
-    given = example(signal)
+    given = example(signal, 64)  # longer than a window of 50
     if signal.needs == ("features",):  # of more samples than features two variants are one
         given = {"features": [features[:6] for features in given["features"]]}
     found = [series(signal, given, variant) for variant in signal.variants]

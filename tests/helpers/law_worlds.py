@@ -67,7 +67,7 @@ def everything(config: ResolvedConfig, time: float) -> pd.DataFrame:
         ("ildr", ""): 1 + 9 * rise,
         ("commutator", ""): 1 + 99 * rise,
         ("spectral_entropy", ""): 0.9 - 0.4 * rise,
-        ("hankel_dmd", ""): 0.1 + rise,
+        ("hankel_dmd", "rows 50"): 0.1 + rise,
         ("lar", "raw"): 0.5 + 0.2 * rise,
         ("topology", ""): rise - 1,
         ("topology", "detrended"): -np.ones(len(epochs)),

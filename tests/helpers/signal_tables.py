@@ -24,7 +24,7 @@ def tables_of(panel: str) -> dict[str, pd.DataFrame]:
     """
     if panel.startswith("signals-board"):
         row = {"variant": "", "information": "T", "verdict": "alarm", "tpr": 0.9, "rule": "printed", "lead_t50": 40.0}
-        row |= {"tpr_later": 0.9}
+        row |= {"tpr_later": 0.9, "published": True}
         row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
         row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS for end in ("", "_low", "_high")}
         return {"board": panels.board_table(pd.DataFrame([row | {"signal": name} for name in SIGNALS.names]))}

@@ -46,8 +46,8 @@ def study(world: int = 0, arm: Arm = MAIN) -> dict[str, Known]:
 def stored(
     about: Mapping[str, Known], plant: Plant, name: str = "rho", *, every: int = 10, world: int = 0
 ) -> dict[str, Stored]:
-    """The planted series as the first variant of a signal, the same for runs that differ in rounding alone."""
-    variant, epochs, out = next(iter(find(name).variants)), np.arange(0, MAIN.last + 1, every), dict[str, Stored]()
+    """The planted series as the published variant of a signal, the same for runs that differ in rounding alone."""
+    variant, epochs, out = MAIN.published(find(name)), np.arange(0, MAIN.last + 1, every), dict[str, Stored]()
     for run_id, one in about.items():
         rng = np.random.default_rng(zlib.crc32(repr((one.twin, world, name)).encode()))
         out[run_id] = {(name, variant): (epochs, np.asarray(plant(one, rng, epochs), dtype=np.float64))}
@@ -71,7 +71,7 @@ def told(
     """
     runs = study(world) if about is None else about
     signal = find(name)
-    reading = rows.Reading(signal, next(iter(signal.variants)), rule, 1 if rule == rows.PRINTED else every)
+    reading = rows.Reading(signal, MAIN.published(signal), rule, 1 if rule == rows.PRINTED else every)
     return rows.row(runs, stored(runs, plant, name, every=every, world=world), reading)
 
 
@@ -83,3 +83,8 @@ def noise(rng: np.random.Generator, epochs: np.ndarray, size: float = 0.01) -> n
 def step(one: Known, epochs: np.ndarray, lead: float) -> np.ndarray:
     """1 from so many epochs before t50 on, of a run that groks; else 0."""
     return (epochs >= one.run.t50 - lead) * 1.0 if one.run.positive else np.zeros(len(epochs))
+
+
+def early(one: Known, rng: np.random.Generator, epochs: np.ndarray) -> np.ndarray:
+    """Perfect: a step at 0.6 of t50, and noise."""
+    return step(one, epochs, 0.4 * one.run.t50) + noise(rng, epochs)

@@ -49,22 +49,41 @@ def test_a_page_draws_the_threshold_of_its_own_variant() -> None:
 
 
 def test_the_main_figure_keeps_the_order_of_the_leaderboard() -> None:
-    """Of a signal the first rule, not the longest lead; what fires in fewer than half of the runs that grok is not drawn."""
-    row = {"signal": "lar", "variant": "raw", "information": "T", "tpr": 0.9, "tpr_later": 0.9}
-    row |= {"lead_t50_low": 1.0, "lead_t50_high": 99.0}
+    """Each signal as published by either rule, not its best variant; what fires in fewer than half of the runs is not drawn."""
+    row = {"variant": "raw", "information": "T", "tpr": 0.9, "lead_t50_low": 1.0, "lead_t50_high": 99.0}
     row |= {f"fpr {name}{end}": 0.1 for name in panels.SETS[:3] for end in ("", "_low", "_high")}
-    rules = (("lar", "calibrated", "alarm", 30.0, 0.9), ("rho", "printed", "follows", -40.0, 1.0))
-    rules = (*rules, ("lar", "printed", "false alarms", 400.0, 1.0), ("gap", "printed", "no information", 500.0, 0.2))
-    rows = pd.DataFrame(
-        [row | {"signal": s, "rule": r, "verdict": v, "lead_t50": lead, "tpr_later": later} for s, r, v, lead, later in rules]
-    )
+    rules = [("lar", "calibrated", "alarm", 90.0, 0.9, False), ("lar", "calibrated", "alarm", 30.0, 0.9, True)]
+    rules += [("rho", "printed", "follows", -40.0, 1.0, True), ("lar", "printed", "false alarms", 400.0, 1.0, True)]
+    rules += [("gap", "printed", "no information", 500.0, 0.2, True), ("fve", "printed", "not testable", 0.0, 1.0, None)]
+    names = ("signal", "rule", "verdict", "lead_t50", "tpr_later", "published")
+    rows = pd.DataFrame([row | dict(zip(names, one, strict=True)) for one in rules])
     found = panels.board_table(rows)
-    assert found["control"].tolist() == [*panels.SETS[:3]] * 2
-    drawn = found.drop_duplicates("signal")
-    assert drawn[["signal", "rule", "lead"]].values.tolist() == [["lar raw", "calibrated", 30.0], ["rho raw", "printed", -40.0]]
-    from analysis.figures.signals import signals_board
+    assert found["control"].tolist() == [*panels.SETS[:3]] * 3
+    drawn = found.drop_duplicates("row")[["row", "lead"]].values.tolist()
+    assert drawn == [["lar raw, calibrated", 30.0], ["rho raw, printed", -40.0], ["lar raw, printed", 400.0]]
+    from analysis.figures.signals import MOST, signals_board
 
-    assert len(signals_board({"board": found}).axes) == 2
+    axes = signals_board({"board": found}).axes
+    assert len(axes) == 2
+    lines = {float(line.get_xdata()[0]) for line in axes[0].lines if line.get_linestyle() == "--"}
+    assert lines == set(MOST) == {0.1, 0.2}
+
+
+def test_a_page_counts_runs_and_tells_a_lead_where_there_is_one() -> None:
+    rows = pd.DataFrame(
+        [
+            {"signal": "rho", "variant": "", "rule": rule, "every": every, "tpr": 0.9, "verdict": word, "lead_t50": 300.0}
+            for rule, every, word in (("calibrated", 10, "no information"), ("printed", 1, "follows"))
+        ]
+    )
+    assert panels._verdicts(rows, "rho") == (
+        "No information: as published, calibrated, every 10 epochs. Follows: as published, printed, every epoch, lead 300"
+    )
+    two = pd.DataFrame(
+        {"since": [0.0, 1.0, 0.0], "value": 1.0, "condition": "grok", "column": "square", "run": ["a", "a", "b"]}
+    )
+    gathered = panels.Gathered({"rho": two}, pd.DataFrame(), ())
+    assert panels.series_table(gathered, "rho")["n"].tolist() == [2]
 
 
 def test_each_arm_has_a_figure() -> None:
@@ -91,7 +110,9 @@ def test_in_the_second_arm_a_scale_is_of_a_network() -> None:
     assert (row["verdict"], row["by_activation"]) == ("alarm, activation by activation", "alarm")
     assert row["one_threshold"] not in ("alarm", "clock")
     assert (row["tpr_n"], row["fpr_n"]) == (32, 32)
-    assert "Alarms activation by activation alone: rho calibrated, every 25 epochs" in text
+    assert (
+        "Alarms activation by activation alone, by a second look that is in the family: rho calibrated, every 25 epochs" in text
+    )
     assert "No run was repeated by another order of summation: no word here says anything of rounding." in text
     drawn = panels.board_table(table)
     assert set(drawn["control"]) == {"random_labels", "eta0"}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from analysis.statistics import alarm_words
-from analysis.statistics.alarm_scores import Alarms, rate_of, score, tied
+from analysis.statistics.alarm_scores import Alarms, rate_of, score
+from analysis.statistics.alarm_ties import tie, tied, within
 from analysis.statistics.alarm_words import Split, contest, verdict
 from analysis.statistics.alarms import (
     Watched,
@@ -136,6 +137,36 @@ def test_the_clock_is_judged_within_groups() -> None:
     assert tied([(run, run.t50 - 30) for run in (*runs[:10], *runs[10:12])]) == pytest.approx(1)  # two of b say nothing
 
 
+def test_a_correlation_that_chance_gives_decides_neither_clock_nor_alarm() -> None:
+    """Five alarms in an order that has a correlation of 0.5 with t50: of 120 orders a fifth has as much."""
+    runs = [watched(np.ones(60), positive=True, t=t, seed=t % 2) for t in (300, 310, 320, 330, 340)]
+    calm = [run for run in world("nothing") if run.negative]
+    epochs = [50.0, 30.0, 40.0, 20.0, 60.0], [20.0, 30.0, 40.0, 50.0, 60.0]
+    low, high = (tie(list(zip(runs, some, strict=True))) for some in (epochs[0], epochs[1]))
+    assert low.n == high.n == 5
+    few = [tie([*zip(runs, (20.0, 30.0, 60.0, 50.0, 40.0), strict=True)])][0]
+    assert few.value == pytest.approx(0.6)
+    assert few.p > 0.05
+    assert high.p == pytest.approx(1 / 120, abs=0.01)
+    words = {}
+    for name, some in (("few", [20.0, 30.0, 60.0, 50.0, 40.0]), ("high", epochs[1])):
+        held = score([*runs, *calm], Alarms([*some, *[math.nan] * len(calm)]))
+        words[name] = verdict(held._replace(leads=held.leads | {"t50": held.leads["t50"]._replace(low=1.0)}))
+    assert words == {"few": "lead not decided", "high": "alarm"}
+
+
+def test_what_is_left_of_t50_once_the_cell_is_known() -> None:
+    """Over all runs alarms follow t50; within cells in one world they do and in the other they go the other way."""
+    runs = [watched(np.ones(9), positive=True, t=t) for t in (100, 110, 120, 500, 510, 520)]
+    cells = ["a"] * 3 + ["b"] * 3
+    for order, value in (((0, 10, 20), 1.0), ((20, 10, 0), -1.0)):
+        late = list(zip(runs, [50.0 + x for x in order] + [400.0 + x for x in order], strict=True))
+        assert tied(late) > 0.5
+        found, n = within(late, cells)
+        assert (found, n) == (pytest.approx(value), 6)
+    assert within(list(zip(runs, [1.0] * 6, strict=True)), list("abcdef")) == (0.0, 0)
+
+
 @pytest.mark.parametrize(
     ("positives", "negatives", "word"),
     [
@@ -202,6 +233,7 @@ def test_given_alarms_take_the_place_of_the_threshold() -> None:
     held = world("early")
     found = score(held, Alarms([run.t50 - 30 if run.positive else math.nan for run in held]))
     assert found.coverage == {}
-    assert math.isnan(found.decay_tpr)
+    assert math.isnan(found.decay_tpr.value)
+    assert math.isnan(found.edge_fpr.value)
     assert found.leads["t50"].value == pytest.approx(30)
     assert found.fpr.value == 0

@@ -11,6 +11,7 @@ from analysis.statistics.alarm_scores import alarms
 from analysis.statistics.alarms import (
     auroc,
     calibrate,
+    chances,
     crossed,
     detected,
     fire_epoch,
@@ -18,6 +19,7 @@ from analysis.statistics.alarms import (
     floor,
     late_enough,
     sustained_peak,
+    unknown_pairs,
 )
 from tests.helpers.alarm_worlds import EPOCHS, HALVES, watched, world
 
@@ -108,8 +110,34 @@ def test_an_alarm_never_changes_when_the_run_is_cut_off_later() -> None:
 def test_what_is_high_from_the_start_is_no_detection() -> None:
     run = watched(np.ones(20), positive=True, t=100)
     assert fire_epoch(run, 0.5) == EPOCHS[1]
-    assert not late_enough(run, EPOCHS[1])
-    assert [detected(run, epoch) for epoch in (10.0, 20.0, 90.0, 100.0, math.nan)] == [False, True, True, False, False]
+    assert chances(run) == (EPOCHS[1], EPOCHS[2])
+    assert not late_enough(EPOCHS[1], chances(run).first)
+    assert [detected(run, at, 10.0) for at in (10.0, 20.0, 90.0, 100.0, math.nan)] == [False, True, True, False, False]
+
+
+def test_a_chance_needs_two_known_neighbours() -> None:
+    """Known at 0, 20, 30 and 60, 70 of every tenth epoch: an alarm can be given at 30, and then at 70."""
+    values = np.where(np.isin(EPOCHS[:20], (0, 20, 30, 60, 70)), 1.0, math.nan)
+    assert chances(watched(values)) == (30, 70)
+    assert np.isnan(chances(watched(values[:3]))).all()
+
+
+def test_pairs_that_an_unknown_decides_are_counted() -> None:
+    """Of two positives one is known from its t10 on only: it loses two pairs, and one is a tie with what is unknown too."""
+    grown = [
+        watched(np.ones(20), positive=True, t=100),
+        watched(np.where(EPOCHS[:20] < 100, math.nan, 9.0), positive=True, t=100),
+    ]
+    calm = [watched(np.zeros(20)), watched(np.zeros(20)), watched(np.full(20, math.nan))]
+    assert unknown_pairs(grown, calm) == pytest.approx(3 / 6)
+    assert auroc(grown, calm).value == pytest.approx(3.5 / 6)
+    assert math.isnan(unknown_pairs(grown, []))
+
+
+def test_the_edge_is_the_threshold_without_positives() -> None:
+    runs = [watched(np.full(20, 2.0 * grows), positive=grows, t=150, seed=seed) for seed in (0, 1) for grows in (False, True)]
+    assert crossed(runs, runs, HALVES) == pytest.approx([1] * 4)
+    assert crossed(runs, runs, HALVES, edge=True) == pytest.approx([0] * 4)
 
 
 def test_every_clock_has_an_area_of_a_half() -> None:
@@ -132,7 +160,7 @@ def test_the_floor_is_what_trying_each_level_gives() -> None:
     tried = [
         np.mean([not math.isnan(fire_epoch(run, level)) for run in negatives])
         for level in {sustained_peak(run, run.t50) for run in positives}
-        if np.mean([detected(run, fire_epoch(run, level)) for run in positives]) >= 0.5
+        if np.mean([detected(run, fire_epoch(run, level), first_chance(run)) for run in positives]) >= 0.5
     ]
     assert floor(positives, negatives) == pytest.approx(min(tried))
     assert 0 < min(tried) < 1

@@ -13,12 +13,14 @@ import pandas as pd
 
 from analysis.exhibits.model import Answer, Chapter, Question
 from analysis.exhibits.sources import Sources, column
-from analysis.papers.signals.study import whole
+from analysis.papers.signals.study import AUTO, whole
 from analysis.statistics.estimates import clopper_pearson, median_interval
 from analysis.words import spread
 
 LONG = "signals-long"
 STUDIES = ("signals", LONG)
+FEW = 5
+"""Collapses below which no signal could be scored against them."""
 LEARNT, LOST = 0.99, 0.9
 """Test accuracy from which a run has generalised, and below which, at two neighbouring epochs after that, it has collapsed."""
 
@@ -62,7 +64,9 @@ def events(epochs: np.ndarray, accuracy: np.ndarray) -> Events:
 
 
 def table(sources: Sources) -> pd.DataFrame:
-    """A row per run: study, condition, activation, seed, `Events` and the epoch at which the loss was no longer finite.
+    """A row per run that repeats no other.
+
+    Columns: study, condition, activation, seed, `Events` and the epoch at which the loss was no longer finite.
 
     Raises:
         Absent: if runs of neither study are there, or too few of a set of one that is.
@@ -72,6 +76,7 @@ def table(sources: Sources) -> pd.DataFrame:
     for study in there:
         runs = sources.take(study, diverged=True)
         whole(runs, study)
+        runs = runs[[str(one) == AUTO for one in runs.get("rounding", [AUTO] * len(runs))]].reset_index(drop=True)
         broke = column(runs, "diverged_epoch")
         for place, run in enumerate(runs.to_dict("records")):
             history = sources.evidence.history(str(run["run_id"]))
@@ -94,7 +99,16 @@ def told(found: pd.DataFrame) -> str:
             f"{learnt['collapse'].notna().sum()} collapse, a share of {spread(*lost[:3])}; of {len(mine)} runs "
             f"{mine['diverged'].notna().sum()} diverge, {spread(*broke[:3])}."
         )
+        if study == LONG:
+            parts.append(_unscored(int(learnt["collapse"].notna().sum())))
     return " ".join(parts)
+
+
+def _unscored(collapses: int) -> str:
+    """That no signal is scored against a collapse, and why."""
+    if collapses < FEW:
+        return f"Fewer than {FEW} of the long runs collapse: no signal is scored against a collapse."
+    return f"{FEW} or more of the long runs collapse; signals are taken on none of them, so that none is scored against it."
 
 
 def summary(sources: Sources) -> tuple[str, pd.DataFrame]:

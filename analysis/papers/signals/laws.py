@@ -34,19 +34,26 @@ def fit(x: np.ndarray, y: np.ndarray) -> tuple[Estimate, Estimate]:
 
     Args:
         x, y: (R,).
+
+    Raises:
+        Absent: if one of them is not known of a run, or x does not vary.
     """
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise Absent("a line needs numbers of every run, and some are not known")
+    if not len(x) or np.ptp(x) == 0:
+        raise Absent(f"a line needs two settings, and of {len(x)} runs that grok all have one")
 
     def both(rows: np.ndarray) -> tuple[float, float]:
-        if np.ptp(x[rows]) == 0 or np.ptp(y[rows]) == 0:
+        if np.ptp(x[rows]) == 0:
             return math.nan, math.nan
+        if np.ptp(y[rows]) == 0:
+            return 0.0, 0.0  # a flat line, which explains nothing
         found = stats.linregress(x[rows], y[rows])
         return float(found.slope), float(found.rvalue) ** 2
 
     rng, every = np.random.default_rng(SEED), np.arange(len(x))
     drawn = np.array([both(rng.integers(0, len(x), len(x))) for _ in range(RESAMPLES // 10)])
     slope, square = both(every)
-    if math.isnan(slope):
-        return (Estimate(math.nan, math.nan, math.nan, len(x)),) * 2
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     return Estimate(slope, float(low[0]), float(high[0]), len(x)), Estimate(square, float(low[1]), float(high[1]), len(x))
 
@@ -119,10 +126,15 @@ def clamp(sources: Sources) -> Measured:
 
 
 def _range(setting: np.ndarray, times: np.ndarray) -> Estimate:
-    """The longest of the median times of each setting over the shortest."""
+    """The longest of the median times of each setting over the shortest.
+
+    Raises:
+        Absent: if there are fewer than two settings.
+    """
     medians = [float(np.median(times[setting == one])) for one in sorted(set(setting))]
-    value = max(medians) / min(medians) if medians else math.nan
-    return Estimate(value, math.nan, math.nan, len(times))
+    if len(medians) < 2:
+        raise Absent(f"a ratio of times needs two settings in which runs grok, and {len(medians)} has")
+    return Estimate(max(medians) / min(medians), math.nan, math.nan, len(times))
 
 
 def first_passage(sources: Sources) -> Measured:
@@ -134,10 +146,11 @@ def first_passage(sources: Sources) -> Measured:
         norms = history[[name for name in history if str(name).startswith("norm/")]].to_numpy()
         squares = np.square(norms).sum(axis=1)
         runs.loc[place, ["v_mem", "v_grok"]] = squares[int(run["t_mem"])], squares[int(run["t_grok"])]
-    errors = []
+    errors, broken = [], 0
     for _, cell in runs.groupby(["network", "task"]):
         known, asked = cell[cell["seed"] < 302], cell[cell["seed"] >= 302]
         if known.empty or asked.empty or (known["v_mem"] <= known["v_grok"]).any():
+            broken += len(asked)
             continue
         target = float(known["v_grok"].median())
         rate = float((np.log(known["v_mem"] / known["v_grok"]) / known["delay"]).median())
@@ -150,7 +163,10 @@ def first_passage(sources: Sources) -> Measured:
     drawn = [np.mean(rng.choice(errors, len(errors))) for _ in range(RESAMPLES)]
     low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
     found = Estimate(mean, low, high, len(errors))
-    note = "Cells in which the norm at memorisation is not above the one at grokking break the law's premise and are left out."
+    note = (
+        "Networks and tasks in which the norm at memorisation is not above the one at grokking break the law's premise, "
+        f"others have no run on one side: {broken} held-out runs are left out."
+    )
     judged = REPRODUCED if mean <= printed.PASSAGE_ERROR else verdict(found, printed.PASSAGE_ERROR, ERROR)
     return measured([entry("mean error", found, "0.177", judged)], {"error": found}, note)
 
@@ -203,7 +219,7 @@ def critical_share(sources: Sources) -> Measured:
         found = Estimate((low + float(above.min())) / 2, low, float(above.min()), len(runs), "between")
     number = printed.CRITICAL_SHARE[71]
     note = "At the usual setting, coupled Adam on the full batch, 0.40 of the pairs grok. Rate and decay are not printed."
-    return measured([entry("share", found, f"{number:g}", verdict(found, number, PAIRS))], {"share": found}, note)
+    return measured([entry("share", found, f"{number:g}", verdict(found, number, PAIRS, event=True))], {"share": found}, note)
 
 
 def _claim(

@@ -14,6 +14,7 @@ from analysis.exhibits.model import (
     Measured,
     weakest,
 )
+from analysis.exhibits.sources import Absent
 from analysis.statistics.estimates import Estimate
 from analysis.words import spread
 
@@ -42,10 +43,19 @@ RULE = (
 )
 
 
-def verdict(found: Estimate, printed: float, margin: Margin) -> str:
-    """The verdict on one number, by its value; an interval that reaches into the margin leaves it open."""
+def verdict(found: Estimate, printed: float, margin: Margin, *, event: bool = False) -> str:
+    """The verdict on one number, by its value; an interval that reaches into the margin leaves it open.
+
+    Args:
+        found: the number. printed: the paper's. margin: of its kind. event: whether it is of an event, which may never come.
+
+    Raises:
+        Absent: if it is not known, and no event that never came.
+    """
     if math.isnan(found.value):
-        return CONTRADICTED  # an event that never came
+        if event:
+            return CONTRADICTED
+        raise Absent(f"a {margin.kind} cannot be told from {found.n} runs")
     if margin.factor:
         if found.value * printed <= 0:
             return CONTRADICTED
@@ -62,7 +72,7 @@ def verdict(found: Estimate, printed: float, margin: Margin) -> str:
 
 
 def entry(name: str, found: Estimate, printed: str, judged: str) -> Entry:
-    """A number beside the printed one."""
+    """A number beside the printed one; unknown is that no run has the event that it is of."""
     told = "never" if math.isnan(found.value) else f"{spread(*found[:3])}, n = {found.n}"
     return Entry(name, {"quantity": name}, printed, told, judged)
 

@@ -15,6 +15,7 @@ from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.signals.board import rows_of
 from analysis.papers.signals.rows import CALIBRATED
 from analysis.papers.signals.study import CROSS_ENTROPY, GROK, LATE, MAIN, STUDY, WEAK, Arm, Stored, tables, taken
+from analysis.papers.signals.surprises import OF_LEAD
 from analysis.reading.evidence import Evidence
 from analysis.words import number
 from grok.signals.base import CLASSES, find
@@ -31,16 +32,18 @@ HALF = 0.5
 
 
 def board_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The first rule of each signal in the leaderboard's order that fires in half of the runs that grok; a row per control set.
+    """Each signal in its published variant at its own cadence, by either rule, in the leaderboard's order; a row a control set.
+
+    What fires in fewer than half of the runs that grok is left out.
 
     Returns:
-        signal, rule, information, verdict, tpr, lead, lead_low, lead_high, control, fpr, fpr_low, fpr_high.
+        row (signal, variant and rule), information, verdict, tpr, lead, lead_low, lead_high, control, fpr, fpr_low, fpr_high.
     """
-    best = rows[rows["tpr_later"] >= HALF].drop_duplicates("signal")
+    best = rows[(rows["tpr_later"] >= HALF) & (rows["published"] == True)]  # noqa: E712  # objects: some rows have none
     sets = [name for name in SETS if f"fpr {name}" in rows and rows[f"fpr {name}"].notna().any()]
     out = []
     for row in best.to_dict("records"):
-        base = {"signal": " ".join(filter(None, (row["signal"], row["variant"]))), "rule": row["rule"]}
+        base = {"row": f"{' '.join(filter(None, (row['signal'], row['variant'])))}, {row['rule']}"}
         base |= {name: row[name] for name in ("information", "verdict", "tpr")}
         base |= {"lead": row["lead_t50"], "lead_low": row["lead_t50_low"], "lead_high": row["lead_t50_high"]}
         for control in sets:
@@ -63,7 +66,7 @@ class Gathered(NamedTuple):
 
     Attributes:
         series: by signal, columns since (epochs since the run's t50; of a run that does not grok since the median t50 of its
-            column), value, condition, column (activation, or network and task).
+            column), value, condition, run, column (activation, or network and task).
         events: columns column, t50, and t10 and t99 since t50: medians over the runs that grok. run_ids: of the runs.
     """
 
@@ -98,7 +101,7 @@ def gathered(sources: Sources, arm: Arm) -> Gathered:
             start = one.run.t50 if one.run.positive else middle.get(columns[run_id], math.nan)
             here = {"condition": one.run.control or GROK, "column": columns[run_id]}
             for name, part in _published(stored[run_id], arm, start):
-                parts.setdefault(name, []).append(part.assign(**here))
+                parts.setdefault(name, []).append(part.assign(run=run_id, **here))
         series = {name: pd.concat(some, ignore_index=True) for name, some in parts.items()}
         kept[arm.study] = Gathered(series, events, tuple(about))
     return kept[arm.study]
@@ -109,7 +112,7 @@ def _published(stored: Stored, arm: Arm, start: float) -> list[tuple[str, pd.Dat
     out = []
     for name in SIGNALS.names:
         signal = find(name)
-        key = name, next(iter(signal.variants))
+        key = name, arm.published(signal)
         if key in stored:
             epochs, values = stored[key]
             due = (epochs % arm.due(signal) == 0) & (np.abs(epochs - start) <= REACH * arm.every)
@@ -121,7 +124,7 @@ def series_table(found: Gathered, name: str, arm: Arm = MAIN) -> pd.DataFrame:
     """Median and quartiles of a signal by column and condition, in bins of epochs since t50, by their middle.
 
     Returns:
-        column, condition, since, median, q1, q3, n; empty if no run gives the signal.
+        column, condition, since, median, q1, q3, n (runs); empty if no run gives the signal.
     """
     head = ["column", "condition", "since", "median", "q1", "q3", "n"]
     known_ = found.series.get(name, pd.DataFrame({"value": []})).dropna(subset=["value"])
@@ -131,7 +134,9 @@ def series_table(found: Gathered, name: str, arm: Arm = MAIN) -> pd.DataFrame:
     binned = known_.assign(since=(known_["since"] / wide).round() * wide)
     values = binned.groupby(["column", "condition", "since"], sort=False)["value"]
     out = values.quantile(np.array([0.25, 0.5, 0.75])).unstack().reset_index()
-    out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(values.size().rename("n").reset_index())
+    out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(
+        binned.groupby(["column", "condition", "since"], sort=False)["run"].nunique().rename("n").reset_index()
+    )
     out["place"] = [(GROK, *SETS).index(one) if one in SETS else 0 for one in out["condition"]]
     return out.sort_values(["column", "place", "since"], ignore_index=True)[head]
 
@@ -141,8 +146,10 @@ def _verdicts(rows: pd.DataFrame, name: str) -> str:
     mine = rows[rows["signal"] == name].sort_values(["rule", "variant"], kind="stable")
     words: dict[str, list[str]] = {}
     for row in mine.to_dict("records"):
-        lead = f", lead {number(row['lead_t50'])}" if row["tpr"] > 0 else ""
-        often = "" if math.isnan(row["every"]) else f", every {row['every']:.0f} epochs"
+        lead = f", lead {number(row['lead_t50'])}" if row["verdict"] in OF_LEAD else ""
+        often = (
+            "" if math.isnan(row["every"]) else ", every epoch" if row["every"] == 1 else f", every {row['every']:.0f} epochs"
+        )
         rule = f"{row['variant'] or 'as published'}, {row['rule']}{often}{lead}"
         words.setdefault(row["verdict"], []).append(rule)
     return ". ".join(f"{word.capitalize()}: {'; '.join(rules)}" for word, rules in words.items())
@@ -174,7 +181,7 @@ def level(rows: pd.DataFrame, name: str, arm: Arm) -> float:
     """The calibrated threshold of a signal's published variant at its own cadence, by seeds 300 and 301; NaN without one."""
     signal = find(name)
     mine = (rows["signal"] == name) & (rows["rule"] == CALIBRATED) & (rows["every"] == arm.due(signal))
-    levels = rows.loc[mine & (rows["variant"] == next(iter(signal.variants))), "threshold"]
+    levels = rows.loc[mine & (rows["variant"] == arm.published(signal)), "threshold"]
     return (-1 if signal.direction == "falling" else 1) * float(levels.iloc[0]) if len(levels) else math.nan
 
 
@@ -191,10 +198,10 @@ def _board_panel(name: str, arm: Arm, title: str) -> Panel:
     return Panel(
         name,
         title,
-        "Of each signal the first rule in the order of the leaderboard, by word and then by lead, that fires in half of the "
-        "runs that grok; each run by the threshold of the other pair of seeds. Left: false alarms by control set, exact 95 % "
-        "intervals; the last sets may grok later and count for no word. Right: median lead before test accuracy 0.5, its "
-        "interval.",
+        "Each signal in its published variant at its own cadence, as printed and calibrated, in the order of the leaderboard, "
+        "if it fires in half of the runs that grok; each run by the threshold of the other pair of seeds. Left: false alarms "
+        "by control set, exact 95 % intervals; the last sets may grok later and count for no word. Dashed: 0.1 and 0.2, which "
+        "an alarm may have pooled and on its worst set. Right: median lead before test accuracy 0.5, its interval.",
         (arm.study,),
         functools.partial(_board, arm=arm),
         drawer("signals_board"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.papers.signals.baselines import BASELINES, CELL_CLOCK
-from analysis.papers.signals.rows import CALIBRATED, Row
-from analysis.papers.signals.study import Known
-from analysis.papers.signals.surprises import first_half, named, surprises
-from analysis.statistics.alarm_scores import COVERAGE
-from analysis.statistics.alarm_words import ALARM, ALARMS, BY_GROUP, CLOCK, WORDS
+import numpy as np
+
+from analysis.papers.signals.baselines import CELL_CLOCK, mixed_cells
+from analysis.papers.signals.rows import CALIBRATED, PRINTED, Row, alone
+from analysis.papers.signals.study import BASELINES, NO_DECAY, Known
+from analysis.papers.signals.surprises import first_half, lead, named, own, surprises
+from analysis.statistics.alarm_scores import COVERAGE, rate_of
+from analysis.statistics.alarm_words import ALARMS, BY_GROUP, CLOCK, WORDS
+from analysis.statistics.estimates import median_interval
+from analysis.statistics.exact import one_sided_share
 from analysis.words import number, spread
 
 Told = Mapping[str, Any]
@@ -38,22 +41,37 @@ def told(about: Mapping[str, Known], rows: Sequence[Row], left_out: Mapping[str,
     return "\n\n".join(" ".join(filter(None, parts)) for parts in paragraphs if any(parts))
 
 
-def _counts(rows: Sequence[Told]) -> str:
+def _words(rows: Sequence[Told]) -> str:
     counts = Counter(one["verdict"] for one in rows)
-    words = "; ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
+    return "; ".join(f"{counts[word]} {word}" for word in WORDS if counts[word]) or "none"
+
+
+def _counts(rows: Sequence[Told]) -> str:
+    """Words of signals, and of all rows."""
+    signals = own(rows)
+    first, second = ([one for one in signals if one["rule"] == rule] for rule in (CALIBRATED, PRINTED))
     beyond = sum(one["p_adjusted"] < FAMILY for one in rows)
     grouped = [named(one) for one in rows if one["verdict"] == BY_GROUP]
-    alone = f" Alarms activation by activation alone: {', '.join(grouped)}." if grouped else ""
+    alone_ = (
+        f" Alarms activation by activation alone, by a second look that is in the family: {', '.join(grouped)}."
+        if grouped
+        else ""
+    )
     return (
-        f"Of {len(rows)} rows that could be scored (a signal, a variant, a rule): {words}.{alone} Detections are more frequent "
-        f"than false alarms in {beyond} of them, over the family of all rows (Fisher's test with Holm's adjustment, 5 %). Runs "
-        "share seeds, splits and cells: intervals and p-values are nominal."
+        f"Of {len(first)} signals, each in its published variant at its own cadence and no baseline, by a calibrated "
+        f"threshold: {_words(first)}; of {len(second)} as printed: {_words(second)}. Of all {len(rows)} rows that could be "
+        f"scored, with other variants and cadences, controls and baselines: {_words(rows)}.{alone_} Detections are more "
+        f"frequent than false alarms in {beyond} of them, over the family of all looks of all rows (Fisher's test with Holm's "
+        "adjustment, 5 %). Runs share seeds, splits and cells: intervals and p-values are nominal."
     )
 
 
 def _best(rows: Sequence[Told]) -> list[str]:
     """The best row of each class, chosen on one pair of seeds and told on the other, whether it is an alarm or not."""
-    out = []
+    out = [
+        "Either pair of seeds is scored by thresholds of the other, and which look gives a word is decided on both: a choice "
+        "on one pair is not blind to the other."
+    ]
     for information in sorted({one["information"] for one in rows}):
         mine = [one for one in rows if one["information"] == information]
         top = min(mine, key=first_half)
@@ -69,11 +87,10 @@ def _best(rows: Sequence[Told]) -> list[str]:
 
 def _half(one: Told) -> str:
     """A row on the other pair of seeds."""
-    lead = spread(one["second_half_lead"], one["second_half_lead_low"], one["second_half_lead_high"])
     worst = f"{one['second_half_worst_fires']} of {one['second_half_worst_n']} on its worst set"
     return (
-        f"{one['second_half']}, lead {lead} epochs before test accuracy 0.5, detected {number(one['second_half_tpr'])}, "
-        f"false alarms {number(one['second_half_fpr'])}, {worst}"
+        f"{one['second_half']}, lead {lead(one, 'second_half_lead', one['second_half'])} epochs before test accuracy 0.5, "
+        f"detected {number(one['second_half_tpr'])}, false alarms {number(one['second_half_fpr'])}, {worst}"
     )
 
 
@@ -90,36 +107,58 @@ def _reach(one: Told) -> str:
 
 
 def _baselines(rows: Sequence[Told]) -> str:
-    held = [one for one in rows if one["verdict"] in ALARMS and one["signal"] not in BASELINES]
-    rivals = [one for one in rows if one["verdict"] in ALARMS and one["signal"] in BASELINES]
+    """How many alarms lead longer than the baselines that are alarms, and how many had none to be held against."""
+    names = (*BASELINES, CELL_CLOCK)
+    held = [one for one in rows if one["verdict"] in ALARMS and one["signal"] not in names]
+    rivals = [one for one in rows if one["verdict"] in ALARMS and one["signal"] in names]
+    never = "The clock, and the cell clock at its forecast, can be none by construction."
     if not rivals:
-        return "No baseline is an alarm: nothing had to be beaten."
-    beaten = sum(not one["not_beaten"] for one in held)
-    names = ", ".join(dict.fromkeys(one["signal"] for one in rivals))
-    return f"Baselines that are alarms: {names}; {beaten} of {len(held)} other alarms lead longer than each of these."
+        return f"No baseline is an alarm, so that nothing had to be beaten. {never}"
+    beaten = sum(bool(one["beats"]) and not one["not_beaten"] for one in held)
+    free = sum(not one["beats"] and not one["not_beaten"] for one in held)
+    told_ = ", ".join(dict.fromkeys(" ".join(filter(None, (one["signal"], one["variant"]))) for one in rivals))
+    return (
+        f"Baselines that are alarms: {told_}. Of {len(held)} other alarms {beaten} lead longer than each of these, "
+        f"{len(held) - beaten - free} do not, {free} had none to be held against (sign tests with Holm's adjustment over all). "
+        f"{never}"
+    )
 
 
 def _cell_clock(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
     """How much the config tells of when a run groks."""
-    one = next((one for one in rows if one.told["signal"] == CELL_CLOCK), None)
+    one = next((one for one in rows if one.told["signal"] == CELL_CLOCK and not one.told["variant"]), None)
     if one is None:
         return ""
-    off = sorted(abs(about[i].run.t50 - t) for i, t in one.epochs.items() if about[i].run.positive and not math.isnan(t))
-    median = off[len(off) // 2] if off else math.nan
+    plain = [i for i in one.epochs if about[i].run.positive and not about[i].replicate]
+    off = median_interval(np.array([abs(about[i].run.t50 - one.epochs[i]) for i in plain], dtype=np.float64))
+    mixed = mixed_cells(about)
+    within = (
+        f"{mixed} cells have runs of both kinds."
+        if mixed
+        else "No cell has runs of both kinds: no signal is shown to beat the config, and no AUROC can be told within cells."
+    )
     return (
-        f"A clock that knows a run's cell, the median t50 of its other seeds, is {number(median)} epochs off in the median. No "
-        "cell has runs of both kinds: no signal is shown to beat the config."
+        f"A clock that knows a run's cell, the median t50 of its other seeds, is {spread(*off[:3])} epochs off in the median "
+        f"of {off.n} of {len(plain)} runs. {within}"
     )
 
 
 def _beside(rows: Sequence[Told]) -> str:
     """What changes where negatives, seeds or the start are others."""
-    alone = sum(one["eta0_only"] in (ALARM, CLOCK) and one["verdict"] not in (*ALARMS, CLOCK) for one in rows)
+    praised = (*ALARMS, CLOCK)
+    sets = sorted({name[: -len(" only")] for one in rows for name in one if name.endswith(" only")})
+    counts = []
+    for name in (NO_DECAY, *sets):
+        pairs = [(one[alone(name)] in praised, one["verdict"] in praised) for one in rows if one.get(alone(name)) is not None]
+        counts.append((sum(few and not every for few, every in pairs), sum(every and not few for few, every in pairs)))
+    others = "; ".join(f"{name} {more} and {less}" for name, (more, less) in zip(sets, counts[1:], strict=True))
+    compared = f" With another set of as few runs alone: {others}." if others else ""
     seeds = sum(one["first_half"] != one["second_half"] for one in rows)
     start = sum(one["after_memorisation"] != one["one_threshold"] for one in rows)
     return (
-        f"{alone} rows would be alarms or clocks with η = 0 as the only negatives and are neither with all. With the seeds "
-        f"exchanged {seeds} rows get another word, and {start} read from memorisation on alone."
+        f"{counts[0][0]} rows would be alarms or clocks with η = 0 as the only negatives and are neither with all, "
+        f"{counts[0][1]} the other way round.{compared} The two pairs of seeds give {seeds} rows different words, and {start} "
+        "get another word read from memorisation on alone."
     )
 
 
@@ -127,8 +166,14 @@ def _worst(rows: Sequence[Told]) -> str:
     alarms = [one for one in rows if one["verdict"] in ALARMS]
     if not alarms:
         return ""
-    decided = sum(one["worst_decided"] == "below" for one in alarms)
-    return f"Of {len(alarms)} alarms the rate of false alarms on the worst set is decided to be below 0.2 for {decided}."
+    decided, most = sum(one["worst_decided"] == "below" for one in alarms), max(one["worst_n"] for one in alarms)
+    none = rate_of(0, most)
+    cannot = (
+        f"it can be of none: where none of {most} fires the bound is {number(one_sided_share(0, most)[1])}"
+        if none.side != "below"
+        else f"it is of {decided}"
+    )
+    return f"That the rate of false alarms on the worst set is below 0.2 is to be decided for {len(alarms)} alarms: {cannot}."
 
 
 def _rounding(about: Mapping[str, Known], untried: Sequence[str]) -> str:
@@ -141,6 +186,13 @@ def _runs(about: Mapping[str, Known], left_out: Mapping[str, int]) -> str:
     plain = [one.run for one in about.values() if not one.replicate]
     censored = Counter(run.control for run in plain if run.censored)
     text = f"{sum(run.positive for run in plain)} runs grok and {sum(run.negative for run in plain)} do not."
+    groups = dict.fromkeys(run.group for run in plain)
+    by = [
+        f"{name} {sum(run.positive and run.group == name for run in plain)} and "
+        f"{sum(run.negative and run.group == name for run in plain)}"
+        for name in groups
+    ]
+    text += f" By activation or network: {'; '.join(by)}." if len(by) > 1 else ""
     if censored:
         late = "; ".join(f"{count} of {name}" for name, count in sorted(censored.items()))
         text += f" Outside the calibration and the rates, as they may grok later: {late}."

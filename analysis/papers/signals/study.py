@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.exhibits.sources import ENOUGH, Absent, Sources, column
 from analysis.reading.runs import grid
-from analysis.statistics.alarms import Halves, Watched
+from analysis.statistics.alarms import Chances, Halves, Watched, first_two
 from grok.numerics.geometry import most_directions
 from grok.signals.base import Signal
 from grok.spec.published import DEFAULT_NETWORK
@@ -36,13 +36,19 @@ class Arm(NamedTuple):
 
     Attributes:
         study: of the registry. every: epochs between the values that a calibrated rule reads; a printed rule reads all that
-            were computed. last: epoch. group: the column of what a scale is of.
+            were computed. last: epoch. group: the column of what a scale is of. printed: the published variant where it is not
+            the first, by signal.
     """
 
     study: str
     every: int
     last: int
     group: str
+    printed: Mapping[str, str] = {}
+
+    def published(self, signal: Signal) -> str:
+        """The variant that is nearest to what was published: the first, unless another is on runs of this arm."""
+        return self.printed.get(signal.name, next(iter(signal.variants)))
 
     @property
     def measure(self) -> str:
@@ -56,7 +62,12 @@ class Arm(NamedTuple):
         return self.every * (COSTLY if signal.cadence == "checkpoint" else 1)
 
 
-MAIN, CROSS_ENTROPY = Arm(STUDY, 10, 800, "activation"), Arm("signals-ce", 25, 2500, "network")
+MAIN = Arm(STUDY, 10, 800, "activation", {"hankel_dmd": "rows 50"})
+CROSS_ENTROPY = Arm("signals-ce", 25, 2500, "network", {"hankel_dmd": "log_p rows 20"})
+"""Published are windows of 500 steps, 50 values and 20 here, and log-probabilities, which a squared loss has not."""
+BASELINES = ("clock", "loss", "weight_norm", "gradient_norm", "test_loss_turnover")
+TWO_SIDED = ("loss", "weight_norm", "gradient_norm")
+"""Baselines that are read in the other direction too: under a squared loss the norm grows."""
 CELL = ("condition", "network", "task", "activation", "weight_decay", "n_train")
 """What runs share that differ in seed and rounding alone."""
 
@@ -184,7 +195,13 @@ def _of_rank(stored: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], one: 
 
 
 def watch(
-    about: Mapping[str, Known], stored: Mapping[str, Stored], signal: Signal, variant: str, every: int = 1
+    about: Mapping[str, Known],
+    stored: Mapping[str, Stored],
+    signal: Signal,
+    variant: str,
+    every: int = 1,
+    *,
+    turned: bool = False,
 ) -> dict[str, Watched]:
     """The runs whose network feeds a signal, with its series oriented so that high announces; none if no value is known at all.
 
@@ -193,8 +210,9 @@ def watch(
     Args:
         about, stored: as `known` and `tables` have them. signal, variant: which series.
         every: epochs between the values that are taken, of which those that were not computed are not known; 1 takes what was.
+        turned: whether the other direction announces.
     """
-    key, sign = (signal.name, variant), -1.0 if signal.direction == "falling" else 1.0
+    key, sign = (signal.name, variant), -1.0 if (signal.direction == "falling") != turned else 1.0
     fed = {one.fed_by for run_id, one in about.items() if key in stored[run_id]}
     out, blank = dict[str, Watched](), (np.array([]), np.array([]))
     for run_id, one in about.items():
@@ -226,3 +244,12 @@ def printed_epoch(signal: Signal, run: Watched, memorised: float, *, after: bool
     values = -run.values if signal.direction == "falling" else run.values
     holds = np.asarray(signal.printed.holds(run.epochs, values, memorised)) & ((run.epochs >= memorised) | (not after))
     return float(run.epochs[np.argmax(holds)]) if holds.any() else math.nan
+
+
+def printed_chances(signal: Signal, run: Watched, memorised: float, *, after: bool = False) -> Chances:
+    """The first two epochs at which a signal's printed rule could hold, with its baseline or lag behind it."""
+    if signal.printed is None or not len(run.values):
+        return first_two(np.array([]))
+    values = -run.values if signal.direction == "falling" else run.values
+    could = np.asarray(signal.printed.could(run.epochs, values, memorised)) & ((run.epochs >= memorised) | (not after))
+    return first_two(run.epochs[could])

@@ -6,84 +6,105 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.papers.signals.baselines import BASELINES, against
+from analysis.papers.signals.baselines import CELL_CLOCK, against, comparable
 from analysis.papers.signals.rows import CALIBRATED, PRINTED, Row
-from analysis.papers.signals.study import HALVES, Known
-from analysis.statistics.alarm_words import WORDS
+from analysis.papers.signals.study import BASELINES, HALVES, Known
+from analysis.statistics.alarm_words import ALARM, BY_GROUP, CLOCK, FOLLOWS, SLOW, UNDECIDED, UNTESTED, WORDS
 from analysis.words import number, spread
 
 Told = Mapping[str, Any]
+OF_LEAD = (ALARM, BY_GROUP, UNDECIDED, FOLLOWS, CLOCK)
+"""Words of rules that fire in enough of the positives and few negatives: of others a lead says nothing."""
 
 
 def named(one: Told) -> str:
     """A row: signal, variant, rule and cadence."""
-    return f"{' '.join(filter(None, (one['signal'], one['variant'], one['rule'])))}, every {one['every']} epochs"
+    often = "every epoch" if one["every"] == 1 else f"every {one['every']} epochs"
+    return f"{' '.join(filter(None, (one['signal'], one['variant'], one['rule'])))}, {often}"
 
 
 def surprises(about: Mapping[str, Known], rows: Sequence[Row]) -> list[str]:
     """A sentence each, with its numbers; those that no row can fill are left out."""
-    found = (printed_and_calibrated([one.told for one in rows]), negatives([one.told for one in rows]), baseline(about, rows))
-    return [text for text in found if text]
+    told = own([one.told for one in rows])
+    apart = [negatives([one for one in told if one["rule"] == rule]) for rule in (CALIBRATED, PRINTED)]
+    return [text for text in (printed_and_calibrated(told), *apart, baseline(about, rows)) if text]
+
+
+def own(rows: Sequence[Told]) -> list[Told]:
+    """Rows of signals that are no baseline, in the published variant at their own cadence."""
+    return [one for one in rows if one["published"] and one["signal"] not in (*BASELINES, CELL_CLOCK)]
 
 
 def printed_and_calibrated(rows: Sequence[Told]) -> str:
-    """The largest difference of detection between the printed and the calibrated rule of one signal, at its own cadence."""
+    """The largest difference of detection between the printed and the calibrated rule of one signal; of equal ones the first.
+
+    Where either cannot be read before t50 there is no comparison.
+    """
     best, text = 0.0, ""
     for mine in rows:
-        own = [one for one in rows if (one["signal"], one["variant"]) == (mine["signal"], mine["variant"])]
-        other = min((one for one in own if one["rule"] == CALIBRATED), key=lambda one: one["every"], default=None)
-        if mine["rule"] != PRINTED or mine["every"] != 1 or other is None or not abs(mine["tpr"] - other["tpr"]) > best:
+        other = next((one for one in rows if one["signal"] == mine["signal"] and one["rule"] == CALIBRATED), None)
+        if mine["rule"] != PRINTED or other is None or {mine["verdict"], other["verdict"]} & {SLOW, UNTESTED}:
             continue
-        best = abs(mine["tpr"] - other["tpr"])
-        text = (
-            f"The printed and the calibrated rule differ most for {mine['signal']}: as printed it detects {_rates(mine)} "
-            f"({mine['verdict']}), calibrated {_rates(other)} ({other['verdict']})."
-        )
+        if abs(mine["tpr"] - other["tpr"]) > best:
+            best = abs(mine["tpr"] - other["tpr"])
+            text = (
+                f"The printed and the calibrated rule differ most for {mine['signal']}: as printed it detects {_rates(mine)} "
+                f"({mine['verdict']}), calibrated {_rates(other)} ({other['verdict']})."
+            )
     return text
 
 
 def negatives(rows: Sequence[Told]) -> str:
-    """The row whose word moves farthest, in the order of the leaderboard, from all negatives to η = 0 alone."""
+    """The row of one rule whose word moves farthest, in the order of the leaderboard, from all negatives to η = 0 alone.
 
-    def moved(one: Told) -> tuple[int, float]:
-        apart = abs(WORDS.index(one["one_threshold"]) - WORDS.index(one["eta0_only"]))
-        return apart, -math.inf if math.isnan(one["fpr"]) else one["fpr"]
+    Of equal ones it is the first. Rows that cannot be tested on either say nothing of the negatives.
+    """
+
+    def moved(one: Told) -> int:
+        words = one["one_threshold"], one["eta0_only"]
+        return 0 if {SLOW, UNTESTED} & set(words) else abs(WORDS.index(words[0]) - WORDS.index(words[1]))
 
     top = max(rows, key=moved, default=None)
-    if top is None or moved(top)[0] == 0:
+    if top is None or moved(top) == 0:
         return ""
     alone = f"detects {number(top['eta0_only_tpr'])}, false alarms {number(top['eta0_only_fpr'])}"
+    all_ = f"{number(top['one_threshold_tpr'])} with false alarms in {number(top['one_threshold_fpr'])}"
     return (
-        f"The word changes most for {named(top)}: {top['one_threshold']} against all negatives ({_rates(top)}), "
-        f"{top['eta0_only']} against η = 0 alone ({alone})."
+        f"Of {top['rule']} rules the word changes most for {named(top)}: {top['one_threshold']} against all negatives "
+        f"({all_}), {top['eta0_only']} against η = 0 alone ({alone})."
     )
 
 
 def baseline(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
     """The best signal of class T against the best baseline: both chosen on seeds 300 and 301, told on 302 and 303."""
     ours = [one for one in rows if one.told["information"] == "T" and one.told["signal"] not in BASELINES]
-    rivals = [one for one in rows if one.told["signal"] in BASELINES]
+    rivals = [one for one in rows if one.told["signal"] in (*BASELINES, CELL_CLOCK)]
     if not ours or not rivals:
         return ""
-    mine, other = (min(some, key=lambda one: first_half(one.told)) for some in (ours, rivals))
+    mine = min(ours, key=lambda one: first_half(one.told))
+    other = min(comparable(mine, rivals), key=lambda one: first_half(one.told))
     late = {run_id: one for run_id, one in about.items() if one.run.seed in HALVES[1]}
     held = against(late, mine, other)
     leads = [
-        f"{named(one.told)} ({one.told['second_half']}, lead "
-        f"{spread(one.told['second_half_lead'], one.told['second_half_lead_low'], one.told['second_half_lead_high'])}, false "
-        f"alarms {number(one.told['second_half_fpr'])})"
+        f"{named(one.told)} ({one.told['second_half']}, lead {lead(one.told, 'second_half_lead', one.told['second_half'])}, "
+        f"false alarms {number(one.told['second_half_fpr'])})"
         for one in (mine, other)
     ]
     return (
         f"On seeds 302 and 303 the best signal of class T, {leads[0]}, leads longer than the best baseline, {leads[1]}, in "
-        f"{held.longer} of the {held.n} runs in which both fire (sign test p = {number(held.p)})."
+        f"{held.longer} of the {held.n} runs in which both fire after their first chance (sign test p = {number(held.p)})."
     )
+
+
+def lead(one: Told, name: str, word: str) -> str:
+    """A lead with its interval, a dash where the word says that there is none to speak of."""
+    return spread(one[name], one[f"{name}_low"], one[f"{name}_high"]) if word in OF_LEAD else "–"
 
 
 def first_half(one: Told) -> tuple[int, float]:
     """The order of rows by seeds 300 and 301 alone: by word, then by lead."""
-    lead = one["first_half_lead"]
-    return WORDS.index(one["first_half"]), math.inf if math.isnan(lead) else -lead
+    longest = one["first_half_lead"]
+    return WORDS.index(one["first_half"]), math.inf if math.isnan(longest) else -longest
 
 
 def _rates(one: Told) -> str:
