@@ -164,6 +164,8 @@ def _row(
     return Row(plain(name), plain(printed), plain(text), verdict, axis.draw(printed, estimate, samples, margin, ends))
 
 
+WORDED = {"≈": "“alike”", "none": "“none”", "–": "“–”"}
+"""What is published as a sign or a word alone, within a sentence."""
 SYMBOL = re.compile(r"grad%|[a-z]\b(?!\w)")
 """How a sentence begins that keeps its small letter."""
 
@@ -171,7 +173,7 @@ SYMBOL = re.compile(r"grad%|[a-z]\b(?!\w)")
 def why(result: Result) -> str:
     """The verdict in a sentence: the condition that decided, as the evaluator says it, or what its verdict says alone."""
     text = _why(result)
-    return text if SYMBOL.match(text) else f"{text[:1].upper()}{text[1:]}"
+    return text if SYMBOL.match(text) or not text[:1].isascii() else f"{text[:1].upper()}{text[1:]}"
 
 
 def _why(result: Result) -> str:
@@ -208,7 +210,7 @@ def _decided(result: Result) -> str:
     named = plain(" ".join(decides.setting.values()) if not decides.measured else decides.id)
     published = plain(decides.published) or plain(result.claim.published)
     margin = next((f"; the margin is {decides.setting[name]}" for name in WITHIN if name in decides.setting), "")
-    return f"{named} is {head(decides.measured, 80)} where {published} was published{margin}."
+    return f"{named} is {head(decides.measured, 80)} where {WORDED.get(published, published)} was published{margin}."
 
 
 def _as_published(result: Result) -> str:

@@ -13,8 +13,9 @@ from analysis.exhibits.evaluate import ask, draw, evaluate, write
 from analysis.exhibits.model import CONTRADICTED, VERDICTS, Answered, Chapter, Claim, Erratum, Question, Result
 from analysis.exhibits.panels import Drawn, Panel
 from analysis.reading.evidence import Evidence
+from analysis.reading.runs import is_own, stored_name
 from analysis.report.compare import Comparison, compare, tally
-from grok.spec.studies import registry
+from grok.spec.studies import load_study, registry
 
 Over = Callable[[str, Sequence[Any]], Iterable[Any]]
 """(stage, items) → the same items: where a bar stands."""
@@ -98,21 +99,25 @@ def gather(
         baseline: as `compare.read_baseline` gives it. baseline_name: what the user calls it.
         own: claims, questions, chapters and panels of the user, after those of the papers. over: to be told of what is done.
     """
-    wanted = set(only)
+    wanted = {stored_name(one) for one in only}
+
+    def reads(names: Sequence[str]) -> bool:
+        return not wanted or bool(wanted & {stored_name(name) for name in names})
+
     claims = (*papers.CLAIMS, *(one for one in own if isinstance(one, Claim)))
-    held = [claim for claim in claims if not wanted or wanted & set(claim.studies)]
+    held = [claim for claim in claims if reads(claim.studies)]
     results = tuple(evaluate(evidence, over("claims", held)))
     questions = (*papers.QUESTIONS, *(one for one in own if isinstance(one, Question)))
-    asked = [one for one in questions if not wanted or wanted & set(one.studies)]
+    asked = [one for one in questions if reads(one.studies)]
     answers = tuple(ask(evidence, over("questions", asked)))
     panels = (*papers.PANELS, *(one for one in own if isinstance(one, Panel)))
-    chosen = [panel for panel in panels if not wanted or wanted & set(panel.studies)]
+    chosen = [panel for panel in panels if reads(panel.studies)]
     drawn = tuple(draw(evidence, over("figures", chosen)))
     shown = {panel.id for panel in chosen}
     chapters = (*papers.ERRATA, *(one for one in own if isinstance(one, Chapter)))
-    told = [one for one in chapters if not wanted or wanted & set(one.studies) or one.figure in shown]
+    told = [one for one in chapters if reads(one.studies) or one.figure in shown]
     found = tuple(write(evidence, over("chapters", told)))
-    studies = registry()
+    studies = registry() | {stored_name(one): load_study(one) for one in only if is_own(one)}
     names = [name for name in dict.fromkeys((*studies, *evidence.studies)) if not wanted or name in wanted]
     left_out = evidence.left_out
     if wanted:

@@ -132,6 +132,7 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
     )
     order: Mapping[str, int] = {verdict: number for number, verdict in enumerate(VERDICTS)}
     environment.filters |= {
+        "visible": words.visible,
         "rows": words.rows,
         "numeric": words.numeric,
         "estimate": words.estimate,

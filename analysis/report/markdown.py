@@ -95,6 +95,7 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "head": head,
         "printed": printed,
         "short": short,
+        "visible": words.visible,
         "table": table,
     }
     environment.filters |= own

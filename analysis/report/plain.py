@@ -90,7 +90,7 @@ def _clause(text: str, most: int) -> str:
 
 SHORTEST = 20
 """Characters that a clause has at least."""
-CELL = 48
+CELL = 40
 """Characters that a published value has at most in two lines of its cell."""
 
 

@@ -264,6 +264,11 @@ def cell(value: Any) -> Text:
     return Text(str(value), False)
 
 
+def visible(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as a page shows it: without ids of runs, which its CSV has."""
+    return table.drop(columns="run_id", errors="ignore")
+
+
 def rows(table: pd.DataFrame) -> list[list[Text]]:
     """The cells of a table, by row; conditions as people say them."""
     said = table.astype(object)

@@ -181,6 +181,16 @@ def test_a_number_is_recomputed_as_the_page_says(home: Home, monkeypatch: pytest
     assert float(capsys.readouterr().out) == runs.loc[runs["condition"] == "grok", "fire_epoch"].median()
 
 
+def test_a_report_of_an_own_study_counts_its_runs(at_home: Home, tmp_path: Path) -> None:
+    """By the spelling of whoever trained it, which is not the store's."""
+    answer = call("analyze", "--study", f"{at_home.study}:tiny", "--out", str(tmp_path / "report"))
+    assert (answer.status, answer.words["runs"]) == (0, "3"), answer.err
+    page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "3 finished runs" in page
+    assert "own/tiny" in page
+    assert "headline |" not in page
+
+
 def test_many_bundles_answer_as_one_table(
     at_home: Home, template_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shlex
+import tomllib
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -36,7 +37,7 @@ CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 IDENTITY = re.compile(r"""\b(?:id|name)=["']([^"']+)["']""")
-COMMAND = re.compile(r"^(?:(?:python3? -m|mlflow run|grok) |(?:[A-Z_]+=\S* )+(?:python3? -m|mlflow) )")
+COMMAND = re.compile(r"^(?:[A-Z_]+=\S* )*(?:(?:python3? -m|grok|pip install) |mlflow (?![.=≥]|skinny)[a-z]|\.ci/\w+$)")
 PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{1,}\b|\.\.\.|…")
 """`RUN_ID`, `NAME`: what a reader puts in; any text will do where a flag takes text."""
 OTHERS = {"pytest", "sphinx", "mlflow", "venv", "pip", "torch.distributed.run"}
@@ -129,13 +130,30 @@ def mlproject() -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
+@cache
+def extras() -> set[str]:
+    """The extras that the project has."""
+    about = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    return set(about["project"]["optional-dependencies"])
+
+
+def extras_of(words: list[str]) -> list[str]:
+    """The extras of this project that `pip install` is asked for."""
+    found = [re.fullmatch(r"(?:\.|\S*grok\S*)\[([\w,-]+)\]", word) for word in words]
+    return [one for match in found if match for one in match[1].split(",")]
+
+
 def fault(command: str) -> str:
     """Why a command, or one of several, does not run, from what it names; empty if it does."""
     if " && " in command:
         return ", ".join(filter(None, map(fault, command.split(" && "))))
     words = shlex.split(command, comments=True)
     words = words[next(i for i, word in enumerate(words) if not re.fullmatch(r"[A-Z_]+=.*", word)) :]
-    if words[0] == "mlflow" and words[1] != "run":
+    if words[0].startswith(".ci/"):
+        return "" if (PROJECT / words[0]).exists() else f"no {words[0]}"
+    if words[:2] == ["pip", "install"]:
+        return ", ".join(f"no extra {one}" for one in extras_of(words[2:]) if one not in extras())
+    if words[0] == "mlflow" and words[1:2] != ["run"]:
         return mlflow_fault(words[1:])
     if end := [i for i, word in enumerate(words) if word in (">", ">>")]:
         words = words[: end[0]]

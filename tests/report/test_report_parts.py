@@ -608,6 +608,26 @@ def test_every_card_of_the_committed_report_has_an_axis_and_a_reason_of_its_own(
     assert [id for id, why in zip(found, whys, strict=True) if not why.strip() or "rule of this claim" in why] == []
 
 
+def test_cells_of_claims_fit_two_lines_and_no_chapter_shows_ids() -> None:
+    """Of the committed page: 103 characters of a claim and 40 of what was published are two lines at 1440 pixels."""
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r'<tr data-of="[^"]+">(.*?)</tr>', page, re.DOTALL)
+    cells = [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)] for row in rows]
+    assert len(cells) > 100
+    assert [row[0] for row in cells if len(html.unescape(row[0])) > 103] == []
+    assert [row[1] for row in cells if len(html.unescape(row[1])) > 52] == []
+    chapters = re.findall(r'<section id="erratum-(.*?)</section>', page, re.DOTALL)
+    assert len(chapters) > 15
+    assert [text[:40] for text in chapters if re.search(r"<td>[0-9a-f]{32}</td>", text)] == []
+
+
+def test_reasons_of_the_committed_report_begin_with_no_other_symbol() -> None:
+    page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
+    whys = [html.unescape(re.sub(r"<[^>]+>", "", why)) for why in re.findall(r'<p class="why">(.*?)</p>', page, re.DOTALL)]
+    assert [why for why in whys if re.match(r"[Α-Ω]", why)] == []
+    assert any(re.match(r"[α-ω]", why) for why in whys)
+
+
 def test_captions_of_the_committed_report_begin_with_a_finding_and_are_short() -> None:
     page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
     captions = dict(

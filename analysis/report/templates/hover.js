@@ -1,5 +1,5 @@
 const sideways = () => {
-  for (const plot of document.querySelectorAll(".plot")) plot.previousElementSibling.hidden = plot.scrollWidth <= plot.clientWidth + 1;
+  for (const sign of document.querySelectorAll(".sideways")) sign.hidden = sign.nextElementSibling.scrollWidth <= sign.nextElementSibling.clientWidth + 1;
 };
 addEventListener("resize", sideways);
 sideways();
