@@ -165,7 +165,8 @@ def _open(found: Sequence[Result]) -> Sentence:
     lacking, number = sum(result.verdict == NOT_TESTABLE for result in found), sum(map(len, kinds.values()))
     if not number:
         rest = _lacking(lacking)
-        return Sentence("Cannot be told", rest if lacking else "Nothing: every statement has a verdict.", (), "")
+        none = "Nothing: every statement has a verdict." if found else "No claim reads this study."
+        return Sentence("Cannot be told", rest if lacking else none, (), "")
     counts = [f"for {len(kinds[verdict])} {why}" for verdict, why in WHY_OPEN.items() if kinds[verdict]]
     named = _named(next(kinds[verdict] for verdict in WHY_OPEN if kinds[verdict]), most=1)
     before = f"{number} of the {_tested(found)}: {', '.join(counts)}."

@@ -153,4 +153,5 @@ def links(study: str, experiment_id: str, results: Sequence[Result], homes: Mapp
 def _link(result: Result, experiment_id: str) -> str:
     config = result.cell.config
     mark = " (reused)" if result.reused else ""
-    return f"[{config.activation} {config.seed}]({views.run_page(experiment_id, result.run_id)}){mark}"
+    kind = config.activation if config.task == "modular" else config.task
+    return f"[{kind} {config.seed}]({views.run_page(experiment_id, result.run_id)}){mark}"

@@ -104,8 +104,8 @@ VIEWS: Final = (
     View(
         "Studies",
         "study",
-        ("runs/done", "runs/of", "fires/grok", "of/grok", "median_epoch/grok", "late_gap/grok", "fires/eta0", "of/eta0"),
-        tags=(tag(STUDY_NAME), tag(FOUND), tag(STATE), tag(WALL)),
+        ("runs/done", "runs/of"),  # the UI puts metrics first, and what was found is to be in sight
+        tags=(tag(FOUND), tag(STUDY_NAME), tag(STATE), tag(WALL)),
     ),
     View(
         "Reports",

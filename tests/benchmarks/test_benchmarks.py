@@ -225,7 +225,19 @@ def test_data_come_back_as_written(tmp_path, rows):
     assert record.read(tmp_path / "new" / "speed.json") == about | {"rows": [*rows, {"third": 0.33333}]}
 
 
-OTHERS = ("analysis", "lifecycle", "monitor", "sensitivity", "signals", "study_throughput", "visits")
+OTHERS = (
+    "analysis",
+    "cluster",
+    "determinism",
+    "lifecycle",
+    "load",
+    "many",
+    "monitor",
+    "sensitivity",
+    "signals",
+    "study_throughput",
+    "visits",
+)
 """Benchmarks whose data are not drawn."""
 COMMITTED = sorted((PROJECT / "benchmarks" / "results").glob("*.json"))
 

@@ -80,7 +80,7 @@ def test_of_many_settings_the_counts_of_each_condition_are_told_alone() -> None:
 
 def test_every_cell_is_linked_the_reused_ones_too_where_they_are() -> None:
     def cell(condition: str, seed: int) -> Any:
-        return SimpleNamespace(condition=condition, config=SimpleNamespace(activation="square", seed=seed))
+        return SimpleNamespace(condition=condition, config=SimpleNamespace(activation="square", task="modular", seed=seed))
 
     results = [
         Result(cell("grok", 0), "complete", "a" * 32, reused=True),
