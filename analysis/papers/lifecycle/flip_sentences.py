@@ -30,7 +30,7 @@ def at_grokking(sources: Sources) -> Measured:
         f"in {near[:, 0].sum()} of .95; with labels that cannot be generalised it falls in "
         f"{np.isfinite(prefix.falls).sum()} of {len(prefix.falls)}"
     )
-    short = f"at the grok step in {near.all(axis=1).sum()}/{len(near)} runs; flips in {np.isfinite(prefix.falls).sum()}/"
+    short = f"on time in {near.all(axis=1).sum()}/{len(near)} runs; flips in {np.isfinite(prefix.falls).sum()}/"
     short += f"{len(prefix.falls)} that cannot generalise"
     found = {"falls": median_interval(grok.falls), "with prefix labels": median_interval(prefix.falls)}
     runs, on_time, off = len(near), int(near.all(axis=1).sum()), int(((~near).sum(axis=1) >= 2).sum())
