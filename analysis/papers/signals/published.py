@@ -174,7 +174,8 @@ CLAIMS: tuple[Claim, ...] = (
         "Over whole runs the residual of a Hankel DMD of output quantiles does not rank runs that grok above others.",
         "Wang et al. (arXiv 2605.08237)",
         "AUROC 0.41 over runs",
-        "largest sustained value before t10, against negatives cut at the same epoch; runs with two values before t10 only; the abstract has 0.93, over windows",
+        "largest sustained value before t10, against negatives cut at the same epoch; runs with two values before t10 only; "
+        "the abstract has 0.93, over windows",
         dmd,
         TEXT,
     ),
