@@ -239,7 +239,7 @@ SERVED: dict[str, Callable[[served.Served, random.Random], None]] = {
     "Dask scheduler killed": served.scheduler_killed,
     "Dask worker killed": served.worker_killed,
     "disk of PostgreSQL full": served.database_full,
-    "tags edited on a server": served.tags_edited,
+    "tags edited on a server": tags_edited,
     "MLflow server stopped beyond a request's time-out": served.server_stopped,
     "two commands at once, on a server": served.two_on_a_server,
     "four commands at once, on a server": served.four_on_a_server,

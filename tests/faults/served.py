@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from tests.faults.altered import disturbed
 from tests.faults.world import STUDY, World
 from tests.runs import test_several_machines as machines
 
@@ -134,13 +135,6 @@ def new(backend: str = "loky") -> Served:
     return world
 
 
-def _disturbed(world: Served, rng: random.Random) -> Any:
-    process = world.start()
-    world.wait_until_it_trains(process)
-    time.sleep(rng.uniform(0, 4))
-    return process
-
-
 def server_killed(world: Served, rng: random.Random) -> None:
     """kill -9 of the MLflow server, which is back after some seconds."""
     _back_after(world, rng, "mlflow")
@@ -153,7 +147,7 @@ def postgres_killed(world: Served, rng: random.Random) -> None:
 
 def scheduler_killed(world: Served, rng: random.Random) -> None:
     """kill -9 of the Dask scheduler; its worker ends with it, and both are begun again."""
-    process = _disturbed(world, rng)
+    process = disturbed(world, rng)
     world.servers.kill("scheduler")
     world.end(process)
     if world.servers.by_name["worker"].poll() is None:
@@ -167,7 +161,7 @@ def scheduler_killed(world: Served, rng: random.Random) -> None:
 
 def worker_killed(world: Served, rng: random.Random) -> None:
     """kill -9 of the cluster's only worker; another one comes."""
-    process = _disturbed(world, rng)
+    process = disturbed(world, rng)
     world.servers.kill("worker")
     time.sleep(rng.uniform(0, 10))
     world.servers.again("worker")
@@ -187,7 +181,7 @@ def database_full(world: Served, rng: random.Random) -> None:
         subprocess.run(["cp", "-a", f"{kept}/.", str(data)], check=True)
         world.servers.again("postgres")
         world.ready()
-        process = _disturbed(world, rng)
+        process = disturbed(world, rng)
         filler = data / "filler"
         with filler.open("wb") as file, contextlib.suppress(OSError):
             while True:
@@ -199,7 +193,7 @@ def database_full(world: Served, rng: random.Random) -> None:
             world.servers.processes.remove(world.servers.by_name["postgres"])
             world.servers.again("postgres")
         world.ready()
-        (world.end(world.start()))
+        world.end(world.start())
         world.servers.kill("postgres")
         shutil.rmtree(kept)
         subprocess.run(["cp", "-a", str(data), str(kept)], check=True)
@@ -211,18 +205,9 @@ def database_full(world: Served, rng: random.Random) -> None:
     world.ready()
 
 
-def tags_edited(world: Served, rng: random.Random) -> None:
-    """Tags of a run are edited in the UI of the server while it trains."""
-    process = _disturbed(world, rng)
-    for run in world.runs()[:1]:
-        key, value = rng.choice([("grok.state", "interrupted"), ("grok.process", "1:1.00"), ("grok.claim", "x")])
-        world.client().set_tag(run.info.run_id, key, value)
-    world.end(process)
-
-
 def server_stopped(world: Served, rng: random.Random) -> None:
     """SIGSTOP of the MLflow server for longer than a request may take."""
-    process = _disturbed(world, rng)
+    process = disturbed(world, rng)
     server = world.servers.by_name["mlflow"]
     os.killpg(server.pid, signal.SIGSTOP)
     time.sleep(SERVER_STOPPED_S)
@@ -242,7 +227,7 @@ def four_on_a_server(world: Served, rng: random.Random) -> None:
 
 
 def _back_after(world: Served, rng: random.Random, name: str) -> None:
-    process = _disturbed(world, rng)
+    process = disturbed(world, rng)
     world.servers.kill(name)
     time.sleep(rng.uniform(0, 10))
     world.servers.again(name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import math
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from analysis.papers.signals.rounding import untried
 from analysis.papers.signals.rows import Row, readings, row
 from analysis.papers.signals.sentences import told
 from analysis.papers.signals.study import CROSS_ENTROPY, MAIN, STUDY, Arm, Known, Stored, tables, taken
-from analysis.reading.evidence import Evidence
+from analysis.reading.once import once
 from analysis.statistics.alarm_words import BY_GROUP, UNTESTED, WORDS
 from analysis.statistics.factors import holm
 from grok.signals._untestable import UNTESTABLE
@@ -84,17 +83,19 @@ def _place(one: Row) -> tuple[int, float]:
     return WORDS.index(one.told["verdict"]), math.inf if math.isnan(lead) else -lead
 
 
-_MADE: weakref.WeakKeyDictionary[Evidence, dict[str, tuple[str, Board]]] = weakref.WeakKeyDictionary()
-"""The leaderboards of each `Evidence` that was asked for one: a question, a chapter and a figure read it."""
+def _made(sources: Sources, arm: Arm) -> tuple[str, Board]:
+    """The leaderboard in words and as it is: a question, a chapter and a figure read it."""
+    about, left_out, _ = taken(sources, arm)
+
+    def make() -> tuple[str, Board]:
+        made = board(about, tables(sources, about, arm), arm=arm)
+        return told(about, made.rows, left_out, untried(about.values())), made
+
+    return once(sources.evidence, ("leaderboard", arm.study), make)
 
 
 def _both(sources: Sources, arm: Arm = MAIN) -> tuple[str, pd.DataFrame]:
-    about, left_out, _ = taken(sources, arm)
-    kept = _MADE.setdefault(sources.evidence, {})
-    if arm.study not in kept:
-        made = board(about, tables(sources, about, arm), arm=arm)
-        kept[arm.study] = told(about, made.rows, left_out, untried(about.values())), made
-    text, made = kept[arm.study]
+    text, made = _made(sources, arm)
     return text, made.table
 
 

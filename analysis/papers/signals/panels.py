@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from analysis.papers.signals.rows import CALIBRATED
 from analysis.papers.signals.study import CROSS_ENTROPY, GROK, LATE, MAIN, STUDY, WEAK, Arm, Stored, tables, taken
 from analysis.papers.signals.surprises import OF_LEAD
 from analysis.reading.evidence import Evidence
+from analysis.reading.once import once
 from analysis.words import number
 from grok.signals.base import CLASSES, find
 from grok.spec.plugins import SIGNALS
@@ -75,36 +75,33 @@ class Gathered(NamedTuple):
     run_ids: tuple[str, ...]
 
 
-_GATHERED: weakref.WeakKeyDictionary[Evidence, dict[str, Gathered]] = weakref.WeakKeyDictionary()
-"""By study, of each `Evidence` that was asked: every page reads them."""
-
-
 def gathered(sources: Sources, arm: Arm) -> Gathered:
-    """Of all runs that are positive, negative or censored, but replicates.
+    """Of all runs that are positive, negative or censored, but replicates; once for an `Evidence`, as every page reads it.
 
     Raises:
         Absent: if runs or their signals are not there.
     """
-    kept = _GATHERED.setdefault(sources.evidence, {})
-    if arm.study not in kept:
-        about, _, runs = taken(sources, arm)
-        about = {run_id: one for run_id, one in about.items() if not one.replicate}
-        stored, labels = tables(sources, about, arm), runs.set_index("run_id")
-        keys = ("activation",) if arm is MAIN else ("network", "task")
-        columns = {run_id: ", ".join(str(labels.at[run_id, key]) for key in keys) for run_id in about}
-        times = [(columns[i], one.run.t10, one.run.t50, one.run.t99) for i, one in about.items() if one.run.positive]
-        grown = pd.DataFrame(times, columns=["column", "t10", "t50", "t99"])
-        grown[["t10", "t99"]] = grown[["t10", "t99"]].sub(grown["t50"], axis=0)
-        events = grown.groupby("column", sort=False).median().reset_index()
-        middle, parts = dict(zip(events["column"], events["t50"], strict=True)), dict[str, list[pd.DataFrame]]()
-        for run_id, one in about.items():
-            start = one.run.t50 if one.run.positive else middle.get(columns[run_id], math.nan)
-            here = {"condition": one.run.control or GROK, "column": columns[run_id]}
-            for name, part in _published(stored[run_id], arm, start):
-                parts.setdefault(name, []).append(part.assign(run=run_id, **here))
-        series = {name: pd.concat(some, ignore_index=True) for name, some in parts.items()}
-        kept[arm.study] = Gathered(series, events, tuple(about))
-    return kept[arm.study]
+    return once(sources.evidence, ("signals", arm.study), lambda: _gather(sources, arm))
+
+
+def _gather(sources: Sources, arm: Arm) -> Gathered:
+    about, _, runs = taken(sources, arm)
+    about = {run_id: one for run_id, one in about.items() if not one.replicate}
+    stored, labels = tables(sources, about, arm), runs.set_index("run_id")
+    keys = ("activation",) if arm is MAIN else ("network", "task")
+    columns = {run_id: ", ".join(str(labels.at[run_id, key]) for key in keys) for run_id in about}
+    times = [(columns[i], one.run.t10, one.run.t50, one.run.t99) for i, one in about.items() if one.run.positive]
+    grown = pd.DataFrame(times, columns=["column", "t10", "t50", "t99"])
+    grown[["t10", "t99"]] = grown[["t10", "t99"]].sub(grown["t50"], axis=0)
+    events = grown.groupby("column", sort=False).median().reset_index()
+    middle, parts = dict(zip(events["column"], events["t50"], strict=True)), dict[str, list[pd.DataFrame]]()
+    for run_id, one in about.items():
+        start = one.run.t50 if one.run.positive else middle.get(columns[run_id], math.nan)
+        here = {"condition": one.run.control or GROK, "column": columns[run_id]}
+        for name, part in _published(stored[run_id], arm, start):
+            parts.setdefault(name, []).append(part.assign(run=run_id, **here))
+    series = {name: pd.concat(some, ignore_index=True) for name, some in parts.items()}
+    return Gathered(series, events, tuple(about))
 
 
 def _published(stored: Stored, arm: Arm, start: float) -> list[tuple[str, pd.DataFrame]]:
