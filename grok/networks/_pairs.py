@@ -39,11 +39,13 @@ class Shape:
         draw: (sizes) → initial weights of one seed by name, float32, of torch's global generator.
         features: (weights, pairs (n, 2)) → what the last layer, `v`, reads: (n, K).
         attention: (weights, pairs) → (layers, n, H, T, T); None without attention.
+        by_symbol: names of layers that meet each symbol once at each place, and not each pair.
     """
 
     draw: Callable[[Sizes], dict[str, Tensor]]
     features: Callable[[Layers, Tensor], Tensor]
     attention: Callable[[Layers, Tensor], Tensor] | None = None
+    by_symbol: tuple[str, ...] = ()
 
 
 class PairStack(Stack):
@@ -151,10 +153,12 @@ class PairNetwork(Network):
         return self.told
 
     def flops(self, config: RunConfig, sizes: Sizes) -> float:
-        """Six a weight and training pair, two a weight and test pair; the embedding is looked up."""
+        """Six a weight and training pair, two a weight and test pair; eight a weight, symbol and place where `by_symbol`."""
         shapes = self.shapes(config, sizes)
-        weights = sum(float(np.prod(shape)) for name, shape in shapes.items() if name not in ("embedding", "position"))
-        return weights * (6 * sizes.train + 2 * sizes.test)
+        looked_up = ("embedding", "position", *self.shape.by_symbol)
+        weights = sum(float(np.prod(shape)) for name, shape in shapes.items() if name not in looked_up)
+        by_symbol = sum(float(np.prod(shapes[name])) for name in self.shape.by_symbol)
+        return weights * (6 * sizes.train + 2 * sizes.test) + by_symbol * 8 * sizes.places * sizes.symbols
 
     def facts(self, config: RunConfig) -> dict[str, Any]:
         """None: the weights tell their sizes."""

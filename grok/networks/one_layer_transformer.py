@@ -36,11 +36,20 @@ def _heads(x: Tensor) -> Tensor:
 
 
 def features(layers: Layers, pairs: Tensor) -> Tensor:
-    """The residual stream at `=`: (n, d). Only that place asks, since only it is read."""
-    x = _tokens(layers, pairs)
-    query, key, value = _heads(x[:, -1:] @ layers["query"]), _heads(x @ layers["key"]), _heads(x @ layers["value"])
-    weights = (query @ key.transpose(2, 3) / (DIM // HEADS) ** 0.5).softmax(dim=3)
-    x = x[:, -1] + (weights @ value).flatten(1) @ layers["output"]
+    """The residual stream at `=`: (n, d). Only that place asks, since only it is read, and always the same.
+
+    A key and a value belong to a symbol at a place: they and the scores are made once for each of these, and looked up by pair.
+    """
+    table, position = layers["embedding"], layers["position"]
+    symbols = len(table) - 1
+    asks = table[symbols] + position[2]
+    x = torch.cat((table[:symbols] + position[0], table[:symbols] + position[1], asks[None]))
+    query, keys = (asks @ layers["query"]).view(HEADS, -1), (x @ layers["key"]).view(len(x), HEADS, -1)
+    scores = (keys * query).sum(dim=2) / (DIM // HEADS) ** 0.5
+    rows = torch.stack((pairs[:, 0], pairs[:, 1] + symbols, torch.full_like(pairs[:, 0], 2 * symbols)), dim=1)
+    weights = functional.embedding(rows, scores).softmax(dim=1)
+    values = functional.embedding(rows, x @ layers["value"]).view(*rows.shape, HEADS, -1)
+    x = asks + (weights[..., None] * values).sum(dim=1).flatten(1) @ layers["output"]
     out: Tensor = x + functional.gelu(x @ layers["rise"]) @ layers["fall"]
     return out
 
@@ -57,11 +66,11 @@ def attention(layers: Layers, pairs: Tensor) -> Tensor:
 NETWORK = PairNetwork(
     title="One block of four heads and a GELU layer of 512, d = 128, under a cross-entropy",
     source="Nanda et al. (arXiv 2301.05217); initial scales and GELU for ReLU, which has no Hessian, are ours",
-    cost="six operations a weight and pair; keys and values three times that",
+    cost="six operations a weight and pair; of queries, keys and values a weight and symbol at a place",
     layers=("embedding", "position", "query", "key", "value", "output", "rise", "fall", "v"),
     gives=("attention", *GIVES),
     banded=("embedding",),
     model_type="one-layer transformer",
     told="A one-layer transformer (d = 128, 4 heads, 512 hidden units)",
-    shape=Shape(draw, features, attention),
+    shape=Shape(draw, features, attention, by_symbol=("query", "key", "value")),
 )

@@ -20,18 +20,18 @@ def draw(sizes: Sizes) -> dict[str, Tensor]:
 
 
 def features(layers: Layers, pairs: Tensor) -> Tensor:
-    """gelu([E_a, E_b] W₁): (n, 256)."""
-    both = torch.nn.functional.embedding(pairs, layers["embedding"]).flatten(1)
-    return functional.gelu(both @ layers["w1"])
+    """gelu([E_a, E_b] W₁): (n, 256). W₁ meets each symbol once at each place, not each pair."""
+    first, second = (layers["embedding"] @ half for half in torch.split(layers["w1"], DIM))
+    return functional.gelu(functional.embedding(pairs[:, 0], first) + functional.embedding(pairs[:, 1], second))
 
 
 NETWORK = PairNetwork(
     title="A hidden layer of 256 on two rows of one embedding, d = 128, under a cross-entropy",
     source="Truong et al. (arXiv 2606.13753), their code; without biases: ours",
-    cost="six operations a weight and pair",
+    cost="six operations a weight of v and pair, six a weight of w1 and symbol",
     layers=("embedding", "w1", "v"),
     gives=GIVES,
     model_type="pair MLP",
     told="An MLP (shared embedding, d = 128, H = 256, GELU)",
-    shape=Shape(draw, features),
+    shape=Shape(draw, features, by_symbol=("w1",)),
 )

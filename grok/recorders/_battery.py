@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from grok.networks._activations import activation
-from grok.networks._pairs import PairNetwork, PairStack
+from grok.networks._pairs import PairNetwork
 from grok.networks.base import Network, Stack
 from grok.numerics.characters import powers
-from grok.numerics.dynamics import DISPLACEMENT
 from grok.numerics.linalg import products_of
+from grok.recorders._minibatches import minibatch_gradients
 from grok.recorders._needs import run_needs
 from grok.signals.base import NEEDS, Signal, find, from_history, series
 from grok.spec.config import ResolvedConfig
@@ -34,8 +33,6 @@ TABLE, VERSIONS = "signals.parquet", "signal_versions.parquet"
 COLUMNS = ["epoch", "signal", "variant", "value"]
 MEMORISED = 0.99
 """Training accuracy from which a run has memorised."""
-DRAWS, BATCH = 5, 512
-"""Pairs of minibatches of a commutator, and samples of each, drawn with replacement. Source: Xu (arXiv 2602.16967)."""
 GRID = ("grid_logits", "grid_features", "inputs", "grid_labels")
 """Needs of tasks whose inputs are pairs of symbols that are classes too."""
 OF_FEATURES = ("features", "readout", "logits", "held_out_features", "held_out_logits", "held_out_labels")
@@ -168,52 +165,6 @@ class State:
     def minibatch_gradients(self) -> Tensor:
         """(draws, 6, P) float64, as `grok.numerics.dynamics.commutator` takes it; the same minibatches at every epoch."""
         return minibatch_gradients(self.config, self.problem, self.stack)
-
-
-def minibatch_gradients(config: ResolvedConfig, problem: Problem, stack: Stack) -> Tensor:
-    """g_A, g_B, g_B(θ − η_c g_A), g_A(θ − η_c g_B), H_B g_A, H_A g_B of a network of pairs, in float64 by autograd.
-
-    Args:
-        config: whose activation and seed count. problem: whose training samples are drawn. stack: of one seed.
-
-    Returns:
-        (draws, 6, P).
-    """
-    generator = np.random.default_rng(config.seed)
-    names, shapes = list(stack.layers), [layer.shape[1:] for layer in stack.layers.values()]
-    split = [shape.numel() for shape in shapes]
-    theta = torch.cat([layer[0].double().cpu().flatten() for layer in stack.layers.values()])
-    squared = None if isinstance(stack, PairStack) else activation(config.activation).value
-
-    def loss(at: Tensor, rows: Tensor) -> Tensor:
-        parts = (part.view(shape) for part, shape in zip(torch.split(at, split), shapes, strict=True))
-        layers, labels = dict(zip(names, parts, strict=True)), problem.train_labels[rows]
-        if squared is None:
-            return cast(PairStack, stack).loss(layers, problem.train_inputs[rows], labels)[0]
-        first, second = (layers["w"].index_select(0, place) for place in _rows_of(problem, rows))
-        z = squared(first + second) @ layers["v"]
-        z = z - z.mean(dim=1, keepdim=True)
-        return (z.square().sum() - 2 * z.gather(1, labels[:, None]).sum()) / len(rows)
-
-    def gradient(at: Tensor, rows: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor]:
-        point = at.clone().requires_grad_()
-        return point, torch.autograd.grad(loss(point, rows), point, create_graph=again)[0]
-
-    draws = []
-    for _ in range(DRAWS):
-        one, two = (torch.from_numpy(generator.integers(0, len(problem.train_inputs), BATCH)) for _ in range(2))
-        with torch.enable_grad():
-            (at_a, graph_a), (at_b, graph_b) = gradient(theta, one, again=True), gradient(theta, two, again=True)
-            a, b = graph_a.detach(), graph_b.detach()
-            hb, ha = torch.autograd.grad(graph_b @ a, at_b)[0], torch.autograd.grad(graph_a @ b, at_a)[0]
-            after = gradient(theta - DISPLACEMENT * a, two)[1], gradient(theta - DISPLACEMENT * b, one)[1]
-        draws.append(torch.stack([a, b, *after, hb, ha]))
-    return torch.stack(draws)
-
-
-def _rows_of(problem: Problem, rows: Tensor) -> tuple[Tensor, ...]:
-    """Of W, by place, what the one-hots of samples pick: (rows,) each."""
-    return tuple(symbols + place * problem.symbols for place, symbols in enumerate(problem.train_inputs[rows].T))
 
 
 def built(config: ResolvedConfig, network: Network, task: Task) -> Stack:

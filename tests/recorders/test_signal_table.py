@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grok.recorders import _battery, signal_table
+from grok.recorders import _battery, _minibatches, signal_table
 from grok.recorders._battery import TABLE, VERSIONS
 from grok.recorders.history import HISTORY
 from grok.runs import signals as room
@@ -59,8 +59,8 @@ def test_it_is_that_of_the_finished_run_after_a_stop(store: Store, tiny: Any) ->
 
 
 def test_it_goes_on_bit_for_bit_with_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_battery, "DRAWS", 1)
-    monkeypatch.setattr(_battery, "BATCH", 4)
+    monkeypatch.setattr(_minibatches, "DRAWS", 1)
+    monkeypatch.setattr(_minibatches, "BATCH", 4)
     config = dataclasses.replace(PAIRS, signals=(EVERY,), signal_every=2, costly_every=2)
     first, straight = Recorded(config, stop=3), Recorded(config)
     second = Recorded(config, saved=first.state)

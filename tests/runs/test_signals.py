@@ -15,7 +15,7 @@ import torch
 from analysis.reading.evidence import Evidence
 from entry_points import signals as command
 from grok.numerics import dynamics
-from grok.recorders import _battery
+from grok.recorders import _battery, _minibatches
 from grok.recorders._battery import put_weights
 from grok.recorders.base import File
 from grok.runs import signals as room
@@ -127,7 +127,7 @@ def test_minibatch_gradients_are_those_of_the_network(run: Finished) -> None:
     """On the whole training set in place of minibatches they are the closed form; along a step they follow the Hessian."""
     config, problem = run.config, task_of(run.config).problem(run.config)
     stack = put_weights(untrained(dataclasses.replace(config, precision="float64")), run.weights(40))
-    found = _battery.minibatch_gradients(config, problem, stack)
+    found = _minibatches.minibatch_gradients(config, problem, stack)
     rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), 512)
     batch = stack.batch(problem.train_inputs[rows][None], problem.train_labels[rows][None])
     with torch.no_grad():

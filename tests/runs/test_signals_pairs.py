@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from grok.numerics import harmonics
-from grok.recorders import _battery
+from grok.recorders import _battery, _minibatches
 from grok.recorders._battery import put_weights
 from grok.runs import signals as room
 from grok.runs.measure import Finished, untrained
@@ -72,8 +72,8 @@ def test_minibatch_gradients_are_those_of_the_loss(run: Finished) -> None:
     """The first is the gradient that training would take on that batch."""
     config = run.config
     problem, stack = task_of(config).problem(config), put_weights(untrained(config), run.weights(12))
-    found = _battery.minibatch_gradients(config, problem, stack)
-    rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), _battery.BATCH)
+    found = _minibatches.minibatch_gradients(config, problem, stack)
+    rows = np.random.default_rng(config.seed).integers(0, len(problem.train_inputs), _minibatches.BATCH)
     stack.loss_and_gradient(stack.batch(problem.train_inputs[rows][None], problem.train_labels[rows][None]))
     closed = torch.cat([gradient[0].flatten() for gradient in stack.gradients.values()])
     torch.testing.assert_close(found[0, 0].float(), closed, rtol=1e-3, atol=1e-6)
