@@ -291,7 +291,8 @@ class ExecutionBlock:
     )
     log_every: int | None = field(
         None,
-        "epochs between the points of a metric in MLflow, for its charts; the files have all; auto = 200 points of a series",
+        "epochs between the points of a metric in MLflow, for its charts; the files have all; auto = 200 points of a series. "
+        "The spectra of layers after the first have a fifth of them, but for log_every = 1",
         "ours",
         whole(1, "1 logs every epoch"),
         example="10",

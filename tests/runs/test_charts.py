@@ -43,7 +43,7 @@ def test_mlflow_has_some_epochs_and_the_history_all(store: Any, contents: Any) -
     (outcome,) = train_tracked([config], store, resume=[stopped.run_id])
     steps = {
         name: [point.step for point in store.client.get_metric_history(outcome.run_id, name)]
-        for name in ("loss/train", "features/rho", "delta_w/gap_23")
+        for name in ("loss/train", "features/rho", "delta_w/gap_23", "delta_v/gap_23")
     }
     history = contents(store, outcome.run_id).tables["history.parquet"]
     assert history["epoch"].tolist() == list(range(65))
@@ -51,4 +51,5 @@ def test_mlflow_has_some_epochs_and_the_history_all(store: Any, contents: Any) -
     seen = history["epoch"][history["delta_w/gap_23"].notna()]
     first = int(seen.iloc[0])
     assert steps["delta_w/gap_23"] == [first, *range(first + -first % 5 or first + 5, 65, 5), 64]
+    assert steps["delta_v/gap_23"] == [first, *range(first + -first % 25 or first + 25, 65, 25), 64]
     assert steps["features/rho"] == history["epoch"][history["features/rho"].notna()].tolist() == [0, 16, 20, 32, 40, 48, 64]
