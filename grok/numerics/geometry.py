@@ -35,7 +35,9 @@ def class_distances(features: Tensor, labels: Tensor, limit: int | None = None, 
 
     Source: Golwala (arXiv 2604.20923).
     """
-    between, within, least, chance = KEPT.of(features, ("classes", limit), lambda: _distances(features, labels, limit), labels)
+    between, within, least, chance = CLASSES.of(
+        features, ("classes", limit), lambda: _distances(features, labels, limit), labels
+    )
     if least < 1 or (floor and least < 2):
         return math.nan
     return between / (within + FLOOR) - (chance if floor else 0.0)
@@ -74,7 +76,7 @@ def log_alignment(features: Tensor, readout: Tensor, *, centre: bool = False, ze
 
     Source: Shehper and Vaswani (arXiv 2605.28975).
     """
-    product, mean, square, v = KEPT.of(features, "aligned", lambda: _aligned(features, readout), readout)
+    product, mean, square, v = ALIGNED.of(features, "aligned", lambda: _aligned(features, readout), readout)
     if centre:
         product, square = product - mean @ v, square - float(mean.square().mean())
     if zero_mean:
@@ -107,7 +109,10 @@ def _gram(features: Tensor) -> Tensor:
 
 
 KEPT = Kept()
-"""What several signals ask of the same features."""
+"""Of the covariance of the same features, for several signals. It has nothing else: what was last made of other features would
+go, and the tridiagonal form is dear."""
+CLASSES, ALIGNED = Kept(), Kept()
+"""Of their classes and of the layer that reads them; held-out features have these too."""
 
 
 def principal(features: Tensor, rank: int) -> tuple[np.ndarray, float]:

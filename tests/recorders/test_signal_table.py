@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from grok.numerics import geometry
 from grok.recorders import _battery, _minibatches, signal_table
 from grok.recorders._battery import TABLE, VERSIONS
 from grok.recorders.history import HISTORY
@@ -20,7 +21,8 @@ from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import EVERY, SIGNALS, USUAL_RECORDERS
 from grok.store.store import Store
-from grok.training.parts import names
+from grok.training.parts import names, network_of, task_of
+from tests.conftest import TINY
 from tests.contracts.test_recorders import Recorded, assert_same
 
 EPOCHS = tuple(range(0, 65, 8))
@@ -127,3 +129,15 @@ def test_what_cannot_be_is_refused_before_a_run_is_made(store: Store, tiny: Any)
     with pytest.raises(ConfigError, match=told):
         train_tracked([tiny(signals=("tuned_neurons", "loss"), signal_every=8)], store)
     assert not store.find({})
+
+
+def test_a_state_is_brought_to_tridiagonal_form_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever other signals ask of held-out features in between."""
+    config, made = TINY.resolved(), []
+    real = geometry.tridiagonal
+    monkeypatch.setattr(geometry, "tridiagonal", lambda matrix: made.append(1) or real(matrix))
+    names = ("anisotropy", "ildr", "ildr_train", "lar", "mixture_precision", "spectral_entropy")
+    battery = _battery.Battery(config, network_of(config), task_of(config), _battery.usable(config, names))
+    weights = {name: layer[0] for name, layer in battery.stack.layers.items()}
+    battery.see(0, weights, memorised=False)
+    assert len(made) == 1
