@@ -40,8 +40,8 @@ def parser() -> OneLineParser:
         "--files",
         default="read",
         metavar="VALUE",
-        help="other files of training runs, such as weights at checkpoints: none; read, those that the report reads; all. "
-        "Default read.",
+        help="other files of training runs, such as weights at checkpoints: none; read, those that the report reads; all; or "
+        "patterns of paths, as signals*.parquet, separated by commas. Default read.",
     )
     out.add_argument(
         "--drop",
@@ -58,9 +58,13 @@ def main(arguments: list[str]) -> int:
     flags = parser().parse_args(arguments)
     names = studies(flags.study)
     run_ids = words(flags.runs)
-    for name in ("bands", "files"):
-        if getattr(flags, name) not in SHARES:
-            raise ConfigError(f"{name} must be {', '.join(SHARES)}, got {getattr(flags, name)}. Pick one.")
+    if flags.bands not in SHARES:
+        raise ConfigError(f"bands must be {', '.join(SHARES)}, got {flags.bands}. Pick one.")
+    named = () if flags.files in SHARES else words(flags.files)
+    if not all("." in one or "*" in one for one in named):
+        raise ConfigError(
+            f"files must be {', '.join(SHARES)} or patterns of paths, got {flags.files}. Pick one, or write signals*.parquet."
+        )
     from analysis.bundle.noting import nothing, read_by_report
     from analysis.bundle.pack import BANDS, Wanted, pack
     from entry_points.progress import counted
@@ -70,7 +74,7 @@ def main(arguments: list[str]) -> int:
     reading = read_by_report(store) if "read" in (flags.bands, flags.files) else nothing()
     also = reading.only(lambda path: getattr(flags, "bands" if BANDS.fullmatch(path) else "files") == "read")
     drop = words(flags.drop)
-    wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", drop, also)
+    wanted = Wanted(names, run_ids, flags.bands == "all", flags.files == "all", drop, named, also)
     derived = reading.derived if flags.bands == "read" else {}
     facts = pack(store, wanted, Path(flags.out), derived, lambda runs: counted(runs, "export"))
     adopt(store, f"export to {flags.out}", "export")

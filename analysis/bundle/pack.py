@@ -48,7 +48,8 @@ class Wanted:
         studies: names; empty for every run. run_ids: instead of studies, if any are given.
         drop: patterns of columns of histories that stay behind, as `delta_v/*`; or, of runs that count in one study alone, as
             `rounding:delta_w/*`.
-        bands: of all runs. files: all others of training runs. also: paths by run id that go in whatever these say.
+        bands: of all runs. files: all others of training runs. named: patterns of others, as `signals*.parquet`.
+        also: paths by run id that go in whatever these say.
     """
 
     studies: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Wanted:
     bands: bool = False
     files: bool = False
     drop: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     also: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def dropped(self, run: StoredRun, columns: Iterable[str]) -> list[str]:
@@ -73,7 +75,9 @@ class Wanted:
             return bool(PARENTS.fullmatch(path))
         if path in self.also.get(run.run_id, ()):
             return True
-        return path in (HISTORY, DERIVED, DERIVED_RANKS) or (self.bands if BANDS.fullmatch(path) else self.files)
+        if BANDS.fullmatch(path):
+            return self.bands
+        return path in (HISTORY, DERIVED, DERIVED_RANKS) or self.files or any(fnmatchcase(path, one) for one in self.named)
 
 
 def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:

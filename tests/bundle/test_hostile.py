@@ -348,6 +348,7 @@ def test_an_export_replaces_a_bundle_and_nothing_else(bundle: Path, away: Store,
     [
         (("--study", "nothing"), "study must be one of"),
         (("--bands", "some"), "bands must be none, read, all, got some"),
+        (("--files", "some"), "files must be none, read, all or patterns of paths, got some"),
         (("--runs", "0" * 32), "run must exist in"),
         (("--study", "relu"), "store must hold training runs of relu, got none"),
     ],

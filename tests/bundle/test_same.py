@@ -171,6 +171,18 @@ def test_single_runs_travel_by_id(at_home: Home, away: Any, template_store: Path
     assert away.get(chosen[0]).files_left_out == ()
 
 
+def test_files_travel_by_the_pattern_of_their_paths(at_home: Home, template_store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    chosen = sorted(run_id for run_id, run in at_home.runs().items() if run.studies.get("own/tiny"))[:2]
+    flags = ("--runs", ",".join(chosen), "--bands", "none", "--files", "checkpoints/epoch-*.safetensors, none.csv")
+    with store_in(at_home.folder, template_store):
+        answer = call("export", "--out", str(out), *flags)
+    assert answer.status == 0, answer.err
+    of_runs = {path.relative_to(out / "files").parts[1:] for path in (out / "files").rglob("*.*")}
+    assert of_runs
+    assert {parts[0] for parts in of_runs} == {"checkpoints"}
+
+
 def test_a_number_is_recomputed_as_the_page_says(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     page = (PROJECT / "docs" / "bundle.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
