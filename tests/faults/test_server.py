@@ -1,9 +1,8 @@
-"""Servers that do not let one in: each command says so in one line."""
+"""Servers that do not let one in: every command says so in one line. A real one is in `test_shared_server.py`."""
 
 from __future__ import annotations
 
 import http.server
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,25 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entry_points import analyze, cli, sensitivity, study, train
+from entry_points import console
+from tests.bundle.conftest import call
+from tests.bundle.test_hostile import small  # noqa: F401
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.faults
 COMMANDS = {
-    "train": (train, ["--epochs", "1"]),
-    "study": (study, ["--study", "quick", "--backend", "sequential"]),
-    "analyze": (analyze, []),
-    "sensitivity": (sensitivity, []),
+    "main": ["--study", "quick", "--backend", "sequential"],
+    "train": ["--epochs", "1"],
+    "study": ["--study", "quick", "--backend", "sequential"],
+    "measure": [],
+    "signals": ["--study", "quick", "--workers", "1"],
+    "sensitivity": [],
+    "analyze": [],
+    "export": [],
+    "import": ["--bundle", "{bundle}"],
+    "rebase": [],
 }
+"""Every command, with words that are right: what is wrong is the server."""
 ANSWERS = {
     401: (b"You are not authenticated.", "a server that lets you in, got http://ann:***@127.0.0.1:{} (401)"),
     403: (b"Permission denied", "a server that lets you in, got http://ann:***@127.0.0.1:{} (403)"),
@@ -56,30 +64,38 @@ def server() -> Iterator[dict[str, int]]:
         thread.join()
 
 
+def test_every_command_is_tried() -> None:
+    assert list(COMMANDS) == list(console.COMMANDS)
+
+
 @pytest.mark.parametrize("status", sorted(ANSWERS))
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"rebase"}))
 def test_a_server_that_refuses_is_one_line(
     name: str,
     status: int,
     server: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
+    small: Path,  # noqa: F811
 ) -> None:
     server["status"] = status
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@127.0.0.1:{server['port']}")
-    command, words = COMMANDS[name]
-    monkeypatch.setattr(sys, "argv", [name, *words])
-    with pytest.raises(SystemExit) as left:
-        cli.run_main(command.main)
-    text = capsys.readouterr()
-    assert (left.value.code, text.out) == (2, "")
-    assert text.err.count("\n") == 1, text.err
-    assert ANSWERS[status][1].format(server["port"]) in text.err
-    assert "secret" not in text.err
+    answer = call(name, *(word.format(bundle=small) for word in COMMANDS[name]))
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1, answer.err
+    assert ANSWERS[status][1].format(server["port"]) in answer.err
+    assert "secret" not in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_is_no_store_that_a_command_on_files_mends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked nothing, so that it need not be there."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
+    answer = call("rebase")
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith("error: store must be an SQLite file to be mended, got http://ann:***@127.0.0.1:9. Name it by")
 
 
 def test_the_compose_file_says_what_the_page_says() -> None:
