@@ -6,11 +6,15 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from entry_points import console
+from grok.store.errors import one_line
 from tests.bundle.conftest import call
 from tests.bundle.test_hostile import small  # noqa: F401
 from tests.conftest import PROJECT
@@ -96,6 +100,31 @@ def test_a_server_is_no_store_that_a_command_on_files_mends(monkeypatch: pytest.
     answer = call("rebase")
     assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert answer.err.startswith("error: store must be an SQLite file to be mended, got http://ann:***@127.0.0.1:9. Name it by")
+
+
+FORBIDDEN = "API request to endpoint /api/2.0/mlflow/{} failed with error code 403 != 200. Response body: 'Permission denied'"
+
+
+def test_a_user_who_may_read_alone_is_told_which_experiment_before_a_run_is_made(
+    store: Any, tiny: Any, flags: Any, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create_run(self: MlflowClient, *words: object, **options: object) -> None:
+        raise MlflowException(FORBIDDEN.format("runs/create"))
+
+    monkeypatch.setattr(MlflowClient, "create_run", create_run)
+    answer = command(*flags(tiny()))
+    assert (answer.status, answer.out) == (2, "")
+    told = "experiment must be one that you may write to, got tests (403). Ask for the right, or set MLFLOW_EXPERIMENT_NAME"
+    assert answer.err == f"error: {told} to one of yours.\n"
+    assert store.find({"kind": "train"}) == []
+
+
+@pytest.mark.parametrize("text", [FORBIDDEN.format("runs/log-batch"), "403 Client Error: FORBIDDEN for url: http://u:p4ss@h/x"])
+def test_what_a_user_may_not_do_later_is_one_line_with_the_next_step(text: str) -> None:
+    told = one_line(MlflowException(text))
+    assert told.startswith("the server must let you do this, got 403: ")
+    assert told.endswith(". Ask for the right, or use an experiment of your own")
+    assert "p4ss" not in told
 
 
 def test_the_compose_file_says_what_the_page_says() -> None:
