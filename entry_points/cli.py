@@ -16,7 +16,7 @@ from typing import Any
 
 from grok.spec.fields import ConfigError, shown
 from grok.spec.plugins import blamed
-from grok.store.errors import PACKAGES, one_line
+from grok.store.errors import LONGEST, PACKAGES, one_line
 
 INTERRUPTED = 130
 NO_WORDS: dict[type[BaseException], str] = {
@@ -161,18 +161,21 @@ def _words(error: BaseException) -> object:
 
 LONG = 120
 """Characters from which on a list of names hides what stands behind it."""
-LISTED = re.compile(r"(\w[\w ]* must )be one of (.+)(, got .+?\. Did you mean .+\?)")
+LISTED = re.compile(r"(\w[\w ]* must )be one of (.+?)(, got .+)", re.DOTALL)
 
 
 def near_first(text: str) -> str:
-    """A refusal of a name with what was perhaps meant before the list of all names, where that is long.
+    """A refusal of a name with what was perhaps meant before the list of all names, where that is long; where what follows the
+    list would be cut off, with the name in any case.
 
     Example:
         >>> near_first(f"x must be one of {', '.join(['alpha'] * 20)}, got b. Did you mean alpha?")[:56]
         'x must be a known name, got b. Did you mean alpha? Known'
     """
     found = LISTED.fullmatch(text) if len(text) > LONG else None
-    return f"{found[1]}be a known name{found[3]} Known: {found[2]}." if found else text
+    if found is None or not ("Did you mean" in found[3] or len(text) > LONGEST):
+        return text
+    return f"{found[1]}be a known name{found[3].rstrip()} Known: {found[2]}."
 
 
 def without(error: ModuleNotFoundError) -> object:

@@ -10,6 +10,7 @@ import argparse
 import itertools
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from entry_points.cli import OneLineParser, integer, run_main
@@ -129,7 +130,7 @@ def main(arguments: list[str]) -> int:
         find(name)
     fanout = Fanout("sequential" if flags.workers == 1 else "loky", flags.workers)
     store, started = open_store(existing=FIRST), time.perf_counter()
-    run_ids, broken = _runs(flags.run, flags.study, store)
+    run_ids, broken = _runs(flags.run, flags.study, store, epochs, flags.trust_code)
     computed, failed = 0, list(broken)
     for run_id, reason in broken.items():
         print(f"failed: {run_id}: {reason}", file=sys.stderr)
@@ -162,18 +163,28 @@ def _released(folder: str) -> int:
     return 0
 
 
-def _runs(run: str, study: str, store: Store) -> tuple[list[str], dict[str, str]]:
-    """Run ids that the flags name, each once; and why others of the studies cannot be used, by run id."""
+def _runs(
+    run: str, study: str, store: Store, epochs: Sequence[int] = (), trust_code: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """Run ids that the flags name, each once; and why others of the studies cannot be used, by run id.
+
+    Raises:
+        ConfigError: if neither or both are given, or a run that is named has fewer epochs. StoreError: if it cannot be used.
+    """
     from analysis.reading.asked import run_ids as of_studies
     from analysis.reading.asked import unusable
     from analysis.reading.evidence import Evidence
+    from grok.runs.measure import config_of_done
 
     if (run == "none") == (study == "none"):
         raise ConfigError(f"run or study must be given, one of them, got run {shown(run)} and study {shown(study)}. Name one.")
     if run != "none":
         run_ids = list(dict.fromkeys(word.strip() for word in run.split(",")))
-        for run_id in run_ids:
-            store.get(run_id)  # what is not there is refused before anything is computed
+        for run_id in run_ids:  # what cannot be used is refused before anything is computed
+            last = config_of_done(store.get(run_id), trust_code).epochs
+            if epochs and epochs[-1] > last:
+                told = f"epochs must be whole numbers in [0, {last}] of run {run_id}, got {epochs[-1]}"
+                raise ConfigError(f"{told}. Leave out those beyond.")
         return run_ids, {}
     evidence = Evidence(store)
     broken = unusable(evidence, study)

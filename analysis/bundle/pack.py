@@ -26,7 +26,7 @@ from grok.store.errors import StoreError, one_line
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tables import load_table, save_table
-from grok.store.tags import KIND, STUDY_NAME, TRAIN, StoredRun
+from grok.store.tags import KIND, RUNNING, STUDY_NAME, TRAIN, StoredRun
 from grok.store.transplant import Point, Record, record
 
 KINDS: Final = (TRAIN, "study", "sensitivity")
@@ -84,7 +84,7 @@ def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:
     """The runs that go in, by their start.
 
     Raises:
-        StoreError: if a run that is named is not there. BundleError: if there are none.
+        StoreError: if a run that is named is not there. BundleError: if it is of another kind or under way, or there are none.
     """
     if wanted.run_ids:
         found = [store.get(run_id) for run_id in wanted.run_ids]
@@ -97,6 +97,9 @@ def chosen(store: Store, wanted: Wanted) -> list[StoredRun]:
         raise layout.BundleError(
             f"runs must be of kind {', '.join(KINDS)}, got {strange.run_id} ({strange.kind or None}). Leave it out."
         )
+    going = next((run for run in found if wanted.run_ids and run.state == RUNNING), None)
+    if going is not None:
+        raise layout.BundleError(f"runs must have ended, got {going.run_id} ({RUNNING}). Wait for it, or leave it out.")
     if not any(run.kind == TRAIN for run in found):
         of = f" of {', '.join(wanted.studies)}" if wanted.studies else ""
         raise layout.BundleError(f"store must hold training runs{of}, got none in {store.shown}. Train them first.")

@@ -13,7 +13,7 @@ from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.config import ORDER, PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError, to_text
-from grok.spec.plugins import NETWORKS, own_code
+from grok.spec.plugins import NETWORKS
 from grok.spec.studies import OWN_FILE, Cell, Study, load_study, study_names
 from grok.store.store import Store
 from grok.store.tags import (
@@ -263,26 +263,9 @@ def _usable(run: StoredRun) -> ResolvedConfig:
         config = run.config
     except ConfigError as error:
         raise _Unusable(f"another schema: {error}") from error
-    _verify(run, config)
+    if why := run.unproven(config):
+        raise _Unusable(why)
     return config
-
-
-def _verify(run: StoredRun, config: ResolvedConfig) -> None:
-    """Hold a run's params against its hash. The bytes of code of somebody's own are in it: the run says which they were, one
-    of earlier code does not, and then they are those of the files here, if these are there and the same.
-    """
-    own = own_code(config)
-    known = run.own_sources if own else {}
-    try:
-        digests = config.own_digests() if known is None else known
-    except OSError:
-        digests = {}
-    if config.hash_by(digests) == run.config_hash:
-        return
-    if known is None:
-        told = f"it names {', '.join(own)}, and the code here is not what it was trained with"
-        raise _Unusable(f"not verifiable: {told}, so that its params cannot be held against its hash")
-    raise _Unusable("its params are not those that it was trained with: they were changed since")
 
 
 def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, ResolvedConfig]) -> dict[str, str]:

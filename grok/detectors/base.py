@@ -6,6 +6,7 @@ docs/howto/detector.md shows one. Shapes: R runs, T updates.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from grok.numerics.series import smoothed
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import DETECTORS, About, tried
+from grok.spec.plugins import DETECTORS, About, failed, to_the_end, tried
 
 NEEDS = ("log_gap",)
 """What a detector may be given: the logarithm of a gap at every epoch, (R, T + 1) float64."""
@@ -48,6 +49,7 @@ class Detector(About):
             t uses epochs ≤ t only, which `is_causal` checks. NaN never holds, and nothing holds before first_epoch.
         direction: what it waits for, `rising` or `falling`; one with a parameter `direction` is told by that.
         rank: place in lists, the smallest first.
+        spelt: the `module:NAME` by which one of your own was asked for, set by `find`: its answers are looked at each time.
         title, source, needs, cost, version, skip: as every plug-in has them.
     """
 
@@ -58,6 +60,21 @@ class Detector(About):
     direction: str = "rising"
     rank: int = 0
     needs: tuple[str, ...] = NEEDS
+    spelt: str = ""
+
+    def held(self, log_gap: np.ndarray, first_epoch: int, **parameters: Any) -> np.ndarray:
+        """What `hits` gives: (R, T + 1) bool.
+
+        Raises:
+            OwnCodeError: if one of your own, that has worked on a first try, gives something else or raises.
+        """
+        if not self.spelt:
+            return self.hits(log_gap, first_epoch, **parameters)
+        with to_the_end("detector", self.spelt):
+            found = self.hits(log_gap, first_epoch, **parameters)
+        if flaw := _flaw(found, log_gap):
+            raise failed("detector", self.spelt, f"it gives {flaw} for bool {log_gap.shape}")
+        return found
 
 
 Rule = Detector
@@ -84,7 +101,9 @@ def find(name: str) -> Detector:
         causal = is_causal(detector)
     if not causal:
         raise ConfigError(f"detector must use epochs ≤ t only, got {name}, which looks ahead. Cut its series at t.")
-    return detector
+    own = copy.copy(detector)
+    object.__setattr__(own, "spelt", name)  # frozen, and perhaps of a class with another `__init__`
+    return own
 
 
 def _check_hits(detector: Detector, name: str) -> None:
@@ -98,15 +117,21 @@ def _check_hits(detector: Detector, name: str) -> None:
     values = {key: at_share(kind, 0.5) for key, kind in detector.parameters.items()}
     kept = walk.copy()
     held, again = detector.hits(walk, 5, **values), detector.hits(kept.copy(), 5, **values)
-    if not isinstance(held, np.ndarray) or held.dtype != np.bool_ or held.shape != walk.shape:
-        got = f"{held.dtype} {held.shape}" if isinstance(held, np.ndarray) else type(held).__name__
+    if flaw := _flaw(held, walk):
         raise ConfigError(
-            f"detector must give (R, T + 1) booleans, here {walk.shape}, got {name} with {got}. Compare, then return."
+            f"detector must give (R, T + 1) booleans, here {walk.shape}, got {name} with {flaw}. Compare, then return."
         )
     if held[1, 20:].any():
         raise ConfigError(f"detector must not hold where the series is NaN, got {name}, which does. Ask for finite values.")
     if not np.array_equal(held, again) or not np.array_equal(walk, kept, equal_nan=True):
         raise ConfigError(f"detector must give the same each time and leave its series, got {name}. Draw nothing, copy first.")
+
+
+def _flaw(held: Any, series: np.ndarray) -> str:
+    """What was given in place of a boolean for each entry of a series; empty if that is what was given."""
+    if not isinstance(held, np.ndarray):
+        return type(held).__name__
+    return "" if held.dtype == np.bool_ and held.shape == series.shape else f"{held.dtype} {held.shape}"
 
 
 def is_causal(detector: Detector, length: int = 160) -> bool:
@@ -148,7 +173,7 @@ def fire_epochs(detector: Detector, log_gap: np.ndarray, first_epoch: int, smoot
     Returns:
         (R,) float64, whole numbers; NaN where it never holds.
     """
-    held = detector.hits(smoothed(log_gap, smoothing), first_epoch, **parameters)[:, first_epoch:]
+    held = detector.held(smoothed(log_gap, smoothing), first_epoch, **parameters)[:, first_epoch:]
     if not held.shape[1]:
         return np.full(len(log_gap), np.nan)
     first = held.argmax(axis=1)

@@ -168,7 +168,7 @@ class Live:
             first = values.shape[1] - 1
         if self.watch.detector == "sustained" and values.shape[1] < self.parameters["hold"]:
             return False
-        return bool(self.detector.hits(values, first, **self.parameters)[0, -1])
+        return bool(self.detector.held(values, first, **self.parameters)[0, -1])
 
     def _cusum(self, since: int) -> bool:
         """Y(t) − min Y over the updates since it was armed, by the functions of `cusum.hits`."""

@@ -264,7 +264,7 @@ class Battery:
         rows = list[tuple[int, str, str, float]]()
         for (name, variant), values in self.values.items():
             signal = self.signals[name]
-            found = signal.over_history(np.array(values, dtype=np.float64), variant)
+            found = signal.over_history(signal.stacked(values), variant)
             at = self.epochs[:: self.costly_every] if signal.cadence == COSTLY else self.epochs
             rows += [(epoch, name, variant, float(value)) for epoch, value in zip(at, found, strict=True)]
         return pd.DataFrame(rows, columns=COLUMNS)
@@ -279,7 +279,7 @@ class Battery:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What `load` goes on from, bit for bit."""
         tensors = {
-            f"values/{name}/{variant}": torch.from_numpy(np.array(values, dtype=np.float64))
+            f"values/{name}/{variant}": torch.from_numpy(self.signals[name].stacked(values))
             for (name, variant), values in self.values.items()
             if values
         }

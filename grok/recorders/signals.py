@@ -99,8 +99,8 @@ class Signals(Recording):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The values so far of signals that read their history."""
-        kept = {name: live.values for name, live in self.live.items() if live.values}
-        return {name: torch.from_numpy(np.array(values, dtype=np.float64)) for name, values in kept.items()}, {}
+        kept = {name: live for name, live in self.live.items() if live.values}
+        return {name: torch.from_numpy(live.signal.stacked(live.values)) for name, live in kept.items()}, {}
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Take them back."""

@@ -79,12 +79,16 @@ class LoadedRun:
 
     @cached_property
     def config(self) -> ResolvedConfig:
-        """The config that its params spell.
+        """The config that its params spell, which are held against its hash. What follows from it is refused where it is.
 
         Raises:
-            ConfigError: if a param breaks a rule.
+            ConfigError: if a param breaks a rule. StoreError: if they are not known to be those that it was trained with.
         """
-        return self.stored.config
+        config = self.stored.config
+        if why := self.stored.unproven(config):
+            told = f"run must have the params of its config, got {self.id} ({why}). Read its files alone, or train it anew."
+            raise StoreError(told)
+        return config
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -128,9 +132,10 @@ class LoadedRun:
             (T + 1, count) float64; NaN while fewer updates exist.
 
         Raises:
-            ValueError: if the window is larger than what the band has.
+            ValueError: if the window is larger than what the band has. StoreError: as `config` has it.
         """
-        return rolling_eigenvalues(self._band_of(layer), window or self.config.window, count)
+        own = self.config.window  # asked for in any case: whose spectrum it is
+        return rolling_eigenvalues(self._band_of(layer), window or own, count)
 
     def gap(
         self, window: int | None = None, *, k: int = 2, layer: str | None = None, method: str = "gram", seed: int = 0
@@ -145,10 +150,10 @@ class LoadedRun:
             (T + 1,) float64; NaN while fewer updates exist.
 
         Raises:
-            ValueError: if the window is too large, or the method was not recorded.
+            ValueError: if the window is too large, or the method was not recorded. StoreError: as `config` has it.
         """
-        factors = {} if method == "gram" else self.factors
-        size, name = window or self.config.window, layer or self._watched
+        own, factors = self.config.window, {} if method == "gram" else self.factors
+        size, name = window or own, layer or self._watched
         return gap_series(self._band_of(name), factors, method=method, layer=name, window=size, k=k, seed=seed)
 
     def fire_epoch(self, window: int | None = None, *, k: int = 2, layer: str | None = None, **settings: Any) -> int | None:

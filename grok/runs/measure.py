@@ -35,9 +35,10 @@ from grok.runs import edge_shares
 from grok.runs.saving import get, put
 from grok.spec.config import RANKING_EPOCH, ResolvedConfig
 from grok.spec.fields import ConfigError, refuse, shown
+from grok.spec.plugins import OwnCodeError
 from grok.store import files
 from grok.store.errors import StoreError, one_line
-from grok.store.prior import run_config, with_threads_of
+from grok.store.prior import run_config, training_run, with_threads_of
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import StoredRun
@@ -76,11 +77,9 @@ class Finished:
             store: that holds it. run: a training run. trust_code: whether code of a user's own that it names may be imported.
 
         Raises:
-            StoreError: if it is no training run, or not done.
+            StoreError: as `config_of_done` has it.
         """
-        if not run.done:
-            raise StoreError(f"run must be finished to be measured, got {run.run_id} ({run.state}). Repeat its command first.")
-        config, tracked = with_threads_of(run, run_config(run, trust_code)), TrackedRun(store.client, run)
+        config, tracked = with_threads_of(run, config_of_done(run, trust_code)), TrackedRun(store.client, run)
         found = (CHECKPOINT.fullmatch(path) for path in tracked.list_files("checkpoints"))
         epochs = {int(name[1]) for name in found if name is not None and name[0] == WEIGHTS.format(int(name[1]))}
         return cls(config, tracked, tuple(sorted(epoch for epoch in epochs if epoch <= config.last_epoch)))
@@ -133,6 +132,21 @@ class Finished:
         for epoch in self.epochs:
             if epoch > 0:
                 yield epoch, put_weights(stack, self.weights(epoch))
+
+
+def config_of_done(run: StoredRun, trust_code: bool = False) -> ResolvedConfig:
+    """The config of a run that can be measured.
+
+    Args:
+        run: of a store. trust_code: whether code of a user's own that it names may be imported.
+
+    Raises:
+        StoreError: if it is no training run of this project, is not done, names code that is not trusted, or was changed.
+    """
+    if training_run(run).done:
+        return run_config(run, trust_code)
+    told = f"run must be finished to be measured, got {run.run_id} ({run.state or 'of no state'})"
+    raise StoreError(f"{told}. Repeat its command first.")
 
 
 def untrained(config: ResolvedConfig) -> Stack:
@@ -330,7 +344,8 @@ def check_kinds(kinds: Collection[str]) -> None:
 def why(error: Exception) -> str:
     """What of one run is wrong, in a line: our own words, or a library's after the kind of its error."""
     told = one_line(error)
-    return told if isinstance(error, ConfigError | StoreError | files.CheckpointError) else f"{type(error).__name__} {told}"
+    ours = isinstance(error, ConfigError | StoreError | OwnCodeError | files.CheckpointError)
+    return told if ours else f"{type(error).__name__} {told}"
 
 
 def measure(

@@ -10,6 +10,7 @@ Shapes: n samples, K features, M classes, T updates, L lags. Entry t of T + 1 is
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from grok.signals._needs import CLASSES, NEEDS, from_history
+from grok.signals._own import checked
 from grok.signals._rules import PrintedRule
 from grok.spec.fields import ConfigError, did_you_mean
-from grok.spec.plugins import SIGNALS, About, tried
+from grok.spec.plugins import SIGNALS, About, to_the_end, tried
 
 __all__ = [
     "CADENCES",
@@ -61,6 +63,8 @@ class Signal(About):
         variants: options of `compute` by the variant's name, the first being the signal as it was published.
         over_options: options of `over` by the variant's name, where it takes any.
         printed: the rule that its paper prints, None where it prints none.
+        spelt: the `module:NAME` by which one of your own was asked for, set by `find`: what it gives is then looked at each
+            time, since it may work on a first try and change its shape or dtype later.
         title, source, cost, version, skip: as every plug-in has them.
 
     Raises:
@@ -78,6 +82,7 @@ class Signal(About):
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
     over_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     printed: PrintedRule | None = None
+    spelt: str = ""
 
     def __post_init__(self) -> None:
         """Check what it says of itself."""
@@ -119,7 +124,19 @@ class Signal(About):
         if self.over is None:
             return values
         chosen = next(iter(self.variants)) if variant is None else variant
-        return np.asarray(self.over(values, **self.over_options.get(chosen, {})), dtype=np.float64)
+        options = self.over_options.get(chosen, {})
+        if not self.spelt:
+            return np.asarray(self.over(values, **options), dtype=np.float64)
+        with to_the_end("signal", self.spelt):
+            found = np.asarray(self.over(values, **options))
+        return checked(self.spelt, found, (len(values),), whole_too=False)
+
+    def stacked(self, values: Sequence[Any]) -> np.ndarray:
+        """What `compute` gave of one epoch after another, as one array: (T + 1, …) float64."""
+        if not self.spelt:
+            return np.array(values, dtype=np.float64)
+        with to_the_end("signal", self.spelt):
+            return np.array(values, dtype=np.float64)
 
     @property
     def per_epoch(self) -> bool:
@@ -140,7 +157,15 @@ class Signal(About):
         missing = [need for need in self.needs if need not in given]
         if missing:
             raise ConfigError(f"{self.name} must be given {', '.join(self.needs)}, got no {', '.join(missing)}. Record it.")
-        return self.compute(*(given[need] for need in self.needs), **self.variants[chosen])
+        words = (given[need] for need in self.needs)
+        if not self.spelt:
+            return self.compute(*words, **self.variants[chosen])
+        with to_the_end("signal", self.spelt):
+            found = self.compute(*words, **self.variants[chosen])
+            array = np.asarray(found)
+        rows = None if self.per_epoch else (next(len(given[need]) for need in self.needs if NEEDS[need].kind == "history"),)
+        checked(self.spelt, array, rows or (None if self.over else ()), whole_too=self.per_epoch)
+        return found if self.per_epoch else array
 
 
 def series(signal: Signal, given: Mapping[str, Any], variant: str | None = None) -> np.ndarray:
@@ -157,7 +182,7 @@ def series(signal: Signal, given: Mapping[str, Any], variant: str | None = None)
         ConfigError: if a need is not given, or what comes is not one value an epoch.
     """
     if signal.per_epoch:
-        values = np.array([signal.at(one, variant) for one in _epochs(signal, given)], dtype=np.float64)
+        values = signal.stacked([signal.at(one, variant) for one in _epochs(signal, given)])
         epochs = len(values)
         values = signal.over_history(values, variant)
     else:
@@ -203,7 +228,7 @@ class Live:
             self.values.append(signal.at(self.run | given, self.variant))
             if signal.over is None:
                 return float(self.values.pop())
-            return float(signal.over_history(np.array(self.values, dtype=np.float64), self.variant)[-1])
+            return float(signal.over_history(signal.stacked(self.values), self.variant)[-1])
         for need, rows in self._rows.items():
             if need not in given:
                 signal.at(self.run | given, self.variant)  # which says what is missing
@@ -226,7 +251,9 @@ def find(name: str) -> Signal:
         causal = is_causal(signal)
     if not causal:
         raise ConfigError(f"signal must use epochs ≤ t only, got {name}, which looks ahead or remembers. Cut it at t.")
-    return signal
+    own = copy.copy(signal)
+    object.__setattr__(own, "spelt", name)  # frozen, and perhaps of a class with another `__init__`
+    return own
 
 
 def _check_values(signal: Signal, name: str) -> None:

@@ -178,6 +178,22 @@ def failed(kind: str, name: str, why: str) -> OwnCodeError:
 
 
 @contextmanager
+def to_the_end(kind: str, name: str) -> Iterator[None]:
+    """Somebody's own code while it is used: whatever it raises, `SystemExit` too, names it, also where its file was not in the
+    way: a function of a library that it hands over, or what is made of its answer.
+
+    Raises:
+        OwnCodeError: if it raises anything.
+    """
+    try:
+        yield
+    except (ConfigError, OwnCodeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise failed(kind, name, said(error)) from error
+
+
+@contextmanager
 def tried(kind: str, name: str) -> Iterator[None]:
     """Somebody's own code on made-up input: whatever it raises, `SystemExit` too, becomes one line.
 

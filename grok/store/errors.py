@@ -55,6 +55,8 @@ NO_ROOM = {
 }
 """What to do about an error of the disk, by its number."""
 FULL_DATABASE = ("database or disk is full", "could not extend file", "No space left on device")
+REFUSED = re.compile(r"error code (40[13])\b|\b(40[13]) Client Error")
+"""What MLflow and requests say of a server that does not know who asks, or does not let them."""
 LOCKED_DATABASE = ("attempt to write a readonly database", "unable to open database file", "disk I/O error")
 
 
@@ -123,6 +125,12 @@ def _without_credentials(text: str) -> str:
     return "".join([*parts, text[done:]])
 
 
+def refused(text: object) -> str:
+    """401 or 403, where an error says that a server does not let us; empty else."""
+    found = REFUSED.search(str(text))
+    return (found[1] or found[2]) if found else ""
+
+
 def one_line(error: BaseException | object) -> str:
     """What an error says, for a person: one line, no statement of SQL, no password, and what to do where that is known."""
     text = str(error)
@@ -133,6 +141,8 @@ def one_line(error: BaseException | object) -> str:
         text = f"{text[:LONGEST]} …"
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return f"{text}. {NO_ROOM[error.errno]}, then repeat the command"
+    if (code := refused(text)) and not isinstance(error, StoreError):
+        return f"the server must let you do this, got {code}: {text}. Ask for the right, or use an experiment of your own"
     if any(words in text for words in FULL_DATABASE):
         return f"the store's database must have room, got: {text}. Make room, then repeat the command"
     if any(words in text for words in LOCKED_DATABASE):

@@ -164,7 +164,7 @@ def done(config: ResolvedConfig, name: str) -> tuple[Seen, StoredRun] | None:
 
     Returns:
         None where there is none, or where it takes more than a look to tell: a run that `mlflow run` has made, a server, a
-        store that was moved, a run whose end a killed process left half-done.
+        store that was moved, a run whose end a killed process left half-done or whose params were changed.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{home() / 'mlflow.db'}"
     plain = PLAIN.fullmatch(uri)
@@ -182,7 +182,7 @@ def done(config: ResolvedConfig, name: str) -> tuple[Seen, StoredRun] | None:
         return None
     runs = find(path, {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}, _unfetched)
     best = next((run for run in runs or () if run.done), None)
-    if best is None or best.status == STATES[RUNNING]:
+    if best is None or best.status == STATES[RUNNING] or best.edited:
         return None
     return Seen(uri, str(place[0])), best
 

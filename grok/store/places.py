@@ -5,18 +5,23 @@ The database says where, and a store may be somebody else's: what it says is hel
 
 from __future__ import annotations
 
-from pathlib import Path
+import errno
+import stat
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow
 from mlflow.entities import ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from grok.spec.fields import shown
 from grok.store.errors import PACKAGES, AstrayError, StoreError, one_line
 from grok.store.moved import local_path
 
 INDIRECT = ("runs:", "models:")
 """Places that lead to another place."""
+NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ)
+"""What a file system says of a name that no file can have."""
 _known: dict[str, frozenset[str]] = {}
 """Places of the experiments of a store, by its URI."""
 
@@ -39,6 +44,38 @@ def folder(uri: str, *end: str) -> Path | None:
     if links:
         raise AstrayError(f"artifacts of a run must be in a folder of its own, got the link {links[-1]}. Remove the link.")
     return root
+
+
+def within(root: Path, path: str, run_id: str) -> Path:
+    """The path of an artifact below the folder of a run, which no name and no link leads out of it.
+
+    Args:
+        root: of the run's artifacts. path: below it, as somebody gives it. run_id: of the run, for the message.
+
+    Raises:
+        StoreError: if one does, or no file can have the name. OSError: if the disk fails, or does not let us look.
+    """
+    place, pure = root / path, PurePosixPath(path)
+    try:
+        inside = place.parent.resolve().is_relative_to(root.resolve()) and not _is_link(place)
+    except (ValueError, RuntimeError):  # a NUL, halves of characters; links in a circle
+        inside = False
+    except OSError as error:
+        if error.errno not in NO_NAME:
+            raise
+        inside = False
+    if pure.is_absolute() or ".." in pure.parts or not inside:
+        told = shown(" ".join(path.split()))
+        raise StoreError(f"artifact must be in the folder of run {run_id}, got {told}. Remove the link or the name.")
+    return place
+
+
+def _is_link(place: Path) -> bool:
+    """As `Path.is_symlink`, which takes a name that none can have for one that is not there."""
+    try:
+        return stat.S_ISLNK(place.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def repository(client: mlflow.MlflowClient, uri: str, *end: str) -> Any:

@@ -25,7 +25,8 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
     """The run that has this identity's work, `done` or free to go on with: the newest of its kind.
 
     One that is done comes before any other, then one that is being trained, then one that can go on. One whose files are not
-    at a place of its own is passed over, and said so.
+    at a place of its own is passed over, and said so; and one that is done and whose params were changed since, which no
+    report counts.
 
     Args:
         store: to look in. config: whose identity.
@@ -40,6 +41,9 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
         if run.run_id in but:
             continue
         if run.done:
+            if why := run.edited:
+                LOG.warning("%s is passed over: %s", run.run_id, why)
+                continue
             return mend(store, run)
         try:
             resumable = resumable or with_files(store, _free(run, session))
@@ -57,7 +61,7 @@ def named_prior(store: Store, run_id: str, session: str = "") -> StoredRun:
         StoreError: if there is no such training run.
         BusyError: if a process of another session is training it now.
     """
-    run = _training_run(store.get(run_id))
+    run = training_run(store.get(run_id))
     return mend(store, run) if run.done else _free(run, session)
 
 
@@ -78,7 +82,12 @@ def reap(store: Store, kind: str) -> None:
             TrackedRun(store.client, run).end("failed", "its process was killed")
 
 
-def _training_run(run: StoredRun) -> StoredRun:
+def training_run(run: StoredRun) -> StoredRun:
+    """A run, if it is a training run.
+
+    Raises:
+        StoreError: if it is of another kind, or of another tool.
+    """
     if run.kind != TRAIN:
         raise StoreError(f"run must be a training run of this project, got {run.run_id}. Look its id up with `mlflow ui`.")
     return run
@@ -140,7 +149,7 @@ def run_config(run: StoredRun, trust_code: bool = False) -> ResolvedConfig:
         StoreError: if it is not one of our training runs, or names code that is not trusted.
     """
     try:
-        config = _training_run(run).config
+        config = training_run(run).config
     except ConfigError as error:
         raise StoreError(f"run must have the params of a config, got {run.run_id} ({error}). Start a new run.") from error
     own = own_code(config)

@@ -194,14 +194,10 @@ class TrackedRun:
         """The local path of an artifact, which no name and no link leads out of the run's folder.
 
         Raises:
-            StoreError: if one does.
+            StoreError: if one does, or no file can have the name.
         """
         assert self._root is not None
-        place = self._root / path
-        plain = not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
-        if not plain or not place.parent.resolve().is_relative_to(self._root.resolve()) or place.is_symlink():
-            raise StoreError(f"artifact must be in the folder of run {self.run_id}, got {path}. Remove the link or the name.")
-        return place
+        return places.within(self._root, path, self.run_id)
 
     def list_files(self, folder: str) -> list[str]:
         """Paths of the artifacts directly under `folder`, sorted; not those that are still being written."""

@@ -28,7 +28,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import glance, sqlite, views
 from grok.store.alive import hold, is_ours, process_tags
-from grok.store.errors import PACKAGES, StoreError, masked, one_line
+from grok.store.errors import PACKAGES, StoreError, masked, one_line, refused
 from grok.store.provenance import home
 from grok.store.run import TrackedRun
 from grok.store.tags import (
@@ -54,8 +54,6 @@ RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 """What MLflow takes for the id of a run."""
 HAVE = {"psycopg2": "'.[postgres]'", **PACKAGES}
 """By the package that is missing, what has it."""
-REFUSED = re.compile(r"error code (40[13])\b")
-"""What MLflow says of a server that does not know who asks, or does not let them."""
 FEW = 100
 """Values that a server is asked for one by one."""
 MOVED = (TRAIN, "study", *views.ASIDE)
@@ -202,7 +200,15 @@ class Store:
         marks = named({**marks, **tags, STATE: RUNNING, **process_tags()})
         run_id, kind = os.environ.pop("MLFLOW_RUN_ID", None), marks.get(tag(KIND), "")
         if run_id is None or parent is not None:
-            made = self.client.create_run(self.home(kind), tags=resolve_tags(marks))  # at once: others see it whole
+            experiment = self.home(kind)
+            try:
+                made = self.client.create_run(experiment, tags=resolve_tags(marks))  # at once: others see it whole
+            except MlflowException as error:
+                if not (code := refused(error)):
+                    raise
+                told = f"{self.client.get_experiment(experiment).name} ({code}). Ask for the right, or set"
+                told = f"experiment must be one that you may write to, got {told} MLFLOW_EXPERIMENT_NAME to one of yours."
+                raise StoreError(told) from error
             try:
                 run = TrackedRun(self.client, StoredRun.of(made))
             except StoreError:  # the experiment keeps its files where they cannot be written
@@ -331,8 +337,8 @@ def _unusable(uri: str, error: Exception) -> StoreError:
         what, step = f"a usable store, got {uri} (no workspace that answers)", "pip install 'mlflow[databricks]' and log in"
     elif "Invalid Host header" in str(error):
         what, step = f"a server by a name that it knows, got {uri}", "Start it with --allowed-hosts and that name"
-    elif found := REFUSED.search(str(error)):
-        what = f"a server that lets you in, got {uri} ({found[1]})"
+    elif code := refused(error):
+        what = f"a server that lets you in, got {uri} ({code})"
         step = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the right"
     else:
         what = f"a usable store (sqlite:///FILE, http(s)://SERVER or a database), got {uri} ({one_line(error)[:160]})"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from grok.spec.config import ResolvedConfig, RunConfig
+from grok.spec.fields import ConfigError
+from grok.spec.plugins import own_code
 from grok.store.errors import masked
 
 PREFIX: Final = "grok."
@@ -208,6 +210,36 @@ class StoredRun:
         """
         fields = RunConfig().to_strings()
         return ResolvedConfig.from_strings({name: text for name, text in self.params.items() if name in fields})
+
+    def unproven(self, config: ResolvedConfig) -> str:
+        """Why its params are not known to be those that it was trained with, in words; empty where they are.
+
+        They are held against its hash. The bytes of code of somebody's own are in it: the run says which they were, one of
+        earlier code does not, and then they are those of the files here, if these are there and the same. Nothing is loaded.
+
+        Args:
+            config: that its params spell.
+        """
+        own = own_code(config)
+        known = self.own_sources if own else {}
+        try:
+            digests = config.own_digests() if known is None else known
+        except OSError:
+            digests = {}
+        if config.hash_by(digests) == self.config_hash:
+            return ""
+        if known is not None:
+            return "its params are not those that it was trained with: they were changed since"
+        told = f"it names {', '.join(own)}, and the code here is not what it was trained with"
+        return f"not verifiable: {told}, so that its params cannot be held against its hash"
+
+    @property
+    def edited(self) -> str:
+        """`unproven` of the config that its params spell, or that they spell none; empty where it has no params yet."""
+        try:
+            return self.unproven(self.config) if self.params else ""
+        except ConfigError as error:
+            return f"its params are those of no config: {error}"
 
     @property
     def session(self) -> str:

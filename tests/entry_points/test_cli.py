@@ -249,6 +249,8 @@ def test_what_was_perhaps_meant_stands_before_a_long_list():
     assert told == f"study must be a known name, got nam1. Did you mean name1? Known: {names}, or file.yaml:name."
     without = f"study must be one of {names}, got zzz. Pick one."
     assert cli.near_first(without) == without
+    longer = without.replace(names, f"{names}, {names}")  # cut at its end, where the name is
+    assert cli.near_first(longer) == f"study must be a known name, got zzz. Pick one. Known: {names}, {names}."
 
 
 def test_a_package_that_is_missing_is_named_with_the_extra_that_has_it(monkeypatch, capsys):

@@ -228,6 +228,47 @@ def test_a_folder_of_a_run_that_is_a_link_is_one_line(store: Any, tiny: Any, com
     assert not [path for path in run.walk() if "precious" in path]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a\0b",
+        "x" * 300,
+        f"{'x' * 300}/b.npz",
+        "x/" * 3000 + "b",
+        "\ud800",
+        "circle/b",
+        "circle",
+        "out/b",
+        "../b",
+        "/b",
+        "a\n/../b",
+    ],
+    ids=lambda path: ascii(path)[:20],
+)
+def test_a_name_that_leads_out_or_that_no_file_can_have_is_one_line(path: str, store: Any, tmp_path: Path) -> None:
+    run = store.create("named", {})
+    run.put_text("a.txt", "a")
+    (run._root / "circle").symlink_to(run._root / "circle")
+    (run._root / "out").symlink_to(tmp_path)
+    for call in (lambda: run.get_file(path, tmp_path), lambda: run.delete(path), lambda: run.list_files(path)):
+        with pytest.raises(StoreError, match=rf"^artifact must be in the folder of run {run.run_id}, got .*\.$") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
+    assert run.walk() == ["a.txt", "circle"]  # `out` is a folder
+
+
+def test_a_disk_that_fails_is_no_wrong_name(store: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = store.create("named", {})
+
+    def fails(self: Path) -> object:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "lstat", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        run.put_text("a.txt", "a")
+
+
 def test_files_are_listed_as_they_are(store: Any) -> None:
     """By their paths, sorted, without what is being written; a folder that is not there, or a file, has none."""
     run = store.create("listed", {})

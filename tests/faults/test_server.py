@@ -1,26 +1,38 @@
-"""Servers that do not let one in: each command says so in one line."""
+"""Servers that do not let one in: every command says so in one line. A real one is in `test_shared_server.py`."""
 
 from __future__ import annotations
 
 import http.server
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from entry_points import analyze, cli, sensitivity, study, train
+from entry_points import console
+from grok.store.errors import one_line
+from tests.bundle.conftest import call
+from tests.bundle.test_hostile import small  # noqa: F401
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.faults
 COMMANDS = {
-    "train": (train, ["--epochs", "1"]),
-    "study": (study, ["--study", "quick", "--backend", "sequential"]),
-    "analyze": (analyze, []),
-    "sensitivity": (sensitivity, []),
+    "main": ["--study", "quick", "--backend", "sequential"],
+    "train": ["--epochs", "1"],
+    "study": ["--study", "quick", "--backend", "sequential"],
+    "measure": [],
+    "signals": ["--study", "quick", "--workers", "1"],
+    "sensitivity": [],
+    "analyze": [],
+    "export": [],
+    "import": ["--bundle", "{bundle}"],
+    "rebase": [],
 }
+"""Every command, with words that are right: what is wrong is the server."""
 ANSWERS = {
     401: (b"You are not authenticated.", "a server that lets you in, got http://ann:***@127.0.0.1:{} (401)"),
     403: (b"Permission denied", "a server that lets you in, got http://ann:***@127.0.0.1:{} (403)"),
@@ -56,30 +68,63 @@ def server() -> Iterator[dict[str, int]]:
         thread.join()
 
 
+def test_every_command_is_tried() -> None:
+    assert list(COMMANDS) == list(console.COMMANDS)
+
+
 @pytest.mark.parametrize("status", sorted(ANSWERS))
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"rebase"}))
 def test_a_server_that_refuses_is_one_line(
     name: str,
     status: int,
     server: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
+    small: Path,  # noqa: F811
 ) -> None:
     server["status"] = status
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@127.0.0.1:{server['port']}")
-    command, words = COMMANDS[name]
-    monkeypatch.setattr(sys, "argv", [name, *words])
-    with pytest.raises(SystemExit) as left:
-        cli.run_main(command.main)
-    text = capsys.readouterr()
-    assert (left.value.code, text.out) == (2, "")
-    assert text.err.count("\n") == 1, text.err
-    assert ANSWERS[status][1].format(server["port"]) in text.err
-    assert "secret" not in text.err
+    answer = call(name, *(word.format(bundle=small) for word in COMMANDS[name]))
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1, answer.err
+    assert ANSWERS[status][1].format(server["port"]) in answer.err
+    assert "secret" not in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_is_no_store_that_a_command_on_files_mends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked nothing, so that it need not be there."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
+    answer = call("rebase")
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith("error: store must be an SQLite file to be mended, got http://ann:***@127.0.0.1:9. Name it by")
+
+
+FORBIDDEN = "API request to endpoint /api/2.0/mlflow/{} failed with error code 403 != 200. Response body: 'Permission denied'"
+
+
+def test_a_user_who_may_read_alone_is_told_which_experiment_before_a_run_is_made(
+    store: Any, tiny: Any, flags: Any, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create_run(self: MlflowClient, *words: object, **options: object) -> None:
+        raise MlflowException(FORBIDDEN.format("runs/create"))
+
+    monkeypatch.setattr(MlflowClient, "create_run", create_run)
+    answer = command(*flags(tiny()))
+    assert (answer.status, answer.out) == (2, "")
+    told = "experiment must be one that you may write to, got tests (403). Ask for the right, or set MLFLOW_EXPERIMENT_NAME"
+    assert answer.err == f"error: {told} to one of yours.\n"
+    assert store.find({"kind": "train"}) == []
+
+
+@pytest.mark.parametrize("text", [FORBIDDEN.format("runs/log-batch"), "403 Client Error: FORBIDDEN for url: http://u:p4ss@h/x"])
+def test_what_a_user_may_not_do_later_is_one_line_with_the_next_step(text: str) -> None:
+    told = one_line(MlflowException(text))
+    assert told.startswith("the server must let you do this, got 403: ")
+    assert told.endswith(". Ask for the right, or use an experiment of your own")
+    assert "p4ss" not in told
 
 
 def test_the_compose_file_says_what_the_page_says() -> None:

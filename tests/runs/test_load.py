@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def test_code_of_somebodys_own_is_not_run_unasked(tmp_path: Path, monkeypatch: p
     monkeypatch.syspath_prepend(str(tmp_path))
     stored = finished.run
     params = {**stored.params, "activation": "my_load:double"}
-    run = LoadedRun(StoredRun.of(_with_params(stored, params)), finished.store)
+    tags = {**stored.tags, tag("config_hash"): replace(TINY, activation="my_load:double").hash}
+    run = LoadedRun(StoredRun.of(_with_params(stored, params, tags)), finished.store)
     assert run.config.activation == "my_load:double"
     assert len(run.gap()) == TINY.epochs + 1
     with pytest.raises(StoreError, match=r"activation my_load:double .*trust_code=True"):
@@ -129,10 +131,44 @@ def test_code_of_somebodys_own_is_not_run_unasked(tmp_path: Path, monkeypatch: p
         trusted.network(0)(np.zeros((1, 2), dtype=np.int64))
 
 
-def _with_params(stored: StoredRun, params: dict[str, str]) -> Any:
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("weight_decay", "0.5", "its params are not those that it was trained with: they were changed since"),
+        ("window", "9", "its params are not those that it was trained with: they were changed since"),
+        ("activation", "gone_away:double", "not verifiable: it names activation gone_away:double"),
+    ],
+)
+def test_a_run_whose_params_were_changed_gives_its_files_and_nothing_that_follows_from_params(
+    name: str, text: str, why: str, finished: Finished
+) -> None:
+    """Whatever else is given: a gap of a window of one's own is told of as of the run's config too."""
+    stored = finished.run
+    run = LoadedRun(StoredRun.of(_with_params(stored, {**stored.params, name: text})), finished.store)
+    reads: list[Callable[[], object]] = [
+        lambda: run.config,
+        run.gap,
+        lambda: run.gap(9, layer="w"),
+        run.eigenvalues,
+        lambda: run.eigenvalues(9, layer="w"),
+        run.fire_epoch,
+        lambda: run.fire_epoch(9, layer="w", detector="slope"),
+        run.network,
+        lambda: run.network(20),
+    ]
+    for read in reads:
+        with pytest.raises(StoreError, match=rf"^run must have the params of its config, got {run.id} \({why}") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+    assert len(run.history) == TINY.epochs + 1
+    assert run.band["w"].shape == (TINY.epochs, TINY.max_window)
+    assert set(run.weights(20)) == {"w", "v"}
+
+
+def _with_params(stored: StoredRun, params: dict[str, str], tags: dict[str, str] | None = None) -> Any:
     from types import SimpleNamespace
 
-    data = SimpleNamespace(tags={**stored.tags, tag("kind"): "train"}, params=params, metrics=stored.metrics)
+    data = SimpleNamespace(tags=tags or dict(stored.tags), params=params, metrics=stored.metrics)
     return SimpleNamespace(info=stored.info, data=data, outputs=stored.outputs)
 
 

@@ -107,8 +107,8 @@ class Site:
     folder: Path
 
 
-def start_postgres(servers: Servers, folder: Path, port: int) -> str:
-    """A database server with a data folder of its own; returns the URI of its database."""
+def start_postgres(servers: Servers, folder: Path, port: int, password: str = "") -> str:
+    """A database server with a data folder of its own, which asks for a password if it is given one; the URI of its database."""
     binaries = postgres_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed")
@@ -118,11 +118,15 @@ def start_postgres(servers: Servers, folder: Path, port: int) -> str:
     as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []  # it refuses to run as root
     if as_postgres:
         shutil.chown(folder, "postgres")
-    run = [*as_postgres, str(binaries / "initdb"), "-D", str(data), "-U", "mlflow", "-A", "trust", "-N"]
+    asks = ["-A", "trust"]
+    if password:
+        (folder / "password").write_text(password)
+        asks = ["-A", "scram-sha-256", "--pwfile", str(folder / "password")]
+    run = [*as_postgres, str(binaries / "initdb"), "-D", str(data), "-U", "mlflow", "-N", *asks]
     subprocess.run(run, cwd=folder, check=True, capture_output=True)
     listen = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-p", str(port)]
     servers.start("postgres", [*as_postgres, str(binaries / "postgres"), "-D", str(data), *listen], folder)
-    address = f"mlflow@127.0.0.1:{port}/postgres"
+    address = f"mlflow{f':{password}' if password else ''}@127.0.0.1:{port}/postgres"
 
     def ready() -> bool:
         with contextlib.suppress(psycopg2.OperationalError):
@@ -190,7 +194,7 @@ def copy_of_the_project(folder: Path) -> Path:
     return folder / "project"
 
 
-def start_worker(servers: Servers, folder: Path, scheduler: str) -> subprocess.Popen[bytes]:
+def start_worker(servers: Servers, folder: Path, scheduler: str, **environment: str) -> subprocess.Popen[bytes]:
     """One machine's worker: a single process, so that its id is the one to kill."""
     return servers.start(
         folder.name,
@@ -210,6 +214,7 @@ def start_worker(servers: Servers, folder: Path, scheduler: str) -> subprocess.P
         folder / "home",
         PYTHONPATH=str(copy_of_the_project(folder)),
         OMP_NUM_THREADS="1",
+        **environment,
     )
 
 
