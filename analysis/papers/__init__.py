@@ -3,7 +3,7 @@
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.exhibits.paper import Paper
-from analysis.papers.lifecycle import classes, controls, flip, flip_sentences, numbers, scan, sentences, side
+from analysis.papers.lifecycle import anatomy, classes, controls, flip, flip_sentences, numbers, scan, sentences, side
 from analysis.papers.lifecycle import errata as lifecycle_errata
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
@@ -55,6 +55,7 @@ LIFECYCLE: tuple[Claim, ...] = (
     *sentences.CLAIMS,
     *classes.CLAIMS,
     *numbers.CLAIMS,
+    *anatomy.CLAIMS,
     *side.CLAIMS,
     *scan.CLAIMS,
 )
