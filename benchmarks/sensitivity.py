@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.sensitivity import loading as runs
-from analysis.sensitivity import neighbourhood, search, study
+from analysis.sensitivity import neighbourhood, planning, search
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.settings import SensitivityConfig
@@ -67,8 +67,8 @@ def searches(cells: Cells, config: SensitivityConfig, folder: Path) -> Iterator[
     for workers in (1, 2):
         for sampler in ("random", "tpe"):
             asked = replace(config, workers=workers, sampler=sampler, name=f"{sampler}-{workers}")
-            (task,) = study.plan(cells, asked, folder)
-            needed = [key for _, key in study.spectra_needed(cells, asked, [task])]
+            (task,) = planning.plan(cells, asked, folder)
+            needed = [key for _, key in planning.spectra_needed(cells, asked, [task])]
             cells.prepare(needed, [task.activation], lambda: None)
             times = search.search(task, cells).times
             parts = times.detectors + times.sampler + times.storage

@@ -18,7 +18,7 @@ from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, run_main
 from entry_points.generate import add_config_flags, config_from
 
 if TYPE_CHECKING:
-    from analysis.sensitivity.study import Results
+    from analysis.sensitivity.results import Results
 
 FURTHER = "python -m entry_points.analyze --out report"
 
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     from analysis.reading.evidence import Evidence
     from analysis.reading.files import RunFiles
     from analysis.sensitivity import loading as runs
-    from analysis.sensitivity import study, tracked
+    from analysis.sensitivity import planning, study, tracked
     from analysis.sensitivity.signal_cells import with_signal
     from entry_points.progress import StageBar
     from grok.store.store import open_store, point_to
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
         _say(RunFiles(store).json(done, "sensitivity.json"))
         print(f"run={done} study={config.study} state=complete reused=yes")
         return 0
-    tasks = study.plan(cells, config, folder)
+    tasks = planning.plan(cells, config, folder)
     for line in cells.missing:
         print(f"missing: {line}", file=sys.stderr)
     parent = tracked.open_run(store, config, cells)

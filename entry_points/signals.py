@@ -174,7 +174,7 @@ def _runs(
     from analysis.reading.asked import run_ids as of_studies
     from analysis.reading.asked import unusable
     from analysis.reading.evidence import Evidence
-    from grok.runs.measure import config_of_done
+    from grok.runs.finished import config_of_done
 
     if (run == "none") == (study == "none"):
         raise ConfigError(f"run or study must be given, one of them, got run {shown(run)} and study {shown(study)}. Name one.")

@@ -3,7 +3,7 @@
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.exhibits.paper import Paper
-from analysis.papers.lifecycle import classes, controls, flip, flip_sentences, numbers, scan, sentences, side
+from analysis.papers.lifecycle import anatomy, classes, controls, flip, flip_sentences, numbers, scan, sentences, side
 from analysis.papers.lifecycle import errata as lifecycle_errata
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
@@ -25,6 +25,7 @@ from analysis.papers.xu import (
     ranks,
     rebuttal,
     repulsion,
+    repulsion_errata,
     repulsion_nulls,
     repulsion_questions,
     rounding,
@@ -55,6 +56,7 @@ LIFECYCLE: tuple[Claim, ...] = (
     *sentences.CLAIMS,
     *classes.CLAIMS,
     *numbers.CLAIMS,
+    *anatomy.CLAIMS,
     *side.CLAIMS,
     *scan.CLAIMS,
 )
@@ -82,6 +84,7 @@ ERRATA: tuple[Chapter, ...] = (
     *fresh.CHAPTERS,
     *rounding.CHAPTERS,
     *designs.CHAPTERS,
+    *repulsion_errata.CHAPTERS,
     *errata.CHAPTERS,
     *flip.CHAPTERS,
     *sentences.CHAPTERS,

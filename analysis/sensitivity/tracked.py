@@ -13,9 +13,9 @@ from analysis.figures import sensitivity as figures
 from analysis.figures.surface import surfaces
 from analysis.sensitivity import verdict
 from analysis.sensitivity.cells import Cells
+from analysis.sensitivity.results import Results
 from analysis.sensitivity.search import best
 from analysis.sensitivity.settings import SensitivityConfig
-from analysis.sensitivity.study import Results
 from grok.store.alive import is_alive
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from grok.monitor.calibration import calibrations, several
+from grok.monitor.calibration import calibrations
 from grok.monitor.clock import Clock
 from grok.monitor.events import Calibration, Event
 from grok.monitor.guard import MonitorWarning, close_all, process, writes
+from grok.monitor.negatives import several
 from grok.monitor.reading import Reading
 from grok.monitor.rules import Watch
 from grok.monitor.selection import sharding

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from grok.runs import stopping, train
+from grok.runs.group import FigureMaker
 from grok.runs.watch import Watch
 from grok.spec.studies import Cell
 from grok.store import lease
@@ -71,7 +72,7 @@ class Payload:
     parent_pid: int = 0
     threads: int = 1
     but: frozenset[str] = frozenset()
-    figures: train.FigureMaker | None = None
+    figures: FigureMaker | None = None
     wait: bool = False
     watch: str = ""
 

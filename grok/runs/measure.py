@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -26,20 +23,16 @@ from grok.numerics import answers, nulls, rank
 from grok.numerics.features import feature_observables
 from grok.numerics.linalg import upper_gram
 from grok.numerics.repulsion import PairError, centred, rank_pairs
-from grok.recorders._battery import built, put_weights
-from grok.recorders._stored import flaw_of_band
+from grok.recorders._battery import put_weights
 from grok.recorders.base import File
-from grok.recorders.spectrum import BAND
-from grok.recorders.weights import WEIGHTS
 from grok.runs import edge_shares
+from grok.runs.finished import Finished, untrained
 from grok.runs.saving import get, put
 from grok.spec.config import RANKING_EPOCH, ResolvedConfig
-from grok.spec.fields import ConfigError, refuse, shown
+from grok.spec.fields import ConfigError, refuse
 from grok.spec.plugins import OwnCodeError
 from grok.store import files
 from grok.store.errors import StoreError, one_line
-from grok.store.prior import run_config, training_run, with_threads_of
-from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import StoredRun
 from grok.training.devices import resolve_device
@@ -49,109 +42,11 @@ from grok.training.parts import network_of, task_of
 REPULSION, RANKS, ANSWERS, ONSET = "repulsion_nulls.parquet", "ranks.parquet", "answers.parquet", "onset.parquet"
 ONSET_END = 100
 """Last epoch of the start: the published levels of ρ are all reached before 30 (Xu's findings, ρ thresholds)."""
-CHECKPOINT = re.compile(re.escape(WEIGHTS).replace(re.escape("{:05d}"), r"(\d{5,15})"))
 OF_ONE_RUN = (ValueError, ArithmeticError, LookupError, RuntimeError)
 """Errors that say what of one run cannot be used, and nothing of the next: not the disk's, not the store's."""
 RHO = "features/rho"
 SURROGATE_EPOCHS = (0, 100, 175, 300)
 """At which surrogates are drawn, and at the last checkpoint: before, around and after the published detector's fire."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished run and its files.
-
-    Attributes:
-        config: as it was trained. tracked: the run. epochs: of its checkpoints, ascending.
-    """
-
-    config: ResolvedConfig
-    tracked: TrackedRun
-    epochs: tuple[int, ...]
-
-    @classmethod
-    def of(cls, store: Store, run: StoredRun, trust_code: bool = False) -> Finished:
-        """A run of a store.
-
-        Args:
-            store: that holds it. run: a training run. trust_code: whether code of a user's own that it names may be imported.
-
-        Raises:
-            StoreError: as `config_of_done` has it.
-        """
-        config, tracked = with_threads_of(run, config_of_done(run, trust_code)), TrackedRun(store.client, run)
-        found = (CHECKPOINT.fullmatch(path) for path in tracked.list_files("checkpoints"))
-        epochs = {int(name[1]) for name in found if name is not None and name[0] == WEIGHTS.format(int(name[1]))}
-        return cls(config, tracked, tuple(sorted(epoch for epoch in epochs if epoch <= config.last_epoch)))
-
-    @property
-    def complete(self) -> bool:
-        """Whether it came to its end; it has diverged else."""
-        return self.tracked.stored.state == "complete"
-
-    def weights(self, epoch: int) -> dict[str, Tensor]:
-        """By layer, at a checkpoint epoch.
-
-        Raises:
-            StoreError: if there are none, or they are not those of the run's network. CheckpointError: if they are not whole.
-        """
-        path = WEIGHTS.format(epoch)
-        with tempfile.TemporaryDirectory() as folder:
-            found = dict(files.load(self.tracked.get_file(path, Path(folder)))[0])
-        shapes = network_of(self.config).shapes(self.config, task_of(self.config).sizes(self.config))
-        if {name: tuple(tensor.shape) for name, tensor in found.items()} != {n: tuple(shape) for n, shape in shapes.items()}:
-            told = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(found.items()))
-            rule = ", ".join(f"{name} {tuple(shape)}" for name, shape in sorted(shapes.items()))
-            raise StoreError(
-                f"{path} must have layers {rule}, got {shown(told)} in {self.tracked.run_id}. Train that run anew."
-            )
-        if self.complete and not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
-            raise StoreError(f"{path} must have finite weights, got others in {self.tracked.run_id}. Train that run anew.")
-        return found
-
-    def band(self) -> dict[str, np.ndarray]:
-        """By layer, (T, L) float64.
-
-        Raises:
-            StoreError: if it is not there, or has other numbers than a band has. CheckpointError: if it is not whole.
-        """
-        found = cast(dict[str, np.ndarray], get(self.tracked, BAND).content)
-        watched = set(network_of(self.config).watched)
-        if not watched <= set(found) or any(band.ndim != 2 or band.dtype.kind != "f" for band in found.values()):
-            rule = f"bands of real numbers of {', '.join(sorted(watched))}"
-            raise StoreError(f"{BAND} must have {rule}, got others in {self.tracked.run_id}. Train that run anew.")
-        flaws = [flaw for name, band in found.items() if (flaw := flaw_of_band(name, band))] if self.complete else []
-        if flaws:
-            raise StoreError(f"run {self.tracked.run_id} must be measured from a whole band, got: {flaws[0]}. Train it anew.")
-        return found
-
-    def stacks(self) -> Iterator[tuple[int, Stack]]:
-        """The network at epoch 0, as the seed gives it, and at each checkpoint, on the CPU: one object, changed in place."""
-        stack = untrained(self.config)
-        yield 0, stack
-        for epoch in self.epochs:
-            if epoch > 0:
-                yield epoch, put_weights(stack, self.weights(epoch))
-
-
-def config_of_done(run: StoredRun, trust_code: bool = False) -> ResolvedConfig:
-    """The config of a run that can be measured.
-
-    Args:
-        run: of a store. trust_code: whether code of a user's own that it names may be imported.
-
-    Raises:
-        StoreError: if it is no training run of this project, is not done, names code that is not trusted, or was changed.
-    """
-    if training_run(run).done:
-        return run_config(run, trust_code)
-    told = f"run must be finished to be measured, got {run.run_id} ({run.state or 'of no state'})"
-    raise StoreError(f"{told}. Repeat its command first.")
-
-
-def untrained(config: ResolvedConfig) -> Stack:
-    """The network that a config begins with, on the CPU."""
-    return built(config, network_of(config), task_of(config))
 
 
 def training_features(config: ResolvedConfig, stack: Stack) -> Tensor:

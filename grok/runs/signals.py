@@ -33,7 +33,8 @@ from grok.recorders._needs import run_needs
 from grok.recorders._stored import flaw_of_scores
 from grok.recorders.base import File
 from grok.recorders.history import HISTORY, STEPS
-from grok.runs.measure import OF_ONE_RUN, Finished, untrained, why
+from grok.runs.finished import Finished, untrained
+from grok.runs.measure import OF_ONE_RUN, why
 from grok.runs.saving import get, put
 from grok.signals.base import Signal
 from grok.spec.fields import ConfigError

@@ -17,7 +17,7 @@ import torch
 from grok.runs import stopping
 from grok.runs.cells import Payload, Result, train_cells
 from grok.runs.fanout import Fanout
-from grok.runs.train import FigureMaker
+from grok.runs.group import FigureMaker
 from grok.runs.trial import check_own
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.spec.studies import Cell, Study, training_flops

@@ -34,7 +34,7 @@ from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from entry_points.cli import OneLineParser
 from entry_points.signals import MOST_EPOCHS, epochs_of
 from grok.detectors._chosen import chosen, option_names
-from grok.monitor.calibration import tables_of
+from grok.monitor.negatives import tables_of
 from grok.monitor.spectral import SpectralMonitor
 from grok.numerics.gaps import method_eigenvalues
 from grok.recorders.history import HISTORY

@@ -260,7 +260,7 @@ def test_a_block_of_another_name_is_refused_or_named() -> None:
 
 
 def test_one_negative_may_come_alone(tmp_path: Path) -> None:
-    from grok.monitor.calibration import several
+    from grok.monitor.negatives import several
 
     run = one_optimizer(5)
     frame = run.frame()

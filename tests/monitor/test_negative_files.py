@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from grok import RollingSpectrum, SpectralMonitor
-from grok.monitor import calibration
-from grok.monitor.calibration import tables_of
+from grok.monitor import negatives
+from grok.monitor.negatives import tables_of
 from grok.monitor.sinks import Parquet
 from grok.spec.fields import ConfigError
 
@@ -67,7 +67,7 @@ def test_arrays_that_are_no_bands_are_one_line(arrays: dict[str, Any], words: st
 
 
 def test_a_file_that_unfolds_to_more_than_the_bound_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(negatives, "MOST_BYTES", 1_000_000)
     np.savez_compressed(tmp_path / "band.npz", w=np.zeros((2, 10**6)))
     assert "16000000 bytes of arrays, at most 1000000 are" in refused(tmp_path / "band.npz")
     pq.write_table(pa.table({"update": np.zeros(10**6)}), tmp_path / "rows-00000.parquet")

@@ -164,7 +164,7 @@ def test_the_interval_of_a_rate_is_exact() -> None:
 
 def test_negatives_come_as_monitors_columns_bands_and_files(tmp_path: Path) -> None:
     """The same run in every form gives the same false alarms."""
-    from grok.monitor.calibration import tables_of
+    from grok.monitor.negatives import tables_of
     from grok.monitor.sinks import JsonLines, Parquet
 
     run = grown(2)
@@ -200,7 +200,7 @@ def test_negatives_come_as_monitors_columns_bands_and_files(tmp_path: Path) -> N
 
 
 def test_rows_that_a_resumed_run_has_written_twice_count_once(tmp_path: Path) -> None:
-    from grok.monitor.calibration import tables_of
+    from grok.monitor.negatives import tables_of
     from grok.monitor.sinks import JsonLines
 
     run = grown(2)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.exhibits.evaluate import draw
-from analysis.papers.xu import cause, findings
+from analysis.papers.xu import cause, cause_words, findings, interventions
 from analysis.reading.runs import grid
 from analysis.statistics.factors import best
 
@@ -20,7 +20,7 @@ MODULUS, EPOCHS, SEEDS = 71, 800, 5
 
 def cells() -> list[dict[str, Any]]:
     """The interventions of the study, seed 0 of each."""
-    return [dataclasses.asdict(cell.config) for cell in grid(cause.STUDY) if cell.config.seed == 0]
+    return [dataclasses.asdict(cell.config) for cell in grid(interventions.STUDY) if cell.config.seed == 0]
 
 
 class MadeUp:
@@ -33,9 +33,9 @@ class MadeUp:
     def __init__(self, planted: str) -> None:
         rng, rows = np.random.default_rng(4), []
         for number, (cell, seed) in enumerate(itertools.product(cells(), range(SEEDS))):
-            late = any(end > 100 for _, end in cause.spans(cell))
+            late = any(end > 100 for _, end in interventions.spans(cell))
             # what generalises: enough data, and decay at any time at all
-            groks = cell["n_train"] > 0.2 * MODULUS**2 and bool(cause.spans(cell))
+            groks = cell["n_train"] > 0.2 * MODULUS**2 and bool(interventions.spans(cell))
             chance = np.random.default_rng(number // SEEDS).random() < 0.5
             fires = {"decay": late, "generalisation": groks, "data": cell["n_train"] > 0.25 * MODULUS**2, "nothing": chance}[
                 planted
@@ -54,12 +54,12 @@ class MadeUp:
         return f"run {study}"
 
     def runs(self, study: str) -> pd.DataFrame:
-        return self.table if study == cause.STUDY else pd.DataFrame(columns=["run_id", "fired"])
+        return self.table if study == interventions.STUDY else pd.DataFrame(columns=["run_id", "fired"])
 
     def history(self, run_id: str) -> pd.DataFrame:
         run = self.table.set_index("run_id").loc[run_id]
         loss = np.geomspace(1.0, float(run["loss"]), EPOCHS + 1)
-        return pd.DataFrame({"epoch": np.arange(EPOCHS + 1), cause.LOSS: loss})
+        return pd.DataFrame({"epoch": np.arange(EPOCHS + 1), interventions.LOSS: loss})
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ class MadeUp:
     ],
 )
 def test_when_decay_is_on(run: dict[str, Any], held: list[tuple[int, int]]) -> None:
-    assert cause.spans(run | {"epochs": 400}) == held
+    assert interventions.spans(run | {"epochs": 400}) == held
 
 
 def test_labels_tell_every_intervention_apart() -> None:
-    labels = [cause.label(cell) for cell in cells()]
+    labels = [interventions.label(cell) for cell in cells()]
     assert len(set(labels)) == len(labels) == 20
     assert labels[0] == "decay on to 50, n = 0.4 M²"
     assert labels[4] == "decay on from 100, n = 0.4 M²"
@@ -88,7 +88,7 @@ def test_labels_tell_every_intervention_apart() -> None:
 
 
 def test_decay_that_ends_at_the_first_epoch_is_not_on_after_it() -> None:
-    found = cause.table(MadeUp("decay"), MadeUp("decay").table)  # type: ignore[arg-type]
+    found = interventions.table(MadeUp("decay"), MadeUp("decay").table)  # type: ignore[arg-type]
     on = found.groupby("intervention")["decay_on"].first()
     assert not on["decay on to 100, n = 0.4 M²"]
     assert on["decay on to 150, n = 0.4 M²"]
@@ -100,8 +100,8 @@ def test_what_comes_after_the_horizon_does_not_count() -> None:
     late = evidence.table["seed"] == 0
     evidence.table.loc[late & (evidence.table["fired"] == 1), "fire_epoch"] = 401.0
     evidence.table.loc[late & evidence.table["test_50_epoch"].notna(), "test_50_epoch"] = 400.0
-    whole = cause.table(evidence, evidence.table)  # type: ignore[arg-type]
-    early = cause.table(evidence, evidence.table, 400)  # type: ignore[arg-type]
+    whole = interventions.table(evidence, evidence.table)  # type: ignore[arg-type]
+    early = interventions.table(evidence, evidence.table, 400)  # type: ignore[arg-type]
     assert whole["fired"].sum() == 60
     assert early["fired"].sum() == 48
     assert early["fired"].equals(early["fire_epoch"].notna())
@@ -119,8 +119,8 @@ def test_what_comes_after_the_horizon_does_not_count() -> None:
 )
 def test_a_planted_cause_is_what_the_sentence_says(planted: str, says: str) -> None:
     evidence = MadeUp(planted)
-    held = cause.hold(cause.table(evidence, evidence.table))  # type: ignore[arg-type]
-    text = cause.sentence(held)
+    held = cause.hold(interventions.table(evidence, evidence.table))  # type: ignore[arg-type]
+    text = cause_words.sentence(held)
     assert text.startswith(f"The slope detector responds to {says}")
     assert "predicts 100 % of 100 runs whose condition is left out" in text
     first, _ = best(held)
@@ -129,14 +129,14 @@ def test_a_planted_cause_is_what_the_sentence_says(planted: str, says: str) -> N
     assert [one.factor for one in held] == [
         *("decay", "loss", "generalisation", "data", "decay and generalisation", "decay and loss")
     ]
-    assert f"{cause._capital(cause.named(first))}: predicts 100 %" in cause.beside(held)
-    assert "(sufficient as far as seen)" in cause._one(first)
-    assert "(necessary as far as seen)" in cause._one(first)
+    assert f"{cause_words._capital(cause_words.named(first))}: predicts 100 %" in cause_words.beside(held)
+    assert "(sufficient as far as seen)" in cause_words._one(first)
+    assert "(necessary as far as seen)" in cause_words._one(first)
 
 
 def test_where_no_factor_explains_it_the_sentence_says_so() -> None:
     evidence = MadeUp("nothing")
-    text = cause.sentence(cause.hold(cause.table(evidence, evidence.table)))  # type: ignore[arg-type]
+    text = cause_words.sentence(cause.hold(interventions.table(evidence, evidence.table)))  # type: ignore[arg-type]
     assert text.startswith("None of six factors explains when the slope detector fires: the best of them, ")
 
 
@@ -151,36 +151,36 @@ def test_the_caption_is_of_the_published_epochs() -> None:
         "Within 400 epochs weight decay that is on after epoch 100 predicts 88% of runs, the most frequent outcome 12%: an "
         "association."
     )
-    early = cause.hold(cause.table(evidence, evidence.table, 400))  # type: ignore[arg-type]
-    assert cause.within(early, 400).startswith(
+    early = cause.hold(interventions.table(evidence, evidence.table, 400))  # type: ignore[arg-type]
+    assert cause_words.within(early, 400).startswith(
         "Within 400 epochs the slope detector responds to weight decay that is on after epoch 100: it fires in 48 of 60 runs"
     )
-    assert cause.sentence(cause.hold(cause.table(evidence, evidence.table))).startswith("None of six")  # type: ignore[arg-type]
+    assert cause_words.sentence(cause.hold(interventions.table(evidence, evidence.table))).startswith("None of six")  # type: ignore[arg-type]
 
 
 def test_what_is_not_shown_is_told_with_the_test_that_fails() -> None:
     evidence = MadeUp("decay")
-    held = cause.hold(cause.table(evidence, evidence.table, 400))  # type: ignore[arg-type]
+    held = cause.hold(interventions.table(evidence, evidence.table, 400))  # type: ignore[arg-type]
     decay = held[0]._replace(p_null=0.07, accuracy=0.88, null=0.62)
-    text = cause.within([decay], 400)
+    text = cause_words.within([decay], 400)
     assert text == (
         "Within 400 epochs weight decay that is on after epoch 100 best tells which runs fire: 60 of 60 that have it do and 0 "
         "of 40 that do not, which predicts 88 % of 100 runs whose condition is left out (62 % by the most frequent outcome). "
         "It is not shown: the exact sign-flip test over 20 conditions of what it predicts gives p = 0.07, above 0.05, though "
         f"Fisher's exact test over conditions, adjusted, gives p = {decay.p_adjusted:.2g}."
     )
-    both = cause.within([decay, held[2]._replace(p_null=0.07, accuracy=0.88)], 400)
+    both = cause_words.within([decay, held[2]._replace(p_null=0.07, accuracy=0.88)], 400)
     assert "; generalisation (test accuracy ≥ 0.5) (50 of 60, 10 of 40) predicts as many. It is not shown" in both
-    assert cause.within([decay._replace(accuracy=0.62)], 400).startswith("Within 400 epochs: None of six factors")
+    assert cause_words.within([decay._replace(accuracy=0.62)], 400).startswith("Within 400 epochs: None of six factors")
 
 
 def test_fires_before_the_switch_are_named() -> None:
-    found = cause.table(MadeUp("decay"), MadeUp("decay").table)  # type: ignore[arg-type]
-    text = cause.before_switch(found)
+    found = interventions.table(MadeUp("decay"), MadeUp("decay").table)  # type: ignore[arg-type]
+    text = cause_words.before_switch(found)
     assert text.startswith("Before the switch that names their condition fire 10 runs (decay on to 200, n = 0.4 M²: 17")
     assert "decay on from 200" in text  # made up: at 173, when decay is not on yet
     assert "to 150" not in text
-    assert cause.before_switch(found.assign(fired=False)) == ""
+    assert cause_words.before_switch(found.assign(fired=False)) == ""
 
 
 def test_the_question_is_answered_and_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_the_question_is_answered_and_drawn(monkeypatch: pytest.MonkeyPatch) -> 
             return evidence.runs(study)
 
     answer = question.measure(Taking())  # type: ignore[arg-type]
-    assert answer.text == cause.sentence(cause.hold(cause.table(evidence, evidence.table)))  # type: ignore[arg-type]
+    assert answer.text == cause_words.sentence(cause.hold(interventions.table(evidence, evidence.table)))  # type: ignore[arg-type]
     assert early.measure(Taking()).estimates["predicted by decay"].value == 1.0  # type: ignore[arg-type]  # none fires late
     assert answer.estimates["predicted by decay"].value == 1.0
     assert answer.estimates["predicted by the most frequent outcome"].value < 0.7
@@ -223,12 +223,12 @@ def test_the_question_is_answered_and_drawn(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_loss_that_does_not_fall_is_told_as_what_it_is() -> None:
     """Made up so that the training loss stays high where decay is on: not told apart from decay, and named by its side."""
     evidence = MadeUp("decay")
-    held = cause.hold(cause.table(evidence, evidence.table))  # type: ignore[arg-type]
+    held = cause.hold(interventions.table(evidence, evidence.table))  # type: ignore[arg-type]
     loss = next(one for one in held if one.factor == "loss")
     assert loss.inverse
-    assert cause.named(loss) == "a training loss that stays above 0.0055"  # the geometric mean of 0.3 and 0.0001
-    assert cause.counts(loss) == (60, 60, 0, 40)
-    assert cause.sentence(held).endswith("; not told apart from a training loss that stays above 0.0055.")
+    assert cause_words.named(loss) == "a training loss that stays above 0.0055"  # the geometric mean of 0.3 and 0.0001
+    assert cause_words.counts(loss) == (60, 60, 0, 40)
+    assert cause_words.sentence(held).endswith("; not told apart from a training loss that stays above 0.0055.")
     vacuous = next(one for one in held if one.factor == "decay and loss")
-    assert "sufficient" not in cause._one(vacuous)
-    assert "under any level" in cause.named(vacuous)
+    assert "sufficient" not in cause_words._one(vacuous)
+    assert "under any level" in cause_words.named(vacuous)

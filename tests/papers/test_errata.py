@@ -12,13 +12,14 @@ import torch
 
 from analysis.exhibits.evaluate import write
 from analysis.exhibits.model import Chapter, Erratum
-from analysis.papers.xu import demonstrations
-from analysis.papers.xu.errata import CHAPTERS
+from analysis.papers.xu import demonstrations, errata, repulsion_errata
 from grok.networks.two_layer import initial_weights
 from grok.spec.config import RunConfig
 from tests.conftest import TINY
 from tests.helpers.synthetic import SyntheticEvidence
 from tests.papers.test_claims import everywhere
+
+CHAPTERS = (*repulsion_errata.CHAPTERS, *errata.CHAPTERS)
 
 
 class Evidence(SyntheticEvidence):

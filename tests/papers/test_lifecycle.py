@@ -22,6 +22,7 @@ from analysis.exhibits.model import (
 )
 from analysis.exhibits.sources import Sources
 from analysis.papers.lifecycle import (
+    anatomy,
     arms,
     classes,
     controls,
@@ -45,7 +46,15 @@ from grok.runs.edge_shares import windows
 from tests.helpers.lifecycle_world import NEVER, LifecycleWorld
 
 GROKS = {42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800}
-CLAIMS = (*flip_sentences.CLAIMS, *sentences.CLAIMS, *classes.CLAIMS, *numbers.CLAIMS, *side.CLAIMS, *scan.CLAIMS)
+CLAIMS = (
+    *flip_sentences.CLAIMS,
+    *sentences.CLAIMS,
+    *classes.CLAIMS,
+    *numbers.CLAIMS,
+    *anatomy.CLAIMS,
+    *side.CLAIMS,
+    *scan.CLAIMS,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -379,7 +388,7 @@ def test_rows_of_printed_numbers() -> None:
 
 def test_every_row_of_numbers_is_judged_where_its_runs_are_there() -> None:
     world = LifecycleWorld(at(700, 1500), numbers=lambda *_: 0.5, groks=GROKS)
-    for claim in (*numbers.CLAIMS, *side.CLAIMS, *scan.CLAIMS):
+    for claim in (*numbers.CLAIMS, *anatomy.CLAIMS, *side.CLAIMS, *scan.CLAIMS):
         found = result(world, claim.id.removeprefix("lifecycle-"))
         assert found.verdict != NOT_TESTABLE, (claim.id, found.note)
         assert found.entries

@@ -14,7 +14,7 @@ from grok.recorders import _battery, _minibatches, signal_table
 from grok.recorders._battery import TABLE, VERSIONS
 from grok.recorders.history import HISTORY
 from grok.runs import signals as room
-from grok.runs.measure import Finished
+from grok.runs.finished import Finished
 from grok.runs.saving import get
 from grok.runs.train import train_tracked
 from grok.spec.config import RunConfig

@@ -20,7 +20,7 @@ import torch
 
 from grok.recorders._battery import Battery, State, of_history, put_weights, usable, whole
 from grok.recorders._needs import run_needs
-from grok.runs.measure import untrained
+from grok.runs.finished import untrained
 from grok.runs.member import Member
 from grok.signals.base import NEEDS, Signal
 from grok.spec.config import ResolvedConfig, RunConfig

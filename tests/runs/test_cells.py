@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from grok.runs import stopping, train
+from grok.runs import group, stopping, train
 from grok.runs import study as study_runs
 from grok.runs.fanout import Fanout
 from grok.spec.config import RunConfig
@@ -52,7 +52,7 @@ def test_failure_in_mid_run_goes_on_from_the_save(
 ) -> None:
     (reference,) = train.train_tracked([tiny(seed=1)], store)
     store.client.set_tag(reference.run_id, "grok.kind", "hidden")  # only here to compare with
-    save, calls = train._Loop._save, []
+    save, calls = group.Group._save, []
 
     def failing(self: Any) -> None:
         save(self)
@@ -61,7 +61,7 @@ def test_failure_in_mid_run_goes_on_from_the_save(
             self.background.wait()
             raise OSError("once")
 
-    monkeypatch.setattr(train._Loop, "_save", failing)
+    monkeypatch.setattr(group.Group, "_save", failing)
     answer = study(write([("grok", {"seed": 1})]))
     assert (answer.status, answer.words["trained"]) == (0, "1")
     assert calls == [16, 32, 48]  # not from the start: nothing was done twice

@@ -15,14 +15,15 @@ from grok.numerics import rank
 from grok.numerics.edge import edge
 from grok.numerics.ledger import Ledger
 from grok.numerics.repulsion import measure_repulsion
+from grok.recorders._battery import put_weights
 from grok.recorders.spectrum import BAND
 from grok.runs import measure
+from grok.runs.finished import Finished, untrained
 from grok.runs.measure import (
     ANSWERS,
     KINDS,
     RANKS,
     REPULSION,
-    Finished,
     answers_table,
     fixed_pairs,
     onset_table,
@@ -89,7 +90,7 @@ def test_fixed_pairs_come_from_a_checkpoint_or_from_a_replay(run: Finished, epoc
     weights = run.weights(20) if epoch == 20 else measure._replayed(run, epoch)
     assert pairs is not None
     assert weights is not None
-    f = measure.training_features(run.config, measure.put_weights(measure.untrained(run.config), weights))
+    f = measure.training_features(run.config, put_weights(untrained(run.config), weights))
     g = f.T @ f
     cos = (g / g.diagonal().sqrt() / g.diagonal().sqrt()[:, None])[pairs[:, 0], pairs[:, 1]]
     assert (cos > 0).all()

@@ -19,7 +19,7 @@ from grok.recorders import _battery, _minibatches
 from grok.recorders._battery import put_weights
 from grok.recorders.base import File
 from grok.runs import signals as room
-from grok.runs.measure import Finished, untrained
+from grok.runs.finished import Finished, untrained
 from grok.runs.saving import get, put
 from grok.signals.base import find
 from grok.spec.fields import ConfigError

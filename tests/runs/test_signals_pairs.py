@@ -13,7 +13,7 @@ from grok.numerics import harmonics
 from grok.recorders import _battery, _minibatches
 from grok.recorders._battery import put_weights
 from grok.runs import signals as room
-from grok.runs.measure import Finished, untrained
+from grok.runs.finished import Finished, untrained
 from grok.signals.base import find
 from grok.spec.config import RunConfig
 from grok.spec.plugins import SIGNALS

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from analysis.figures import run_figures
+from grok.runs import group
 from grok.runs import train as runner
 from grok.runs.member import Member
 from grok.runs.train import train_tracked
@@ -231,7 +232,7 @@ def test_a_failure_marks_the_run_and_the_same_config_goes_on(store, tiny, monkey
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runner if where == "log_network" else TrackedRun, where, full)
+    monkeypatch.setattr(group if where == "log_network" else TrackedRun, where, full)
     with pytest.raises(OSError, match="No space left on device"):
         train_tracked([tiny()], store)
     monkeypatch.undo()

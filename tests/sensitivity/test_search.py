@@ -20,10 +20,11 @@ import optuna
 import pytest
 
 from analysis.figures import sensitivity as figures
-from analysis.sensitivity import importance, search, space, storage, study, tracked, verdict, words
+from analysis.sensitivity import importance, planning, search, space, storage, study, tracked, verdict, words
 from analysis.sensitivity.cells import Cells
 from analysis.sensitivity.judge import Judge
 from analysis.sensitivity.loading import _missing
+from analysis.sensitivity.results import trial_table
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage, written_storage
 from analysis.sensitivity.storage import Task, open_study
 from grok.spec.fields import ConfigError
@@ -44,7 +45,7 @@ def task(tmp_path: Path, cells: Cells) -> Callable[..., Task]:
     """`task(**changes)`: the search of a config with some fields changed, kept in `tmp_path`."""
 
     def make(made: Cells = cells, **changes: Any) -> Task:
-        (one,) = study.plan(made, replace(CONFIG, mode="search", **changes), tmp_path)
+        (one,) = planning.plan(made, replace(CONFIG, mode="search", **changes), tmp_path)
         return one
 
     return make
@@ -115,7 +116,7 @@ def test_objectives_and_samplers(task: Callable[..., Task], cells: Cells, object
 
 
 def test_the_search_for_the_worst_minimises(tmp_path: Path, cells: Cells) -> None:
-    (worst,) = study.plan(cells, replace(CONFIG, mode="adversarial"), tmp_path)
+    (worst,) = planning.plan(cells, replace(CONFIG, mode="adversarial"), tmp_path)
     found = search.search(worst, cells)
     assert worst.part == "square_worst_eta0"
     assert search.best(found, 1)[0].values[0] == min(trial.values[0] for trial in found.trials)
@@ -129,19 +130,19 @@ def test_controls_and_windows_that_a_method_does_not_serve_are_left_out_and_name
     several = made_cells(conditions=("grok", "eta0", "random_labels"))
     made = with_raw(several, 12)
     config = replace(CONFIG, mode="all", method="svd,gram", window="3..auto", controls="all")
-    tasks = {one.part: one for one in study.plan(made, config, tmp_path)}
+    tasks = {one.part: one for one in planning.plan(made, config, tmp_path)}
     assert tasks["search"].controls == ("eta0",)
     assert tasks["search"].space.windows() == list(range(3, 13))
     assert set(tasks) == {"search", "square_worst_eta0", "square_worst_random_labels", "square_worst_all"}  # by gram alone
     said = list(_missing(made, [], config))
     assert "no runs of square random_labels with spectrum method svd: not in the searches" in said
     assert "windows 13 … 16 of square are not searched: svd,gram serves up to 12" in said
-    (one,) = study.plan(several, replace(config, method="gram", mode="search"), tmp_path)
+    (one,) = planning.plan(several, replace(config, method="gram", mode="search"), tmp_path)
     assert (one.controls, one.space.windows()[-1]) == (("eta0", "random_labels"), 16)
     with pytest.raises(ConfigError, match="window must be at most 12 for method svd of square grok, got 14"):
-        study.plan(made, replace(config, window="3..14"), tmp_path)
+        planning.plan(made, replace(config, window="3..14"), tmp_path)
     with pytest.raises(ConfigError, match="method must be one that the runs of square random_labels recorded, got svd"):
-        study.plan(made, replace(config, controls="random_labels"), tmp_path)
+        planning.plan(made, replace(config, controls="random_labels"), tmp_path)
 
 
 def test_a_task_that_one_side_of_the_seeds_cannot_serve_is_refused(tmp_path: Path, cells: Cells) -> None:
@@ -151,13 +152,13 @@ def test_a_task_that_one_side_of_the_seeds_cannot_serve_is_refused(tmp_path: Pat
         made = replace(cells, cells=cells.cells | {("square", condition): even})
         for mode in ("search", "adversarial"):
             with pytest.raises(ConfigError, match=f"held_out must leave seeds of {what} runs on both sides of .* got odd of"):
-                study.plan(made, replace(CONFIG, mode=mode), tmp_path)
+                planning.plan(made, replace(CONFIG, mode=mode), tmp_path)
 
 
 def test_bands_of_sixteen_lags_are_told_of_to_the_end(tmp_path: Path, cells: Cells) -> None:
     """Too short for the published window of 20, and for most of the neighbourhood."""
     config = replace(CONFIG, mode="all", n_trials=3, samples=64)
-    results = study.run(cells, config, study.plan(cells, config, tmp_path))
+    results = study.run(cells, config, planning.plan(cells, config, tmp_path))
     assert results.data["published"] is None
     lines = results.data["verdict"]
     assert "The published setting was not tried: its window is 20 updates, the runs' bands hold 16 lags." in lines
@@ -225,14 +226,14 @@ def test_what_is_compared_is_cut_and_told_apart_by_activation(tmp_path: Path) ->
     config = replace(CONFIG, mode="search")
 
     def print_of(activation: str) -> str:
-        (one,) = study.plan(made, replace(config, activation=activation), tmp_path / activation)
+        (one,) = planning.plan(made, replace(config, activation=activation), tmp_path / activation)
         return one.fingerprint
 
     first = {name: print_of(name) for name in ("square", "relu")}
     for condition in ("grok", "eta0"):
         made.cells["relu", condition].horizon = 90
     second = {
-        name: study._task(made, replace(config, activation=name), tmp_path, "search", name, "all", config.space(16))
+        name: planning._task(made, replace(config, activation=name), tmp_path, "search", name, "all", config.space(16))
         for name in first
     }
     assert second["square"].fingerprint == first["square"]
@@ -277,7 +278,7 @@ def test_the_front_has_its_held_out_values(task: Callable[..., Task], cells: Cel
     found = search.search(task(objective="multi", n_trials=25), cells)
     front = verdict.searched(found, cells)["front"]
     assert front
-    table = study.trial_table([found]).set_index("number")
+    table = trial_table([found]).set_index("number")
     for row in front:
         assert row["fpr_held"] == table.loc[row["number"], "fpr_held"]
         assert row["lead_held"] == table.loc[row["number"], "lead_held"]
@@ -402,7 +403,7 @@ def test_optunas_evaluators_are_named_and_seeded(
 
 def test_counts_are_those_of_the_runs(task: Callable[..., Task], cells: Cells) -> None:
     found = search.search(task(n_trials=5), cells)
-    table = study.trial_table([found])
+    table = trial_table([found])
     assert list(table["number"]) == list(range(5))
     assert table["study"].eq("search").all()
     for row, trial in zip(table.to_dict("records"), found.trials, strict=True):
@@ -430,7 +431,7 @@ def test_the_published_setting_is_tried_once(tmp_path: Path) -> None:
     made = made_cells(lags=24)
     config = replace(CONFIG, mode="search", n_trials=3, window="12..24", first_epoch="0..120", slope_lag="5..30")
     for trials in (3, 6):
-        (one,) = study.plan(made, replace(config, n_trials=trials), tmp_path)
+        (one,) = planning.plan(made, replace(config, n_trials=trials), tmp_path)
         found = search.search(one, made)
         settings = [trial.user_attrs["setting"] for trial in found.trials]
         assert settings[0] == space.PUBLISHED

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grok.runs import train
+from grok.runs import group, train
 from grok.store import lease
 from grok.store.errors import BusyError, TakenOverError
 from grok.store.lease import Lease, check, give_up, settled, take
@@ -163,14 +163,14 @@ def test_run_that_is_taken_over_at_the_last_epoch_is_neither_finished_nor_stoppe
 def test_of_a_group_that_fails_at_its_end_the_finished_stay_finished(
     store: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = train._Loop._finish
+    finish = group.Group._finish
 
     def second_fails(self: Any, member: Any, run: Any) -> Any:
         if member.index == 1:
             raise OSError("no space")
         return finish(self, member, run)
 
-    monkeypatch.setattr(train._Loop, "_finish", second_fails)
+    monkeypatch.setattr(group.Group, "_finish", second_fails)
     configs = [tiny(seed=seed, epochs=20, checkpoint_epochs=(20,)) for seed in (0, 1)]
     with pytest.raises(OSError, match="no space"):
         train.train_tracked(configs, store)

@@ -8,9 +8,10 @@ import numpy as np
 
 from analysis.exhibits.model import NOTES, TABLE, TEXT, Claim, Entry
 from analysis.exhibits.sources import Sources
+from analysis.papers.lifecycle.anatomy import NEAR
 from analysis.papers.lifecycle.margins import ACCURACY, ANGLE, FIVE_PERCENT, R_SQUARED, RATIO, SIZE, STEP, entry
-from analysis.papers.lifecycle.numbers import NEAR, claim
 from analysis.papers.lifecycle.reading import SCAN, grok_step, ledger, measured
+from analysis.papers.lifecycle.rows import claim
 from analysis.papers.lifecycle.side import WIDTH, compressed, positions, ratio_12, ratio_of, responses, run_id_of, shape, signs
 from analysis.printed import lifecycle as printed
 from grok.numerics.edge import rotation

@@ -17,7 +17,6 @@ from analysis.papers.lifecycle.margins import (
     SIZE,
     entry,
 )
-from analysis.papers.lifecycle.numbers import claim
 from analysis.papers.lifecycle.reading import (
     DYCK,
     LONG,
@@ -25,6 +24,7 @@ from analysis.papers.lifecycle.reading import (
     measured,
     run_of,
 )
+from analysis.papers.lifecycle.rows import claim
 from analysis.printed import lifecycle as printed
 from analysis.words import number
 from grok.numerics.edge import Edge, compression, edge, gap_23, leading
