@@ -3,7 +3,18 @@
 from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.exhibits.paper import Paper
-from analysis.papers.lifecycle import anatomy, classes, controls, flip, flip_sentences, numbers, scan, sentences, side
+from analysis.papers.lifecycle import (
+    ablation_sentences,
+    anatomy,
+    classes,
+    controls,
+    flip,
+    flip_sentences,
+    numbers,
+    scan,
+    sentences,
+    side,
+)
 from analysis.papers.lifecycle import errata as lifecycle_errata
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
@@ -53,6 +64,7 @@ LOCK_IN: tuple[Claim, ...] = (
 )
 LIFECYCLE: tuple[Claim, ...] = (
     *flip_sentences.CLAIMS,
+    *ablation_sentences.CLAIMS,
     *sentences.CLAIMS,
     *classes.CLAIMS,
     *numbers.CLAIMS,
@@ -87,7 +99,7 @@ ERRATA: tuple[Chapter, ...] = (
     *repulsion_errata.CHAPTERS,
     *errata.CHAPTERS,
     *flip.CHAPTERS,
-    *sentences.CHAPTERS,
+    *ablation_sentences.CHAPTERS,
     *lifecycle_errata.CHAPTERS,
     *classes.CHAPTERS,
     *board.CHAPTERS,

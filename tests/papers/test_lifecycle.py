@@ -10,18 +10,10 @@ import pandas as pd
 import pytest
 
 from analysis.exhibits.evaluate import ask, evaluate
-from analysis.exhibits.model import (
-    BY_DEFINITION,
-    CAVEAT,
-    CONTRADICTED,
-    NOT_REPRODUCED,
-    NOT_TESTABLE,
-    REPRODUCED,
-    Claim,
-    Result,
-)
+from analysis.exhibits.model import BY_DEFINITION, CAVEAT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, Claim, Result
 from analysis.exhibits.sources import Sources
 from analysis.papers.lifecycle import (
+    ablation_sentences,
     anatomy,
     arms,
     classes,
@@ -48,6 +40,7 @@ from tests.helpers.lifecycle_world import NEVER, LifecycleWorld
 GROKS = {42: 600, 137: 1400, 2024: 1000, 7: 800, 11: 800}
 CLAIMS = (
     *flip_sentences.CLAIMS,
+    *ablation_sentences.CLAIMS,
     *sentences.CLAIMS,
     *classes.CLAIMS,
     *numbers.CLAIMS,
@@ -428,7 +421,7 @@ def test_panels_have_tables_and_are_drawn() -> None:
 
 def test_chapters_have_words_and_a_table() -> None:
     evidence: Any = LifecycleWorld(follows_window=True, groks=GROKS, numbers=costs(0.4, 0.2))
-    for chapter in (*flip.CHAPTERS, *sentences.CHAPTERS, *errata.CHAPTERS, *classes.CHAPTERS):
+    for chapter in (*flip.CHAPTERS, *ablation_sentences.CHAPTERS, *errata.CHAPTERS, *classes.CHAPTERS):
         text, table = chapter.build(Sources(evidence))
         assert text
         assert len(table)

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.papers.lifecycle.sentences import CONTROLS, FAIR, READ_OUT
+from analysis.papers.lifecycle.ablation_sentences import CONTROLS
+from analysis.papers.lifecycle.sentences import FAIR, READ_OUT
 from grok.recorders import _targets
 from grok.recorders._instrument import Instrument
 from grok.recorders.anatomy import Anatomy

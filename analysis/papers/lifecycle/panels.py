@@ -10,11 +10,11 @@ import pandas as pd
 from analysis.exhibits.panels import Panel, Prepared, drawer
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle import classes, findings
+from analysis.papers.lifecycle.ablation_sentences import costs
 from analysis.papers.lifecycle.arms import ARMS, THRESHOLDS, grids
 from analysis.papers.lifecycle.controls import intervention_table
 from analysis.papers.lifecycle.errata import probe_table
 from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, MINI, MODULAR, SCALE, anatomy, grok_step
-from analysis.papers.lifecycle.sentences import costs
 from analysis.reading.evidence import Evidence
 
 METRICS = (

@@ -54,6 +54,11 @@ def seed_42(sources: Sources, condition: str = "grok") -> str:
     return str(run_of(sources, DYCK, condition, 42)["run_id"])
 
 
+def runs_of(sources: Sources, condition: str = "grok") -> list[str]:
+    """Ids of the runs of Dyck-1 of a condition, a seed each."""
+    return [str(run_id) for run_id in sources.take(DYCK, condition=condition)["run_id"]]
+
+
 def setting(run: Mapping[Any, Any], name: str) -> Any:
     """A field of a run's config, None where it is `auto`; its default where the table lacks it, as no run there has another."""
     found = run.get(name, getattr(RunConfig(), name))
