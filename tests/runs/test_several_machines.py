@@ -108,7 +108,7 @@ class Site:
 
 
 def start_postgres(servers: Servers, folder: Path, port: int, password: str = "") -> str:
-    """A database server with a data folder of its own, which asks for a password if it is given one; the URI of its database."""
+    """A database server with a data folder of its own, which asks for a password if one is given; the URI of its database."""
     binaries = postgres_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed")
