@@ -346,7 +346,7 @@ def test_an_export_replaces_a_bundle_and_nothing_else(bundle: Path, away: Store,
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--study", "nothing"), "study must be one of"),
+        (("--study", "nothing"), "study must be a known name, got nothing"),
         (("--bands", "some"), "bands must be none, read, all, got some"),
         (("--files", "some"), "files must be none, read, all or patterns of paths, got some"),
         (("--runs", "0" * 32), "run must exist in"),

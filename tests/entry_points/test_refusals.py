@@ -112,7 +112,12 @@ CASES: list[tuple[str, str, str, str]] = [
     ("export", "--out {folder}/out --study nope", "study must be a known name, got nope.", "Known: "),
     ("export", "--out {folder}/out --study relu", "store must hold training runs of relu, got none in", "Train them first."),
     ("export", "--out {folder}/out --bands some", "bands must be none, read, all, got some.", "Pick one."),
-    ("export", "--out {folder}/out --files some", "files must be none, read, all, got some.", "Pick one."),
+    (
+        "export",
+        "--out {folder}/out --files some",
+        "files must be none, read, all or patterns of paths, got some.",
+        "Pick one, or write signals*.parquet.",
+    ),
     ("export", "--out {folder}/a_file", "out must be a folder, got {folder}/a_file.", "Name another."),
     ("export", "--out {folder}/a_folder", "out must be a new folder or hold a bundle alone, got", "Name another."),
     ("export", "--out {folder}/a_link", "out must be a folder, got {folder}/a_link.", "Name another."),

@@ -908,10 +908,11 @@ BARE = """
 import sys, time
 HEAVY = ("mlflow", "optuna", "pandas", "matplotlib", "pyarrow", "sqlalchemy", "yaml", "loky", "safetensors", "psutil", "tqdm")
 sys.modules |= dict.fromkeys(HEAVY)  # as if they were not installed
+start = time.process_time()
 import torch, numpy
 before = time.process_time()
 from grok import SpectralMonitor
-seconds = time.process_time() - before
+share = (time.process_time() - before) / (before - start)
 model = torch.nn.Linear(4, 3)
 optimizer = torch.optim.Adam(model.parameters())
 monitor = SpectralMonitor(model, 3, strict=True).attach(optimizer)
@@ -920,13 +921,13 @@ for _ in range(5):
     optimizer.step()
 monitor.calibrate([{"gap_23": numpy.ones(300)}])
 assert monitor.eigenvalues().shape == (6, 5)
-print(seconds)
+print(share)
 """
 
 
 def test_it_needs_torch_numpy_and_scipy_alone() -> None:
     done = (subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True) for _ in range(2))
-    assert any(float(one.stdout) < 0.1 for one in done)  # seconds of a processor beyond torch's own import
+    assert any(float(one.stdout) < 0.1 for one in done)  # of torch's own import, in processor time: 0.06 to 0.08
 
 
 def test_a_part_of_the_model_may_have_the_name_of_a_wrapper() -> None:

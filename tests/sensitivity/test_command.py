@@ -263,7 +263,7 @@ def test_a_study_whose_runs_changed_is_refused(own: Any, sensitivity_command: Ca
 
 
 BAD = {
-    ("--study", "nobody"): "study must be one of quick, headline,",
+    ("--study", "nobody"): "study must be a known name, got nobody",
     ("--study", "odd"): "study must have runs of condition grok, got odd with none",
     ("--study", "bare"): "controls must name a condition that square has runs of, got all with none",
     ("--study", "mine", "--controls", "random_labels"): "controls must name a condition that square has runs of, got",
