@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from benchmarks import cluster
 
 
+@pytest.mark.slow
 def test_a_server_has_what_the_writers_counted(template_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mlflow.db").write_bytes(template_store.read_bytes())
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"

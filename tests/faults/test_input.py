@@ -292,6 +292,7 @@ def run(words: str, environment: dict[str, str], **streams: Any) -> subprocess.C
     return subprocess.run(["bash", "-c", words], cwd=PROJECT, env=os.environ | environment, check=False, **streams)
 
 
+@pytest.mark.slow
 def test_help_and_a_plan_work_where_the_terminal_is_ascii() -> None:
     plain = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
     for words in ("train --help", "study --plan"):

@@ -121,6 +121,7 @@ def test_the_reading_by_activation_overrules_no_word_that_stands_before_it() -> 
     assert not rows.by_activation("no information", "follows")
 
 
+@pytest.mark.slow
 def test_a_clock_of_the_activations_follows_t50_over_all_runs_and_not_within_them() -> None:
     row = told(activation_clock).told
     assert row["alarm_with_t50"] == 0

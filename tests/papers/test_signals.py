@@ -163,6 +163,7 @@ def test_rows_that_cannot_be_tested_say_what_is_missing(found: pd.DataFrame) -> 
     assert "zero_meaned" in set(missing["variant"])
 
 
+@pytest.mark.slow
 def test_an_alarm_that_rounding_makes_is_none() -> None:
     row = of(made(MadeUp(jitter=True)).table, "rho")
     assert row["verdict"] == "unstable to rounding or estimator"

@@ -470,6 +470,7 @@ def test_mlflow_run_in_the_activated_environment(store: Any, mlflow_run: Callabl
     assert_trained(store, mlflow_run("--env-manager", "local"))
 
 
+@pytest.mark.slow
 def test_bare_mlflow_run_takes_conda(store: Any, mlflow_run: Callable[..., Any], conda_home: Path, tmp_path: Path) -> None:
     """Without an option: conda is asked for an environment from conda.yaml, and the training runs in it."""
     system = tmp_path / "path"  # no python but the one that activation brings

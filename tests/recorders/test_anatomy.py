@@ -83,7 +83,8 @@ def test_every_measure_is_there_and_they_agree(straight: Trained) -> None:
     assert value["curvature", "published/v1"] == pytest.approx(value["curvature", "test/v1"], rel=0.5, abs=0.5)
 
 
-@pytest.mark.parametrize("stop", [5, pytest.param(11, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [5, 11])
 def test_a_stopped_run_measures_the_same(straight: Trained, stop: int) -> None:
     saved = Trained(small(**PARTS), stop=stop).state
     assert saved is not None

@@ -239,6 +239,7 @@ def test_a_figure_with_an_empty_table_or_a_failure_says_so_and_stops_no_other() 
     assert odd.commands == (Evidence.command("sensitivity"),)
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_figure_are_those_that_it_draws(evidence: FakeEvidence, drawn: dict[str, Any]) -> None:
     for found in (drawn[panel.id] for panel in PANELS):
         for table in found.tables.values():

@@ -114,6 +114,7 @@ def test_lockstep_seeds_agree_with_single_runs(store: Any, write: Any, study: An
     assert single["0"].metrics["loss/test"] != single["1"].metrics["loss/test"]  # seeds are told apart
 
 
+@pytest.mark.slow
 def test_group_that_stopped_goes_on_as_a_group(
     store: Any, write: Any, study: Any, contents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

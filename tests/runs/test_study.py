@@ -259,6 +259,7 @@ def test_cell_that_cannot_be_trained_makes_no_run(
     assert not store.find({"kind": "study"})
 
 
+@pytest.mark.slow
 def test_scheduler_that_does_not_answer(store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     answer = study(write(), "--backend", "dask", "--scheduler", "tcp://127.0.0.1:1")

@@ -120,6 +120,7 @@ def frozen(tmp_path):
         yield found
 
 
+@pytest.mark.slow
 def test_a_network_of_older_code_loads_where_this_code_is_imported_already(frozen):
     """Its own code is of another layout, and names modules that are elsewhere now."""
     (output,) = frozen.store.get(frozen.ids["complete"]).raw.outputs.model_outputs
