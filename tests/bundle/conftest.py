@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from analysis import papers
+from analysis.bundle.pack import Wanted, pack
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND
 from grok.spec.config import RunConfig
@@ -118,6 +119,15 @@ def made_up(store: Store, config: RunConfig, condition: str) -> str:
     run.put_arrays(BAND, w=band, v=band / 4)
     run.end("complete")
     return str(run.run_id)
+
+
+def small_bundle(template_store: Path, folder: Path) -> Path:
+    """A bundle of three made-up runs, made in a folder; to be copied before it is changed."""
+    with store_in(folder, template_store) as store:
+        for seed in range(3):
+            made_up(store, RunConfig(seed=seed), "grok")
+        pack(store, Wanted(), folder / "bundle")
+    return folder / "bundle"
 
 
 @pytest.fixture(scope="session")

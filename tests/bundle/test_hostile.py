@@ -28,18 +28,13 @@ from grok.spec.config import RunConfig
 from grok.store.errors import StoreError
 from grok.store.store import Store
 from grok.store.transplant import Database
-from tests.bundle.conftest import call, files, made_up, store_in, travelling
+from tests.bundle.conftest import call, files, made_up, small_bundle, store_in, travelling
 
 
 @pytest.fixture(scope="module")
 def small(template_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of three made-up runs; to be copied."""
-    folder = tmp_path_factory.mktemp("bundle-small")
-    with store_in(folder, template_store) as store:
-        for seed in range(3):
-            made_up(store, RunConfig(seed=seed), "grok")
-        pack(store, Wanted(), folder / "bundle")
-    return folder / "bundle"
+    return small_bundle(template_store, tmp_path_factory.mktemp("bundle-small"))
 
 
 @pytest.fixture

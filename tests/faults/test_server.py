@@ -16,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from entry_points import console
 from grok.store.errors import one_line
 from tests.bundle.conftest import call
-from tests.bundle.test_hostile import small  # noqa: F401
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.faults
@@ -80,7 +79,7 @@ def test_a_server_that_refuses_is_one_line(
     server: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    small: Path,  # noqa: F811
+    small: Path,
 ) -> None:
     server["status"] = status
     monkeypatch.chdir(tmp_path)

@@ -22,7 +22,6 @@ import yaml
 
 from grok.spec.config import RunConfig
 from tests.bundle.conftest import call
-from tests.bundle.test_hostile import small  # noqa: F401
 from tests.conftest import PROJECT, TINY
 from tests.faults.test_server import COMMANDS
 from tests.runs import test_several_machines as machines
@@ -182,7 +181,7 @@ def test_a_stranger_is_told_why_by_every_command(
     name: str,
     who: str,
     shared: Shared,
-    small: Path,  # noqa: F811
+    small: Path,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -244,7 +243,7 @@ def test_a_study_is_trained_by_two_workers_and_reported(shared: Shared) -> None:
 def test_a_user_who_may_read_alone_reads_and_is_told_where_not_to_write(
     shared: Shared,
     trained: dict[str, str],
-    small: Path,  # noqa: F811
+    small: Path,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
