@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from scipy.linalg import eigh, eigvalsh, lu_factor, lu_solve
+from scipy.linalg import LinAlgWarning, eigh, eigvalsh, lu_factor, lu_solve
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
@@ -143,7 +144,10 @@ def _two_sides(chain: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _lanczos(b: np.ndarray) -> float | None:
-    """λ₂ by Lanczos at a shift; None where it does not come, or another eigenvalue than 0 is below it."""
+    """λ₂ by Lanczos at a shift; None where it does not come, or another eigenvalue than 0 is below it.
+
+    Nor does it come where a neuron is all but cut off: at a shift below the rounding of L, L − σ is as singular as L.
+    """
     small, large = b.sum(axis=1), b.sum(axis=0)
     least = min(small.min(), large.min())
     shift = least * (1 - SHIFT)
@@ -152,7 +156,11 @@ def _lanczos(b: np.ndarray) -> float | None:
 
     scaled = b / np.sqrt(large - shift)
     schur = np.diag(small - shift) - scaled @ scaled.T
-    factor, n = lu_factor(schur), len(small)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)
+        factor, n = lu_factor(schur), len(small)
+    if not factor[0].diagonal().all():
+        return None
 
     def solve(x: np.ndarray) -> np.ndarray:
         top = lu_solve(factor, x[:n] + b @ (x[n:] / (large - shift)))

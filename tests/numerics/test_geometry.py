@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -181,6 +182,15 @@ def test_connectivity_is_of_the_laplacian_and_near_the_smallest_degree_in_wide_n
     wide, out = drawn(60, 400), drawn(400, 30, seed=1)
     assert dynamics.connectivity(wide, out) == pytest.approx(dynamics.connectivity(wide, out, degree=True), rel=0.02)
     assert math.isnan(dynamics.connectivity(w * math.nan, v))
+
+
+@pytest.mark.parametrize("weight", [1e-18, 1e-40])
+def test_connectivity_of_a_graph_with_a_neuron_all_but_cut_off_is_zero_to_rounding(weight: float) -> None:
+    w, v = torch.ones(2, 401, dtype=torch.float64), torch.ones(401, 2, dtype=torch.float64)
+    w[:, 5] = v[5] = weight
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 0.0 <= dynamics.connectivity(w, v) < 1e-11
 
 
 def test_margins_and_quantiles() -> None:
