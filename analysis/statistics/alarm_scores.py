@@ -17,7 +17,6 @@ from analysis.statistics.alarms import (
     Halves,
     Watched,
     auroc,
-    chances,
     crossed,
     detected,
     fire_epoch,
@@ -135,7 +134,7 @@ def score(runs: Sequence[Watched], found: Alarms, *, by_group: bool = False) -> 
     Args:
         runs: positives, negatives and censored ones. found: their alarms. by_group: whether AUROC is of pairs of one group.
     """
-    firsts, seconds = zip(*(found.chances or [chances(run) for run in runs]), strict=True) if runs else ((), ())
+    firsts, seconds = zip(*(found.chances or [run.chances for run in runs]), strict=True) if runs else ((), ())
     told = list(zip(runs, found.epochs, strict=True))
     good = [(run, epoch, first) for (run, epoch), first in zip(told, firsts, strict=True) if run.positive]
     positives, negatives = [run for run in runs if run.positive], [run for run in runs if run.negative]

@@ -7,8 +7,10 @@ neighbours, alone. A run without a known value never fires.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +26,8 @@ Halves = tuple[Collection[int], Collection[int]]
 """Seeds of either half: each gives the thresholds of the other."""
 
 
-class Watched(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Watched:
     """One run's series and what happened in it.
 
     Attributes:
@@ -53,6 +56,20 @@ class Watched(NamedTuple):
         """Whether it did not grok, and would not have later as far as is known."""
         return not self.positive and not self.censored
 
+    @functools.cached_property
+    def sustained(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each two neighbours the second's epoch, and the largest minimum so far: (N − 1,) each; −∞ before two are known."""
+        if len(self.values) < 2:
+            return np.array([]), np.array([])
+        low = np.minimum(self.values[1:], self.values[:-1])
+        return self.epochs[1:], np.maximum.accumulate(np.where(np.isfinite(low), low, -np.inf))
+
+    @functools.cached_property
+    def chances(self) -> Chances:
+        """The first and second epoch at which an alarm can be given: of two neighbours that are known."""
+        both = np.isfinite(self.values[1:]) & np.isfinite(self.values[:-1])
+        return first_two(self.epochs[1:][both])
+
 
 class Chances(NamedTuple):
     """The first two epochs at which a rule can give an alarm, whatever the values are; NaN of what never comes.
@@ -64,44 +81,34 @@ class Chances(NamedTuple):
     second: float
 
 
-def sustained(run: Watched) -> tuple[np.ndarray, np.ndarray]:
-    """Of each two neighbours the second's epoch, and the largest minimum so far: (N − 1,) each; −∞ before two are known."""
-    if len(run.values) < 2:
-        return np.array([]), np.array([])
-    low = np.minimum(run.values[1:], run.values[:-1])
-    return run.epochs[1:], np.maximum.accumulate(np.where(np.isfinite(low), low, -np.inf))
-
-
 def sustained_peak(run: Watched, before: float = math.inf) -> float:
     """The largest minimum of two known neighbours, both at epochs < `before`; −∞ without two."""
-    return float(sustained_peaks(run, np.array([before]))[0])
+    seconds, peaks = run.sustained
+    at = int(seconds.searchsorted(before))
+    return float(peaks[at - 1]) if at else -math.inf
 
 
 def sustained_peaks(run: Watched, before: np.ndarray) -> np.ndarray:
     """`sustained_peak` before each of some epochs."""
-    seconds, peaks = sustained(run)
-    return np.concatenate(([-np.inf], peaks))[np.searchsorted(seconds, before, "left")]
+    seconds, peaks = run.sustained
+    return np.concatenate(([-np.inf], peaks))[seconds.searchsorted(before)]
+
+
+def fire_epoch(run: Watched, threshold: float) -> float:
+    """The epoch of the alarm at a threshold, of the second of two values ≥ it; NaN if there is none."""
+    seconds, peaks = run.sustained
+    at = int(peaks.searchsorted(threshold))
+    return math.nan if at == len(peaks) or math.isnan(threshold) else float(seconds[at])
 
 
 def fire_epochs(run: Watched, thresholds: np.ndarray) -> np.ndarray:
-    """The epoch of the alarm at each threshold, of the second of two values ≥ it; NaN where there is none."""
-    seconds, peaks = sustained(run)
-    at = np.searchsorted(peaks, thresholds, "left")
+    """`fire_epoch` at each of some thresholds."""
+    seconds, peaks = run.sustained
+    at = peaks.searchsorted(thresholds)
     fires = (at < len(peaks)) & ~np.isnan(thresholds)
     out = np.full(len(thresholds), np.nan)
     out[fires] = seconds[at[fires]]
     return out
-
-
-def fire_epoch(run: Watched, threshold: float) -> float:
-    """The epoch of the alarm at one threshold; NaN if there is none."""
-    return float(fire_epochs(run, np.array([threshold]))[0])
-
-
-def chances(run: Watched) -> Chances:
-    """The first and second epoch at which an alarm can be given: of two neighbours that are known."""
-    both = np.isfinite(run.values[1:]) & np.isfinite(run.values[:-1])
-    return first_two(run.epochs[1:][both])
 
 
 def first_two(epochs: np.ndarray) -> Chances:
@@ -112,7 +119,7 @@ def first_two(epochs: np.ndarray) -> Chances:
 
 def first_chance(run: Watched) -> float:
     """The epoch at which an alarm can first be given; NaN if it never can."""
-    return chances(run).first
+    return run.chances.first
 
 
 def late_enough(epoch: float, first: float) -> bool:
@@ -207,14 +214,19 @@ def auroc(positives: Sequence[Watched], negatives: Sequence[Watched], *, by_grou
     counts = (groups[0][:, None] == groups[1]) if by_group else np.ones_like(table, dtype=bool)
     if not counts.any():
         return UNKNOWN
-    rng, weights = np.random.default_rng(SEED), []
-    for n in table.shape:
-        drawn = rng.integers(0, n, (RESAMPLES // 5, n))
-        weights.append(np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64))
-    above, every = (((weights[0] @ part) * weights[1]).sum(axis=1) for part in (table * counts, counts.astype(np.float64)))
+    first, second = _drawn(*table.shape)
+    above, every = (((first @ part) * second).sum(axis=1) for part in (table * counts, counts.astype(np.float64)))
     some = every > 0  # of few runs in many groups a draw may hold no pair
     low, high = np.quantile(above[some] / every[some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(table[counts].mean()), float(low), float(high), len(positives) + len(negatives))
+
+
+@functools.lru_cache(maxsize=32)
+def _drawn(*sizes: int) -> list[np.ndarray]:
+    """How often each run of some groups is drawn, with replacement: (draws, n) of each."""
+    rng = np.random.default_rng(SEED)
+    drawn = [rng.integers(0, n, (RESAMPLES // 5, n)) for n in sizes]
+    return [np.stack([np.bincount(row, minlength=len(row)) for row in rows]).astype(np.float64) for rows in drawn]
 
 
 def floor(positives: Sequence[Watched], negatives: Sequence[Watched], least: float = 0.5) -> float:

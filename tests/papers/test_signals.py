@@ -246,7 +246,7 @@ def test_no_rule_takes_back_what_it_said(name: str) -> None:
         run = Watched(0, True, "", True, math.nan, 700.0, math.nan, np.arange(0, 900, 10), row)
         said = {rule: _said(rule, signal, run, memorised) for rule in (rows.CALIBRATED, rows.PRINTED)}
         for rule, end in itertools.product(said, range(1, 90, 4)):
-            part = run._replace(epochs=run.epochs[:end], values=row[:end])
+            part = dataclasses.replace(run, epochs=run.epochs[:end], values=row[:end])
             found_, before = _said(rule, signal, part, memorised), said[rule] <= part.epochs[-1]
             assert found_ == said[rule] if before else math.isnan(found_)
 

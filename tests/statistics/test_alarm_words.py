@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def ranking(sets: tuple[str, ...]) -> list[Watched]:
     for run in world("early"):
         late = 5.0 * (EPOCHS > 700) if run.control == "eta0" else 0.0
         always = 2.0 if run.control in sets else 0.0
-        out.append(run._replace(values=run.values + late + always))
+        out.append(replace(run, values=run.values + late + always))
     return out
 
 
@@ -103,7 +104,7 @@ def test_an_alarm_is_one_before_t50() -> None:
 
 def test_censored_runs_count_for_no_threshold_and_no_rate() -> None:
     calm = world("early")
-    odd = [watched(np.ones(len(EPOCHS)), control="weak", seed=seed)._replace(censored=True) for seed in (0, 1)] * 6
+    odd = [replace(watched(np.ones(len(EPOCHS)), control="weak", seed=seed), censored=True) for seed in (0, 1)] * 6
     found, without = scored([*calm, *odd]), scored(calm)
     assert (found.fpr, found.worst, found.sets, found.area) == (without.fpr, without.worst, without.sets, without.area)
     assert (found.censored["weak"].fired, found.censored["weak"].n) == (12, 12)
@@ -116,7 +117,7 @@ def test_a_run_without_a_value_does_not_fire() -> None:
     for side in (True, False):
         runs = world("early")
         lost = [run.positive == side and i % 2 == 0 for i, run in enumerate(runs)]
-        some = [run._replace(epochs=blank, values=blank) if gone else run for run, gone in zip(runs, lost, strict=True)]
+        some = [replace(run, epochs=blank, values=blank) if gone else run for run, gone in zip(runs, lost, strict=True)]
         epochs = [fire_epoch(run, 0.5 if side else -9.0) for run in some]
         found = score(some, Alarms(epochs))
         assert (found.tpr.n, found.fpr.n) == (48, 72)
@@ -133,7 +134,7 @@ def test_the_clock_is_judged_within_groups() -> None:
     fixed = [50.0 if run.group == "a" else 300.0 for run in runs]
     assert tied(list(zip(runs, fixed, strict=True))) == 0
     assert tied([(run, run.t50 - 30) for run in runs]) == pytest.approx(1)
-    assert tied([(run._replace(group=""), epoch) for run, epoch in zip(runs, fixed, strict=True)]) > 0.8
+    assert tied([(replace(run, group=""), epoch) for run, epoch in zip(runs, fixed, strict=True)]) > 0.8
     assert tied([(run, run.t50 - 30) for run in (*runs[:10], *runs[10:12])]) == pytest.approx(1)  # two of b say nothing
 
 
@@ -199,10 +200,10 @@ def test_a_printed_rule_that_rarely_fires_has_its_lead_undecided() -> None:
 
 def test_a_row_that_cannot_be_read_before_t50_is_not_testable_at_its_cadence() -> None:
     """Values from 300 on: of t50 from 100 to 600 fewer than 0.8 have two before it."""
-    late = [run._replace(values=np.where(EPOCHS < 300, np.nan, run.values)) for run in world("early")]
+    late = [replace(run, values=np.where(EPOCHS < 300, np.nan, run.values)) for run in world("early")]
     assert verdict(scored(late)) == "not testable at this cadence"
     assert verdict(scored(late), printed=True) == "not testable at this cadence"
-    soon = [run._replace(values=np.where(EPOCHS < 60, np.nan, run.values)) for run in world("early")]
+    soon = [replace(run, values=np.where(EPOCHS < 60, np.nan, run.values)) for run in world("early")]
     assert scored(soon).seen.value == 1
     assert verdict(scored(soon)) == "alarm"
 

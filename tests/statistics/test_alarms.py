@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from analysis.statistics.alarm_scores import alarms
 from analysis.statistics.alarms import (
     auroc,
     calibrate,
-    chances,
     crossed,
     detected,
     fire_epoch,
@@ -38,7 +38,7 @@ def test_the_threshold_is_midway_to_what_most_positives_reach() -> None:
     calm = [watched(np.full(20, 0.2)) for _ in range(10)]
     grown = [watched(np.full(20, float(level)), positive=True, t=100) for level in (5, 1, 4, 2, 3)]
     assert calibrate(calm, 0.05, grown) == pytest.approx((0.2 + 2) / 2)
-    low = [run._replace(values=run.values / 100) for run in grown]
+    low = [replace(run, values=run.values / 100) for run in grown]
     assert calibrate(calm, 0.05, low) == calibrate(calm)
 
 
@@ -110,16 +110,16 @@ def test_an_alarm_never_changes_when_the_run_is_cut_off_later() -> None:
 def test_what_is_high_from_the_start_is_no_detection() -> None:
     run = watched(np.ones(20), positive=True, t=100)
     assert fire_epoch(run, 0.5) == EPOCHS[1]
-    assert chances(run) == (EPOCHS[1], EPOCHS[2])
-    assert not late_enough(EPOCHS[1], chances(run).first)
+    assert run.chances == (EPOCHS[1], EPOCHS[2])
+    assert not late_enough(EPOCHS[1], run.chances.first)
     assert [detected(run, at, 10.0) for at in (10.0, 20.0, 90.0, 100.0, math.nan)] == [False, True, True, False, False]
 
 
 def test_a_chance_needs_two_known_neighbours() -> None:
     """Known at 0, 20, 30 and 60, 70 of every tenth epoch: an alarm can be given at 30, and then at 70."""
     values = np.where(np.isin(EPOCHS[:20], (0, 20, 30, 60, 70)), 1.0, math.nan)
-    assert chances(watched(values)) == (30, 70)
-    assert np.isnan(chances(watched(values[:3]))).all()
+    assert watched(values).chances == (30, 70)
+    assert np.isnan(watched(values[:3]).chances).all()
 
 
 def test_pairs_that_an_unknown_decides_are_counted() -> None:
@@ -141,21 +141,21 @@ def test_the_edge_is_the_threshold_without_positives() -> None:
 
 
 def test_every_clock_has_an_area_of_a_half() -> None:
-    ticking = [run._replace(values=EPOCHS.astype(float)) for run in world("nothing")]
+    ticking = [replace(run, values=EPOCHS.astype(float)) for run in world("nothing")]
     found = auroc([run for run in ticking if run.positive], [run for run in ticking if not run.positive])
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
 def test_the_area_uses_nothing_from_t10_on() -> None:
     runs = world("late")
-    cut = [run._replace(values=np.where(run.t10 <= EPOCHS, 99.0, run.values)) if run.positive else run for run in runs]
+    cut = [replace(run, values=np.where(run.t10 <= EPOCHS, 99.0, run.values)) if run.positive else run for run in runs]
     areas = [auroc([r for r in some if r.positive], [r for r in some if not r.positive]) for some in (runs, cut)]
     assert areas[0] == areas[1]
 
 
 def test_the_floor_is_what_trying_each_level_gives() -> None:
     rng = np.random.default_rng(3)
-    runs = [run._replace(values=run.values + 0.8 * rng.normal(size=len(EPOCHS)).cumsum() / 9) for run in world("early")]
+    runs = [replace(run, values=run.values + 0.8 * rng.normal(size=len(EPOCHS)).cumsum() / 9) for run in world("early")]
     positives, negatives = [run for run in runs if run.positive], [run for run in runs if run.negative]
     tried = [
         np.mean([not math.isnan(fire_epoch(run, level)) for run in negatives])

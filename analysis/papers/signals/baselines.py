@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def cell_clock(about: Mapping[str, Known], arm: Arm, share: float = 1.0) -> Row:
     itself it has no lead; at a half of it, and at 0.8, it has one without having looked at the run.
     """
     epochs, expected = np.arange(0, arm.last + 1, arm.every), forecasts(about)
-    watched = {i: one.run._replace(epochs=epochs, values=epochs - share * expected[i]) for i, one in about.items()}
+    watched = {i: replace(one.run, epochs=epochs, values=epochs - share * expected[i]) for i, one in about.items()}
     head = {"signal": CELL_CLOCK, "variant": "" if share == 1 else f"at {share:g} of it", "information": "C"}
     return read(about, watched, _reached(about), head | {"rule": FORECAST, "every": arm.every, "published": share == 1})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ def watch(one: Released, name: str) -> Watched:
     if name == "norm_peak":
         with np.errstate(all="ignore"):  # a norm of 0, or beyond all numbers, has no share of its peak: it is not known
             values = passage.below_peak(values[:, None])
-    return one.run._replace(epochs=one.curves["steps"], values=sign * values)
+    return replace(one.run, epochs=one.curves["steps"], values=sign * values)
 
 
 def board(runs: list[Released]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -218,7 +219,7 @@ def watch(
     for run_id, one in about.items():
         if one.fed_by in fed:
             epochs, values = _thinned(*stored[run_id].get(key, blank), every)
-            out[run_id] = one.run._replace(epochs=epochs, values=sign * values)
+            out[run_id] = replace(one.run, epochs=epochs, values=sign * values)
     return out if any(np.isfinite(run.values).any() for run in out.values()) else {}
 
 
@@ -232,7 +233,7 @@ def _thinned(epochs: np.ndarray, values: np.ndarray, every: int) -> tuple[np.nda
 def after_memorisation(about: Mapping[str, Known], watched: Mapping[str, Watched]) -> dict[str, Watched]:
     """The runs with what was before memorisation not known; all of a run that never memorises."""
     return {
-        run_id: run._replace(values=np.where(run.epochs >= about[run_id].memorised, run.values, np.nan))
+        run_id: replace(run, values=np.where(run.epochs >= about[run_id].memorised, run.values, np.nan))
         for run_id, run in watched.items()
     }
 
