@@ -203,7 +203,9 @@ def _chapter(chapter: Chapter, evidence: Evidence) -> Erratum:
         measured, table = tried.made
     text = f"{chapter.why}\n\n{f'{measured} {tried.short}'.strip()}"
     command = " && ".join(tried.commands)
-    return Erratum(chapter.id, chapter.title, text, table, chapter.figure, tried.run_ids, command, chapter.id, chapter.section)
+    brief = chapter.brief(table) if chapter.brief is not None and len(table) else None
+    about = (chapter.figure, tried.run_ids, command, chapter.id, chapter.section)
+    return Erratum(chapter.id, chapter.title, text, table, *about, brief, chapter.first)
 
 
 def draw(evidence: Evidence, panels: Iterable[Panel]) -> list[Drawn]:

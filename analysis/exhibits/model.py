@@ -257,6 +257,7 @@ class Erratum:
         table: the demonstration; empty where its runs are absent.
         figure: id of the report's figure that shows it, if any.
         run_ids: of the runs used. command: that makes them. data_name: of the table's file. section: of the report.
+        brief: the table as a page shows it, if less than all. first: paragraphs that stand open; the others are folded; 0: all.
     """
 
     id: str
@@ -268,13 +269,21 @@ class Erratum:
     command: str
     data_name: str
     section: str = ERRATA
+    brief: pd.DataFrame | None = None
+    first: int = 0
+
+    @property
+    def printed(self) -> pd.DataFrame:
+        """The table as a page shows it."""
+        return self.table if self.brief is None else self.brief
 
 
 @dataclass(frozen=True)
 class Chapter:
     """How a chapter is made: `build` gives what was measured, in words, and the table; `why` stands before it.
 
-    `section` is the heading that it stands under; errata by default.
+    `section` is the heading that it stands under; errata by default. `brief` makes of a table what a page shows of it, and of
+    the text, `why` with it, `first` paragraphs stand open; 0: all.
     """
 
     id: str
@@ -284,3 +293,5 @@ class Chapter:
     why: str
     build: Callable[[Sources], tuple[str, pd.DataFrame]]
     section: str = ERRATA
+    brief: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    first: int = 0

@@ -37,7 +37,7 @@ class Panel:
         studies: that it reads; one of them must have runs.
         prepare: evidence to tables, written as `data/<id>-<name>.csv`, and the runs that they hold.
         draw: tables to a matplotlib figure.
-        fold: what a page folds it under, with others that say the same, once it is drawn; empty: it stands open.
+        page: name of the page beside the report that it stands on, with others that say the same; empty: the report's own.
         finding: tables to what they show, a sentence that stands first in the caption; None for none.
     """
 
@@ -47,7 +47,7 @@ class Panel:
     studies: tuple[str, ...]
     prepare: Callable[[Evidence], Prepared]
     draw: Callable[[Tables], Any]
-    fold: str = ""
+    page: str = ""
     finding: Callable[[Tables], str] | None = None
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
+from analysis.words import CONDITIONS
 
 MOST = (0.1, 0.2)
 """False alarms that an alarm may have, pooled and on its worst set."""
@@ -33,7 +34,7 @@ def signals_board(tables: Tables) -> Figure:
         for place, control in enumerate(sets):
             part = table[table["control"] == control].dropna(subset=["fpr"])
             y = np.array([names.index(name) for name in part["row"]]) + 0.12 * (place - (len(sets) - 1) / 2)
-            _points(left, part, "fpr", y, place, control)
+            _points(left, part, "fpr", y, place, CONDITIONS.get(control, control.replace("_", " ")))
         rules = table.drop_duplicates("row")
         lead = rules.dropna(subset=["lead"])
         _points(right, lead, "lead", np.array([names.index(name) for name in lead["row"]], dtype=float), len(sets), "")
@@ -43,7 +44,7 @@ def signals_board(tables: Tables) -> Figure:
             left.axvline(most, color="black", linewidth=0.8, linestyle="--")
         right.axvline(0, color="black", linewidth=0.8)
         left.set(xlabel="false alarms", xlim=(-0.03, 1.03))
-        right.set(xlabel="lead before test accuracy 0.5, epochs")
+        right.set(xlabel="lead before $t_{50}$, epochs")
         for at, verdict in enumerate(rules["verdict"]):
             right.annotate(verdict, (1.02, at), xycoords=("axes fraction", "data"), fontsize=6, va="center")
         figure.legend(loc="outside lower center", ncols=3, fontsize=7)
@@ -75,7 +76,10 @@ def signals_page(tables: Tables) -> Figure:
                 _series(ax, mine[mine["column"] == column], conditions)
                 ax.set_title(ACTIVATIONS.get(column, plain(column)).replace(", ", ",\n"), loc="left", fontsize=7)
                 ax.set_xlabel("epochs since $t_{50}$", fontsize=7)
-        looks = [Line2D([], [], label=plain(str(name)), **_look(place)) for place, name in enumerate(conditions)]
+        looks = [
+            Line2D([], [], label=plain(CONDITIONS.get(str(name), str(name)).replace("_", " ")), **_look(place))
+            for place, name in enumerate(conditions)
+        ]
         figure.legend(handles=looks, loc="outside lower center", ncols=4, fontsize=7)
     return figure
 

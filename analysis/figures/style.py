@@ -101,7 +101,7 @@ CONDITIONS = {
     "data_starved": (words.CONDITIONS["data_starved"], COLOURS[3], ":", "D"),
 }
 """Label, colour, dash and marker of the conditions that figures know; in no figure does colour alone tell."""
-ACTIVATIONS = {"square": "$x^2$", "relu": "ReLU"}
+ACTIVATIONS = {"square": "$x^2$", "relu": "ReLU", "relu2": "ReLU$^2$"}
 
 
 def plain(text: str) -> str:

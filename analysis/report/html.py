@@ -69,9 +69,19 @@ def shown(drawn: Drawn, svg: str, files: Sequence[str]) -> Shown:
     )
 
 
+def beside(figures: Sequence[Shown]) -> dict[str, list[Shown]]:
+    """The figures that stand on pages of their own, by page; one that is not drawn stands on none."""
+    out: dict[str, list[Shown]] = {}
+    for figure in figures:
+        if figure.panel.page and (figure.svg or figure.problem):
+            out.setdefault(figure.panel.page, []).append(figure)
+    return out
+
+
 def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
     """What both templates read."""
-    found = cards(content)
+    found, pages = cards(content), beside(figures)
+    figures = [figure for figure in figures if not figure.panel.page]
     drawn = [figure.panel.id for figure in figures if figure.svg]
     main = opening.main_figure(drawn)
     return {
@@ -107,6 +117,7 @@ def context(content: Content, figures: Sequence[Shown]) -> dict[str, Any]:
         "results": content.results,
         "errata": content.errata,
         "figures": figures,
+        "pages": pages,
         "shown": {figure.panel.id for figure in figures if figure.svg},
         "studies": content.studies,
         "runs_line": words.runs_line(content),
@@ -127,6 +138,21 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
     Args:
         content: of the report. figures: in order.
     """
+    found = context(content, figures)
+    return _environment().get_template("report.html.j2").render(found | _head() | {"top_use": again(found["top"])})
+
+
+def render_page(content: Content, name: str, figures: Sequence[Shown]) -> str:
+    """A page of figures beside the report.
+
+    Args:
+        content: of the report. name: of the page. figures: as `beside` has them.
+    """
+    found = {"title": words.TITLE, "name": name, "figures": figures, "ui_url": content.ui_url, "listed": LISTED}
+    return _environment().get_template("page.html.j2").render(found | _head())
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -149,15 +175,17 @@ def render(content: Content, figures: Sequence[Shown]) -> str:
         "stopped": words.stopped,
         "address": words.address,
     }
+    return environment
+
+
+def _head() -> dict[str, Any]:
+    """Style, script, and the script's hash, without which no browser runs it."""
     style, *scripts = (
         (TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js", "filter.js", "hover.js")
     )
     script = "".join(scripts)
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
-    own = {"style": Markup(style), "script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704  # our own files
-    found = context(content, figures)
-    own["top_use"] = again(found["top"])
-    return environment.get_template("report.html.j2").render(found | own)
+    return {"style": Markup(style), "script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704  # our own files
 
 
 def again(figure: object) -> Markup:

@@ -53,9 +53,8 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
             files.append(_csv(table, folder, f"{name}-{part}"))
         if drawn.figure is not None:
             paths = save(drawn.figure, folder / "figures", name)
-            folded = drawn.panel.fold
             title = drawn.panel.title
-            svg = inline_picture(paths[2], title) if folded else inline_svg(paths[0], title, places(drawn.figure))
+            svg = inline_picture(paths[2], title) if drawn.panel.page else inline_svg(paths[0], title, places(drawn.figure))
             files += [path.relative_to(folder).as_posix() for path in paths]
         figures.append(html.shown(drawn, svg, files))
     for erratum in content.errata:
@@ -72,6 +71,8 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
     if content.comparison is not None:
         _json(content.comparison.as_json(), folder / "compare.json")
     (folder / "report.html").write_text(html.render(content, figures), encoding="utf-8", newline="\n")
+    for name, own in html.beside(figures).items():
+        (folder / f"{name}.html").write_text(html.render_page(content, name, own), encoding="utf-8", newline="\n")
     (folder / "report.md").write_text(markdown.render(content, figures), encoding="utf-8", newline="\n")
     _manifest(folder, digests(folder))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import pandas as pd
 
 from analysis.exhibits.sources import Sources
 from analysis.reading.runs import grid
-from grok.spec.config import ResolvedConfig
+from grok.spec.config import ResolvedConfig, told_fields
 
 Law = Callable[[ResolvedConfig, str], float]
 """T_grok of a run by its config and condition; NaN of one that never groks."""
@@ -33,11 +32,15 @@ class MadeUp:
         return f"run {study}"
 
     def _runs(self, study: str) -> pd.DataFrame:
-        rows = []
+        rows, told = [], told_fields(cell.config for cell in grid(study))  # as the reader of a store has them: not every field
         for number, cell in enumerate(grid(study)):
             time, run_id = self.law(cell.config, cell.condition), f"{study}-{number}"
             self.known[run_id] = cell.config, time
-            row = dataclasses.asdict(cell.config) | {"run_id": run_id, "condition": cell.condition, "state": "complete"}
+            row = {name: getattr(cell.config, name) for name in told} | {
+                "run_id": run_id,
+                "condition": cell.condition,
+                "state": "complete",
+            }
             row |= {"config_hash": cell.config.hash, "train_99_epoch": MEMORISED}
             rows.append(row | {"test_50_epoch": time - 20, "test_99_epoch": time})
         return pd.DataFrame(rows)

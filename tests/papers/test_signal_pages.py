@@ -119,3 +119,28 @@ def test_in_the_second_arm_a_scale_is_of_a_network() -> None:
     page = panels._page(second.evidence, "rho")
     assert "signals-ce: Alarm, activation by activation: as published, calibrated, every 25 epochs" in page.note
     assert set(page.tables["series"]["column"]) >= {"shared_mlp, modular", "one_layer_transformer, multiplication"}
+
+
+def test_a_page_of_the_leaderboard_has_signals_as_published_and_controls_that_are_alarms(main_study: Sources) -> None:
+    """Its file has all rows. Of a set in which none fires no name is given, and of what cannot be scored no number."""
+    about, _, runs = study.taken(main_study)
+    assert "network" not in runs  # each is the default one
+    assert {one.cell[1] for one in about.values()} == {None}
+    blank = dict.fromkeys(("tpr", "fpr", "auroc", "lead_t50"), 0.5)
+    blank |= {f"{name}{end}": 0.4 for name in blank for end in ("_low", "_high")} | {"worst_fires": 0, "worst_n": 12}
+    base = blank | {"variant": "", "information": "T", "rule": "calibrated", "every": 10, "worst_set": "eta0", "beats": ""}
+    rows = [
+        base | {"signal": "rho", "verdict": "alarm", "published": True, "beats": "loss (9 of 9)", "worst_fires": 3},
+        base | {"signal": "loss", "verdict": "alarm", "published": False, "variant": "turned round"},
+        base | {"signal": "loss", "verdict": "follows", "published": False},
+        base | {"signal": "lar", "verdict": "no information", "published": False},
+        {"signal": "characters", "variant": "", "information": "G", "rule": "calibrated", "every": 10, "published": True}
+        | {"verdict": "not testable"},
+        {"signal": "norm_clamp", "rule": "Truong et al.", "verdict": "not testable"},
+    ]
+    found = board.brief(pd.DataFrame(rows))
+    assert found["signal"].tolist() == ["rho", "loss turned round", "characters"]
+    assert found["worst set"].tolist() == ["3 of 12, eta0", "0 of 12", "–"]
+    assert found["lead"].tolist() == ["0.5 [0.4, 0.4]", "0.5 [0.4, 0.4]", "–"]
+    assert found["leads longer than"].tolist() == ["loss (9 of 9)", "–", "–"]
+    assert found["detected"].tolist()[2] == "–"

@@ -17,6 +17,7 @@ def row(signal: str, rule: str = CALIBRATED, **others: Any) -> dict[str, Any]:
     """A row of the leaderboard, the same in both pairs of seeds unless said."""
     told = {"signal": signal, "variant": "", "information": "T", "rule": rule, "every": 10, "published": True}
     told |= {"verdict": "alarm", "one_threshold": "alarm", "eta0_only": "alarm", "tpr": 0.9, "fpr": 0.0, "p_adjusted": 0.01}
+    told |= {"tpr_n": 10, "fpr_n": 48, "lead_t50": 50.0, "lead_t50_low": 40.0, "lead_t50_high": 60.0}
     told |= {"one_threshold_tpr": 0.9, "one_threshold_fpr": 0.0, "beats": "", "worst_n": 12}
     told |= {"eta0_only_tpr": 0.9, "eta0_only_fpr": 0.0, "not_beaten": "", "worst_decided": "undecided", "fpr_floor": 0.1}
     for half in ("first_half", "second_half"):
@@ -107,7 +108,7 @@ def test_the_best_of_class_t_and_the_best_baseline_are_chosen_on_one_pair_of_see
     )
     assert surprises.baseline(about, rows[:4]) == ""
     silent = Row(row("loss", second_half="no information", second_half_lead=300.0), epochs)
-    assert "(no information, lead –, false alarms 0)" in surprises.baseline(about, [rows[0], silent])
+    assert "(no information, false alarms 0)" in surprises.baseline(about, [rows[0], silent])
 
 
 def test_the_best_row_of_a_class_is_told_where_none_is_an_alarm() -> None:
@@ -115,11 +116,13 @@ def test_the_best_row_of_a_class_is_told_where_none_is_an_alarm() -> None:
     rows = [row("rho", first_half_lead=-20.0, **quiet), row("lar", first_half_lead=-90.0, **quiet)]
     rows.append(row("fve", first_half_lead=math.nan, verdict="no information", first_half="no information"))
     told = sentences._best(rows)
-    assert told[1] == "No row of class T is an alarm."
-    assert told[2].startswith(
-        "Best of class T on seeds 300 and 301: rho calibrated, every 10 epochs, there follows; on seeds 302"
+    assert told[1].startswith(
+        "No row of class T is an alarm. Best of class T on seeds 300 and 301: rho calibrated, every 10 epochs, there follows; "
+        "on seeds 302 and 303 alarm, lead 50 [40, 60] epochs before test accuracy 0.5, detected 0.9,"
     )
-    assert told[3].startswith("Of the calibrated rows of class T the best on seeds 300 and 301 is rho calibrated")
+    assert " Of the calibrated rows of class T the best on seeds 300 and 301 is rho calibrated" in told[1]
+    lone = sentences._best([row("rho", second_half="no information")])[1]
+    assert "on seeds 302 and 303 no information, detected 0.9," in lone
     assert sentences._best([row("rho")])[1].startswith("Best of class T")
 
 
@@ -165,8 +168,14 @@ def test_what_the_worst_set_cannot_decide_is_said() -> None:
 
 def test_words_are_counted_of_signals_and_of_rows() -> None:
     rows = [row("rho"), row("rho", PRINTED, verdict="never fires"), row("rho", every=40, published=False), row("clock")]
-    assert sentences._counts(rows).startswith(
-        "Of 1 signals, each in its published variant at its own cadence and no baseline, by a calibrated threshold: 1 alarm; "
-        "of 1 as printed: 1 never fires. Of all 4 rows that could be scored, with other variants and cadences, controls and "
-        "baselines: 3 alarm; 1 never fires."
+    assert sentences._counts(rows) == (
+        "Alarms: rho by a calibrated threshold, detected in 9 of 10 runs that grok, false alarms in 0 of 48 others, lead 50 "
+        "[40, 60] epochs before test accuracy 0.5. Of 1 signals by a calibrated threshold: alarm 1; of 1 as printed: never "
+        "fires 1."
+    )
+    assert sentences._counts([row("rho", verdict="follows")]).startswith("No signal is an alarm. Of 1 signals")
+    beaten = sentences._counts([row("rho", beats="loss (9 of 9); clock (8 of 9)", not_beaten="weight_norm (1 of 9)")])
+    assert "accuracy 0.5, longer than loss (9 of 9), clock (8 of 9), not longer than weight_norm (1 of 9)." in beaten
+    assert sentences._looks(rows).startswith(
+        "Of all 4 rows that could be scored, with other variants and cadences, controls and baselines: alarm 3, never fires 1."
     )

@@ -177,9 +177,9 @@ def test_the_sentences_say_who_leads_and_what_it_rests_on(found: pd.DataFrame) -
     held = whole()
     text = told(held.about, held.rows, {"eta0": 2}, untried(held.about.values()))
     for said in (
-        "Of 2 signals, each in its published variant at its own cadence and no baseline, by a calibrated threshold: 1 alarm; 1 "
-        "follows; of 1 as printed: 1 alarm. Of all 18 rows that could be scored",
-        "4 alarm;",
+        "Alarms: rho as printed, detected in 84 of 84 runs that grok, false alarms in 0 of 48 others, lead 53 [53, 56] epochs",
+        "Of 2 signals by a calibrated threshold: alarm 1, follows 1; of 1 as printed: alarm 1.",
+        "Of all 18 rows that could be scored, with other variants and cadences, controls and baselines: alarm 4,",
         "a choice on one pair is not blind to the other.",
         "Best of class T on seeds 300 and 301: rho printed, every 10 epochs, there alarm; on seeds 302 and 303 alarm, lead 53 "
         "[",
@@ -201,7 +201,10 @@ def test_the_sentences_say_who_leads_and_what_it_rests_on(found: pd.DataFrame) -
         "intervals and p-values are nominal.",
     ):
         assert said in text, said
-    assert len(text.split("\n\n")) == 5
+    first, *_, missing = text.split("\n\n")
+    assert first.startswith("Alarms: rho")
+    assert missing.startswith("Classes of information: ")
+    assert "norm_clamp (Truong et al., arXiv 2606.13753): an intervention" in missing
 
 
 def test_the_surprises_that_the_rows_can_fill_are_told() -> None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from analysis.exhibits.model import Answer, Chapter, Question
 from analysis.exhibits.sources import Sources
-from analysis.papers.signals.baselines import SHARES, cell_clock, contests
+from analysis.papers.signals.baselines import CELL_CLOCK, SHARES, cell_clock, contests
 from analysis.papers.signals.rounding import untried
 from analysis.papers.signals.rows import Row, readings, row
 from analysis.papers.signals.sentences import told
-from analysis.papers.signals.study import CROSS_ENTROPY, MAIN, STUDY, Arm, Known, Stored, tables, taken
+from analysis.papers.signals.study import BASELINES, CROSS_ENTROPY, MAIN, STUDY, Arm, Known, Stored, tables, taken
+from analysis.papers.signals.surprises import NO_LEAD, lead
 from analysis.reading.once import once
-from analysis.statistics.alarm_words import BY_GROUP, UNTESTED, WORDS
+from analysis.statistics.alarm_words import ALARMS, BY_GROUP, UNTESTED, WORDS
 from analysis.statistics.factors import holm
+from analysis.words import number, spread
 from grok.signals._untestable import UNTESTABLE
 from grok.signals.base import find
 from grok.spec.plugins import SIGNALS
@@ -100,7 +102,44 @@ def _both(sources: Sources, arm: Arm = MAIN) -> tuple[str, pd.DataFrame]:
 
 
 def _answer(sources: Sources) -> Answer:
-    return Answer(" ".join(_both(sources)[0].split("\n\n")))
+    return Answer(_both(sources)[0].split("\n\n")[0])
+
+
+def brief(table: pd.DataFrame) -> pd.DataFrame:
+    """What a page shows of the leaderboard: signals as published at their own cadence, and controls that are alarms.
+
+    Returns:
+        signal, class, rule, epochs (between its values), word, detected, false alarms, worst set, lead, AUROC, leads longer
+            than (baselines that are alarms, in how many runs): texts.
+    """
+    rivals = table["signal"].isin((*BASELINES, CELL_CLOCK)) & table["verdict"].isin(ALARMS)
+    rows = table[(table["published"] == True) | rivals]  # noqa: E712  # objects: some rows have none
+    return pd.DataFrame([_short({str(name): value for name, value in one.items()}) for one in rows.to_dict("records")])
+
+
+def _short(one: Mapping[str, Any]) -> dict[str, str]:
+    told_ = [spread(one[name], one[f"{name}_low"], one[f"{name}_high"], 2) for name in ("tpr", "fpr", "auroc")]
+    return {
+        "signal": " ".join(filter(None, (one["signal"], one["variant"]))),
+        "class": one["information"],
+        "rule": one["rule"],
+        "epochs": number(one["every"]),
+        "word": one["verdict"],
+        "detected": told_[0],
+        "false alarms": told_[1],
+        "worst set": _worst(one),
+        "lead": lead(one, "lead_t50", one["verdict"]),
+        "AUROC": told_[2],
+        "leads longer than": one["beats"] if isinstance(one["beats"], str) and one["beats"] else NO_LEAD,
+    }
+
+
+def _worst(one: Mapping[str, Any]) -> str:
+    """How many fire of the control set with the most, and which that is, if any does."""
+    if not one["worst_n"] > 0:
+        return NO_LEAD
+    which = f", {one['worst_set']}" if one["worst_fires"] else ""
+    return f"{one['worst_fires']:.0f} of {one['worst_n']:.0f}{which}"
 
 
 def rows_of(sources: Sources, arm: Arm = MAIN) -> pd.DataFrame:
@@ -128,23 +167,27 @@ CHAPTERS = (
         "signals",
         "Which signal knows?",
         (STUDY,),
-        None,
+        "signals-board",
         "Each paper shows its signal on runs of its own, mostly against runs without weight decay. Here all are on the same "
         "runs, with negatives of four causes and one censored, thresholds from other seeds, and the class of information "
         "beside each.",
         _both,
         section="Signals",
+        brief=brief,
+        first=3,
     ),
     Chapter(
         "signals-cross-entropy",
         "Which signal knows under a cross-entropy?",
         (CROSS_ENTROPY.study,),
-        None,
+        "signals-board-cross-entropy",
         "The same rules on networks that share an embedding, with attention and without, for addition and multiplication. A "
         "signal that a network cannot feed is scored on the runs that can. Negatives have two causes only, random labels and "
         "no decay; those without decay are trained in float64, the others in float32, so that no decay and precision are one "
         "difference here. Where 2263 pairs are trained on, ILDR has 1218 held-out sums or 1101 products, not 1500.",
         functools.partial(_both, arm=CROSS_ENTROPY),
         section="Signals",
+        brief=brief,
+        first=3,
     ),
 )

@@ -219,7 +219,7 @@ PANELS: tuple[Panel, ...] = (
             (STUDY, CROSS_ENTROPY.study),
             functools.partial(_page, name=name),
             drawer("signals_page"),
-            fold="Signal",
+            page="signals",
         )
         for name in SIGNALS.names
     ),

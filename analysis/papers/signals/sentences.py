@@ -11,12 +11,14 @@ import numpy as np
 from analysis.papers.signals.baselines import CELL_CLOCK, mixed_cells
 from analysis.papers.signals.rows import CALIBRATED, PRINTED, Row, alone
 from analysis.papers.signals.study import BASELINES, NO_DECAY, Known
-from analysis.papers.signals.surprises import first_half, lead, named, own, surprises
+from analysis.papers.signals.surprises import NO_LEAD, first_half, lead, named, own, surprises
 from analysis.statistics.alarm_scores import COVERAGE, rate_of
 from analysis.statistics.alarm_words import ALARMS, BY_GROUP, CLOCK, WORDS
 from analysis.statistics.estimates import median_interval
 from analysis.statistics.exact import one_sided_share
 from analysis.words import number, spread
+from grok.signals._untestable import UNTESTABLE
+from grok.signals.base import CLASSES
 
 Told = Mapping[str, Any]
 FAMILY = 0.05
@@ -33,23 +35,51 @@ def told(about: Mapping[str, Known], rows: Sequence[Row], left_out: Mapping[str,
     every = [one.told for one in rows]
     paragraphs = (
         [_counts(every)],
-        _best(every),
+        surprises(about, rows),
+        [_looks(every)],
+        *([text] for text in _best(every)),
         [_baselines(every), _cell_clock(about, rows), _beside(every), _worst(every)],
         [_runs(about, left_out), _rounding(about, untried)],
-        surprises(about, rows),
+        [_classes(every), _untestable()],
     )
     return "\n\n".join(" ".join(filter(None, parts)) for parts in paragraphs if any(parts))
 
 
 def _words(rows: Sequence[Told]) -> str:
     counts = Counter(one["verdict"] for one in rows)
-    return "; ".join(f"{counts[word]} {word}" for word in WORDS if counts[word]) or "none"
+    return ", ".join(f"{word} {counts[word]}" for word in WORDS if counts[word]) or "none"
 
 
 def _counts(rows: Sequence[Told]) -> str:
-    """Words of signals, and of all rows."""
+    """Words of signals, each in its published variant at its own cadence, and the alarms among them by name."""
     signals = own(rows)
     first, second = ([one for one in signals if one["rule"] == rule] for rule in (CALIBRATED, PRINTED))
+    alarms = [one for one in signals if one["verdict"] in ALARMS]
+    named_ = "; ".join(
+        f"{one['signal']} {'as printed' if one['rule'] == PRINTED else 'by a calibrated threshold'}, detected in "
+        f"{_count(one, 'tpr')} runs that grok, false alarms in {_count(one, 'fpr')} others, lead "
+        f"{lead(one, 'lead_t50', one['verdict'])} epochs before test accuracy 0.5{_rivals(one)}"
+        for one in alarms
+    )
+    return (
+        f"{f'Alarms: {named_}' if alarms else 'No signal is an alarm'}. Of {len(first)} signals by a calibrated threshold: "
+        f"{_words(first)}; of {len(second)} as printed: {_words(second)}."
+    )
+
+
+def _rivals(one: Told) -> str:
+    """Which baselines that are alarms a row leads longer than, and which not."""
+    ways = (("longer than", one["beats"]), ("not longer than", one["not_beaten"]))
+    return "".join(f", {way} {names.replace('; ', ', ')}" for way, names in ways if names)
+
+
+def _count(one: Told, name: str) -> str:
+    """A share as a count."""
+    return f"{one[name] * one[f'{name}_n']:.0f} of {one[f'{name}_n']}"
+
+
+def _looks(rows: Sequence[Told]) -> str:
+    """Words of all rows, and how many looks there were."""
     beyond = sum(one["p_adjusted"] < FAMILY for one in rows)
     grouped = [named(one) for one in rows if one["verdict"] == BY_GROUP]
     alone_ = (
@@ -58,12 +88,23 @@ def _counts(rows: Sequence[Told]) -> str:
         else ""
     )
     return (
-        f"Of {len(first)} signals, each in its published variant at its own cadence and no baseline, by a calibrated "
-        f"threshold: {_words(first)}; of {len(second)} as printed: {_words(second)}. Of all {len(rows)} rows that could be "
-        f"scored, with other variants and cadences, controls and baselines: {_words(rows)}.{alone_} Detections are more "
-        f"frequent than false alarms in {beyond} of them, over the family of all looks of all rows (Fisher's test with Holm's "
-        "adjustment, 5 %). Runs share seeds, splits and cells: intervals and p-values are nominal."
+        f"Of all {len(rows)} rows that could be scored, with other variants and cadences, controls and baselines: "
+        f"{_words(rows)}.{alone_} Detections are more frequent than false alarms in {beyond} of them, over the family of all "
+        "looks of all rows (Fisher's test with Holm's adjustment, 5 %). Runs share seeds, splits and cells: intervals and "
+        "p-values are nominal."
     )
+
+
+def _classes(rows: Sequence[Told]) -> str:
+    """What the letters of the classes of information stand for."""
+    letters = dict.fromkeys(letter for one in rows for letter in one["information"])
+    said = [f"{letter} {CLASSES[letter]}" for letter in letters if letter in CLASSES]
+    return f"Classes of information: {'; '.join(said)}."
+
+
+def _untestable() -> str:
+    """What has no public recipe, with what is missing."""
+    return "Not testable: " + "; ".join(f"{one.name} ({one.paper}): {one.missing}" for one in UNTESTABLE) + "."
 
 
 def _best(rows: Sequence[Told]) -> list[str]:
@@ -75,21 +116,20 @@ def _best(rows: Sequence[Told]) -> list[str]:
     for information in sorted({one["information"] for one in rows}):
         mine = [one for one in rows if one["information"] == information]
         top = min(mine, key=first_half)
-        if not any(one["verdict"] in ALARMS for one in mine):
-            out.append(f"No row of class {information} is an alarm.")
+        none = "" if any(one["verdict"] in ALARMS for one in mine) else f"No row of class {information} is an alarm. "
         text = f"Best of class {information} on seeds 300 and 301: {named(top)}, there {top['first_half']};"
-        out.append(f"{text} on seeds 302 and 303 {_half(top)}.")
         calibrated = [one for one in mine if one["rule"] == CALIBRATED]
-        if information == "T" and calibrated:
-            out.append(_reach(min(calibrated, key=first_half)))
+        reach = f" {_reach(min(calibrated, key=first_half))}" if information == "T" and calibrated else ""
+        out.append(f"{none}{text} on seeds 302 and 303 {_half(top)}.{reach}")
     return out
 
 
 def _half(one: Told) -> str:
     """A row on the other pair of seeds."""
     worst = f"{one['second_half_worst_fires']} of {one['second_half_worst_n']} on its worst set"
+    leads = lead(one, "second_half_lead", one["second_half"])
     return (
-        f"{one['second_half']}, lead {lead(one, 'second_half_lead', one['second_half'])} epochs before test accuracy 0.5, "
+        f"{one['second_half']}, {f'lead {leads} epochs before test accuracy 0.5, ' if leads != NO_LEAD else ''}"
         f"detected {number(one['second_half_tpr'])}, false alarms {number(one['second_half_fpr'])}, {worst}"
     )
 

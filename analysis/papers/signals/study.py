@@ -119,7 +119,7 @@ def known(sources: Sources, runs: pd.DataFrame, arm: Arm = MAIN) -> tuple[dict[s
         times = t10, float(t50[i]), float(t99[i])
         censored, group = late or condition == WEAK, str(row[arm.group])
         run = Watched(int(row["seed"]), positive, name, decayed, *times, blank, blank, censored, group)
-        width = int(row["width"]) if row["network"] == DEFAULT_NETWORK else 0
+        width = int(row["width"]) if row.get("network", DEFAULT_NETWORK) == DEFAULT_NETWORK else 0
         again = str(row.get("rounding", AUTO)) != AUTO
         cell = tuple(row.get(key) for key in CELL)
         found[row["run_id"]] = Known(run, float(memorised[i]), cell, again, int(row["n_train"]), width)

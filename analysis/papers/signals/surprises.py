@@ -15,6 +15,8 @@ from analysis.words import number, spread
 Told = Mapping[str, Any]
 OF_LEAD = (ALARM, BY_GROUP, UNDECIDED, FOLLOWS, CLOCK)
 """Words of rules that fire in enough of the positives and few negatives: of others a lead says nothing."""
+NO_LEAD = "–"
+"""In the place of a lead of which nothing can be said."""
 
 
 def named(one: Told) -> str:
@@ -86,7 +88,7 @@ def baseline(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
     late = {run_id: one for run_id, one in about.items() if one.run.seed in HALVES[1]}
     held = against(late, mine, other)
     leads = [
-        f"{named(one.told)} ({one.told['second_half']}, lead {lead(one.told, 'second_half_lead', one.told['second_half'])}, "
+        f"{named(one.told)} ({', '.join((one.told['second_half'], *_lead(one.told)))}, "
         f"false alarms {number(one.told['second_half_fpr'])})"
         for one in (mine, other)
     ]
@@ -98,7 +100,13 @@ def baseline(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
 
 def lead(one: Told, name: str, word: str) -> str:
     """A lead with its interval, a dash where the word says that there is none to speak of."""
-    return spread(one[name], one[f"{name}_low"], one[f"{name}_high"]) if word in OF_LEAD else "–"
+    return spread(one[name], one[f"{name}_low"], one[f"{name}_high"]) if word in OF_LEAD else NO_LEAD
+
+
+def _lead(one: Told) -> list[str]:
+    """The lead on seeds 302 and 303 in words, if there is one to speak of."""
+    leads = lead(one, "second_half_lead", one["second_half"])
+    return [] if leads == NO_LEAD else [f"lead {leads}"]
 
 
 def first_half(one: Told) -> tuple[int, float]:
