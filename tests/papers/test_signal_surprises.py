@@ -176,6 +176,13 @@ def test_words_are_counted_of_signals_and_of_rows() -> None:
     assert sentences._counts([row("rho", verdict="follows")]).startswith("No signal is an alarm. Of 1 signals")
     beaten = sentences._counts([row("rho", beats="loss (9 of 9); clock (8 of 9)", not_beaten="weight_norm (1 of 9)")])
     assert "accuracy 0.5, longer than loss (9 of 9), clock (8 of 9), not longer than weight_norm (1 of 9)." in beaten
+    told = {"published": False, "variant": "permuted", "lead_t50": 20.0}
+    control = [row("fourier_dominance"), row("fourier_dominance", every=40, **told | {"lead_t50": 9.0})]
+    assert "control" not in sentences._counts(control)
+    held = sentences._counts([*control, row("fourier_dominance", **told)])
+    assert "before test accuracy 0.5; its control, permuted: alarm, lead 20 [40, 60]." in held
+    quiet = row("fourier_dominance", **told, verdict="no information")
+    assert "; its control, permuted: no information." in sentences._counts([*control, quiet])
     assert sentences._looks(rows).startswith(
         "Of all 4 rows that could be scored, with other variants and cadences, controls and baselines: alarm 3, never fires 1."
     )

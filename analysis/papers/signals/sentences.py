@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.papers.signals.baselines import CELL_CLOCK, mixed_cells
 from analysis.papers.signals.rows import CALIBRATED, PRINTED, Row, alone
-from analysis.papers.signals.study import BASELINES, NO_DECAY, Known
+from analysis.papers.signals.study import BASELINES, CONTROL, NO_DECAY, Known
 from analysis.papers.signals.surprises import NO_LEAD, first_half, lead, named, own, surprises
 from analysis.statistics.alarm_scores import COVERAGE, rate_of
 from analysis.statistics.alarm_words import ALARMS, BY_GROUP, CLOCK, WORDS
@@ -58,7 +58,7 @@ def _counts(rows: Sequence[Told]) -> str:
     named_ = "; ".join(
         f"{one['signal']} {'as printed' if one['rule'] == PRINTED else 'by a calibrated threshold'}, detected in "
         f"{_count(one, 'tpr')} runs that grok, false alarms in {_count(one, 'fpr')} others, lead "
-        f"{lead(one, 'lead_t50', one['verdict'])} epochs before test accuracy 0.5{_rivals(one)}"
+        f"{lead(one, 'lead_t50', one['verdict'])} epochs before test accuracy 0.5{_rivals(one)}{_control(one, rows)}"
         for one in alarms
     )
     return (
@@ -71,6 +71,16 @@ def _rivals(one: Told) -> str:
     """Which baselines that are alarms a row leads longer than, and which not."""
     ways = (("longer than", one["beats"]), ("not longer than", one["not_beaten"]))
     return "".join(f", {way} {names.replace('; ', ', ')}" for way, names in ways if names)
+
+
+def _control(one: Told, rows: Sequence[Told]) -> str:
+    """What is said of the variant that is its control, by the same rule at the same cadence; empty where it has none."""
+    same = [other for other in rows if all(other[key] == one[key] for key in ("signal", "rule", "every"))]
+    control = next((other for other in same if other["variant"] == CONTROL.get(one["signal"])), None)
+    if control is None:
+        return ""
+    leads = lead(control, "lead_t50", control["verdict"])
+    return f"; its control, {control['variant']}: {control['verdict']}{f', lead {leads}' if leads != NO_LEAD else ''}"
 
 
 def _count(one: Told, name: str) -> str:

@@ -69,6 +69,8 @@ CROSS_ENTROPY = Arm("signals-ce", 25, 2500, "network", {"hankel_dmd": "log_p row
 BASELINES = ("clock", "loss", "weight_norm", "gradient_norm", "test_loss_turnover")
 TWO_SIDED = ("loss", "weight_norm", "gradient_norm")
 """Baselines that are read in the other direction too: under a squared loss the norm grows."""
+CONTROL = {"fourier_dominance": "permuted"}
+"""The variant of a signal that sees nothing of what it is said to see: here the tokens in a random order."""
 CELL = ("condition", "network", "task", "activation", "weight_decay", "n_train")
 """What runs share that differ in seed and rounding alone."""
 

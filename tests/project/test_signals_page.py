@@ -1,0 +1,63 @@
+"""The numbers of docs/signals.md are those of the committed leaderboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.papers.signals.board import brief
+from analysis.papers.signals.study import BASELINES
+from analysis.statistics.alarm_words import ALARMS, SLOW, UNTESTED
+from analysis.words import spread
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def count(one: Any, name: str) -> str:
+    return f"{one[name] * one[f'{name}_n']:.0f} of {one[f'{name}_n']:.0f}"
+
+
+def test_what_was_found_is_what_the_leaderboard_has() -> None:
+    board = pd.read_csv(DOCS / "results" / "signals-leaderboard.csv", keep_default_na=False, na_values=[""]).fillna({"variant": ""})
+    page = " ".join((DOCS / "signals.md").read_text(encoding="utf-8").split())
+    board["published"] = board["published"].astype(str) == "True"
+
+    def of(signal: str, rule: str, every: int, variant: str = "") -> Any:
+        rows = board[(board["signal"] == signal) & (board["rule"] == rule) & (board["variant"] == variant)]
+        return rows[rows["every"] == every].iloc[0]
+
+    def lead(one: Any) -> str:
+        return spread(one["lead_t50"], one["lead_t50_low"], one["lead_t50_high"]).replace(" [", " epochs [", 1)
+
+    signals = board[board["published"] & ~board["signal"].isin((*BASELINES, "cell_clock")) & (board["verdict"] != UNTESTED)]
+    calibrated, printed = (signals[signals["rule"] == rule] for rule in ("calibrated", "printed"))
+    assert f"Of {len(calibrated)} signals one is an alarm" in page
+    assert calibrated.loc[calibrated["verdict"].isin(ALARMS), "signal"].tolist() == ["fourier_dominance"]
+    assert len(printed) == 9
+    assert not printed["verdict"].isin(ALARMS).any()
+    best, control = of("fourier_dominance", "calibrated", 10), of("fourier_dominance", "calibrated", 10, "permuted")
+    assert f"in {count(best, 'tpr')} runs that grok, in {count(best, 'fpr')} others, {lead(best)} before a test" in page
+    assert control["verdict"] in ALARMS
+    assert f"is an alarm too, {lead(control)} ahead" in page
+    assert of("fourier_dominance", "calibrated", 40)["verdict"] == "rank only"
+    peak = of("norm_peak", "printed", 1)
+    assert (peak["tpr"], peak["eta0_only"], peak["fires eta0"], peak["runs eta0"]) == (1, "alarm", 0, 12)
+    decayed = [peak[f"fires {name}"] for name in ("random_labels", "data_starved")]
+    assert (sum(decayed), peak["fpr"]) == (24, 0.5)
+    inside = signals[signals["information"] == "T"]
+    assert not inside["verdict"].isin(ALARMS).any()
+    assert (calibrated["verdict"] == "fires without grokking where decay is").sum() == 11
+    assert f"detects {count(of('weight_norm', 'calibrated', 10), 'tpr')}." in page
+    turn = of("test_loss_turnover", "printed", 1)
+    assert f"as printed: {count(turn, 'tpr')}, {count(turn, 'fpr')}, {lead(turn)[:-1].replace('epochs', 'epochs ahead')}]" in page
+    clock = of("cell_clock", "median t50 of the cell", 10, "at 0.5 of it")
+    assert f"of a run's cell, {lead(clock)}." in page
+    alarms = board[board["verdict"].isin(ALARMS)]
+    assert clock["lead_t50"] == alarms["lead_t50"].max()
+    assert not (alarms["worst_decided"] == "below").any()
+    assert set(inside["verdict"]) >= {SLOW}
+    shown = brief(board.assign(beats=board["beats"].fillna("")))
+    assert shown["word"].isin(ALARMS).sum() == 5
+    assert "fourier_dominance permuted" not in set(shown["signal"])
