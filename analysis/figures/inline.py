@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, fromstring, tostring
 from analysis.figures.save import PAPER
 from analysis.figures.style import COLOURS, INK
 
-SHADES = 16
+SHADES = 128
 """Colours of a small picture."""
 GRID = 100
 """Steps of a point that paths are rounded to."""
@@ -194,7 +194,7 @@ def _flatten(element: Element) -> None:
 
 
 def inline_picture(path: Path, label: str) -> str:
-    """A PNG of `save` as an element for a page, in few colours and smaller: for figures of which a page has many, folded.
+    """A PNG of `save` as an element for a page, in few colours and smaller: for figures of which a page has many.
 
     Args:
         path: of the file. label: what a screen reader says.
@@ -206,7 +206,8 @@ def inline_picture(path: Path, label: str) -> str:
 
     with Image.open(path) as whole:
         size = (whole.width * 2 // 3, whole.height * 2 // 3)
-        small = whole.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(SHADES, dither=Image.Dither.NONE)
+        small = whole.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    small = small.quantize(SHADES, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)  # a median cut turns thin lines grey
     out = io.BytesIO()
     small.save(out, "PNG", optimize=True)
     data = base64.b64encode(out.getvalue()).decode("ascii")

@@ -20,6 +20,7 @@ from tests.conftest import OUTSIDE, PROJECT
 
 REPORT = PROJECT / "docs" / "report"
 BUNDLE = REPORT / "bundle"
+RUNS = PROJECT / "docs" / "signals"
 NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 LEAST = 1e-6
 """Relative difference of numbers by another processor's order of summation, at most; seen: 1e-14, and a table's tenth digit."""
@@ -65,3 +66,17 @@ def test_the_committed_report_comes_of_the_committed_bundle(tmp_path: Path) -> N
     again = files(tmp_path / "again")
     assert again.keys() == committed.keys()
     assert [name for name in committed if not same(name, again[name], committed[name])] == []
+
+
+@pytest.mark.slow
+def test_the_committed_leaderboard_comes_of_the_committed_runs(tmp_path: Path) -> None:
+    kept = {name: text for name, text in os.environ.items() if name not in OUTSIDE}
+    environment = kept | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    folders = [["import", "--bundle", str(folder)] for folder in sorted(RUNS.glob("runs-*"))]
+    for words in (*folders, ["analyze", "--study", "signals", "--out", str(tmp_path / "again")]):
+        command = [sys.executable, "-m", f"entry_points.{words[0]}", *words[1:]]
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    again, committed = (path / "signals.csv" for path in (tmp_path / "again" / "data", PROJECT / "docs" / "results"))
+    committed = committed.with_name("signals-leaderboard.csv")
+    assert same(committed.name, again.read_bytes(), committed.read_bytes())

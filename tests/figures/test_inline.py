@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 import re
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ from xml.etree.ElementTree import Element, fromstring
 import numpy as np
 import pytest
 from matplotlib import rc_context
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from analysis.figures.inline import inline_picture, inline_svg, relative
 from analysis.figures.save import PAPER, save
@@ -190,3 +194,18 @@ def test_a_small_picture_is_an_image_of_the_same_shape(file: Path) -> None:
     width, height = (int(number) for number in re.findall(r'(?:width|height)="(\d+)"', picture))
     assert width / height == pytest.approx(5 / 4, rel=0.01)
     assert picture.startswith('<img alt="Many"')
+
+
+def test_thin_lines_of_a_small_picture_keep_their_colours(tmp_path: Path) -> None:
+    """Of seven on white, with a shaded band, each has a pixel of its hue: a palette by median cut made most of them grey."""
+    figure = Figure(figsize=(7.2, 2.3))
+    axes = figure.subplots(1, 3)
+    for ax in axes:
+        for place, colour in enumerate(COLOURS):
+            ax.plot([0, 1], [place, place + 0.3], color=colour, linewidth=1, linestyle="-" if place % 2 else ":")
+        ax.fill_between([0, 1], 0, 6, color=COLOURS[0], alpha=0.15)
+    picture = inline_picture(save(figure, tmp_path, "thin")[2], "Thin")
+    data = base64.b64decode(picture.rpartition("base64,")[2].rstrip('">'))
+    pixels = imread(io.BytesIO(data))[..., :3].reshape(-1, 3)
+    for colour in COLOURS:
+        assert np.abs(pixels - to_rgb(colour)).max(axis=1).min() < 0.15, colour
