@@ -15,6 +15,11 @@ CONDITIONS = {
 """What conditions of the registry, and all controls together, are called."""
 
 
+def said(condition: str) -> str:
+    """A condition in words; one of a study's own as it is, without underscores."""
+    return CONDITIONS.get(condition, condition.replace("_", " "))
+
+
 def number(value: float, digits: int = 3, decimals: int | None = None) -> str:
     """A number, whole where it has more digits than asked for; a dash where nothing is known.
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 from collections import Counter
+from html import escape
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring, tostring
 
@@ -211,4 +212,4 @@ def inline_picture(path: Path, label: str) -> str:
     out = io.BytesIO()
     small.save(out, "PNG", optimize=True)
     data = base64.b64encode(out.getvalue()).decode("ascii")
-    return f'<img alt="{label}" width="{size[0]}" height="{size[1]}" loading="lazy" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escape(label)}" width="{size[0]}" height="{size[1]}" loading="lazy" src="data:image/png;base64,{data}">'

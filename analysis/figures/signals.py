@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
-from analysis.words import CONDITIONS
+from analysis.words import said
 
 MOST = (0.1, 0.2)
 """False alarms that an alarm may have, pooled and on its worst set."""
@@ -34,7 +34,7 @@ def signals_board(tables: Tables) -> Figure:
         for place, control in enumerate(sets):
             part = table[table["control"] == control].dropna(subset=["fpr"])
             y = np.array([names.index(name) for name in part["row"]]) + 0.12 * (place - (len(sets) - 1) / 2)
-            _points(left, part, "fpr", y, place, CONDITIONS.get(control, control.replace("_", " ")))
+            _points(left, part, "fpr", y, place, said(control))
         rules = table.drop_duplicates("row")
         lead = rules.dropna(subset=["lead"])
         _points(right, lead, "lead", np.array([names.index(name) for name in lead["row"]], dtype=float), len(sets), "")
@@ -76,10 +76,7 @@ def signals_page(tables: Tables) -> Figure:
                 _series(ax, mine[mine["column"] == column], conditions)
                 ax.set_title(ACTIVATIONS.get(column, plain(column)).replace(", ", ",\n"), loc="left", fontsize=7)
                 ax.set_xlabel("epochs since $t_{50}$", fontsize=7)
-        looks = [
-            Line2D([], [], label=plain(CONDITIONS.get(str(name), str(name)).replace("_", " ")), **_look(place))
-            for place, name in enumerate(conditions)
-        ]
+        looks = [Line2D([], [], label=plain(said(str(name))), **_look(place)) for place, name in enumerate(conditions)]
         figure.legend(handles=looks, loc="outside lower center", ncols=4, fontsize=7)
     return figure
 

@@ -54,7 +54,11 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
         if drawn.figure is not None:
             paths = save(drawn.figure, folder / "figures", name)
             title = drawn.panel.title
-            svg = inline_picture(paths[2], title) if drawn.panel.page else inline_svg(paths[0], title, places(drawn.figure))
+            svg = (
+                inline_picture(paths[2], f"{title}: {drawn.panel.caption.partition(':')[0]}")
+                if drawn.panel.page
+                else inline_svg(paths[0], title, places(drawn.figure))
+            )
             files += [path.relative_to(folder).as_posix() for path in paths]
         figures.append(html.shown(drawn, svg, files))
     for erratum in content.errata:

@@ -18,6 +18,7 @@ def row(signal: str, rule: str = CALIBRATED, **others: Any) -> dict[str, Any]:
     told = {"signal": signal, "variant": "", "information": "T", "rule": rule, "every": 10, "published": True}
     told |= {"verdict": "alarm", "one_threshold": "alarm", "eta0_only": "alarm", "tpr": 0.9, "fpr": 0.0, "p_adjusted": 0.01}
     told |= {"tpr_n": 10, "fpr_n": 48, "lead_t50": 50.0, "lead_t50_low": 40.0, "lead_t50_high": 60.0}
+    told |= {"lead_t10": 5.0, "lead_t10_low": 0.0, "lead_t10_high": 10.0}
     told |= {"one_threshold_tpr": 0.9, "one_threshold_fpr": 0.0, "beats": "", "worst_n": 12}
     told |= {"eta0_only_tpr": 0.9, "eta0_only_fpr": 0.0, "not_beaten": "", "worst_decided": "undecided", "fpr_floor": 0.1}
     for half in ("first_half", "second_half"):
@@ -104,7 +105,7 @@ def test_the_best_of_class_t_and_the_best_baseline_are_chosen_on_one_pair_of_see
     assert surprises.baseline(about, rows) == (
         "On seeds 302 and 303 the best signal of class T, rho calibrated, every 10 epochs (alarm, lead 30 [40, 60], false "
         "alarms 0), leads longer than the best baseline, loss calibrated, every 10 epochs (follows, lead 50 [40, 60], false "
-        "alarms 0), in 9 of the 9 runs in which both fire after their first chance (sign test p = 0.00391)."
+        "alarms 0), in 9 of the 9 runs in which both fire after their first chance (sign test of leading longer, p = 0.00391)."
     )
     assert surprises.baseline(about, rows[:4]) == ""
     silent = Row(row("loss", second_half="no information", second_half_lead=300.0), epochs)
@@ -127,7 +128,10 @@ def test_the_best_row_of_a_class_is_told_where_none_is_an_alarm() -> None:
 
 
 def test_baselines_that_are_alarms_are_named_and_what_met_none_has_beaten_none() -> None:
-    never = "The clock, and the cell clock at its forecast, can be none by construction."
+    never = (
+        "The clock, and the cell clock at its forecast, can be none by construction, and a share of the forecast can be "
+        "chosen to lead as long as one likes."
+    )
     rows = [
         row("rho", beats="loss (9 of 9)"),
         row("lar", not_beaten="loss (3 of 9)"),
@@ -135,8 +139,8 @@ def test_baselines_that_are_alarms_are_named_and_what_met_none_has_beaten_none()
         row("loss", variant="turned round"),
     ]
     assert sentences._baselines(rows) == (
-        "Baselines that are alarms: loss turned round. Of 3 other alarms 1 lead longer than each of these, 1 do not, 1 had "
-        f"none to be held against (sign tests with Holm's adjustment over all). {never}"
+        "Baselines that are alarms: loss turned round. Of 3 other rows that are alarms 1 lead longer than each of these, 1 do "
+        f"not, 1 had none to be held against (sign tests with Holm's adjustment over all). {never}"
     )
     quiet = [*rows[:3], row("loss", verdict="follows")]
     assert sentences._baselines(quiet) == f"No baseline is an alarm, so that nothing had to be beaten. {never}"
@@ -160,27 +164,30 @@ def test_what_each_control_set_alone_would_show_is_told_both_ways() -> None:
 
 def test_what_the_worst_set_cannot_decide_is_said() -> None:
     assert sentences._worst([row("rho")]).endswith(
-        "for 1 alarms: it can be of none: where none of 12 fires the bound is 0.221."
+        "can be decided for none of the 1 rows that are alarms: where none of 12 fires the bound is 0.221."
     )
     large = [row("rho", worst_n=16, worst_decided="below"), row("lar", worst_n=16)]
-    assert sentences._worst(large).endswith("for 2 alarms: it is of 1.")
+    assert sentences._worst(large).endswith("is below 0.2 is decided for 1 of the 2 rows that are alarms.")
 
 
 def test_words_are_counted_of_signals_and_of_rows() -> None:
     rows = [row("rho"), row("rho", PRINTED, verdict="never fires"), row("rho", every=40, published=False), row("clock")]
     assert sentences._counts(rows) == (
         "Alarms: rho by a calibrated threshold, detected in 9 of 10 runs that grok, false alarms in 0 of 48 others, lead 50 "
-        "[40, 60] epochs before test accuracy 0.5. Of 1 signals by a calibrated threshold: alarm 1; of 1 as printed: never "
-        "fires 1."
+        "[40, 60] epochs before test accuracy 0.5 and 5 [0, 10] before 0.1. Of 1 signals by a calibrated threshold: "
+        "alarm 1; of 1 as printed: never fires 1."
     )
     assert sentences._counts([row("rho", verdict="follows")]).startswith("No signal is an alarm. Of 1 signals")
     beaten = sentences._counts([row("rho", beats="loss (9 of 9); clock (8 of 9)", not_beaten="weight_norm (1 of 9)")])
-    assert "accuracy 0.5, longer than loss (9 of 9), clock (8 of 9), not longer than weight_norm (1 of 9)." in beaten
+    assert (
+        "0.5 and 5 [0, 10] before 0.1, longer than loss (9 of 9), clock (8 of 9), not longer than weight_norm (1 of 9)."
+        in beaten
+    )
     told = {"published": False, "variant": "permuted", "lead_t50": 20.0}
     control = [row("fourier_dominance"), row("fourier_dominance", every=40, **told | {"lead_t50": 9.0})]
     assert "control" not in sentences._counts(control)
     held = sentences._counts([*control, row("fourier_dominance", **told)])
-    assert "before test accuracy 0.5; its control, permuted: alarm, lead 20 [40, 60]." in held
+    assert "before test accuracy 0.5 and 5 [0, 10] before 0.1; its control, permuted: alarm, lead 20 [40, 60]." in held
     quiet = row("fourier_dominance", **told, verdict="no information")
     assert "; its control, permuted: no information." in sentences._counts([*control, quiet])
     assert sentences._looks(rows).startswith(

@@ -177,7 +177,8 @@ def test_the_sentences_say_who_leads_and_what_it_rests_on(found: pd.DataFrame) -
     held = whole()
     text = told(held.about, held.rows, {"eta0": 2}, untried(held.about.values()))
     for said in (
-        "Alarms: rho as printed, detected in 84 of 84 runs that grok, false alarms in 0 of 48 others, lead 53 [53, 56] epochs",
+        "Alarms: rho as printed, detected in 84 of 84 runs that grok, false alarms in 0 of 48 others, lead 53 [53, 56] epochs "
+        "before test accuracy 0.5 and ",
         "Of 2 signals by a calibrated threshold: alarm 1, follows 1; of 1 as printed: alarm 1.",
         "Of all 18 rows that could be scored, with other variants and cadences, controls and baselines: alarm 4,",
         "a choice on one pair is not blind to the other.",
@@ -187,12 +188,12 @@ def test_the_sentences_say_who_leads_and_what_it_rests_on(found: pd.DataFrame) -
         "detects 1, 1, 1 at calibrated rates of 0.05, 0.10, 0.20, half of the runs that grok can be detected at a "
         "false-positive rate of 0 and no lower",
         "Best of class C on seeds 300 and 301: cell_clock at 0.5 of it",
-        "Baselines that are alarms: cell_clock at 0.5 of it, cell_clock at 0.8 of it. Of 2 other alarms 0 lead longer than "
-        "each of these, 2 do not, 0 had none to be held against",
+        "Baselines that are alarms: cell_clock at 0.5 of it, cell_clock at 0.8 of it. Of 2 other rows that are alarms 0 lead "
+        "longer than each of these, 2 do not, 0 had none to be held against",
         "epochs off in the median of 84 of 84 runs. No cell has runs of both kinds: no signal is shown to beat the config",
         "2 rows would be alarms or clocks with η = 0 as the only negatives and are neither with all, 0 the other way round.",
         "data_starved 0 and 0; random_labels 0 and 0; random_labels, no decay 2 and 0.",
-        "for 4 alarms: it can be of none: where none of 12 fires the bound is 0.221.",
+        "is below 0.2 can be decided for none of the 4 rows that are alarms: where none of 12 fires the bound is 0.221.",
         "By activation or network: square 28 and 16; relu 28 and 16; relu2 28 and 16.",
         "Not repeated by another order of summation: random_labels, no decay, data_starved, eta0, weak decay.",
         "Outside the calibration and the rates, as they may grok later: 12 of weak decay.",
@@ -215,7 +216,7 @@ def test_the_surprises_that_the_rows_can_fill_are_told() -> None:
     assert "the word changes most" not in text
     assert "On seeds 302 and 303 the best signal of class T, rho printed, every 10 epochs (alarm, lead 53" in text
     assert "leads longer than the best baseline, cell_clock at 0.5 of it" in text
-    assert "in 0 of the 42 runs in which both fire after their first chance (sign test p = 1)." in text
+    assert "in 0 of the 42 runs in which both fire after their first chance (sign test of leading longer, p = 1)." in text
 
 
 def test_without_signals_it_says_how_to_get_them() -> None:

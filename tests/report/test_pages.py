@@ -40,9 +40,11 @@ def test_figures_of_a_page_of_their_own_stand_there_and_are_linked(tmp_path: Pat
     assert "<figcaption>Caption of ildr.</figcaption>" in page
     assert "Not drawn: it broke." in page
     assert '<a href="report.html">' in page
+    assert 'alt="Title of ildr: What is drawn."' in page
     assert "data:image/png;base64," in page
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "### Signals\n\n- [Title of ildr](figures/ildr.png)\n" in text
+    assert "### Signals\n\nA figure for each, with what is said of it: [signals.html](signals.html)." in text
+    assert "\n- [Title of ildr](figures/ildr.png)\n" in text
     assert "Title of odd" not in text
     assert "signals.html" in write.digests(tmp_path)
     without = tmp_path / "without"
@@ -63,7 +65,7 @@ def test_a_long_chapter_is_folded_and_its_file_has_all(tmp_path: Path) -> None:
     assert "<p>Why.</p>\n<p>First.</p>" in open_
     assert "<summary>In detail</summary><p>Second.</p>\n<p>Third.</p>" in folded
     assert "name 11" in folded
-    assert rest.startswith("<summary>The other 2 rows</summary>")
+    assert rest.startswith("<summary>The other 2 rows of this table</summary>")
     assert "name 12" in rest
     assert "column of the file" not in first
     assert "<details>" not in second

@@ -18,12 +18,12 @@ from analysis.papers.signals.baselines import CELL_CLOCK, SHARES, cell_clock, co
 from analysis.papers.signals.rounding import untried
 from analysis.papers.signals.rows import Row, readings, row
 from analysis.papers.signals.sentences import told
-from analysis.papers.signals.study import BASELINES, CROSS_ENTROPY, MAIN, STUDY, Arm, Known, Stored, tables, taken
+from analysis.papers.signals.study import BASELINES, CONTROL, CROSS_ENTROPY, MAIN, STUDY, Arm, Known, Stored, tables, taken
 from analysis.papers.signals.surprises import NO_LEAD, lead
 from analysis.reading.once import once
 from analysis.statistics.alarm_words import ALARMS, BY_GROUP, UNTESTED, WORDS
 from analysis.statistics.factors import holm
-from analysis.words import number, spread
+from analysis.words import number, said, spread
 from grok.signals._untestable import UNTESTABLE
 from grok.signals.base import find
 from grok.spec.plugins import SIGNALS
@@ -106,14 +106,14 @@ def _answer(sources: Sources) -> Answer:
 
 
 def brief(table: pd.DataFrame) -> pd.DataFrame:
-    """What a page shows of the leaderboard: signals as published at their own cadence, and controls that are alarms.
+    """What a page shows of the leaderboard: signals as published at their own cadence, baselines and controls that are alarms.
 
     Returns:
         signal, class, rule, epochs (between its values), word, detected, false alarms, worst set, lead, AUROC, leads longer
             than (baselines that are alarms, in how many runs): texts.
     """
-    rivals = table["signal"].isin((*BASELINES, CELL_CLOCK)) & table["verdict"].isin(ALARMS)
-    rows = table[(table["published"] == True) | rivals]  # noqa: E712  # objects: some rows have none
+    beside = table["signal"].isin((*BASELINES, CELL_CLOCK)) | (table["variant"] == table["signal"].map(CONTROL))
+    rows = table[(table["published"] == True) | (beside & table["verdict"].isin(ALARMS))]  # noqa: E712  # objects: some rows have none
     return pd.DataFrame([_short({str(name): value for name, value in one.items()}) for one in rows.to_dict("records")])
 
 
@@ -138,7 +138,7 @@ def _worst(one: Mapping[str, Any]) -> str:
     """How many fire of the control set with the most, and which that is, if any does."""
     if not one["worst_n"] > 0:
         return NO_LEAD
-    which = f", {one['worst_set']}" if one["worst_fires"] else ""
+    which = f", {said(one['worst_set'])}" if one["worst_fires"] else ""
     return f"{one['worst_fires']:.0f} of {one['worst_n']:.0f}{which}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ HALF = 0.5
 def board_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Each signal in its published variant at its own cadence, by either rule, in the leaderboard's order; a row a control set.
 
-    What fires in fewer than half of the runs that grok is left out.
+    What fires in fewer than half of the runs that grok is left out; a lead of which a word says nothing is not known.
 
     Returns:
         row (signal, variant and rule), information, verdict, tpr, lead, lead_low, lead_high, control, fpr, fpr_low, fpr_high.
@@ -43,9 +43,10 @@ def board_table(rows: pd.DataFrame) -> pd.DataFrame:
     sets = [name for name in SETS if f"fpr {name}" in rows and rows[f"fpr {name}"].notna().any()]
     out = []
     for row in best.to_dict("records"):
-        base = {"row": f"{' '.join(filter(None, (row['signal'], row['variant'])))}, {row['rule']}"}
+        base: dict[str, Any] = {"row": f"{' '.join(filter(None, (row['signal'], row['variant'])))}, {row['rule']}"}
         base |= {name: row[name] for name in ("information", "verdict", "tpr")}
-        base |= {"lead": row["lead_t50"], "lead_low": row["lead_t50_low"], "lead_high": row["lead_t50_high"]}
+        for end in ("", "_low", "_high"):
+            base[f"lead{end}"] = row[f"lead_t50{end}"] if row["verdict"] in OF_LEAD else math.nan
         for control in sets:
             names = (f"fpr {control}", f"fpr {control}_low", f"fpr {control}_high")
             values = [row[name] for name in names]
@@ -198,7 +199,8 @@ def _board_panel(name: str, arm: Arm, title: str) -> Panel:
         "Each signal in its published variant at its own cadence, as printed and calibrated, in the order of the leaderboard, "
         "if it fires in half of the runs that grok; each run by the threshold of the other pair of seeds. Left: false alarms "
         "by control set, exact 95 % intervals; the last sets may grok later and count for no word. Dashed: 0.1 and 0.2, which "
-        "an alarm may have pooled and on its worst set. Right: median lead before test accuracy 0.5, its interval.",
+        "an alarm may have pooled and on its worst set. Right: median lead before test accuracy 0.5, its interval, where "
+        "the word allows one.",
         (arm.study,),
         functools.partial(_board, arm=arm),
         drawer("signals_board"),

@@ -21,6 +21,8 @@ from grok.signals._untestable import UNTESTABLE
 from grok.signals.base import CLASSES
 
 Told = Mapping[str, Any]
+EARLY = 10
+"""Epochs in which nothing has been learned."""
 FAMILY = 0.05
 """Level of the family of all rows."""
 
@@ -35,7 +37,7 @@ def told(about: Mapping[str, Known], rows: Sequence[Row], left_out: Mapping[str,
     every = [one.told for one in rows]
     paragraphs = (
         [_counts(every)],
-        surprises(about, rows),
+        [*surprises(about, rows), _early(about, rows)],
         [_looks(every)],
         *([text] for text in _best(every)),
         [_baselines(every), _cell_clock(about, rows), _beside(every), _worst(every)],
@@ -58,7 +60,8 @@ def _counts(rows: Sequence[Told]) -> str:
     named_ = "; ".join(
         f"{one['signal']} {'as printed' if one['rule'] == PRINTED else 'by a calibrated threshold'}, detected in "
         f"{_count(one, 'tpr')} runs that grok, false alarms in {_count(one, 'fpr')} others, lead "
-        f"{lead(one, 'lead_t50', one['verdict'])} epochs before test accuracy 0.5{_rivals(one)}{_control(one, rows)}"
+        f"{lead(one, 'lead_t50', one['verdict'])} epochs before test accuracy 0.5 and "
+        f"{lead(one, 'lead_t10', one['verdict'])} before 0.1{_rivals(one)}{_control(one, rows)}"
         for one in alarms
     )
     return (
@@ -86,6 +89,20 @@ def _control(one: Told, rows: Sequence[Told]) -> str:
 def _count(one: Told, name: str) -> str:
     """A share as a count."""
     return f"{one[name] * one[f'{name}_n']:.0f} of {one[f'{name}_n']}"
+
+
+def _early(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
+    """The printed rules that fire while nothing has been learned: what they see is the start."""
+    said = []
+    for one in rows:
+        fires = [epoch for i, epoch in one.epochs.items() if about[i].run.positive and not about[i].replicate]
+        first = [epoch for epoch in fires if epoch <= EARLY]
+        if one.told["rule"] == PRINTED and one.told["published"] and len(first) > len(fires) / 2:
+            said.append(
+                f"{one.told['signal']} as printed fires within {EARLY} epochs in {len(first)} of {len(fires)} runs that grok, "
+                f"at epoch {number(min(first))} to {number(max(first))}: what it sees there is the start."
+            )
+    return " ".join(said)
 
 
 def _looks(rows: Sequence[Told]) -> str:
@@ -161,15 +178,19 @@ def _baselines(rows: Sequence[Told]) -> str:
     names = (*BASELINES, CELL_CLOCK)
     held = [one for one in rows if one["verdict"] in ALARMS and one["signal"] not in names]
     rivals = [one for one in rows if one["verdict"] in ALARMS and one["signal"] in names]
-    never = "The clock, and the cell clock at its forecast, can be none by construction."
+    never = (
+        "The clock, and the cell clock at its forecast, can be none by construction, and a share of the forecast can be chosen "
+        "to lead as long as one likes."
+    )
     if not rivals:
         return f"No baseline is an alarm, so that nothing had to be beaten. {never}"
     beaten = sum(bool(one["beats"]) and not one["not_beaten"] for one in held)
     free = sum(not one["beats"] and not one["not_beaten"] for one in held)
     told_ = ", ".join(dict.fromkeys(" ".join(filter(None, (one["signal"], one["variant"]))) for one in rivals))
     return (
-        f"Baselines that are alarms: {told_}. Of {len(held)} other alarms {beaten} lead longer than each of these, "
-        f"{len(held) - beaten - free} do not, {free} had none to be held against (sign tests with Holm's adjustment over all). "
+        f"Baselines that are alarms: {told_}. Of {len(held)} other rows that are alarms {beaten} lead longer than each of "
+        f"these, {len(held) - beaten - free} do not, {free} had none to be held against (sign tests with Holm's adjustment "
+        "over all). "
         f"{never}"
     )
 
@@ -218,12 +239,14 @@ def _worst(rows: Sequence[Told]) -> str:
         return ""
     decided, most = sum(one["worst_decided"] == "below" for one in alarms), max(one["worst_n"] for one in alarms)
     none = rate_of(0, most)
+    which = "Whether the rate of false alarms"
     cannot = (
-        f"it can be of none: where none of {most} fires the bound is {number(one_sided_share(0, most)[1])}"
+        f"can be decided for none of the {len(alarms)} rows that are alarms: where none of {most} fires the bound is "
+        f"{number(one_sided_share(0, most)[1])}"
         if none.side != "below"
-        else f"it is of {decided}"
+        else f"is decided for {decided} of the {len(alarms)} rows that are alarms"
     )
-    return f"That the rate of false alarms on the worst set is below 0.2 is to be decided for {len(alarms)} alarms: {cannot}."
+    return f"{which} on the worst set is below 0.2 {cannot}."
 
 
 def _rounding(about: Mapping[str, Known], untried: Sequence[str]) -> str:

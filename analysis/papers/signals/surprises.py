@@ -94,7 +94,8 @@ def baseline(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
     ]
     return (
         f"On seeds 302 and 303 the best signal of class T, {leads[0]}, leads longer than the best baseline, {leads[1]}, in "
-        f"{held.longer} of the {held.n} runs in which both fire after their first chance (sign test p = {number(held.p)})."
+        f"{held.longer} of the {held.n} runs in which both fire after their first chance (sign test of leading "
+        f"longer, p = {number(held.p)})."
     )
 
 
