@@ -19,7 +19,7 @@ NOBODY = pd.DataFrame(columns=["run_id", "name", "study", "condition", "reason"]
 def drawn(name: str, page: str = "", *, empty: bool = False, problem: str = "") -> Drawn:
     panel = Panel(
         name, f"Title of {name}", "What is drawn.", ("signals",), lambda evidence: evidence, lambda tables: tables, page
-    )  # type: ignore[arg-type, return-value]
+    )
     figure = Figure(figsize=(1, 1))
     figure.subplots().plot([0, 1])
     return Drawn(panel, {}, None if empty else figure, f"Caption of {name}.", ("run-7",), ("do",), problem=problem)
