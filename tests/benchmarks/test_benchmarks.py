@@ -231,6 +231,7 @@ OTHERS = (
     "determinism",
     "lifecycle",
     "load",
+    "machines",
     "many",
     "monitor",
     "sensitivity",

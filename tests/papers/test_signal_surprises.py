@@ -142,6 +142,8 @@ def test_baselines_that_are_alarms_are_named_and_what_met_none_has_beaten_none()
         "Baselines that are alarms: loss turned round. Of 3 other rows that are alarms 1 lead longer than each of these, 1 do "
         f"not, 1 had none to be held against (sign tests with Holm's adjustment over all). {never}"
     )
+    alone = [row("rho", verdict="follows"), row("loss", variant="turned round")]
+    assert sentences._baselines(alone) == f"Baselines that are alarms: loss turned round; no other row is one. {never}"
     quiet = [*rows[:3], row("loss", verdict="follows")]
     assert sentences._baselines(quiet) == f"No baseline is an alarm, so that nothing had to be beaten. {never}"
 
@@ -193,3 +195,12 @@ def test_words_are_counted_of_signals_and_of_rows() -> None:
     assert sentences._looks(rows).startswith(
         "Of all 4 rows that could be scored, with other variants and cadences, controls and baselines: alarm 3, never fires 1."
     )
+
+
+def test_a_printed_rule_that_fires_at_the_start_is_told_with_its_epochs() -> None:
+    about = study()
+    early = dict.fromkeys(about, 0.0)
+    told = "rho as printed fires within 10 epochs in 11 of 11 runs that grok, at {}: what it sees there is the start."
+    assert sentences._early(about, [Row(row("rho", PRINTED), early)]) == told.format("epoch 0")
+    assert sentences._early(about, [Row(row("rho", PRINTED), early | {"run-3": 10.0})]) == told.format("epochs 0 to 10")
+    assert sentences._early(about, [Row(row("rho", PRINTED), dict.fromkeys(about, 11.0)), Row(row("rho"), early)]) == ""

@@ -98,9 +98,10 @@ def _early(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
         fires = [epoch for i, epoch in one.epochs.items() if about[i].run.positive and not about[i].replicate]
         first = [epoch for epoch in fires if epoch <= EARLY]
         if one.told["rule"] == PRINTED and one.told["published"] and len(first) > len(fires) / 2:
+            low, high = number(min(first)), number(max(first))
             said.append(
                 f"{one.told['signal']} as printed fires within {EARLY} epochs in {len(first)} of {len(fires)} runs that grok, "
-                f"at epoch {number(min(first))} to {number(max(first))}: what it sees there is the start."
+                f"{f'at epoch {low}' if low == high else f'at epochs {low} to {high}'}: what it sees there is the start."
             )
     return " ".join(said)
 
@@ -187,6 +188,8 @@ def _baselines(rows: Sequence[Told]) -> str:
     beaten = sum(bool(one["beats"]) and not one["not_beaten"] for one in held)
     free = sum(not one["beats"] and not one["not_beaten"] for one in held)
     told_ = ", ".join(dict.fromkeys(" ".join(filter(None, (one["signal"], one["variant"]))) for one in rivals))
+    if not held:
+        return f"Baselines that are alarms: {told_}; no other row is one. {never}"
     return (
         f"Baselines that are alarms: {told_}. Of {len(held)} other rows that are alarms {beaten} lead longer than each of "
         f"these, {len(held) - beaten - free} do not, {free} had none to be held against (sign tests with Holm's adjustment "
