@@ -51,7 +51,8 @@ def swapped(base: Board, other: Board) -> dict[str, Any]:
 
     def most(name: str) -> int:
         runs = [(mine[key], theirs[key]) for key in shared if mine[key][f"{name}_n"]]
-        return max(round(abs(a[name] * a[f"{name}_n"] - b[name] * b[f"{name}_n"])) for a, b in runs)
+        gaps: list[int] = [abs(round(a[name] * a[f"{name}_n"]) - round(b[name] * b[f"{name}_n"])) for a, b in runs]
+        return max(gaps)
 
     changed = {" ".join(map(str, key)): [mine[key]["verdict"], theirs[key]["verdict"]] for key in shared}
     leads = [key for key in shared if mine[key]["verdict"] in ALARMS and mine[key]["lead_t50"] != theirs[key]["lead_t50"]]
@@ -98,16 +99,17 @@ def apart(mine: tuple[Known, pd.DataFrame], theirs: tuple[Known, pd.DataFrame]) 
     A relative difference is of the larger of both values; a series counts if one of its values is not equal to zero in both.
     """
     pairs = mine[1].merge(theirs[1], on=["epoch", "signal", "variant"], suffixes=("", "_other"))
-    larger = np.maximum(pairs["value"].abs(), pairs["value_other"].abs()).replace(0, np.nan)
+    larger = pairs[["value", "value_other"]].abs().max(axis=1).replace(0, np.nan)
     pairs["apart"] = (pairs["value"] - pairs["value_other"]).abs() / larger
     medians = pairs.groupby(["signal", "variant"])["apart"].median().dropna().sort_values()
+    last = medians.tail(2).reset_index().to_dict("records")
     return {
         "times": [
             [None if np.isnan(at) else at for at in (one.run.t10, one.run.t50, one.run.t99)] for one, _ in (mine, theirs)
         ],
         "series": len(medians),
         "close": int((medians < CLOSE).sum()),
-        "farthest": {" ".join(filter(None, name)): float(value) for name, value in medians.tail(2).items()},
+        "farthest": {f"{one['signal']} {one['variant']}".strip(): float(one["apart"]) for one in last},
     }
 
 

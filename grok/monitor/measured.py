@@ -2,7 +2,7 @@
 
 They are told with an alarm that is not calibrated, since another network's negatives stand for nobody's run. The runs are
 those of the study `fresh`, counted from docs/results/fresh-runs.csv, and the negatives of the leaderboard of signals, from
-docs/results/signals-leaderboard.csv; tests/monitor holds both.
+docs/results/signals-leaderboard.csv and docs/results/signals-ce-leaderboard.csv; tests/monitor holds all of them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ PUBLISHED = (
     Calibration("the same with too few pairs", 100, 100, 400),
     Calibration("two-layer network, ReLU, without weight decay", 30, 16, 800),
     Calibration("two-layer networks of the leaderboard, three activations, negatives of four causes", 48, 32, 800),
+    Calibration("shared embeddings under a cross-entropy, with attention and without, negatives of two causes", 32, 32, 2500),
 )
-"""Updates of the first layer, addition modulo 71, full batch, Adam; seeds that no rule was made with."""
+"""Updates of the first layer, addition modulo 71, full batch, Adam; seeds that no rule was made with. The last: of the first
+dense layer or, with attention, of the embedding; addition and multiplication modulo 59, AdamW."""
 
 
 def elsewhere(watch: Watch, settings: Settings) -> tuple[Calibration, ...]:
