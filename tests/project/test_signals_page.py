@@ -79,3 +79,45 @@ def test_what_was_found_is_what_the_leaderboard_has() -> None:
     shown = brief(board.assign(beats=board["beats"].fillna("")))
     assert shown["word"].isin(ALARMS).sum() == 6
     assert "fourier_dominance permuted" in set(shown["signal"])
+
+
+def test_what_was_found_under_a_cross_entropy_is_what_its_leaderboard_has() -> None:
+    board = pd.read_csv(DOCS / "results" / "signals-ce-leaderboard.csv", keep_default_na=False, na_values=[""])
+    board = board.fillna({"variant": ""})
+    page = " ".join((DOCS / "signals.md").read_text(encoding="utf-8").split())
+    board["published"] = board["published"].astype(str) == "True"
+
+    def of(signal: str, rule: str, every: int, variant: str = "") -> Any:
+        rows = board[(board["signal"] == signal) & (board["rule"] == rule) & (board["variant"] == variant)]
+        return rows[rows["every"] == every].iloc[0]
+
+    def lead(one: Any) -> str:
+        return spread(one["lead_t50"], one["lead_t50_low"], one["lead_t50_high"])
+
+    signals = board[board["published"] & ~board["signal"].isin((*BASELINES, "cell_clock")) & (board["verdict"] != UNTESTED)]
+    assert not signals["verdict"].isin(ALARMS).any()
+    words = signals.loc[signals["rule"] == "calibrated", "verdict"].value_counts()
+    said = f"Of {words.sum()} by a threshold from other seeds {words['no information']} have no information and {words[SLOW]} cannot"
+    assert f"No signal is an alarm.** {said} be told at this cadence" in page
+    fve, tuned = of("fve", "calibrated", 25), of("tuned_neurons", "calibrated", 25, "mean")
+    told = f"`fve` detects {count(fve, 'tpr')} with a false alarm in {count(fve, 'fpr')}, {lead(fve).replace(' [', ' epochs [')} before"
+    assert told in page
+    assert (count(tuned, "tpr"), count(tuned, "fpr")) == (count(fve, "tpr"), count(fve, "fpr"))
+    assert f"the `mean` of `tuned_neurons` as many, {lead(tuned)}; an alarm has to detect 0.8" in page
+    turn = of("test_loss_turnover", "calibrated", 1)
+    assert f"read at each epoch: {count(turn, 'tpr')}, {count(turn, 'fpr')}, {lead(turn)}." in page
+    assert of("fourier_dominance", "calibrated", 25)["missing"] == "no run of this study gives it"
+    peak = of("norm_peak", "printed", 1)
+    assert f"it fires in {count(peak, 'tpr')} runs that grok, {lead(peak).replace(' [', ' epochs [')} ahead, in" in page
+    assert [peak[f"fires {name}"] for name in ("random_labels", "eta0")] == [16, 0]
+    assert (peak["eta0_only"], peak["verdict"]) == ("alarm", "false alarms")
+    best = of("norm_peak", "calibrated", 25)
+    half = spread(*(best[f"second_half_lead{end}"] for end in ("", "_low", "_high")))
+    worst = f"{best['second_half_worst_fires']:.0f} of {best['second_half_worst_n']:.0f}"
+    assert f"on held-out seeds its lead is {half}, with a false alarm in {worst} on its worst set" in page
+    gap = of("gap", "printed", 1, "23")
+    assert (count(gap, "fpr"), count(gap, "tpr")) == ("32 of 32", "10 of 32")
+    clock = of("cell_clock", "median t50 of the cell", 25, "at 0.5 of it")
+    assert clock["verdict"] in ALARMS
+    said = f"{count(clock, 'tpr')}, {count(clock, 'fpr')}, {lead(clock).replace(' [', ' epochs [')}"
+    assert f"is an alarm again: {said}." in page
