@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +99,11 @@ def test_what_was_found_under_a_cross_entropy_is_what_its_leaderboard_has() -> N
     signals = board[board["published"] & ~board["signal"].isin((*BASELINES, "cell_clock")) & (board["verdict"] != UNTESTED)]
     assert not signals["verdict"].isin(ALARMS).any()
     words = signals.loc[signals["rule"] == "calibrated", "verdict"].value_counts()
-    said = f"Of {words.sum()} by a threshold from other seeds {words['no information']} have no information and {words[SLOW]} cannot"
-    assert f"No signal is an alarm.** {said} be told at this cadence" in page
+    said = f"Of {words.sum()} by a threshold from other seeds {words['no information']} have no information and {words[SLOW]}"
+    assert f"No signal is an alarm.** {said} cannot be told at this cadence" in page
     fve, tuned = of("fve", "calibrated", 25), of("tuned_neurons", "calibrated", 25, "mean")
-    told = f"`fve` detects {count(fve, 'tpr')} with a false alarm in {count(fve, 'fpr')}, {lead(fve).replace(' [', ' epochs [')} before"
-    assert told in page
+    ahead = lead(fve).replace(" [", " epochs [")
+    assert f"`fve` detects {count(fve, 'tpr')} with a false alarm in {count(fve, 'fpr')}, {ahead} before" in page
     assert (count(tuned, "tpr"), count(tuned, "fpr")) == (count(fve, "tpr"), count(fve, "fpr"))
     assert f"the `mean` of `tuned_neurons` as many, {lead(tuned)}; an alarm has to detect 0.8" in page
     turn = of("test_loss_turnover", "calibrated", 1)
@@ -121,3 +123,32 @@ def test_what_was_found_under_a_cross_entropy_is_what_its_leaderboard_has() -> N
     assert clock["verdict"] in ALARMS
     said = f"{count(clock, 'tpr')}, {count(clock, 'fpr')}, {lead(clock).replace(' [', ' epochs [')}"
     assert f"is an alarm again: {said}." in page
+
+
+def test_the_characters_under_a_cross_entropy_are_those_of_the_committed_runs() -> None:
+    """The least and the largest Gini coefficient of either basis at the end, by task and network."""
+    for folder in sorted(path.parent for path in DOCS.rglob("runs.json")):
+        runs = json.loads((folder / "runs.json").read_text(encoding="utf-8"))["runs"]
+        params = {run["run_id"]: run["params"] for run in runs if run["params"].get("modulus") == "59"}
+        ids = [run_id for run_id, one in params.items() if (one["epochs"], one["learning_rate"]) == ("2500", "0.003")]
+        if ids:
+            break
+    assert len(ids) == 64
+    chosen = [("run_id", "in", ids), ("signal", "==", "characters"), ("epoch", "==", 2500), ("variant", "!=", "count")]
+    table = pd.read_parquet(folder / "tables" / "signals.parquet", filters=chosen)
+    for name in ("network", "task", "labels", "weight_decay"):
+        table[name] = [params[run_id][name] for run_id in table["run_id"]]
+    right = table["variant"] == table["task"].map({"modular": "additive", "multiplication": ""})
+    grok = (table["labels"] == "true") & (table["weight_decay"] == "1.0")
+    assert len(table[grok & right]) == len(table[grok & ~right]) == 32
+    page = " ".join((DOCS / "signals.md").read_text(encoding="utf-8").split())
+    ranges = []
+    for task in ("multiplication", "modular"):
+        for network in ("one_layer_transformer", "shared_mlp"):
+            values = table.loc[grok & right & (table["task"] == task) & (table["network"] == network), "value"]
+            ranges.append((f"{values.min():.2f}", f"{values.max():.2f}"))
+    (a, b), (c, d), (e, f), (g, h) = ranges
+    assert f"characters is {a} to {b} with attention and {c} to {d} without" in page
+    assert f"after sums that of the additive ones is {e} to {f} and {g} to {h}" in page
+    assert f"the other basis is at most {table.loc[grok & ~right, 'value'].max():.3f}" in page
+    assert f"neither is above {math.ceil(1000 * table.loc[table['labels'] == 'random', 'value'].max()) / 1000:.3f}" in page

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.exhibits.model import ABSTRACT, CAVEAT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, Axis, Chapter, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.lifecycle.reading import DYCK, anatomy, measured, runs_of
+from analysis.papers.lifecycle.reading import DYCK, EVERY, anatomy, measured, runs_of
 from analysis.printed.lifecycle import LIFECYCLE
 from analysis.statistics.estimates import Estimate, median_interval
 from analysis.words import number
@@ -25,7 +25,6 @@ CALLED = {
 """The controls as the card of the claim has them."""
 CONTROLS = ("isotropic", "radial_displacement", "radial_residual", "angle_matched")
 MORE, NO_LESS = 0.05, 0.02
-EVERY = 100
 
 
 def costs(sources: Sources) -> pd.DataFrame:

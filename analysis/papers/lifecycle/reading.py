@@ -93,6 +93,8 @@ def _grok_step(sources: Sources, run_id: str, level: float, every: int) -> float
 
 _TABLES: WeakKeyDictionary[Any, dict[str, dict[str, pd.DataFrame]]] = WeakKeyDictionary()
 """Anatomies by kind, by run id, of the files they are from: a claim asks for many numbers of one."""
+EVERY = 100
+"""Steps between the states of the paper's ablations, and of its windows of updates."""
 EVERYTHING = "everything"
 """In place of a part of a segment's name: all parameters, where a run has kept them."""
 

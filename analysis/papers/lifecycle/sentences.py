@@ -7,14 +7,13 @@ import numpy as np
 from analysis.exhibits.model import ABSTRACT, CONTRADICTED, NOT_REPRODUCED, REPRODUCED, TEXT, Axis, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.lifecycle.margins import LOGGED
-from analysis.papers.lifecycle.reading import DYCK, INTERVENTION, grok_step, ledger, measured, runs_of, setting
+from analysis.papers.lifecycle.reading import DYCK, EVERY, INTERVENTION, grok_step, ledger, measured, runs_of, setting
 from analysis.printed.lifecycle import LIFECYCLE, PROBES_SEEDS
 from analysis.statistics.estimates import clopper_pearson, median_interval
 from analysis.words import number
 from grok.numerics.edge import compression, gap_23
 from grok.runs.edge_shares import windows
 
-EVERY = 100
 FAIR = (
     *("before/linear_raw/token", "before/linear_standardised/token", "before/linear_standardised_ols/token"),
     *("before/linear_standardised/sequence", "before/linear_standardised_ols/sequence"),
