@@ -50,6 +50,9 @@ def test_a_forecast_of_first_passage_is_told_on_other_seeds() -> None:
     assert found.estimates["error"].value == pytest.approx(0, abs=1e-6)
     assert found.estimates["error"].n == 16  # two held-out seeds of two networks, two tasks, two sizes
     assert "0 held-out runs are left out" in found.note
+    sized = laws.first_passage(sources(lambda c, k: 500.0 + (c.n_train > 2000) * 900 if k == "grok" else math.nan))
+    assert sized.estimates["error"].value > 0.1
+    assert sized.note.endswith("looked at after the reading, the mean error is 0.000, n = 16.")
     spread = laws.first_passage(sources(lambda c, k: 500.0 + 900 * (c.seed >= 302) if k == "grok" else math.nan))
     assert spread.estimates["error"].value > 0.5
     assert spread.verdict in (CONTRADICTED, NOT_REPRODUCED)

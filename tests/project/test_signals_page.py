@@ -99,30 +99,78 @@ def test_what_was_found_under_a_cross_entropy_is_what_its_leaderboard_has() -> N
     signals = board[board["published"] & ~board["signal"].isin((*BASELINES, "cell_clock")) & (board["verdict"] != UNTESTED)]
     assert not signals["verdict"].isin(ALARMS).any()
     words = signals.loc[signals["rule"] == "calibrated", "verdict"].value_counts()
-    said = f"Of {words.sum()} by a threshold from other seeds {words['no information']} have no information and {words[SLOW]}"
-    assert f"No signal is an alarm.** {said} cannot be told at this cadence" in page
+    assert f"Of {words.sum()} by a threshold from other seeds {words['no information']} get the last word" in page
+    assert f"and {words[SLOW]} cannot be told at this cadence" in page
     fve, tuned = of("fve", "calibrated", 25), of("tuned_neurons", "calibrated", 25, "mean")
     ahead = lead(fve).replace(" [", " epochs [")
-    assert f"`fve` detects {count(fve, 'tpr')} with a false alarm in {count(fve, 'fpr')}, {ahead} before" in page
+    said = f"`fve` detects {count(fve, 'tpr')} with a false alarm in {count(fve, 'fpr')}, {ahead} before one half"
+    assert f"{said}, but {-fve['lead_t10']:.0f} after one tenth" in page
     assert (count(tuned, "tpr"), count(tuned, "fpr")) == (count(fve, "tpr"), count(fve, "fpr"))
-    assert f"the `mean` of `tuned_neurons` as many, {lead(tuned)}; an alarm has to detect 0.8" in page
+    assert f"the `mean` of `tuned_neurons` as many, {lead(tuned)}, and {tuned['lead_t10']:.1f} before one tenth" in page
     turn = of("test_loss_turnover", "calibrated", 1)
-    assert f"read at each epoch: {count(turn, 'tpr')}, {count(turn, 'fpr')}, {lead(turn)}." in page
+    assert f"read at each epoch, {count(turn, 'tpr')}, {count(turn, 'fpr')}, {lead(turn)}." in page
+    assert (fve["second_half"], tuned["second_half"], turn["second_half"]) == ("alarm",) * 3
+    assert math.ceil(0.8 * 32) == 26
+    characters = of("characters", "calibrated", 25)
+    assert f"where it is the control: {count(characters, 'tpr')}." in page
     assert of("fourier_dominance", "calibrated", 25)["missing"] == "no run of this study gives it"
     peak = of("norm_peak", "printed", 1)
-    assert f"it fires in {count(peak, 'tpr')} runs that grok, {lead(peak).replace(' [', ' epochs [')} ahead, in" in page
+    assert peak["tpr_later"] == 1
+    ahead = lead(peak).replace(" [", " epochs [")
+    assert f"it fires in all runs that grok, in {count(peak, 'tpr')} before one half, {ahead}, in 16 of the 16 at" in page
     assert [peak[f"fires {name}"] for name in ("random_labels", "eta0")] == [16, 0]
     assert (peak["eta0_only"], peak["verdict"]) == ("alarm", "false alarms")
     best = of("norm_peak", "calibrated", 25)
     half = spread(*(best[f"second_half_lead{end}"] for end in ("", "_low", "_high")))
     worst = f"{best['second_half_worst_fires']:.0f} of {best['second_half_worst_n']:.0f}"
-    assert f"on held-out seeds its lead is {half}, with a false alarm in {worst} on its worst set" in page
-    gap = of("gap", "printed", 1, "23")
-    assert (count(gap, "fpr"), count(gap, "tpr")) == ("32 of 32", "10 of 32")
+    found = f"{count(best, 'second_half_tpr')}, its lead is {half}, and it fires in {worst} of its worst set"
+    assert f"on held-out seeds it detects {found}" in page
+    assert of("gap", "printed", 1, "23")["verdict"] == SLOW
     clock = of("cell_clock", "median t50 of the cell", 25, "at 0.5 of it")
     assert clock["verdict"] in ALARMS
     said = f"{count(clock, 'tpr')}, {count(clock, 'fpr')}, {lead(clock).replace(' [', ' epochs [')}"
     assert f"is an alarm again: {said}." in page
+
+
+def test_what_was_looked_at_after_the_reading_is_as_it_was_measured() -> None:
+    data = json.loads((DOCS.parent / "benchmarks" / "results" / "after_reading.json").read_text(encoding="utf-8"))["rows"]
+    page = " ".join((DOCS / "signals.md").read_text(encoding="utf-8").split())
+    rows = {(one["row"], one["runs"]): one for one in data if "row" in one}
+    (never,) = (one for one in data if "missed by all" in one)
+    (each,) = (one["missed by each"] for one in data if "missed by each" in one)
+    names = ("fve", "tuned_neurons mean", "test_loss_turnover")
+    assert never["missed by all"] == 7
+    assert [each[name] for name in (*names, "characters of the task")] == [7] * 4
+    assert [str(("one_layer_transformer", task, 2263)) for task in ("modular", "multiplication")] == never["cells"]
+    memorised, half = ("{:.0f} to {:.0f}".format(*never[name]) for name in ("memorised", "t50"))
+    assert f"which memorise at epochs {memorised} and reach one half at {half}: there is no delay" in page
+    rest = [rows[name, "without those missed"] for name in names]
+    assert {one["verdict"] for one in rest} == {"alarm"}
+    assert [one["tpr"] for one in rest] == [[25, 25], [24, 25], [24, 25]]
+    assert [one["fpr"] for one in rest] == [[0, 32]] * 3
+    for name, text in (("characters of the task", "they detect"), ("norm_peak at every epoch", "it would detect")):
+        one = rows[name, "all"]
+        counts = ", ".join(f"{a} of {b}" for a, b in (one["tpr"], one["fpr"]))
+        assert f"{text} {counts}, {spread(one['lead_t50'], one['lead_t50_low'], one['lead_t50_high'])}" in page
+    cells = {(one["network"], one["task"], one["n_train"]): one for one in data if "kappa" in one}
+    ends = []
+    for network in ("one_layer_transformer", "shared_mlp"):
+        medians = [one["kappa"][1] for key, one in cells.items() if key[0] == network]
+        ends.append(f"{min(medians):.2g} to {max(medians):.2g}")
+    assert f"by cell its median is {ends[0].replace('0.4', '0.40')} with attention and {ends[1]} without" in page
+    tuned = []
+    for network in ("shared_mlp", "one_layer_transformer"):
+        medians = [one["tuned"][1] for key, one in cells.items() if key[:2] == (network, "multiplication")]
+        tuned.append(f"{min(medians):.2g} to {max(medians):.2g}")
+    assert (
+        f"by cell the median is {tuned[0].replace('0.6', '0.60')} for products without attention and {tuned[1]} with it" in page
+    )
+    (open_,) = (one for one in data if one.get("condition") == "eta0" and one["network"] == "one_layer_transformer")
+    assert (
+        f"{open_['tenth']} of {open_['runs']} with attention reach a test accuracy of 0.1, at most {open_['best']:.3f}" in page
+    )
+    others = [one["tenth"] for one in data if "tenth" in one and one is not open_]
+    assert others == [0, 0, 0]
 
 
 def test_the_characters_under_a_cross_entropy_are_those_of_the_committed_runs() -> None:
@@ -151,4 +199,13 @@ def test_the_characters_under_a_cross_entropy_are_those_of_the_committed_runs() 
     assert f"characters is {a} to {b} with attention and {c} to {d} without" in page
     assert f"after sums that of the additive ones is {e} to {f} and {g} to {h}" in page
     assert f"the other basis is at most {table.loc[grok & ~right, 'value'].max():.3f}" in page
+    still = (table["labels"] == "true") & (table["weight_decay"] == "0.0")
+    assert f"without decay neither above {math.ceil(1000 * table.loc[still, 'value'].max()) / 1000:.3f}" in page
+    fired = pd.read_parquet(folder / "metrics.parquet")
+    fired = fired[fired["run_id"].isin(ids)].pivot(index="run_id", columns="key", values="value")
+    assert fired["fired"].sum() == 64
+    assert f"fires in all 64 runs,** at a median epoch of {fired['fire_epoch'].median():.0f}, the first" in page
+    grok_ = fired["test_50_epoch"].dropna()
+    assert f"at a median epoch of {grok_.median():.0f}; 32 do not" in page
+    assert (len(grok_), f"in the fastest at epoch {grok_.min():.0f}" in page) == (32, True)
     assert f"neither is above {math.ceil(1000 * table.loc[table['labels'] == 'random', 'value'].max()) / 1000:.3f}" in page
