@@ -121,7 +121,7 @@ def test_the_best_row_of_a_class_is_told_where_none_is_an_alarm() -> None:
         "No row of class T is an alarm. Best of class T on seeds 300 and 301: rho calibrated, every 10 epochs, there follows; "
         "on seeds 302 and 303 alarm, lead 50 [40, 60] epochs before test accuracy 0.5, detected 0.9,"
     )
-    assert " Of the calibrated rows of class T the best on seeds 300 and 301 is rho calibrated" in told[1]
+    assert " On all four it has 9 of 10: follows. Of the calibrated rows of class T the best on seeds 300 and 301 is" in told[1]
     lone = sentences._best([row("rho", second_half="no information")])[1]
     assert "on seeds 302 and 303 no information, detected 0.9," in lone
     assert sentences._best([row("rho")])[1].startswith("Best of class T")
@@ -159,8 +159,8 @@ def test_what_each_control_set_alone_would_show_is_told_both_ways() -> None:
     ]
     assert sentences._beside(rows) == (
         "2 rows would be alarms or clocks with η = 0 as the only negatives and are neither with all, 1 the other way round. "
-        "With another set of as few runs alone: random_labels 2 and 2. The two pairs of seeds give 1 rows different words, "
-        "and 1 get another word read from memorisation on alone."
+        "With another control set as the only negatives: random labels 2 and 2. The two pairs of seeds give 1 rows different "
+        "words, and 1 get another word read from memorisation on alone."
     )
 
 

@@ -192,7 +192,7 @@ def test_the_sentences_say_who_leads_and_what_it_rests_on(found: pd.DataFrame) -
         "longer than each of these, 2 do not, 0 had none to be held against",
         "epochs off in the median of 84 of 84 runs. No cell has runs of both kinds: no signal is shown to beat the config",
         "2 rows would be alarms or clocks with η = 0 as the only negatives and are neither with all, 0 the other way round.",
-        "data_starved 0 and 0; random_labels 0 and 0; random_labels, no decay 2 and 0.",
+        "too few pairs 0 and 0; random labels 0 and 0; random labels, no decay 2 and 0.",
         "is below 0.2 can be decided for none of the 4 rows that are alarms: where none of 12 fires the bound is 0.221.",
         "By activation or network: square 28 and 16; relu 28 and 16; relu2 28 and 16.",
         "Not repeated by another order of summation: random_labels, no decay, data_starved, eta0, weak decay.",

@@ -16,7 +16,7 @@ from analysis.statistics.alarm_scores import COVERAGE, rate_of
 from analysis.statistics.alarm_words import ALARMS, BY_GROUP, CLOCK, WORDS
 from analysis.statistics.estimates import median_interval
 from analysis.statistics.exact import one_sided_share
-from analysis.words import number, spread
+from analysis.words import number, said, spread
 from grok.signals._untestable import UNTESTABLE
 from grok.signals.base import CLASSES
 
@@ -93,17 +93,17 @@ def _count(one: Told, name: str) -> str:
 
 def _early(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
     """The printed rules that fire while nothing has been learned: what they see is the start."""
-    said = []
+    out = []
     for one in rows:
         fires = [epoch for i, epoch in one.epochs.items() if about[i].run.positive and not about[i].replicate]
         first = [epoch for epoch in fires if epoch <= EARLY]
         if one.told["rule"] == PRINTED and one.told["published"] and len(first) > len(fires) / 2:
             low, high = number(min(first)), number(max(first))
-            said.append(
+            out.append(
                 f"{one.told['signal']} as printed fires within {EARLY} epochs in {len(first)} of {len(fires)} runs that grok, "
                 f"{f'at epoch {low}' if low == high else f'at epochs {low} to {high}'}: what it sees there is the start."
             )
-    return " ".join(said)
+    return " ".join(out)
 
 
 def _looks(rows: Sequence[Told]) -> str:
@@ -148,7 +148,8 @@ def _best(rows: Sequence[Told]) -> list[str]:
         text = f"Best of class {information} on seeds 300 and 301: {named(top)}, there {top['first_half']};"
         calibrated = [one for one in mine if one["rule"] == CALIBRATED]
         reach = f" {_reach(min(calibrated, key=first_half))}" if information == "T" and calibrated else ""
-        out.append(f"{none}{text} on seeds 302 and 303 {_half(top)}.{reach}")
+        whole = "" if top["verdict"] == top["second_half"] else f" On all four it has {_count(top, 'tpr')}: {top['verdict']}."
+        out.append(f"{none}{text} on seeds 302 and 303 {_half(top)}.{whole}{reach}")
     return out
 
 
@@ -225,8 +226,8 @@ def _beside(rows: Sequence[Told]) -> str:
     for name in (NO_DECAY, *sets):
         pairs = [(one[alone(name)] in praised, one["verdict"] in praised) for one in rows if one.get(alone(name)) is not None]
         counts.append((sum(few and not every for few, every in pairs), sum(every and not few for few, every in pairs)))
-    others = "; ".join(f"{name} {more} and {less}" for name, (more, less) in zip(sets, counts[1:], strict=True))
-    compared = f" With another set of as few runs alone: {others}." if others else ""
+    others = "; ".join(f"{said(name)} {more} and {less}" for name, (more, less) in zip(sets, counts[1:], strict=True))
+    compared = f" With another control set as the only negatives: {others}." if others else ""
     seeds = sum(one["first_half"] != one["second_half"] for one in rows)
     start = sum(one["after_memorisation"] != one["one_threshold"] for one in rows)
     return (

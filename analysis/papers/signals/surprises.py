@@ -22,7 +22,8 @@ NO_LEAD = "–"
 def named(one: Told) -> str:
     """A row: signal, variant, rule and cadence."""
     often = "every epoch" if one["every"] == 1 else f"every {one['every']} epochs"
-    return f"{' '.join(filter(None, (one['signal'], one['variant'], one['rule'])))}, {often}"
+    rule = one["rule"] if one["rule"] in (CALIBRATED, PRINTED) else f"({one['rule']})"
+    return f"{' '.join(filter(None, (one['signal'], one['variant'], rule)))}, {often}"
 
 
 def surprises(about: Mapping[str, Known], rows: Sequence[Row]) -> list[str]:
