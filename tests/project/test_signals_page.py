@@ -179,7 +179,7 @@ def test_the_characters_under_a_cross_entropy_are_those_of_the_committed_runs() 
         runs = json.loads((folder / "runs.json").read_text(encoding="utf-8"))["runs"]
         params = {run["run_id"]: run["params"] for run in runs if run["params"].get("modulus") == "59"}
         ids = [run_id for run_id, one in params.items() if (one["epochs"], one["learning_rate"]) == ("2500", "0.003")]
-        if ids:
+        if len(ids) == 64:
             break
     assert len(ids) == 64
     chosen = [("run_id", "in", ids), ("signal", "==", "characters"), ("epoch", "==", 2500), ("variant", "!=", "count")]
@@ -209,3 +209,40 @@ def test_the_characters_under_a_cross_entropy_are_those_of_the_committed_runs() 
     assert f"at a median epoch of {grok_.median():.0f}; 32 do not" in page
     assert (len(grok_), f"in the fastest at epoch {grok_.min():.0f}" in page) == (32, True)
     assert f"neither is above {math.ceil(1000 * table.loc[table['labels'] == 'random', 'value'].max()) / 1000:.3f}" in page
+
+
+def test_what_is_said_of_two_machines_is_as_it_was_measured() -> None:
+    data = json.loads((DOCS.parent / "benchmarks" / "results" / "machines.json").read_text(encoding="utf-8"))["rows"]
+    found = {one["measured"]: one["found"] for one in data}
+    page = " ".join((DOCS / "signals.md").read_text(encoding="utf-8").split())
+    board = pd.read_csv(DOCS / "results" / "signals-leaderboard.csv", keep_default_na=False, na_values=[""])
+    exchanged = found["exchanged"]
+    assert exchanged["rows"] == (board["verdict"] != UNTESTED).sum()
+    assert (exchanged["rows_of_one_only"], exchanged["other_words"], exchanged["alarms_with_another_lead"]) == (0, {}, [])
+    assert f"none of the {exchanged['rows']} rows gets another word" in page
+    most = f"{exchanged['most_detections']} of 64, or false alarms by more than {exchanged['most_false_alarms']} of 48"
+    assert f"of no row do detections differ by more than {most}" in page
+    here, there = zip(*sorted(found["t50"]), strict=True)
+    assert (
+        "reach one half at epochs {:.0f} and {:.0f}, there at {:.0f} and {:.0f}.".format(*sorted(there), *sorted(here)) in page
+    )
+    (second,) = (one for name, one in found["within"].items() if "2.11" in name)
+    said = "{} of {} runs that grok and in {} of {}".format(*second["grok"], *second["negative"])
+    assert f"Within the second machine alone `fourier_dominance` fires in {said} that do not." in page
+    edge = found["edge"]["fourier_dominance permuted"]
+    over = max(edge["threshold"], edge["threshold_exchanged"]) / edge["largest_negative"] - 1
+    assert f"its thresholds are {100 * over:.1f} % above the largest negative" in page
+    first, ce = found["twice"]["signals"], found["twice"]["signals-ce"]
+    assert len(first) + len(ce) == 7
+    (grok,) = (one for one in first.values() if one["times"][0][0] is not None)
+    assert grok["times"][0] == grok["times"][1]
+    assert "at epochs {:.0f}, {:.0f} and {:.0f}, and the median".format(*grok["times"][0]) in page
+    assert f"is below 1e-4 for {grok['close']} of the {grok['series']} series" in page
+    farthest = [f"{grok['farthest'][name]:.2f}" for name in ("cosine", "gap 23")]
+    assert f"and largest, {' and '.join(farthest)}, for the cosine and the gap λ₂/λ₃" in page
+    (grok,) = (one for one in ce.values() if one["times"][0][0] is not None)
+    (still,) = (one for one in ce.values() if one is not grok)
+    assert grok["times"][0] == grok["times"][1]
+    times = "{:.0f}, {:.0f} and {:.0f}".format(*grok["times"][0])
+    said = f"{grok['close']} of {grok['series']} series of a run that groks, at epochs {times} on both"
+    assert f"that is {said}, and {still['close']} of {still['series']} of one at random labels" in page
