@@ -1,9 +1,10 @@
-"""What was looked at after the second arm was read: `python -m benchmarks.after_reading`, with the runs of `signals-ce`.
+"""What was looked at after the second arm was read: `python -m benchmarks.after_reading`.
 
 A reader of its leaderboard asked what its words hang on. None of this was fixed before, and none of it gives a word or a
 verdict: which runs the rows miss that detect most, and what they would be called without these; characters of the basis of
 each run's own task; a signal of a history read at every epoch; tuned neurons and the decay of the norm by network and share of
-the pairs; and how far runs that do not grok generalise.
+the pairs; how far runs that do not grok generalise; and, in both arms, how signals rank at equal training loss. It reads a
+store with the runs of `signals` and `signals-ce`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,13 @@ import pandas as pd
 
 from analysis.exhibits.sources import Sources
 from analysis.papers.signals.rows import CALIBRATED, Reading, Row, row
-from analysis.papers.signals.study import CROSS_ENTROPY, Known, Stored, tables, taken
+from analysis.papers.signals.study import CROSS_ENTROPY, MAIN, Arm, Known, Stored, tables, taken, watch
 from analysis.reading.evidence import Evidence
+from analysis.statistics.alarm_words import LEAST
+from analysis.statistics.alarms import Watched, auroc
 from benchmarks import record
 from grok.signals.base import find
+from grok.spec.plugins import SIGNALS
 from grok.store.store import open_store
 
 NEAREST = (("fve", "", 25), ("tuned_neurons", "mean", 25), ("test_loss_turnover", "", 1))
@@ -55,6 +60,32 @@ def reading(about: Mapping[str, Known], stored: Mapping[str, Stored], signal: st
     return row(about, stored, Reading(find(signal), variant, CALIBRATED, every))
 
 
+def equal_loss(sources: Sources, about: Mapping[str, Known], stored: Mapping[str, Stored], arm: Arm) -> list[dict[str, Any]]:
+    """How well each signal ranks at one training loss: its first value with a loss at or below that which 0.8 of the runs that
+    grok pass before t10. At equal epochs a signal may rank by the speed of training. Best first; runs that never get there are
+    left out and counted.
+    """
+    losses = {i: sources.evidence.history(i)["loss/train"].to_numpy() for i in about}
+    plain = {i: one for i, one in about.items() if not one.replicate and not one.run.censored}
+    level = float(np.quantile([losses[i][int(one.run.t10)] for i, one in plain.items() if one.run.positive], 0.8))
+    out: list[dict[str, Any]] = []
+    for signal in (find(name) for name in SIGNALS.names):
+        series = watch(plain, stored, signal, arm.published(signal), arm.due(signal))
+        there: dict[bool, list[Watched]] = {True: [], False: []}
+        for i, run in series.items():
+            low = losses[i][run.epochs.astype(int)] <= level
+            value = float(run.values[np.argmax(low)]) if low.any() else math.nan
+            if math.isfinite(value):
+                twice = replace(run, epochs=np.arange(2), values=np.full(2, value), t10=2.0)
+                there[run.positive].append(twice)
+        if min(map(len, there.values())) >= LEAST:
+            area = auroc(there[True], there[False])
+            counts = {"grok": len(there[True]), "negative": len(there[False]), "of": len(series)}
+            out.append({"signal": signal.name, "auroc": [area.value, area.low, area.high], **counts})
+    head = {"equal loss": arm.study, "level": level}
+    return [head | one for one in sorted(out, key=lambda one: -max(one["auroc"][0], 1 - one["auroc"][0]))]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and keep as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.after_reading", description=__doc__)
@@ -82,6 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
     ends: list[Any] = runs[["run_id", "condition", "network", "task", "n_train"]].to_dict("records")
     out += ended(sources, [run for run in ends if run["condition"] == "grok"])
     out += generalised(sources, [run for run in ends if run["condition"] != "grok"])
+    out += equal_loss(sources, about, stored, CROSS_ENTROPY)
+    first, _, _ = taken(sources)
+    out += equal_loss(sources, first, tables(sources, first), MAIN)
     print(json.dumps(out, indent=1, ensure_ascii=False))
     if flags.json:
         record.write(flags.json, record.environment(record.spelt("benchmarks.after_reading")), out)

@@ -13,6 +13,7 @@ from analysis.papers.signals.board import brief
 from analysis.papers.signals.study import BASELINES
 from analysis.statistics.alarm_words import ALARMS, SLOW, UNTESTED
 from analysis.words import spread
+from grok.signals.base import find
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -171,6 +172,19 @@ def test_what_was_looked_at_after_the_reading_is_as_it_was_measured() -> None:
     )
     others = [one["tenth"] for one in data if "tenth" in one and one is not open_]
     assert others == [0, 0, 0]
+    arms = {study: [one for one in data if one.get("equal loss") == study] for study in ("signals", "signals-ce")}
+    levels = [f"{rows_[0]['level']:.3f} in `{study}`" for study, rows_ in arms.items()]
+    assert f"({', '.join(levels)})" in page
+    for (study, rows_), ends in zip(arms.items(), ((0.35, 0.69), (0.25, 0.79)), strict=True):
+        high = [one for one in rows_ if one["auroc"][0] >= 0.8]
+        told = [f"`{one['signal']}` {one['auroc'][0]:.2f}" for one in high]
+        assert f"{', '.join(told[:-1])} and {told[-1]}" in page, study
+        inside = {one["signal"]: one["auroc"][0] for one in rows_ if set(find(one["signal"]).information) == {"T"}}
+        assert all(ends[0] <= area <= ends[1] for name, area in inside.items() if name != "angle_from_t_mem")
+        knowing = [one["signal"] for one in high if set(find(one["signal"]).information) & {"G", "H"}]
+        assert {one["signal"] for one in high} - set(knowing) == ({"angle_from_t_mem"} if study == "signals" else set())
+    (angle,) = (one for one in arms["signals-ce"] if one["signal"] == "angle_from_t_mem")
+    assert f"but the angle, which has {angle['auroc'][0]:.2f} in the second arm" in page
 
 
 def test_the_characters_under_a_cross_entropy_are_those_of_the_committed_runs() -> None:
