@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.papers.signals import surprises
 from analysis.papers.signals.board import brief
 from analysis.papers.signals.study import BASELINES
+from analysis.papers.signals.surprises import first_half
 from analysis.statistics.alarm_words import ALARMS, SLOW, UNTESTED
 from analysis.words import spread
 from grok.signals.base import find
@@ -66,6 +68,11 @@ def test_what_was_found_is_what_the_leaderboard_has() -> None:
     norm = of("weight_norm", "calibrated", 10)
     assert f"detects most, {count(norm, 'tpr')}, with false alarms in {count(norm, 'fpr')}." in page
     assert norm["tpr"] == board.loc[(board["information"] == "T") & (board["rule"] == "calibrated"), "tpr"].max()
+    half = spread(*(norm[f"second_half_lead{end}"] for end in ("", "_low", "_high"))).replace(" [", " epochs [")
+    worst = f"{norm['second_half_worst_fires']:.0f} of {norm['second_half_worst_n']:.0f}"
+    assert f"302 and 303 it detects {count(norm, 'second_half_tpr')}, {half} ahead, and fires in {worst} of its" in page
+    ours = [one for one in board.to_dict("records") if one["information"] == "T" and one["verdict"] != UNTESTED]
+    assert min(ours, key=first_half)["signal"] == "weight_norm"
     turn = of("test_loss_turnover", "printed", 1)
     said = f"{count(turn, 'tpr')}, {count(turn, 'fpr')}, {lead(turn).replace('epochs', 'epochs ahead')}"
     assert f"each epoch is read: {said}." in page
@@ -260,3 +267,24 @@ def test_what_is_said_of_two_machines_is_as_it_was_measured() -> None:
     times = "{:.0f}, {:.0f} and {:.0f}".format(*grok["times"][0])
     said = f"{grok['close']} of {grok['series']} series of a run that groks, at epochs {times} on both"
     assert f"that is {said}, and {still['close']} of {still['series']} of one at random labels" in page
+
+
+def test_what_surprised_most_is_what_both_leaderboards_have() -> None:
+    page = " ".join((DOCS / "signals.md").read_text(encoding="utf-8").split())
+    counts = []
+    for name, every, changes in (("signals", 10, "fve"), ("signals-ce", 25, "fiedler")):
+        board = pd.read_csv(DOCS / "results" / f"{name}-leaderboard.csv", keep_default_na=False, na_values=[""])
+        board["published"] = board["published"].astype(str) == "True"
+        told = surprises.own(board[board["verdict"] != UNTESTED].fillna({"variant": ""}).to_dict("records"))
+        assert surprises.printed_and_calibrated(told).startswith(
+            "The printed and the calibrated rule differ most for norm_peak:"
+        )
+        by_rule = [surprises.negatives([one for one in told if one["rule"] == rule]) for rule in ("calibrated", "printed")]
+        assert [text.split(" changes most for ")[1].split()[0] for text in by_rule] == [changes, "norm_peak"]
+        rows = board[board["signal"] == "norm_peak"].set_index(["rule", "every"])
+        counts.append([rows.loc["printed", 1], rows.loc["calibrated", every]])
+        assert (counts[-1][0]["fpr"], counts[-1][0]["eta0_only"]) == (0.5, "alarm")
+    (first, own), (second, other) = counts
+    assert f"As printed it detects {count(first, 'tpr')}, and {count(second, 'tpr')} in the second arm" in page
+    assert f"calibrated {count(own, 'tpr')} and {count(other, 'tpr')}, with false alarms in {count(own, 'fpr')} and" in page
+    assert f"and {count(other, 'fpr')}." in page
