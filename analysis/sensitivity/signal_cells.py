@@ -73,7 +73,7 @@ def with_signal(cells: Cells, evidence: Evidence, text: str) -> Cells:
         for key, group in cells.cells.items()
     }
     positive = all((one[np.isfinite(one)] > 0).all() for rows in series.values() for one in rows)
-    sign = -1.0 if signal.direction == "falling" else 1.0
+    sign = -1.0 if signal.direction_of(variant) == "falling" else 1.0
     return replace(
         cells,
         cells={key: _group(group, series[key], sign, log=positive) for key, group in cells.cells.items()},

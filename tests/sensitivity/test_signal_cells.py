@@ -52,6 +52,16 @@ def test_its_series_stand_in_the_place_of_every_gap() -> None:
     assert with_signal(cells("a", "b"), other, "weight_norm").cells["square", "grok"].fingerprint != found.fingerprint
 
 
+def test_a_variant_is_turned_round_by_its_own_direction() -> None:
+    class Counts(Tables):
+        def signals(self, run_id: str) -> pd.DataFrame:
+            return super().signals(run_id).assign(signal="characters", variant="count")
+
+    evidence: Any = Counts({"a": 20})
+    found = with_signal(cells("a"), evidence, "characters/count").cells["square", "grok"].log_gaps("w", "gram", 20)
+    np.testing.assert_allclose(found[1, 0], -np.log(np.where(np.arange(61) >= 20, 1.0, 2.0)))
+
+
 def test_a_detector_fires_on_it() -> None:
     from grok.detectors.base import find
 
