@@ -159,7 +159,7 @@ def test_a_printed_rule_stands_beside_the_calibrated_one(found: pd.DataFrame) ->
 def test_rows_that_cannot_be_tested_say_what_is_missing(found: pd.DataFrame) -> None:
     missing = found[found["missing"].notna()]
     assert (missing["verdict"] == "not testable").all()
-    assert {"two_fields", "norm_clamp"} <= set(missing["signal"])
+    assert {"two_fields", "norm_clamp", "critical_decay"} <= set(missing["signal"])
     assert "zero_meaned" in set(missing["variant"])
 
 
