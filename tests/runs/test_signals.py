@@ -167,6 +167,9 @@ def test_the_command_caches_resumes_and_notices_a_new_version(
     assert say("--signals", "ildr,lar,fve", "--epochs", "0,20") == 0
     assert say("--signals", "lar", "--epochs", "0,7") == 1
     assert say("--signals", "lar", "--epochs", "0-20-20", "--force") == 1
+    assert say("--signals", "lar", "--epochs", "0-20-20", "--force", "true") == 1
+    assert say("--signals", "lar", "--epochs", "0-20-20", "--force", "false") == 0
+    assert say("--signals", "lar", "--epochs", "0-20-20", "--no-force") == 0
     evidence = Evidence(finished_once.store)
     found = evidence.signals(run_id)
     assert set(found["signal"]) == {"ildr", "lar", "fve"}
