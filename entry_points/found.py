@@ -41,21 +41,19 @@ def add_store_flags(parser: argparse._ActionsContainer) -> None:
 
 def add_trust_flag(parser: argparse._ActionsContainer) -> None:
     """The flag of commands that use what the runs of a store name; it takes a value too, as MLproject must give one."""
-    parser.add_argument(
-        "--trust-code",
-        nargs="?",
-        type=_truth,
-        const=True,
-        default="false",
-        metavar="true",
-        help="import code of somebody's own that the runs name; read it first, a copy is under code/ of each. Default false.",
-    )
+    told = "import code of somebody's own that the runs name; read it first, a copy is under code/ of each. Default false."
+    add_truth_flag(parser, "trust-code", told)
 
 
-def _truth(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"trust-code must be true or false, got {shown(text)}")
-    return text == "true"
+def add_truth_flag(parser: argparse._ActionsContainer, name: str, told: str) -> None:
+    """A flag that is off unless given, and that takes a value too, as MLproject must give one."""
+
+    def truth(text: str) -> bool:
+        if text not in ("true", "false"):
+            raise argparse.ArgumentTypeError(f"{name} must be true or false, got {shown(text)}")
+        return text == "true"
+
+    parser.add_argument(f"--{name}", nargs="?", type=truth, const=True, default="false", metavar="true", help=told)
 
 
 def check_store_flags(flags: argparse.Namespace) -> None:

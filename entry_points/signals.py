@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from entry_points.cli import OneLineParser, integer, run_main
-from entry_points.found import add_trust_flag
+from entry_points.found import add_trust_flag, add_truth_flag
 from grok.spec.fields import ConfigError, refuse, shown
 from grok.spec.plugins import SIGNALS
 
@@ -61,9 +61,8 @@ def parser() -> OneLineParser:
     out.add_argument(
         "--workers", type=integer("workers"), default=0, metavar="N", help="runs at once. Default 0: one per core."
     )
-    out.add_argument(
-        "--force", action=argparse.BooleanOptionalAction, default=False, help="compute anew what is there already."
-    )
+    add_truth_flag(out, "force", "compute anew what is there already. Default false; --no-force says so too.")
+    out.add_argument("--no-force", dest="force", action="store_false", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     add_trust_flag(out)
     return out
 

@@ -23,4 +23,7 @@ ARRHENIUS_R_SQUARED = 0.991
 GINI_RIGHT, GINI_WRONG, TUNED_SHARE = 0.58, 0.07, 0.969
 """Gini of the embedding over the characters of the task's group and of the other; tuned neurons. Nguyen (arXiv 2606.17399)."""
 CRITICAL_SHARE = {71: 0.415, 97: 0.385, 127: 0.350}
-"""Of the pairs, by modulus. The benchmark's `li2_scaling_law`, of Tian (arXiv 2509.21519), Theorem 4."""
+"""Of the pairs, by modulus. The benchmark's `li2_scaling_law`, of Tian (arXiv 2509.21519), Theorem 4.
+
+Only modulus 71 is trained here, by the study `signals-share`: the shares at 97 and 127 are judged by no claim.
+"""

@@ -73,7 +73,7 @@ def with_signal(cells: Cells, evidence: Evidence, text: str) -> Cells:
         for key, group in cells.cells.items()
     }
     positive = all((one[np.isfinite(one)] > 0).all() for rows in series.values() for one in rows)
-    sign = -1.0 if signal.direction == "falling" else 1.0
+    sign = -1.0 if signal.direction_of(variant) == "falling" else 1.0
     return replace(
         cells,
         cells={key: _group(group, series[key], sign, log=positive) for key, group in cells.cells.items()},
@@ -99,9 +99,10 @@ def _series(evidence: Evidence, signal: Signal, variant: str, run: Mapping[Any, 
             f"signal must have been computed of every run, got none of {run['run_id']}. "
             "Run python -m entry_points.signals --study NAME --epochs 0-400-10 for its study."
         ) from error
-    mine = table[(table["signal"] == signal.name) & (table["variant"] == variant)].sort_values("epoch")
+    asked = signal.spelt or signal.name  # a table has one of your own by its `module:NAME`
+    mine = table[(table["signal"] == asked) & (table["variant"] == variant)].sort_values("epoch")
     if mine.empty:
-        raise ConfigError(f"signal must have been computed of every run, got no {signal.name} of {run['run_id']}. Compute it.")
+        raise ConfigError(f"signal must have been computed of every run, got no {asked} of {run['run_id']}. Compute it.")
     out = np.full(int(run["epochs"]) + 1, np.nan)
     for epoch, value in zip(mine["epoch"].to_numpy(dtype=int), mine["value"].to_numpy(dtype=np.float64), strict=True):
         if epoch < len(out) and np.isfinite(value):

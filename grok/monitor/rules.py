@@ -86,12 +86,15 @@ DEFAULT = (
 def falling(signal: str, detector: Detector) -> bool:
     """Whether a detector without a direction of its own reads the negative of a signal: of one that announces by falling.
 
-    A signal is found by its column; one of your own rises.
+    A signal and its variant are found by their column; one of your own rises.
     """
     if "direction" in detector.parameters:
         return False
     names = [name for name in ROOM.names if signal == name or signal.startswith(f"{name}_")]
-    return bool(names) and find_signal(max(names, key=len)).direction == "falling"
+    if not names:
+        return False
+    name = max(names, key=len)
+    return find_signal(name).direction_of(signal.removeprefix(name).removeprefix("_")) == "falling"
 
 
 def logarithm(value: float) -> float:

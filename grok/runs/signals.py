@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -88,16 +88,36 @@ def compute(run: Finished, signals: Mapping[str, Signal], epochs: Sequence[int],
         run: a finished run. signals: by name. epochs: ascending, none beyond the run's last.
         costly_every: of these epochs every so many for signals of cadence `checkpoint`, beginning with the first.
     """
+    (table,) = _tables(run, [Part(signals, epochs, costly_every)])
+    return table
+
+
+class Part(NamedTuple):
+    """Signals by name at some epochs, in one order of their own; `costly_every` as of `compute`."""
+
+    signals: Mapping[str, Signal]
+    epochs: Sequence[int]
+    costly_every: int = 1
+
+
+def _tables(run: Finished, parts: Sequence[Part]) -> list[pd.DataFrame]:
+    """What `compute` gives of each part, from one pass over the run."""
     keep_freed_memory()
     config, history, network = run.config, _history(run), network_of(run.config)
-    battery = Battery(config, network, task_of(config), signals, costly_every)
+    batteries = [Battery(config, network, task_of(config), one.signals, one.costly_every) for one in parts]
+    wanted = [set(one.epochs) if battery.signals else set() for one, battery in zip(parts, batteries, strict=True)]
     learnt = np.maximum.accumulate(np.nan_to_num(history["accuracy/train"].to_numpy(dtype=np.float64))) >= MEMORISED
-    for epoch, stack in states(run, epochs) if battery.signals else ():
+    for epoch, stack in states(run, sorted(set().union(*wanted))) if any(wanted) else ():
         here = {name: layer[0] for name, layer in stack.layers.items()}
-        battery.see(epoch, here, memorised=bool(learnt[epoch]))
-    banded = any("band" in signal.needs for signal in signals.values())
-    band = run.band()[network.layers[0]] if banded else None
-    return whole([battery.table(), of_history(signals, history, network.layers[0], band, run_needs(config))])
+        for battery, its in zip(batteries, wanted, strict=True):
+            if epoch in its:
+                battery.see(epoch, here, memorised=bool(learnt[epoch]))
+    banded = any("band" in signal.needs for one in parts for signal in one.signals.values())
+    band, needs = run.band()[network.layers[0]] if banded else None, run_needs(config)
+    return [
+        whole([battery.table(), of_history(one.signals, history, network.layers[0], band, needs)])
+        for one, battery in zip(parts, batteries, strict=True)
+    ]
 
 
 def _history(run: Finished) -> pd.DataFrame:
@@ -123,7 +143,10 @@ def signals_of_run(
 ) -> int:
     """Put signals of a finished run into its `signals.parquet`; what is there already stays.
 
-    A signal that lacks an epoch is computed anew at all of its epochs, in one order: some read the values before.
+    A signal that lacks an epoch is computed at those that are asked for, as if nothing were there: some read the values
+    before, and a costly one is due at every so many of these. Its values at other epochs stay as they are, or, of an older
+    version, are computed anew in an order of their own. At an epoch of both the longer series keeps its value, with `force`
+    the one that is asked for.
 
     Args:
         store: that holds it. stored: a training run that is done. names: of signals; those that it cannot feed are left out.
@@ -146,21 +169,35 @@ def signals_of_run(
         )
     signals = usable(run.config, names)
     table, versions = _stored(run)
-    missing = {}
+    stale = {name for name, signal in signals.items() if force or versions.get(name) != signal.version}
+    own = {str(name): tuple(sorted({int(epoch) for epoch in rows})) for name, rows in table.groupby("signal")["epoch"]}
+    missing, again = dict[str, Signal](), dict[tuple[int, ...], dict[str, Signal]]()  # at epochs asked for; at those of before
+    longer, count = set[str](), 0
     for name, signal in signals.items():
-        there = set(table.loc[table["signal"] == name, "epoch"])
-        asked = wanted[::costly_every] if signal.per_epoch and signal.cadence == COSTLY else wanted
-        if force or versions.get(name) != signal.version or not set(asked) <= there:
+        asked, there = wanted[:: costly_every if signal.cadence == COSTLY else 1], own.get(name, ())
+        lacking = not set(asked) <= set(there)
+        if not lacking and name not in stale:
+            continue
+        count += 1
+        if force or len(asked) >= len(there) or not signal.per_epoch:
+            longer.add(name)
+        if lacking or name in longer:
             missing[name] = signal
-    if missing:
-        stale = table["signal"].isin([name for name, signal in missing.items() if signal.per_epoch])
-        every = sorted({*wanted, *map(int, table.loc[stale, "epoch"])})
-        fresh = compute(run, missing, every, costly_every)
-        others = table[~table["signal"].isin(list(missing))]
-        versions |= {name: signal.version for name, signal in missing.items()}
+        if name in stale and signal.per_epoch and not set(there) <= set(asked):
+            again.setdefault(there, {})[name] = signal
+    if count:
+        fresh, *renewed = _tables(run, [Part(missing, wanted, costly_every), *(Part(few, at) for at, few in again.items())])
+        first = fresh["signal"].isin(longer)
+        parts = [fresh[first], table[~table["signal"].isin(stale)], *renewed, fresh[~first]]
+        versions |= {name: signal.version for name, signal in signals.items() if name in stale}
         put(run.tracked, File(VERSIONS, versions_table(versions)))
-        put(run.tracked, File(TABLE, whole([others, fresh])))
-    return len(missing)
+        put(run.tracked, File(TABLE, _first_of_each(parts)))
+    return count
+
+
+def _first_of_each(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Parts of a table as one; of values of the same epoch that of the earlier part."""
+    return whole([pd.concat([part for part in parts if len(part)]).drop_duplicates(["epoch", "signal", "variant"])])
 
 
 def _stored(run: Finished) -> tuple[pd.DataFrame, dict[str, int]]:

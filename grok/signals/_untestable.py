@@ -41,5 +41,11 @@ UNTESTABLE: tuple[Untestable, ...] = (
         "Truong et al., arXiv 2606.13753",
         "an intervention, no series: weights clamped to a norm. The study signals-clamp tests it",
     ),
+    Untestable(
+        "critical_decay",
+        "Verma, arXiv 2605.20441",
+        "a sweep of λ with attention: over one the paper has λ_c = 0.0158, its follow-up no value beyond clock, loss and norm. "
+        "Of signals-ce the runs that grok have one decay. The series are `head_cosine` and `head_entropy`",
+    ),
 )
 """In the order of the leaderboard."""

@@ -20,6 +20,7 @@ import numpy as np
 from grok.signals._needs import CLASSES, NEEDS, from_history
 from grok.signals._own import checked
 from grok.signals._rules import PrintedRule
+from grok.signals._said import CADENCES, DIRECTIONS, check
 from grok.spec.fields import ConfigError, did_you_mean
 from grok.spec.plugins import SIGNALS, About, to_the_end, tried
 
@@ -38,9 +39,6 @@ __all__ = [
     "is_causal",
     "series",
 ]
-DIRECTIONS = ("rising", "falling")
-CADENCES = ("epoch", "observed", "checkpoint")
-"""At every epoch; where observables are taken; at checkpoint epochs, for what costs more than a training step."""
 ROUNDING = 1e-9
 """Relative difference that another order of summation may make on the same stored state."""
 
@@ -59,6 +57,7 @@ class Signal(About):
         layers: sets of names of layers, of which a network must have one; none if any network will do.
         information: what it is told, letters of `CLASSES`.
         direction: `rising` or `falling`, which of the two announces; fixed before looking.
+        turned: names of variants in which the other of the two does.
         cadence: how often it is due, of `CADENCES`.
         variants: options of `compute` by the variant's name, the first being the signal as it was published.
         over_options: options of `over` by the variant's name, where it takes any.
@@ -68,7 +67,7 @@ class Signal(About):
         title, source, cost, version, skip: as every plug-in has them.
 
     Raises:
-        ConfigError: if needs, information, direction or cadence are not as above.
+        ConfigError: if needs, information, direction, turned or cadence are not as above.
     """
 
     name: str
@@ -78,6 +77,7 @@ class Signal(About):
     layers: tuple[tuple[str, ...], ...] = ()
     information: str = "T"
     direction: str = "rising"
+    turned: tuple[str, ...] = ()
     cadence: str = "epoch"
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
     over_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -86,38 +86,15 @@ class Signal(About):
 
     def __post_init__(self) -> None:
         """Check what it says of itself."""
-        unknown = [need for need in self.needs if need not in NEEDS]
-        if unknown or not self.needs:
-            raise ConfigError(
-                f"needs must be names of {', '.join(NEEDS)}, got {', '.join(unknown) or 'none'} in signal {self.name}. "
-                "Name what compute takes."
-            )
-        kinds = {NEEDS[need].kind for need in self.needs} - {"run"}
-        if len(kinds) != 1:
-            raise ConfigError(
-                f"needs must be of one epoch or of a history, got {', '.join(self.needs)} in signal {self.name}. "
-                "Take the history of its values with over."
-            )
-        if self.over and "history" in kinds:
-            raise ConfigError(
-                f"over must go with needs of one epoch, got {', '.join(self.needs)} in signal {self.name}. "
-                "Let compute do it: it is given the history."
-            )
-        told = {NEEDS[need].information for need in self.needs} - {"T"}
-        if not self.information or set(self.information) - set(CLASSES) or told - set(self.information):
-            raise ConfigError(
-                f"information must be letters of {''.join(CLASSES)} with {''.join(sorted(told)) or 'T'} for its needs, got "
-                f"{self.information or 'none'} in signal {self.name}. Say what it is told."
-            )
-        for what, known in (("direction", DIRECTIONS), ("cadence", CADENCES)):
-            if getattr(self, what) not in known:
-                raise ConfigError(
-                    f"{what} must be one of {', '.join(known)}, got {getattr(self, what)} in signal {self.name}. Pick one."
-                )
+        check(self)
 
     def has_layers(self, names: Sequence[str]) -> bool:
         """Whether a network with these layers has those that it reads."""
         return not self.layers or any(set(one) <= set(names) for one in self.layers)
+
+    def direction_of(self, variant: str | None = None) -> str:
+        """`rising` or `falling`, which of the two announces in a variant; None for the first."""
+        return self.direction if variant not in self.turned else next(one for one in DIRECTIONS if one != self.direction)
 
     def over_history(self, values: np.ndarray, variant: str | None = None) -> np.ndarray:
         """What `over` makes of the values so far: (T + 1,); the values themselves where there is none."""

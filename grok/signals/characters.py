@@ -33,6 +33,7 @@ SIGNAL = Signal(
     information="G",
     variants={"": {}, "additive": {"additive": True}, "count": {"count": True}},
     direction="rising",
+    turned=("count",),
     title="Gini coefficient of the embedding's strengths over multiplicative characters",
     source="Nguyen (arXiv 2606.17399); its additive comparison has period p − 1, here p",
     cost="one discrete Fourier transform of the embedding",

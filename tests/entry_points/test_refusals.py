@@ -78,6 +78,7 @@ CASES: list[tuple[str, str, str, str]] = [
         "run must not name code of somebody's own unless it is trusted, got activation",
         "--trust-code.",
     ),
+    ("signals", "--run x --force maybe", "argument --force: force must be true or false, got maybe", "See --help."),
     ("signals", "--run {own} --trust-code false", "run must not name code of somebody's own", "then add --trust-code."),
     ("signals", "--run {changed}", "run must have the params of its config, got {changed}", "Repeat its command."),
     ("signals", "--run {done} --signals ildrr", "signal must be a known name, got ildrr. Did you mean ildr?", "Known: "),

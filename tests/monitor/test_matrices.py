@@ -115,6 +115,7 @@ def test_a_rule_turns_a_signal_round_that_announces_by_falling() -> None:
     names = ("effective_rank_w", "effective_rank_w_participation", "gap_23")
     assert [Live(Watch("level", name))._negative for name in names] == [True, True, False]
     assert not Live(Watch("slope", "effective_rank_w"))._negative  # it has a direction of its own
+    assert [Live(Watch("level", f"characters{one}"))._negative for one in ("", "_additive", "_count")] == [False, False, True]
 
 
 @pytest.mark.parametrize(

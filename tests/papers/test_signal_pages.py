@@ -10,6 +10,7 @@ import pytest
 
 from analysis.exhibits.sources import Sources
 from analysis.papers.signals import board, panels, study
+from grok.signals.base import find
 from grok.spec.config import ResolvedConfig
 from tests.helpers.law_worlds import everything, sources
 
@@ -46,6 +47,16 @@ def test_a_page_draws_the_threshold_of_its_own_variant() -> None:
     table = pd.DataFrame([head | {"variant": v, "every": every, "threshold": level} for v, every, level in rows])
     assert panels.level(table, "spectral_entropy", study.MAIN) == 0.6
     assert math.isnan(panels.level(table.iloc[:2], "spectral_entropy", study.MAIN))
+
+
+def test_a_page_turns_a_threshold_as_its_variant_announces() -> None:
+    arm = study.MAIN._replace(printed={"characters": "count"})
+    head = {"signal": "characters", "rule": "calibrated", "every": arm.due(find("characters")), "threshold": -0.6}
+    table = pd.DataFrame([head | {"variant": variant} for variant in ("", "count")])
+    assert panels.level(table, "characters", study.MAIN) == -0.6
+    assert panels.level(table, "characters", arm) == 0.6
+    assert "rising announces, of count falling. Source" in panels._about("characters")
+    assert "; falling announces. Source" in panels._about("spectral_entropy")
 
 
 def test_the_main_figure_keeps_the_order_of_the_leaderboard() -> None:

@@ -19,7 +19,7 @@ from analysis.papers.signals.rounding import untried
 from analysis.papers.signals.sentences import told
 from analysis.reading.runs import grid
 from analysis.statistics.alarms import Watched, fire_epoch
-from grok.signals.base import Signal, find
+from grok.signals.base import PrintedRule, Signal, find
 from grok.spec.plugins import SIGNALS
 from grok.store.errors import StoreError
 
@@ -159,7 +159,7 @@ def test_a_printed_rule_stands_beside_the_calibrated_one(found: pd.DataFrame) ->
 def test_rows_that_cannot_be_tested_say_what_is_missing(found: pd.DataFrame) -> None:
     missing = found[found["missing"].notna()]
     assert (missing["verdict"] == "not testable").all()
-    assert {"two_fields", "norm_clamp"} <= set(missing["signal"])
+    assert {"two_fields", "norm_clamp", "critical_decay"} <= set(missing["signal"])
     assert "zero_meaned" in set(missing["variant"])
 
 
@@ -273,6 +273,22 @@ def test_a_printed_rule_reads_every_epoch_that_was_computed() -> None:
     assert math.isnan(fires[study.MAIN.every])
     assert study.printed_epoch(signal, study.watch(about, stored, signal, "23")["a"], 330.0, after=True) == 330
     assert (rows.PRINTED, 1) in [one[2:4] for one in rows.readings(signal, "23", study.MAIN)]
+
+
+def test_a_variant_is_oriented_by_its_own_direction_and_its_printed_rule_reads_what_was_measured() -> None:
+    """High announces in the series; a rule as printed has the number that a paper has."""
+    rule = PrintedRule("at most 4", lambda epochs, values, memorised: values <= 4, could=lambda e, values, m: values < 9)
+    signal = dataclasses.replace(find("characters"), printed=rule)
+    stored = {"a": {("characters", one): (np.array([0, 10, 20]), np.array([9.0, 5.0, 3.0])) for one in ("", "count")}}
+    run = Watched(302, True, "", True, 400.0, 420.0, 450.0, np.array([]), np.array([]))
+    about = {"a": study.Known(run, 20.0, ("grok", "net", "task"), replicate=False)}
+    for variant, sign in (("", 1), ("count", -1)):
+        found = study.watch(about, stored, signal, variant)["a"]
+        assert found.values.tolist() == [sign * 9.0, sign * 5.0, sign * 3.0]
+        turned = study.watch(about, stored, signal, variant, turned=True)["a"]
+        assert turned.values.tolist() == [-sign * 9.0, -sign * 5.0, -sign * 3.0]
+        assert study.printed_epoch(signal, found, 20.0, variant) == 20
+        assert study.printed_chances(signal, found, 20.0, variant) == (10.0, 20.0)
 
 
 def test_costly_signals_have_their_cadence_and_the_commutator_two() -> None:

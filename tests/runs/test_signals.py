@@ -21,7 +21,7 @@ from grok.recorders.base import File
 from grok.runs import signals as room
 from grok.runs.finished import Finished, untrained
 from grok.runs.saving import get, put
-from grok.signals.base import find
+from grok.signals.base import Signal, find
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS
 from grok.store.errors import StoreError
@@ -167,6 +167,9 @@ def test_the_command_caches_resumes_and_notices_a_new_version(
     assert say("--signals", "ildr,lar,fve", "--epochs", "0,20") == 0
     assert say("--signals", "lar", "--epochs", "0,7") == 1
     assert say("--signals", "lar", "--epochs", "0-20-20", "--force") == 1
+    assert say("--signals", "lar", "--epochs", "0-20-20", "--force", "true") == 1
+    assert say("--signals", "lar", "--epochs", "0-20-20", "--force", "false") == 0
+    assert say("--signals", "lar", "--epochs", "0-20-20", "--no-force") == 0
     evidence = Evidence(finished_once.store)
     found = evidence.signals(run_id)
     assert set(found["signal"]) == {"ildr", "lar", "fve"}
@@ -177,6 +180,70 @@ def test_the_command_caches_resumes_and_notices_a_new_version(
     put(run.tracked, File(_battery.VERSIONS, old.assign(version=0)))
     assert say("--signals", "fve") == 1
     assert say("--signals", "fve") == 0
+
+
+SEEN = Signal(
+    "seen",
+    lambda features: float(features.shape[0]),
+    over=lambda values: np.arange(len(values), dtype=np.float64),
+    needs=("features",),
+    title="how many epochs were seen before",
+    source="ours: a test",
+    cost="nothing",
+)
+
+
+def test_epochs_off_the_grid_stay_and_change_nothing_of_it(store: Any, finish: Any, tiny: Any) -> None:
+    """A costly signal takes every so many of those asked for; one that reads earlier values reads these only."""
+    run_id = finish(store, tiny(n_train=60, learning_rate=0.02)).outcome.run_id
+    run, mine = Finished.of(store, store.get(run_id)), f"{__name__}:SEEN"
+    names = ("spectral_entropy", "lar", "hankel_dmd", mine, "loss")
+
+    def put_at(epochs: tuple[int, ...], **more: Any) -> int:
+        return room.signals_of_run(store, store.get(run_id), names, epochs, costly_every=4, **more)
+
+    def stored() -> pd.Series:
+        found = get(run.tracked, _battery.TABLE).content
+        assert isinstance(found, pd.DataFrame)
+        assert not found.duplicated(["epoch", "signal", "variant"]).any()
+        return found.set_index(["signal", "variant", "epoch"])["value"].sort_index()
+
+    def alone(epochs: tuple[int, ...]) -> pd.Series:
+        table = room.compute(run, room.usable(run.config, names), epochs, costly_every=4)
+        return table.set_index(["signal", "variant", "epoch"])["value"].sort_index()
+
+    off, grid = (0, 17, 45, 50, 60), tuple(range(0, 61, 10))
+    assert put_at(off) == 5
+    before = stored()
+    assert put_at(grid) == 4  # the loss is there at every epoch
+    after, asked = stored(), alone(grid)
+    assert list(after[mine, ""].index) == [0, 10, 17, 20, 30, 40, 45, 50, 60]
+    assert list(after["spectral_entropy", ""].index) == [0, 40, 60]  # 60 of the first call, 40 of the second
+    pd.testing.assert_series_equal(after[asked.index], asked, check_exact=True)
+    others = before.index.difference(asked.index)
+    assert {epoch for *_, epoch in others} >= {17, 45, 60}
+    pd.testing.assert_series_equal(after[others], before[others], check_exact=True)
+    assert put_at(grid) == 0
+    pd.testing.assert_series_equal(stored(), after, check_exact=True)
+
+    assert put_at((0, 20, 33)) == 3  # one more epoch; the longer series of before keeps what it says at 20
+    more = stored()
+    pd.testing.assert_series_equal(more[after.index], after, check_exact=True)
+    assert more[mine, "", 20] == 2
+    assert more[mine, "", 33] == 2  # 0 and 20 are before it
+
+    versions = get(run.tracked, _battery.VERSIONS).content
+    assert isinstance(versions, pd.DataFrame)
+    put(run.tracked, File(_battery.VERSIONS, versions.assign(version=0)))
+    assert put_at((0, 20)) == 5  # none is lacking, all are of another version
+    renewed = stored()
+    assert list(renewed.index) == list(more.index)
+    assert list(renewed[mine, ""]) == list(range(10))
+    of_state = [key for key in more.index if key[0] in ("spectral_entropy", "lar", "loss")]
+    pd.testing.assert_series_equal(renewed[of_state], more[of_state], check_exact=True)
+    assert put_at(grid, force=True) == 5
+    pd.testing.assert_series_equal(stored()[asked.index], asked, check_exact=True)
+    assert list(stored().index) == list(more.index)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from analysis.sensitivity.cells import Cells, Group
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.signal_cells import with_signal
+from grok.signals.base import Signal
 from grok.spec.fields import ConfigError
 from grok.store.errors import StoreError
 
@@ -50,6 +51,36 @@ def test_its_series_stand_in_the_place_of_every_gap() -> None:
     np.testing.assert_allclose(series[1], expected)
     other: Any = Tables({"a": 20, "b": 50})
     assert with_signal(cells("a", "b"), other, "weight_norm").cells["square", "grok"].fingerprint != found.fingerprint
+
+
+def test_a_variant_is_turned_round_by_its_own_direction() -> None:
+    class Counts(Tables):
+        def signals(self, run_id: str) -> pd.DataFrame:
+            return super().signals(run_id).assign(signal="characters", variant="count")
+
+    evidence: Any = Counts({"a": 20})
+    found = with_signal(cells("a"), evidence, "characters/count").cells["square", "grok"].log_gaps("w", "gram", 20)
+    np.testing.assert_allclose(found[1, 0], -np.log(np.where(np.arange(61) >= 20, 1.0, 2.0)))
+
+
+OWN = Signal("weight_norm", lambda weights: 1.0, needs=("weights",), direction="rising")
+
+
+def test_one_of_ones_own_is_read_by_its_module_and_name() -> None:
+    """And not the project's, if it has the same name."""
+    own = f"{__name__}:OWN"
+
+    class Both(Tables):
+        def signals(self, run_id: str) -> pd.DataFrame:
+            theirs = super().signals(run_id)
+            return pd.concat([theirs, theirs.assign(signal=own, value=3 * theirs["value"])])
+
+    evidence: Any = Both({"a": 20})
+    found = with_signal(cells("a"), evidence, own).cells["square", "grok"].log_gaps("w", "gram", 20)
+    np.testing.assert_allclose(found[1, 0], np.log(3 * np.where(np.arange(61) >= 20, 1.0, 2.0)))
+    evidence = Tables({"a": 20})
+    with pytest.raises(ConfigError, match=rf"^signal must have been computed of every run, got no {own} of a\. Compute it\.$"):
+        with_signal(cells("a"), evidence, own)
 
 
 def test_a_detector_fires_on_it() -> None:

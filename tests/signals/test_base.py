@@ -35,12 +35,32 @@ def compute(*needs: Any) -> Any:
             {"needs": ("norms",), "direction": "up"},
             r"^direction must be one of rising, falling, got up in signal x\. Pick",
         ),
+        (
+            {"needs": ("norms",), "variants": {"": {}, "b": {}}, "turned": ("b", "c")},
+            r"^turned must be a tuple of variants after the first \(b\), got \('b', 'c'\) in signal x\. The first has",
+        ),
+        ({"needs": ("norms",), "turned": ("",)}, r"^turned must be .* after the first \(none here\), got \(''\,\) in signal x"),
+        (
+            {"needs": ("norms",), "variants": {"": {}, "b": {}}, "turned": "b"},
+            r"^turned must be a tuple .*, got 'b' in",
+        ),
         ({"needs": ("norms",), "cadence": "often"}, r"^cadence must be one of epoch, observed, checkpoint, got often"),
     ],
 )
 def test_what_a_signal_says_of_itself_is_checked(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Signal("x", compute, **changes)
+
+
+@pytest.mark.parametrize(("direction", "other"), [("rising", "falling"), ("falling", "rising")])
+def test_a_variant_may_announce_by_the_other_direction(direction: str, other: str) -> None:
+    variants = {"": {}, "b": {}, "c": {}}
+    signal = Signal("x", compute, needs=("norms",), direction=direction, variants=variants, turned=("c",))
+    assert [signal.direction_of(one) for one in (None, "", "b", "c")] == [direction, direction, direction, other]
+
+
+def test_few_characters_announce() -> None:
+    assert [find("characters").direction_of(one) for one in ("", "additive", "count")] == ["rising", "rising", "falling"]
 
 
 def test_over_is_for_signals_of_one_epoch() -> None:

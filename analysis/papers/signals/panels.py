@@ -179,8 +179,9 @@ def level(rows: pd.DataFrame, name: str, arm: Arm) -> float:
     """The calibrated threshold of a signal's published variant at its own cadence, by seeds 300 and 301; NaN without one."""
     signal = find(name)
     mine = (rows["signal"] == name) & (rows["rule"] == CALIBRATED) & (rows["every"] == arm.due(signal))
-    levels = rows.loc[mine & (rows["variant"] == arm.published(signal)), "threshold"]
-    return (-1 if signal.direction == "falling" else 1) * float(levels.iloc[0]) if len(levels) else math.nan
+    variant = arm.published(signal)
+    levels = rows.loc[mine & (rows["variant"] == variant), "threshold"]
+    return (-1 if signal.direction_of(variant) == "falling" else 1) * float(levels.iloc[0]) if len(levels) else math.nan
 
 
 def _about(name: str) -> str:
@@ -188,8 +189,9 @@ def _about(name: str) -> str:
     signal = find(name)
     formula = " ".join((signal.compute.__doc__ or "").split("\n\n")[0].split())
     told = "; ".join(CLASSES[letter] for letter in signal.information)
+    other = f", of {', '.join(signal.turned)} {signal.direction_of(signal.turned[0])}" if signal.turned else ""
     rule = f" Printed rule: {signal.printed.text}." if signal.printed else ""
-    return f"{formula} It is told {told}; {signal.direction} announces. Source: {signal.source}.{rule}"
+    return f"{formula} It is told {told}; {signal.direction} announces{other}. Source: {signal.source}.{rule}"
 
 
 def _board_panel(name: str, arm: Arm, title: str) -> Panel:

@@ -150,7 +150,7 @@ def row(about: Mapping[str, Known], stored: Mapping[str, Stored], reading: Readi
         return read(about, series, calibrated(about), head)
 
     def fires(watched: Mapping[str, Watched], *, by_group: bool = False, after: bool = False) -> Alarms:
-        every = [(signal, watched[i], about[i].memorised) for i in watched]
+        every = [(signal, watched[i], about[i].memorised, variant) for i in watched]
         epochs = [printed_epoch(*one, after=after) for one in every]
         return Alarms(epochs, chances=[printed_chances(*one, after=after) for one in every])
 

@@ -24,10 +24,12 @@ class Series(NamedTuple):
 
     Attributes:
         about: by run id. watched: the series, oriented so that high announces. positives: of those, the runs that grok.
+        variant: of the signal.
     """
 
     about: dict[str, Known]
     watched: dict[str, Watched]
+    variant: str
 
     @property
     def positives(self) -> dict[str, Watched]:
@@ -69,7 +71,7 @@ def series(sources: Sources, name: str, variant: str | None = None, *, thinned: 
     if have < ENOUGH * len(about):
         raise Absent(f"{name} {chosen} was computed for {have} of {len(about)} runs. Run {MAIN.measure} --force")
     found = watch(about, stored, signal, chosen, MAIN.due(signal) if thinned else 1)
-    out = Series(about, {run_id: run for run_id, run in found.items() if np.isfinite(run.values).any()})
+    out = Series(about, {run_id: run for run_id, run in found.items() if np.isfinite(run.values).any()}, chosen)
     if not out.positives:
         raise Absent(f"{name} is known of no run that groks")
     return out
@@ -80,10 +82,10 @@ def leads(found: Series, name: str) -> Leads:
     signal, early = find(name), list[float]()
     for run_id, run in found.positives.items():
         memorised = found.about[run_id].memorised
-        epoch = printed_epoch(signal, run, memorised)
-        if detected(run, epoch, printed_chances(signal, run, memorised).first):
+        epoch = printed_epoch(signal, run, memorised, found.variant)
+        if detected(run, epoch, printed_chances(signal, run, memorised, found.variant).first):
             early.append(run.t50 - epoch)
-    false = [printed_epoch(signal, run, found.about[i].memorised) for i, run in found.negatives.items()]
+    false = [printed_epoch(signal, run, found.about[i].memorised, found.variant) for i, run in found.negatives.items()]
     share = clopper_pearson(len(early), len(found.positives))
     return Leads(share, median_interval(np.array(early)), clopper_pearson(int(np.isfinite(false).sum()), len(false)))
 
@@ -95,7 +97,10 @@ def in_time(found: Series, name: str) -> Series:
         Absent: if it could not: no alarm could be given.
     """
     signal = find(name)
-    seen = sum(printed_chances(signal, run, found.about[i].memorised).second < run.t50 for i, run in found.positives.items())
+    seen = sum(
+        printed_chances(signal, run, found.about[i].memorised, found.variant).second < run.t50
+        for i, run in found.positives.items()
+    )
     every = sum(one.run.positive for one in found.about.values())
     if seen < DETECTED * every:
         raise Absent(

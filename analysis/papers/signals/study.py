@@ -215,7 +215,7 @@ def watch(
         every: epochs between the values that are taken, of which those that were not computed are not known; 1 takes what was.
         turned: whether the other direction announces.
     """
-    key, sign = (signal.name, variant), -1.0 if (signal.direction == "falling") != turned else 1.0
+    key, sign = (signal.name, variant), -1.0 if (signal.direction_of(variant) == "falling") != turned else 1.0
     fed = {one.fed_by for run_id, one in about.items() if key in stored[run_id]}
     out, blank = dict[str, Watched](), (np.array([]), np.array([]))
     for run_id, one in about.items():
@@ -240,19 +240,21 @@ def after_memorisation(about: Mapping[str, Known], watched: Mapping[str, Watched
     }
 
 
-def printed_epoch(signal: Signal, run: Watched, memorised: float, *, after: bool = False) -> float:
+def printed_epoch(signal: Signal, run: Watched, memorised: float, variant: str | None = None, *, after: bool = False) -> float:
     """Where a signal's printed rule first holds, NaN where it never does; with `after` of epochs from memorisation on."""
     if signal.printed is None or not len(run.values):
         return math.nan
-    values = -run.values if signal.direction == "falling" else run.values
+    values = -run.values if signal.direction_of(variant) == "falling" else run.values
     holds = np.asarray(signal.printed.holds(run.epochs, values, memorised)) & ((run.epochs >= memorised) | (not after))
     return float(run.epochs[np.argmax(holds)]) if holds.any() else math.nan
 
 
-def printed_chances(signal: Signal, run: Watched, memorised: float, *, after: bool = False) -> Chances:
+def printed_chances(
+    signal: Signal, run: Watched, memorised: float, variant: str | None = None, *, after: bool = False
+) -> Chances:
     """The first two epochs at which a signal's printed rule could hold, with its baseline or lag behind it."""
     if signal.printed is None or not len(run.values):
         return first_two(np.array([]))
-    values = -run.values if signal.direction == "falling" else run.values
+    values = -run.values if signal.direction_of(variant) == "falling" else run.values
     could = np.asarray(signal.printed.could(run.epochs, values, memorised)) & ((run.epochs >= memorised) | (not after))
     return first_two(run.epochs[could])
