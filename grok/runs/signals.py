@@ -190,8 +190,8 @@ def signals_of_run(
         first = fresh["signal"].isin(longer)
         parts = [fresh[first], table[~table["signal"].isin(stale)], *renewed, fresh[~first]]
         versions |= {name: signal.version for name, signal in signals.items() if name in stale}
-        put(run.tracked, File(VERSIONS, versions_table(versions)))
         put(run.tracked, File(TABLE, _first_of_each(parts)))
+        put(run.tracked, File(VERSIONS, versions_table(versions)))  # last: what is stopped between them is computed anew
     return count
 
 

@@ -180,6 +180,20 @@ def test_the_command_caches_resumes_and_notices_a_new_version(
     put(run.tracked, File(_battery.VERSIONS, old.assign(version=0)))
     assert say("--signals", "fve") == 1
     assert say("--signals", "fve") == 0
+    put(run.tracked, File(_battery.VERSIONS, old.assign(version=0)))
+    done: list[str] = []
+
+    def stops_after_one(tracked: Any, file: File) -> None:
+        if done:
+            raise KeyboardInterrupt
+        done.append(file.path)
+        put(tracked, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "put", stops_after_one)
+        with pytest.raises(KeyboardInterrupt):
+            room.signals_of_run(finished_once.store, finished_once.store.get(run_id), ("fve",))
+    assert say("--signals", "fve") == 1  # half of it was there, and none is taken for new
 
 
 SEEN = Signal(

@@ -187,7 +187,7 @@ def level(rows: pd.DataFrame, name: str, arm: Arm) -> float:
 def _about(name: str) -> str:
     """Formula, what it is told, source and printed rule of a signal."""
     signal = find(name)
-    formula = " ".join((signal.compute.__doc__ or "").split("\n\n")[0].split())
+    formula = " ".join((signal.compute.__doc__ or "").split("\n\n")[0].split()).replace("`", "")
     told = "; ".join(CLASSES[letter] for letter in signal.information)
     other = f", of {', '.join(signal.turned)} {signal.direction_of(signal.turned[0])}" if signal.turned else ""
     rule = f" Printed rule: {signal.printed.text}." if signal.printed else ""

@@ -132,7 +132,8 @@ def _classes(rows: Sequence[Told]) -> str:
 
 def _untestable() -> str:
     """What has no public recipe, with what is missing."""
-    return "Not testable: " + "; ".join(f"{one.name} ({one.paper}): {one.missing}" for one in UNTESTABLE) + "."
+    told_ = "; ".join(f"{one.name} ({one.paper}): {one.missing}" for one in UNTESTABLE)
+    return f"Not testable: {told_}.".replace("`", "")
 
 
 def _best(rows: Sequence[Told]) -> list[str]:
