@@ -16,7 +16,6 @@ from grok.monitor.keeping import Keeping
 from grok.monitor.measured import elsewhere
 from grok.monitor.rules import follow
 from grok.monitor.series import FLOOR
-from grok.monitor.sinks import Sink
 from grok.monitor.track import Row
 
 LOG = logging.getLogger("grok.monitor")
@@ -26,14 +25,13 @@ class Telling(Keeping):
     """The part of a monitor that tells.
 
     Attributes:
-        on_event: called with each event. strict: whether an error of a sink or of it is raised.
+        on_event: called with each event; where the monitor is strict, what it raises is raised.
     """
 
     def _look(self) -> None:
         """Tell, once, of a model that has other parameters than those that are read."""
 
     on_event: Callable[[Event], Any] | None
-    strict: bool
 
     def _take(self, batches: Iterable[list[Row]]) -> None:
         for rows in batches:
@@ -80,16 +78,6 @@ class Telling(Keeping):
                     raise
                 self.on_event = None
                 warnings.warn(f"on_event is off: {told(error)}", MonitorWarning, stacklevel=2)
-
-    def _to_sink(self, sink: Sink, call: Callable[..., None], *args: Any) -> None:
-        """Hand something to a sink; one that fails is left out from then on."""
-        try:
-            call(*args)
-        except Exception as error:
-            self.sinks.remove(sink)
-            if self.strict:
-                raise
-            warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
 
 
 def _begins_to_stand(squares: np.ndarray) -> bool:
