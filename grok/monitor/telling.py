@@ -47,7 +47,7 @@ class Telling(Keeping):
                 self._to_sink(sink, sink.row, whole)
         for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
             watch = rule.watch
-            worth = self._known(watch.words, row.block), elsewhere(watch, self.settings)
+            worth = self._known(watch.words, row.block), elsewhere(watch, self.settings, track.block)
             self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
         track.unresolved += row.values.get("lambda_3", math.nan) < row.values.get(FLOOR, 0.0)
         diverged, track.diverged = track.diverged, not track.series.columns["finite"].values[-1]
