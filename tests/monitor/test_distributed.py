@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributed.fsdp import FlatParameter
 
 from grok import SpectralMonitor
 from grok.numerics.sketch import sketch_error
@@ -138,6 +139,9 @@ def test_what_cannot_be_summed_is_refused_in_one_line() -> None:
     wrapped = type("FullyShardedDataParallel", (torch.nn.Sequential,), {})(*network)
     with pytest.raises(ConfigError, match=r"^model must be sharded by fully_shard, if at all, got FullyShardedDataParallel\."):
         SpectralMonitor(wrapped)
+    for flat in (FlatParameter(torch.ones(3), requires_grad=True), FlatParameter(torch.ones(3), requires_grad=False)):
+        with pytest.raises(ConfigError, match=r"^parameters must be sharded by fully_shard, .*got parameter_0 \(FlatP"):
+            SpectralMonitor([flat])
     partial = torch.nn.Parameter(torch.ones(3))
     placement = type("P", (), {"is_partial": lambda self: True, "__repr__": lambda self: "Partial(sum)"})()
     partial.device_mesh, partial.placements = None, [placement]  # type: ignore[attr-defined]
