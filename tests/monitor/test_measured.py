@@ -1,8 +1,9 @@
-"""What the project has measured of the rule of the norm's peak, told with its alarms."""
+"""What the project has measured of the rule of the norm's peak, told with its alarms; what the page says of each column."""
 
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,14 @@ def test_a_monitor_is_pickled_with_each_signal(name: str) -> None:
     weights = {"first": torch.ones(4, 3), "second": torch.ones(2, 4)}
     monitor = SpectralMonitor(weights, 3, blocks={"block": "first" if "rank" in name else "."}, signals=("gap", name))
     assert list(pickle.loads(pickle.dumps(monitor)).settings.signals) == list(monitor.settings.signals)
+
+
+def test_the_page_explains_each_column() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "monitor.md").read_text(encoding="utf-8")
+    table = page.partition("## What the numbers mean")[2].partition("\n## ")[0]
+    told = set(re.findall(r"`(\w+)`", "".join(line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `"))))
+    monitor = SpectralMonitor(torch.zeros(3), 3)
+    monitor.update()
+    columns = {name for name in monitor.columns() if name not in ("lambda_2", "lambda_3", "lambda_4")}
+    more = {name for name in ROOM.names if set(find_signal(name).needs) <= {*GIVEN, *NOW}} - {"gap"}
+    assert told | {"effective_rank_v"} == columns | more | {"_v"}
