@@ -35,7 +35,7 @@ PEAKS = (
     ),
     Calibration("the same without weight decay", 16, 0, 2500),
 )
-"""The norm is that of all weights: of the block `all`."""
+"""The norm is that of all weights: of the block `all`, kept as it is, since a sketch has its norm with an error."""
 
 
 def elsewhere(watch: Watch, settings: Settings, block: str) -> tuple[Calibration, ...]:
@@ -48,4 +48,5 @@ def elsewhere(watch: Watch, settings: Settings, block: str) -> tuple[Calibration
         return ()
     if watch.words == Watch().words and settings.window == WINDOW:
         return PUBLISHED
-    return PEAKS if (watch.words, block) == (NORM_PEAK.words, "all") else ()
+    same = (watch.words, block) == (NORM_PEAK.words, "all") and block not in settings.sketched
+    return PEAKS if same else ()

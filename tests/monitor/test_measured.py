@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,11 +38,16 @@ def test_an_alarm_of_the_norms_peak_says_what_it_was_worth_in_this_project() -> 
             counted.append(tuple(round(sum(row[f"{what} {name}"] for name in chosen)) for what in ("runs", "fires")))
         assert sum(fires for _, fires in counted[-2:]) == round(row["fpr"] * row["fpr_n"])
     assert [(one.negatives, one.alarms) for one in measured.PEAKS] == counted
-    for every, block, known in ((1, "all", True), (2, "all", False), (1, "layer", False)):
-        weights = {"layer.weight": torch.full((4,), 10.0)}
-        monitor = SpectralMonitor(
-            weights, 3, every=every, blocks=block, signals=("norm_peak",), watches=[measured.NORM_PEAK], strict=True
-        )
+    never, count = "never", "count"
+    for every, block, sketch, known in (
+        (1, "all", never, True),
+        (2, "all", never, False),
+        (1, "layer", never, False),
+        (1, "all", count, False),
+    ):
+        weights = {"layer.weight": torch.full((64,), 10.0)}
+        settings: dict[str, Any] = {"every": every, "blocks": block, "sketch": sketch, "sketch_width": 32, "strict": True}
+        monitor = SpectralMonitor(weights, 3, signals=("norm_peak",), watches=[measured.NORM_PEAK], **settings)
         for factor in (1.0, 1.2, 0.995, 0.99, 0.9):
             weights["layer.weight"] *= factor
             for _ in range(every):
