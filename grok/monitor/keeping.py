@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from grok.monitor.calibration import calibrations
 from grok.monitor.clock import Clock
 from grok.monitor.events import Calibration, Event
 from grok.monitor.guard import MonitorWarning, close_all, process, told, writes
-from grok.monitor.negatives import several
 from grok.monitor.reading import Reading
 from grok.monitor.rules import Watch
 from grok.monitor.selection import sharding
@@ -54,6 +52,9 @@ class Keeping(Reading):
             ConfigError: if there are none, one has not what a rule reads, is too short for it or there twice, or it is this
                 monitor or one of another window or `every`.
         """
+        from grok.monitor.calibration import calibrations  # what reads files is imported where it is asked for
+        from grok.monitor.negatives import several
+
         raw, runs = self._raw(), several(negatives)
         if any(one is self for one in runs):
             refuse(

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from grok.detectors import cusum
-from grok.detectors._chosen import middle
-from grok.detectors.base import Detector, find
+from grok.detectors.base import Detector, find, middle
 from grok.monitor.events import COLLAPSE, ONSET
 from grok.monitor.tail import Tail
 from grok.numerics.series import GAP_FLOOR
