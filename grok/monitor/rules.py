@@ -18,7 +18,6 @@ from grok.detectors.base import Detector, find, middle
 from grok.monitor.events import COLLAPSE, ONSET
 from grok.monitor.tail import Tail
 from grok.numerics.series import GAP_FLOOR
-from grok.signals.base import find as find_signal
 from grok.spec.fields import refuse
 from grok.spec.plugins import SIGNALS as ROOM
 
@@ -89,6 +88,8 @@ def falling(signal: str, detector: Detector) -> bool:
     """
     if "direction" in detector.parameters:
         return False
+    from grok.signals.base import find as find_signal
+
     names = [name for name in ROOM.names if signal == name or signal.startswith(f"{name}_")]
     return bool(names) and find_signal(max(names, key=len)).direction == "falling"
 
