@@ -641,10 +641,15 @@ def test_parameters_that_an_optimizer_gets_later_are_told() -> None:
     assert not optimizer._optimizer_step_post_hooks
 
 
+class Scaled(torch.Tensor):
+    """A tensor subclass, as libraries of quantised weights have them."""
+
+
 def refused_models() -> list[Any]:
     frozen = network().requires_grad_(False)
     sparse = nn.ParameterDict({"s": nn.Parameter(torch.eye(3).to_sparse())})
     lazy = nn.LazyLinear(3)
+    own = nn.ParameterDict({"w": nn.Parameter(torch.ones(3).as_subclass(Scaled))})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
@@ -657,6 +662,8 @@ def refused_models() -> list[Any]:
         ({"i": torch.ones(3, dtype=torch.int8)}, "all", "parameters must be floating point, got i (torch.int8, quantised)"),
         ({"h": torch.ones(3).to(torch.float8_e4m3fn)}, "all", "parameters must be in 16, 32 or 64 bits, got h (float8_e4m3fn)"),
         ({"h": torch.ones(3).to(torch.float8_e5m2)}, "all", "parameters must be in 16, 32 or 64 bits, got h (float8_e5m2)"),
+        (own, "all", "parameters must be plain tensors or DTensors, got w (Scaled, quantised?)"),
+        ({"w": own.w.detach()}, "all", "parameters must be plain tensors or DTensors, got w (Scaled, quantised?)"),
         (["x"], "all", "model must be an nn.Module or tensors, got str"),
         (network(), {"a": "nothing"}, "blocks must each match a parameter that is trained, got a: nothing"),
         (network(), {"a": "("}, "blocks must be regular expressions, got ("),
