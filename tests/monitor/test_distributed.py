@@ -21,7 +21,7 @@ from grok.spec.fields import ConfigError
 from tests.monitor.loops import Weights, batches, loss
 from tests.monitor.shards import STEPS, WORLD, model
 
-FAST = ("ddp", "fsdp", "fsdp-each", "fail", "fail-start")
+FAST = ("ddp", "fsdp", "fsdp-each", "fsdp-resume", "fail", "fail-start")
 """Kinds that one pair of processes goes through, since to start it takes longer than all of them."""
 
 
@@ -91,6 +91,15 @@ def test_replicas_and_shards_give_the_spectrum_of_one_process(kind: str, fast: A
     rows = (folder / kind / "0.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(rows) == STEPS
     assert not (folder / kind / "1.jsonl").exists()  # one process writes
+
+
+def test_shards_resume_to_the_bit(fast: Any) -> None:
+    """Each process from its own state, with all that is trained made anew."""
+    for found in fast("fsdp-resume"):
+        assert found["whole"]["update"] == list(range(STEPS + 1))
+        assert found["whole"].keys() == found["resumed"].keys()
+        for column, values in found["whole"].items():
+            np.testing.assert_array_equal(found["resumed"][column], values, err_msg=column)
 
 
 @pytest.mark.slow
