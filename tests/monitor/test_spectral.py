@@ -7,6 +7,7 @@ import io
 import itertools
 import logging
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -373,6 +374,7 @@ def test_data_parallel_is_read_under_the_names_of_its_model() -> None:
 
 JIT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 """What torch 2.13 warns of itself when these of its parts are imported."""
+COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="inductor needs a C++ compiler")
 
 
 @JIT
@@ -403,15 +405,17 @@ def test_a_step_that_was_compiled_before_is_seen() -> None:
 
 
 @JIT
+@pytest.mark.filterwarnings("ignore:Profiler record function")
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=[pytest.mark.slow, COMPILER])])
 @pytest.mark.parametrize("what", ["model", "step"])
-def test_compiled_models_and_steps_are_seen(what: str) -> None:
+def test_compiled_models_and_steps_are_seen(what: str, backend: str) -> None:
     """And the model's graph is not broken."""
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    forward = torch.compile(model, backend="eager", fullgraph=True) if what == "model" else model
+    forward = torch.compile(model, backend=backend, fullgraph=True) if what == "model" else model
     monitor = SpectralMonitor(forward, 3, blocks="layer", strict=True).attach(optimizer)
     assert monitor.blocks == ("0", "2")
-    step = torch.compile(optimizer.step, backend="eager") if what == "step" else optimizer.step
+    step = torch.compile(optimizer.step, backend=backend) if what == "step" else optimizer.step
     weights = Weights(model[0].parameters())
     for batch in batches(6):
         optimizer.zero_grad()
