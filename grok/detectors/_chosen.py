@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grok.detectors.base import Detector, Range, find, fire_epochs
+from grok.detectors.base import Detector, Range, find, fire_epochs, middle
 from grok.numerics.series import fire_epoch
 from grok.spec.config import RunConfig
 from grok.spec.fields import refuse, to_text
@@ -79,14 +79,6 @@ def option_names(config: RunConfig) -> tuple[str, ...]:
     """What the detector of a config takes from `options`."""
     detector = chosen(config).detector
     return () if detector is None else (*detector.parameters, *detector.options)
-
-
-def middle(kind: Range | tuple[str, ...]) -> Any:
-    """The value of a parameter that is not given."""
-    if isinstance(kind, tuple):
-        return kind[0]
-    value = math.sqrt(kind.low * kind.high) if kind.log else (kind.low + kind.high) / 2
-    return round(value) if kind.whole else value
 
 
 def _read(name: str, kind: Range | tuple[str, ...], text: str) -> Any:

@@ -7,6 +7,7 @@ docs/howto/detector.md shows one. Shapes: R runs, T updates.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -36,6 +37,14 @@ class Range:
     high: float
     whole: bool = False
     log: bool = False
+
+
+def middle(kind: Range | tuple[str, ...]) -> Any:
+    """The value of a parameter that is not given."""
+    if isinstance(kind, tuple):
+        return kind[0]
+    value = math.sqrt(kind.low * kind.high) if kind.log else (kind.low + kind.high) / 2
+    return round(value) if kind.whole else value
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from grok.monitor.calibration import calibrations
 from grok.monitor.clock import Clock
 from grok.monitor.events import Calibration, Event
-from grok.monitor.guard import MonitorWarning, close_all, process, writes
-from grok.monitor.negatives import several
+from grok.monitor.guard import MonitorWarning, close_all, process, told, writes
 from grok.monitor.reading import Reading
 from grok.monitor.rules import Watch
 from grok.monitor.selection import sharding
@@ -30,12 +28,13 @@ class Keeping(Reading):
     """The part of a monitor that is saved and loaded.
 
     Attributes:
-        watches: rules. calibrations: by rule and block.
+        watches: rules. calibrations: by rule and block. strict: whether an error of a sink is raised.
     """
 
     watches: tuple[Watch, ...]
     calibrations: dict[tuple[str, str], Calibration]
     sinks: list[Sink]
+    strict: bool
 
     def calibrate(self, negatives: Iterable[Any], label: str = "own negatives") -> dict[tuple[str, str], Calibration]:
         """Measure each rule's false alarms on runs in which there was nothing to find.
@@ -53,6 +52,9 @@ class Keeping(Reading):
             ConfigError: if there are none, one has not what a rule reads, is too short for it or there twice, or it is this
                 monitor or one of another window or `every`.
         """
+        from grok.monitor.calibration import calibrations  # what reads files is imported where it is asked for
+        from grok.monitor.negatives import several
+
         raw, runs = self._raw(), several(negatives)
         if any(one is self for one in runs):
             refuse(
@@ -70,10 +72,13 @@ class Keeping(Reading):
         """Everything that a resumed run needs to go on to the same bits, tensors and plain values; one that is off stays off.
 
         Where parameters are sharded each process has its own, and each has to be saved. Sinks write what they hold, so that a
-        process that is killed later has lost no row of before.
+        process that is killed later has lost no row of before; one that has a `flush` is asked for that in place of `close`.
+
+        Raises:
+            Exception: what a sink raised, where the monitor is strict; otherwise the sink is left out with a warning.
         """
-        if writes():
-            close_all(self.sinks)
+        for sink in list(self.sinks) if writes() else ():
+            self._to_sink(sink, getattr(sink, "flush", sink.close))
         clocks = {name: clock.state() for name, clock in self._clocks.items()}
         events = [asdict(event) for event in self.events]
         known = [(rule, block, asdict(one)) for (rule, block), one in self.calibrations.items()]
@@ -120,6 +125,16 @@ class Keeping(Reading):
                 self._clocks[name].load(saved)
             except NOT_WHOLE as error:
                 _refuse_state(error)
+
+    def _to_sink(self, sink: Sink, call: Callable[..., None], *args: Any) -> None:
+        """Hand something to a sink; one that fails is left out from then on."""
+        try:
+            call(*args)
+        except Exception as error:
+            self.sinks.remove(sink)
+            if self.strict:
+                raise
+            warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the parameters and all that was seen; hooks, sinks and callbacks stay with the original."""

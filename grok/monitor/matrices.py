@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from grok.monitor.selection import Selection, is_sharded
 from grok.monitor.tail import Tail
-from grok.signals.base import Signal
 from grok.spec.fields import refuse
+
+if TYPE_CHECKING:
+    from grok.signals.base import Signal
 
 CHAIN = ("w", "v")
 """Layers that any block may have: one matrix, or two of which the second takes what the first gives."""

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 
 from grok.detectors import cusum
-from grok.detectors._chosen import middle
-from grok.detectors.base import Detector, find
+from grok.detectors.base import Detector, find, middle
 from grok.monitor.events import COLLAPSE, ONSET
 from grok.monitor.tail import Tail
 from grok.numerics.series import GAP_FLOOR
-from grok.signals.base import find as find_signal
 from grok.spec.fields import refuse
 from grok.spec.plugins import SIGNALS as ROOM
 
@@ -90,6 +88,8 @@ def falling(signal: str, detector: Detector) -> bool:
     """
     if "direction" in detector.parameters:
         return False
+    from grok.signals.base import find as find_signal
+
     names = [name for name in ROOM.names if signal == name or signal.startswith(f"{name}_")]
     if not names:
         return False

@@ -154,6 +154,8 @@ def _unread(name: str, parameter: Tensor, frozen_counts: bool) -> str | None:
         return "not initialised yet"
     if frozen_counts and not parameter.requires_grad:
         return FROZEN
+    if getattr(parameter, "_is_flat_param", False):  # its type says nothing: torch gives an nn.Parameter
+        refuse("parameters", "be sharded by fully_shard, if at all", f"{name} (FlatParameter)", "Use FSDP2's fully_shard")
     if parameter.device.type in NO_FLOAT64:
         kind = parameter.device.type
         refuse("parameters", "be on a device with float64", f"{name} on {kind}", "Train on the CPU or CUDA")

@@ -6,7 +6,7 @@ Shapes: T updates so far, H rows kept, L lags, k eigenvalues.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ import torch
 from grok.monitor.floor import floors, resolved
 from grok.monitor.tail import Tail
 from grok.numerics.spectra import EIGENVALUES, rolling_eigenvalues
-from grok.signals.base import Signal, find
 from grok.spec.fields import refuse
+
+if TYPE_CHECKING:
+    from grok.signals.base import Signal
 
 SIGNALS = ("gap", "cosine", "weight_norm", "clock")
 """Signals of the project that need no more than the weights."""
@@ -35,6 +37,8 @@ def weight_signals(names: Sequence[str]) -> dict[str, tuple[Signal, str]]:
     Raises:
         ConfigError: if there is no such signal, or it needs more than the weights.
     """
+    from grok.signals.base import find  # with the first monitor, not with its import
+
     found = {}
     for name in names:
         signal = find(name)

@@ -19,7 +19,10 @@ ROWS = re.compile(r"rows-(\d{1,9})\.parquet")
 
 
 class Sink(Protocol):
-    """What a sink of one's own has to have."""
+    """What a sink of one's own has to have.
+
+    With a method `flush` that is called where a state is saved, and `close` is not: for one whose `close` may take long.
+    """
 
     def row(self, values: Mapping[str, Any]) -> None:
         """Take one update of one block: `block`, `update`, `step` and the columns; NaN where one is not known."""

@@ -16,7 +16,6 @@ from grok.monitor.keeping import Keeping
 from grok.monitor.measured import elsewhere
 from grok.monitor.rules import follow
 from grok.monitor.series import FLOOR
-from grok.monitor.sinks import Sink
 from grok.monitor.track import Row
 
 LOG = logging.getLogger("grok.monitor")
@@ -26,14 +25,13 @@ class Telling(Keeping):
     """The part of a monitor that tells.
 
     Attributes:
-        on_event: called with each event. strict: whether an error of a sink or of it is raised.
+        on_event: called with each event; where the monitor is strict, what it raises is raised.
     """
 
     def _look(self) -> None:
         """Tell, once, of a model that has other parameters than those that are read."""
 
     on_event: Callable[[Event], Any] | None
-    strict: bool
 
     def _take(self, batches: Iterable[list[Row]]) -> None:
         for rows in batches:
@@ -49,7 +47,7 @@ class Telling(Keeping):
                 self._to_sink(sink, sink.row, whole)
         for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
             watch = rule.watch
-            worth = self._known(watch.words, row.block), elsewhere(watch, self.settings)
+            worth = self._known(watch.words, row.block), elsewhere(watch, self.settings, track.block)
             self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
         track.unresolved += row.values.get("lambda_3", math.nan) < row.values.get(FLOOR, 0.0)
         diverged, track.diverged = track.diverged, not track.series.columns["finite"].values[-1]
@@ -80,16 +78,6 @@ class Telling(Keeping):
                     raise
                 self.on_event = None
                 warnings.warn(f"on_event is off: {told(error)}", MonitorWarning, stacklevel=2)
-
-    def _to_sink(self, sink: Sink, call: Callable[..., None], *args: Any) -> None:
-        """Hand something to a sink; one that fails is left out from then on."""
-        try:
-            call(*args)
-        except Exception as error:
-            self.sinks.remove(sink)
-            if self.strict:
-                raise
-            warnings.warn(f"{type(sink).__name__} is off: {told(error)}", MonitorWarning, stacklevel=2)
 
 
 def _begins_to_stand(squares: np.ndarray) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -11,7 +12,9 @@ from grok.monitor.matrices import Matrices
 from grok.monitor.pieces import pieces
 from grok.monitor.rules import Live, Watch
 from grok.monitor.series import Series
-from grok.signals.base import Signal
+
+if TYPE_CHECKING:
+    from grok.signals.base import Signal
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,11 @@ class PrintedRule:
 
 def at_least(level: float) -> Fires:
     """Value ≥ level."""
-    return lambda epochs, values, memorised: np.asarray(values) >= level
+    return functools.partial(_not_below, level)  # no closure: a monitor that has it can be pickled
+
+
+def _not_below(level: float, epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:
+    return np.asarray(values) >= level
 
 
 def at_most(level: float) -> Fires:
@@ -99,7 +103,7 @@ def past_first(count: int, sustained: int = 1) -> Fires:
 
 def slope_above(threshold: float, lag: int, first: int) -> Fires:
     """[log v(t) − log v(t − lag)] / lag > threshold at an epoch ≥ first; both ends must have been measured."""
-    return functools.partial(_slope_holds, threshold, lag, first)  # no closure: a monitor that has it can be pickled
+    return functools.partial(_slope_holds, threshold, lag, first)  # as for `at_least`
 
 
 def _slope_holds(
@@ -113,7 +117,7 @@ def _slope_holds(
 
 def with_lag(lag: int, first: int) -> Fires:
     """Where a value and the one `lag` epochs before it are known and positive, at an epoch ≥ first."""
-    return functools.partial(_lagged, lag, first)  # as for `slope_above`
+    return functools.partial(_lagged, lag, first)  # as for `at_least`
 
 
 def _lagged(lag: int, first: int, epochs: np.ndarray, values: np.ndarray, memorised: float) -> np.ndarray:

@@ -23,6 +23,8 @@ MOST = 1000
 """Metrics in one call, at most, as MLflow has it."""
 EVENT = "monitor.event."
 """What a tag of an event begins with; its number follows."""
+WAIT_S = 1.0
+"""Seconds that a saved state waits for the store at most."""
 _NUMBERING = threading.Lock()
 """So that two sinks of one run give no event the same number."""
 
@@ -65,7 +67,7 @@ class MlflowSink:
         self.every, self.names = every, names
         self.client = client or mlflow.MlflowClient()
         self.dropped = 0
-        self._queue: queue.Queue[list[Metric] | str | None] = queue.Queue(waiting)
+        self._queue: queue.Queue[list[Metric] | str | threading.Event | None] = queue.Queue(waiting)
         self._thread: threading.Thread | None = None
         self._aside: deque[str] = deque()
         self._error: Exception | None = None
@@ -91,6 +93,19 @@ class MlflowSink:
     def event(self, event: Any) -> None:
         """Take an event."""
         self._put(str(event))
+
+    def flush(self) -> None:
+        """Send what waits now, and wait for that, `WAIT_S` at most; what is not in the store by then is still on its way.
+
+        Raises:
+            Exception: what the store raised.
+        """
+        if self._thread is not None:
+            end, sent = time.monotonic() + WAIT_S, threading.Event()
+            with suppress(queue.Full):  # then the store is far behind
+                self._queue.put(sent, timeout=WAIT_S)
+                sent.wait(max(0.0, end - time.monotonic()))
+        self._told()
 
     def close(self) -> None:
         """Wait until everything is in the store.
@@ -126,7 +141,7 @@ class MlflowSink:
             oldest = self._queue.get_nowait()
             if isinstance(oldest, str):
                 self._aside.append(oldest)
-            else:
+            elif isinstance(oldest, list):
                 self.dropped += 1
 
     def _write(self) -> None:
@@ -135,29 +150,31 @@ class MlflowSink:
         while not last:
             items = [self._queue.get()]
             metrics: list[Metric] = list(items[0]) if isinstance(items[0], list) else []
-            while len(metrics) < MOST // 2:
+            while len(metrics) < MOST // 2 and not _ends(items[-1]):
                 try:
                     items.append(self._queue.get(timeout=0.5))
                 except queue.Empty:
                     break
                 if isinstance(items[-1], list):
                     metrics += items[-1]
-                elif items[-1] is None:
-                    break
             last = items[-1] is None
             events: list[str] = []
             while self._aside:
                 events.append(self._aside.popleft())
             events += [item for item in items if isinstance(item, str)]
-            if self._error is not None:
-                continue  # what comes after a failure is left out; the next row tells of it
-            try:
-                for start in range(0, len(metrics), MOST):
-                    self.client.log_batch(self.run_id, metrics=metrics[start : start + MOST])
-                if events:
-                    self._tag(events)
-            except Exception as error:
-                self._error = error
+            if self._error is None:  # what comes after a failure is left out; the next row tells of it
+                self._send(metrics, events)
+            if isinstance(items[-1], threading.Event):
+                items[-1].set()
+
+    def _send(self, metrics: list[Metric], events: list[str]) -> None:
+        try:
+            for start in range(0, len(metrics), MOST):
+                self.client.log_batch(self.run_id, metrics=metrics[start : start + MOST])
+            if events:
+                self._tag(events)
+        except Exception as error:
+            self._error = error
 
     def _tag(self, events: list[str]) -> None:
         """Write events under the numbers that follow those of the run's tags, whoever has written these."""
@@ -166,3 +183,8 @@ class MlflowSink:
             last = max((int(end) for end in ends if end.isdecimal()), default=0)
             tags = [RunTag(f"{EVENT}{number}", words) for number, words in enumerate(events, last + 1)]
             self.client.log_batch(self.run_id, tags=tags)
+
+
+def _ends(item: list[Metric] | str | threading.Event | None) -> bool:
+    """Whether what was collected is to be sent at once: somebody waits for it."""
+    return item is None or isinstance(item, threading.Event)

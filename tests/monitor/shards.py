@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
@@ -97,6 +98,42 @@ def run(kind: str, rank: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def resume(kind: str, rank: int, folder: Path) -> dict[str, Any]:
+    """All steps in one go; and the second half by new objects, to which the states after the first half were given."""
+
+    def made() -> tuple[nn.Module, torch.optim.Optimizer, SpectralMonitor]:
+        network = shard(model(), kind)
+        return (
+            network,
+            torch.optim.AdamW(network.parameters(), lr=1e-2, foreach=False),
+            SpectralMonitor(network, 4, strict=True),
+        )
+
+    def train(network: nn.Module, optimizer: torch.optim.Optimizer, part: slice) -> None:
+        for batch in list(batches(STEPS))[part]:
+            optimizer.zero_grad()
+            loss(network, batch).backward()
+            optimizer.step()
+
+    whole = made()
+    whole[2].attach(whole[1])
+    train(whole[0], whole[1], slice(0, STEPS // 2))
+    states = [copy.deepcopy(one.state_dict()) for one in whole[:2]]
+    torch.save(whole[2].state_dict(), folder / f"{rank}.pt")
+    train(whole[0], whole[1], slice(STEPS // 2, STEPS))
+    later = made()
+    for one, state in zip(later, [*states, torch.load(folder / f"{rank}.pt")], strict=True):
+        one.load_state_dict(state)
+    later[2].attach(later[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as where the weights are not those of the state
+        train(later[0], later[1], slice(STEPS // 2, STEPS))
+    return {
+        name: {column: values.tolist() for column, values in monitor.columns().items()}
+        for name, monitor in (("whole", whole[2]), ("resumed", later[2]))
+    }
+
+
 def main() -> None:
     kinds, port, rank, folder = sys.argv[1].split(","), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
@@ -105,7 +142,9 @@ def main() -> None:
     try:
         for kind in kinds:
             (folder / kind).mkdir(exist_ok=True)
-            (folder / kind / f"{rank}.json").write_text(json.dumps(run(kind, rank, folder / kind)), encoding="utf-8")
+            (folder / kind / f"{rank}.json").write_text(
+                json.dumps((resume if kind == "fsdp-resume" else run)(kind, rank, folder / kind)), encoding="utf-8"
+            )
     finally:
         dist.destroy_process_group()
 

@@ -195,3 +195,38 @@ def test_ignite_starts_and_stops_it() -> None:
         trainer.run(DataLoader(data(), batch_size=16), max_epochs=4)
     assert len(told) == 1
     assert (handler.monitor.updates, late.monitor.updates) == ({"all": 16}, {"all": 4})
+
+
+def test_ignites_checkpoint_resumes_it_to_the_bit(tmp_path: Path) -> None:
+    engine, handlers = pytest.importorskip("ignite.engine"), pytest.importorskip("ignite.handlers")
+    from grok.monitor.ignite import SpectralHandler
+
+    def run(epochs: int, resumed: Path | None = None) -> SpectralMonitor:
+        torch.manual_seed(0)
+        model = network()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+
+        def step(trainer: Any, batch: Any) -> None:
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(batch[0]), batch[1]).backward()
+            optimizer.step()
+
+        trainer = engine.Engine(step)
+        handler = SpectralHandler(model, optimizer, window=3, strict=True)
+        handler.attach(trainer)
+        kept = {"model": model, "optimizer": optimizer, "trainer": trainer, "monitor": handler.monitor}
+        checkpoint = handlers.Checkpoint(kept, handlers.DiskSaver(tmp_path, require_empty=False), n_saved=None)
+        trainer.add_event_handler(engine.Events.EPOCH_COMPLETED(once=2), checkpoint)
+        if resumed is not None:
+            handlers.Checkpoint.load_objects(kept, checkpoint=torch.load(resumed))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", MonitorWarning)
+            trainer.run(DataLoader(data(), batch_size=16), max_epochs=epochs)
+        return handler.monitor
+
+    whole = run(4)
+    (saved,) = tmp_path.glob("checkpoint*.pt")
+    resumed = run(4, saved)
+    assert resumed.updates == {"all": 16}
+    for name, column in whole.columns().items():
+        np.testing.assert_array_equal(resumed.columns()[name], column)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributed.fsdp import FlatParameter
 
 from grok import SpectralMonitor
 from grok.numerics.sketch import sketch_error
@@ -20,7 +21,7 @@ from grok.spec.fields import ConfigError
 from tests.monitor.loops import Weights, batches, loss
 from tests.monitor.shards import STEPS, WORLD, model
 
-FAST = ("ddp", "fsdp", "fsdp-each", "fail", "fail-start")
+FAST = ("ddp", "fsdp", "fsdp-each", "fsdp-resume", "fail", "fail-start")
 """Kinds that one pair of processes goes through, since to start it takes longer than all of them."""
 
 
@@ -92,6 +93,15 @@ def test_replicas_and_shards_give_the_spectrum_of_one_process(kind: str, fast: A
     assert not (folder / kind / "1.jsonl").exists()  # one process writes
 
 
+def test_shards_resume_to_the_bit(fast: Any) -> None:
+    """Each process from its own state, with all that is trained made anew."""
+    for found in fast("fsdp-resume"):
+        assert found["whole"]["update"] == list(range(STEPS + 1))
+        assert found["whole"].keys() == found["resumed"].keys()
+        for column, values in found["whole"].items():
+            np.testing.assert_array_equal(found["resumed"][column], values, err_msg=column)
+
+
 @pytest.mark.slow
 def test_sketches_of_shards_add_up(tmp_path: Path) -> None:
     first, second = two(["sketch"], tmp_path)("sketch")
@@ -138,6 +148,9 @@ def test_what_cannot_be_summed_is_refused_in_one_line() -> None:
     wrapped = type("FullyShardedDataParallel", (torch.nn.Sequential,), {})(*network)
     with pytest.raises(ConfigError, match=r"^model must be sharded by fully_shard, if at all, got FullyShardedDataParallel\."):
         SpectralMonitor(wrapped)
+    for flat in (FlatParameter(torch.ones(3), requires_grad=True), FlatParameter(torch.ones(3), requires_grad=False)):
+        with pytest.raises(ConfigError, match=r"^parameters must be sharded by fully_shard, .*got parameter_0 \(FlatP"):
+            SpectralMonitor([flat])
     partial = torch.nn.Parameter(torch.ones(3))
     placement = type("P", (), {"is_partial": lambda self: True, "__repr__": lambda self: "Partial(sum)"})()
     partial.device_mesh, partial.placements = None, [placement]  # type: ignore[attr-defined]

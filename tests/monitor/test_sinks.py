@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,26 @@ def test_a_state_is_saved_with_all_rows_written(kind: Any, tmp_path: Path) -> No
         assert len((tmp_path / "rows").read_text(encoding="utf-8").splitlines()) == 5
     else:
         assert pq.read_table(list((tmp_path / "rows").glob("rows-*"))).num_rows == 5
+
+
+class Full(JsonLines):
+    """A sink whose disk is full when what it holds is to be written."""
+
+    def close(self) -> None:
+        raise OSError("disk full")
+
+
+def test_a_sink_that_fails_as_a_state_is_saved_is_left_out(tmp_path: Path) -> None:
+    rows: list[Any] = []
+    monitor = SpectralMonitor(torch.zeros(3), 3, sinks=[Full(tmp_path / "rows"), Call(rows.append)])
+    with pytest.warns(MonitorWarning, match="Full is off: OSError: disk full"):
+        monitor.state_dict()
+    monitor.state_dict()  # without another warning, which would be an error
+    assert [type(sink) for sink in monitor.sinks] == [Call]
+    strict = SpectralMonitor(torch.zeros(3), 3, sinks=[Full(tmp_path / "rows")], strict=True)
+    with pytest.raises(OSError, match="disk full"):
+        strict.state_dict()
+    strict.state_dict()  # it is left out by now
 
 
 def test_json_lines_have_every_row_and_event(tmp_path: Path) -> None:
@@ -235,6 +256,46 @@ def test_a_store_that_fails_or_is_slow_does_not_hold_training_up(store: Any, mon
     slow.close()
     assert slow.dropped >= 201 - 2 * 20
     assert sorted(told) == sorted(f"event at {update}" for update in range(0, 200, 40))
+
+
+def test_a_saved_state_waits_for_no_slow_store(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a store that keeps up every row is there when the state is; of another none is lost, and none comes twice."""
+    from grok.store.sink import WAIT_S, MlflowSink
+
+    run_id = store.client.create_run(store.experiment_id).info.run_id
+    weights = torch.zeros(12, dtype=torch.float64)
+    monitor = SpectralMonitor(weights, 4, sinks=[MlflowSink(run_id, client=store.client, names=("weight_norm",))], strict=True)
+
+    def train(updates: int) -> None:
+        for _ in range(updates):
+            weights.add_(torch.randn(12, dtype=torch.float64))
+            monitor.update()
+
+    def steps() -> list[int]:
+        return [metric.step for metric in store.client.get_metric_history(run_id, "monitor/all/weight_norm")]
+
+    monkeypatch.setattr("grok.store.sink.WAIT_S", 30.0)  # whatever else the machine does
+    monitor.update()
+    train(5)
+    monitor.state_dict()
+    assert steps() == [1, 2, 3, 4, 5]
+    monkeypatch.setattr("grok.store.sink.WAIT_S", WAIT_S)
+    gate, real = threading.Event(), store.client.log_batch
+
+    def slow(*args: Any, **named: Any) -> Any:
+        gate.wait(30)
+        return real(*args, **named)
+
+    monkeypatch.setattr(store.client, "log_batch", slow)
+    for _ in range(2):
+        train(5)
+        began = time.monotonic()
+        monitor.state_dict()
+        assert time.monotonic() - began < 10 * WAIT_S
+    assert steps() == [1, 2, 3, 4, 5]
+    gate.set()
+    monitor.detach()
+    assert steps() == list(range(1, 16))
 
 
 def test_mlflow_gets_the_columns_that_are_named_and_no_more(store: Any) -> None:
