@@ -32,6 +32,8 @@ from grok.store.store import open_store
 
 NEAREST = (("fve", "", 25), ("tuned_neurons", "mean", 25), ("test_loss_turnover", "", 1))
 """The rows that detect most: signal, variant, epochs between values."""
+DELAY = 20
+"""Epochs from memorisation to a test accuracy of one half up to which a run has no delay to announce."""
 OWN = "of the task"
 BASIS = {"modular": "additive", "multiplication": ""}
 """The variant of `characters` whose basis is that of a task's group."""
@@ -62,8 +64,8 @@ def reading(about: Mapping[str, Known], stored: Mapping[str, Stored], signal: st
 
 def equal_loss(sources: Sources, about: Mapping[str, Known], stored: Mapping[str, Stored], arm: Arm) -> list[dict[str, Any]]:
     """How well each signal ranks at one training loss: its first value with a loss at or below that which 0.8 of the runs that
-    grok pass before t10. At equal epochs a signal may rank by the speed of training. Best first; runs that never get there are
-    left out and counted.
+    grok pass before t10. At equal epochs a signal may rank by the speed of training. Best first. Left out and counted are runs
+    that never get there, and runs that grok whose first such value is not before t10.
     """
     losses = {i: sources.evidence.history(i)["loss/train"].to_numpy() for i in about}
     plain = {i: one for i, one in about.items() if not one.replicate and not one.run.censored}
@@ -74,8 +76,9 @@ def equal_loss(sources: Sources, about: Mapping[str, Known], stored: Mapping[str
         there: dict[bool, list[Watched]] = {True: [], False: []}
         for i, run in series.items():
             low = losses[i][run.epochs.astype(int)] <= level
-            value = float(run.values[np.argmax(low)]) if low.any() else math.nan
-            if math.isfinite(value):
+            first = int(np.argmax(low)) if low.any() else -1
+            value = float(run.values[first]) if low.any() else math.nan
+            if math.isfinite(value) and not (run.positive and run.epochs[first] >= run.t10):
                 twice = replace(run, epochs=np.arange(2), values=np.full(2, value), t10=2.0)
                 there[run.positive].append(twice)
         if min(map(len, there.values())) >= LEAST:
@@ -100,14 +103,18 @@ def main(arguments: list[str] | None = None) -> int:
     asked |= {f"characters {OWN}": (ours, "characters", "", 25), "norm_peak at every epoch": (stored, "norm_peak", "", 1)}
     full = {name: reading(about, *how) for name, how in asked.items()}
     never = set.intersection(*(missed(about, full[name]) for name in list(asked)[: len(NEAREST) + 1]))
-    rest = {i: one for i, one in about.items() if i not in never}
+    delays = {i: one.run.t50 - one.memorised for i, one in about.items() if one.run.positive}
+    quick = {i for i, delay in delays.items() if delay <= DELAY}
+    rest = {i: one for i, one in about.items() if i not in quick}
     out = [{"row": name, "runs": "all", **told(one)} for name, one in full.items()]
-    out += [{"row": name, "runs": "without those missed", **told(reading(rest, *how))} for name, how in asked.items()]
+    out += [{"row": name, "runs": "with a delay", **told(reading(rest, *how))} for name, how in asked.items()]
     one = pd.DataFrame(
-        [{"memorised": about[i].memorised, "t10": about[i].run.t10, "t50": about[i].run.t50} for i in sorted(never)]
+        [{"memorised": about[i].memorised, "t10": about[i].run.t10, "t50": about[i].run.t50, "delay": delays[i]} for i in never]
     )
     out.append({"missed by all": len(never), "cells": sorted({str(about[i].cell[1:3] + about[i].cell[-1:]) for i in never})})
     out[-1] |= {str(name): [float(one[name].min()), float(one[name].max())] for name in one}
+    longer = min(delay for i, delay in delays.items() if i not in quick)
+    out[-1] |= {"without a delay": len(quick), "the same": quick == never, "next delay": longer}
     each = {name: len(missed(about, made)) for name, made in full.items()}
     out.append({"missed by each": each})
     ends: list[Any] = runs[["run_id", "condition", "network", "task", "n_train"]].to_dict("records")

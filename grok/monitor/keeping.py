@@ -72,13 +72,14 @@ class Keeping(Reading):
         """Everything that a resumed run needs to go on to the same bits, tensors and plain values; one that is off stays off.
 
         Where parameters are sharded each process has its own, and each has to be saved. Sinks write what they hold, so that a
-        process that is killed later has lost no row of before; one that has a `flush` is asked for that in place of `close`.
+        process that is killed later has lost no row of before in a file; one that has a `flush` is asked for that in place of
+        `close`, and a store that is slower than its second may lack what was still on its way.
 
         Raises:
             Exception: what a sink raised, where the monitor is strict; otherwise the sink is left out with a warning.
         """
         for sink in list(self.sinks) if writes() else ():
-            self._to_sink(sink, getattr(sink, "flush", sink.close))
+            self._to_sink(sink, sink.flush if hasattr(sink, "flush") else sink.close)
         clocks = {name: clock.state() for name, clock in self._clocks.items()}
         events = [asdict(event) for event in self.events]
         known = [(rule, block, asdict(one)) for (rule, block), one in self.calibrations.items()]

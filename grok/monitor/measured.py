@@ -42,7 +42,7 @@ def elsewhere(watch: Watch, settings: Settings, block: str) -> tuple[Calibration
     """What is known of a rule from this project's own runs: of those above as they were read there, else nothing.
 
     Args:
-        watch: the rule. settings: of the monitor. block: by its name alone, without an optimiser's.
+        watch: the rule. settings: of the monitor. block: by its name; empty where an optimiser steps part of what is read.
     """
     if settings.every != 1:
         return ()

@@ -45,9 +45,12 @@ class Telling(Keeping):
             whole = {"block": row.block, "update": row.update, "step": row.step} | row.values
             for sink in list(self.sinks):
                 self._to_sink(sink, sink.row, whole)
+        every = len(self.selection.parameters)
+        whole_model = all(len(clock.selection.parameters) == every for clock in self._clocks.values())
         for rule in follow(track.rules, row.update, lambda watch: row.values[watch.signal]):
             watch = rule.watch
-            worth = self._known(watch.words, row.block), elsewhere(watch, self.settings, track.block)
+            there = elsewhere(watch, self.settings, track.block if whole_model else "")
+            worth = self._known(watch.words, row.block), there
             self._tell(Event(watch.kind, row.block, row.update, row.step, watch.words, row.values[watch.signal], *worth))
         track.unresolved += row.values.get("lambda_3", math.nan) < row.values.get(FLOOR, 0.0)
         diverged, track.diverged = track.diverged, not track.series.columns["finite"].values[-1]

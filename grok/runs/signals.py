@@ -186,11 +186,23 @@ def signals_of_run(
         if name in stale and signal.per_epoch and not set(there) <= set(asked):
             again.setdefault(there, {})[name] = signal
     if count:
-        fresh, *renewed = _tables(run, [Part(missing, wanted, costly_every), *(Part(few, at) for at, few in again.items())])
+        parts = [Part(missing, wanted, costly_every), *(Part(few, at) for at, few in again.items())]
+        try:
+            fresh, *renewed = _tables(run, parts)
+        except StoreError as error:
+            if not again or not set(wanted) <= {0, *run.epochs}:
+                raise
+            missing = missing | {name: one for few in again.values() for name, one in few.items()}
+            stale = {name for name in stale if versions.get(name) != signals[name].version}
+            print(
+                f"{one_line(error)} These are computed; values at other epochs stay, or, of an older version, are left out.",
+                file=sys.stderr,
+            )
+            (fresh,), renewed, longer = _tables(run, [Part(missing, wanted, costly_every)]), [], set(missing)
         first = fresh["signal"].isin(longer)
-        parts = [fresh[first], table[~table["signal"].isin(stale)], *renewed, fresh[~first]]
+        tables = [fresh[first], table[~table["signal"].isin(stale)], *renewed, fresh[~first]]
         versions |= {name: signal.version for name, signal in signals.items() if name in stale}
-        put(run.tracked, File(TABLE, _first_of_each(parts)))
+        put(run.tracked, File(TABLE, _first_of_each(tables)))
         put(run.tracked, File(VERSIONS, versions_table(versions)))  # last: what is stopped between them is computed anew
     return count
 

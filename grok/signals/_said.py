@@ -50,7 +50,7 @@ def check(signal: Signal) -> None:
                 f"{what} must be one of {', '.join(known)}, got {getattr(signal, what)} in signal {signal.name}. Pick one."
             )
     later = list(signal.variants)[1:]
-    if tuple(signal.turned) != signal.turned or not set(signal.turned) <= set(later):
+    if not isinstance(signal.turned, tuple) or not all(variant in later for variant in signal.turned):
         raise ConfigError(
             f"turned must be a tuple of variants after the first ({', '.join(later) or 'none here'}), got {signal.turned!r} in "
             f"signal {signal.name}. The first has its direction."

@@ -57,6 +57,22 @@ def test_an_alarm_of_the_norms_peak_says_what_it_was_worth_in_this_project() -> 
         assert ("24 of 24 (two-layer networks of the leaderboard" in str(event)) == known
 
 
+@pytest.mark.parametrize("parts", [(0, 1), (0,), (1,)])
+def test_the_norm_of_a_part_of_the_weights_has_no_rate(parts: tuple[int, ...]) -> None:
+    """Of two optimisers each has a block `all` of its own; of one that steps a part it is called as that of the whole."""
+    weights = [torch.nn.Parameter(torch.full((64,), 10.0)) for _ in range(2)]
+    monitor = SpectralMonitor(weights, 3, signals=("norm_peak",), watches=[measured.NORM_PEAK], strict=True, sketch="never")
+    optimisers = [torch.optim.SGD([weights[i]], lr=1.0) for i in parts]
+    for i, optimiser in enumerate(optimisers):
+        monitor.attach(optimiser, name="first"[i:])
+    for factor in (1.0, 1.2, 0.995, 0.99, 0.9):
+        for i, optimiser in zip(parts, optimisers, strict=True):
+            weights[i].grad = (1 - factor) * weights[i].detach()
+            optimiser.step()
+    assert len(monitor.events) == len(parts)
+    assert all(event.elsewhere == () for event in monitor.events)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_rule_of_the_norms_peak_is_the_printed_one(seed: int) -> None:
     norms = 10 + 0.03 * np.cumsum(np.random.default_rng(seed).normal(size=300))

@@ -114,6 +114,36 @@ def test_replay_that_meets_other_bits_is_refused(run: Finished, monkeypatch: pyt
     assert [epoch for epoch, _ in room.states(run, (0, 20))] == [0, 20]  # checkpoints need no replay
 
 
+def test_checkpoints_are_renewed_where_the_run_cannot_be_trained_again(
+    store: Any, finish: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Replay is asked for by what was stored at other epochs alone, which an older version made."""
+    run_id = finish(store, tiny(n_train=60)).outcome.run_id
+    run = Finished.of(store, store.get(run_id))
+
+    def put_at(names: tuple[str, ...], epochs: tuple[int, ...] = (), **more: Any) -> int:
+        return room.signals_of_run(store, store.get(run_id), names, epochs, **more)
+
+    assert put_at(("lar", "fve"), (0, 7, 20)) == 2
+    versions = get(run.tracked, _battery.VERSIONS).content
+    assert isinstance(versions, pd.DataFrame)
+    put(run.tracked, File(_battery.VERSIONS, versions.assign(version=[0 if one == "lar" else 1 for one in versions["signal"]])))
+    whole = Finished.weights
+
+    def flipped(self: Finished, epoch: int) -> dict[str, Any]:
+        return {name: layer * (1 + 1e-6) for name, layer in whole(self, epoch).items()}
+
+    monkeypatch.setattr(Finished, "weights", flipped)
+    with pytest.raises(StoreError, match="got other bits"):
+        put_at(("lar",), (0, 9))
+    assert put_at(("lar", "fve"), force=True) == 2
+    assert "got other bits at epoch 0" in capsys.readouterr().err
+    table = get(run.tracked, _battery.TABLE).content
+    assert isinstance(table, pd.DataFrame)
+    epochs = {name: set(rows) for name, rows in table.groupby("signal")["epoch"]}
+    assert epochs == {"lar": {0, 20, 40, 64}, "fve": {0, 7, 20, 40, 64}}
+
+
 def test_grid_logits_are_in_the_order_of_pairs(run: Finished) -> None:
     stack = put_weights(untrained(run.config), run.weights(40))
     state = _battery.State(run.config, task_of(run.config).problem(run.config), stack, None)
