@@ -150,9 +150,15 @@ def test_what_was_looked_at_after_the_reading_is_as_it_was_measured() -> None:
     assert never["missed by all"] == 7
     assert [each[name] for name in (*names, "characters of the task")] == [7] * 4
     assert [str(("one_layer_transformer", task, 2263)) for task in ("modular", "multiplication")] == never["cells"]
-    memorised, half = ("{:.0f} to {:.0f}".format(*never[name]) for name in ("memorised", "t50"))
-    assert f"which memorise at epochs {memorised} and reach one half at {half}: there is no delay" in page
-    rest = [rows[name, "without those missed"] for name in names]
+    half = "{:.0f} to {:.0f}".format(*never["t50"])
+    delay = "{:.0f} to {:.0f}".format(*never["delay"])
+    said = f"reach one half at epochs {half}, {delay} after they memorise; the next delay is {never['next delay']:.0f}."
+    assert said in page
+    assert (never["the same"], never["without a delay"]) == (True, 7)
+    rest = [rows[name, "with a delay"] for name in names]
+    assert [rows[name, "with a delay"]["verdict"] for name in ("characters of the task", "norm_peak at every epoch")] == [
+        "alarm"
+    ] * 2
     assert {one["verdict"] for one in rest} == {"alarm"}
     assert [one["tpr"] for one in rest] == [[25, 25], [24, 25], [24, 25]]
     assert [one["fpr"] for one in rest] == [[0, 32]] * 3
@@ -179,19 +185,16 @@ def test_what_was_looked_at_after_the_reading_is_as_it_was_measured() -> None:
     )
     others = [one["tenth"] for one in data if "tenth" in one and one is not open_]
     assert others == [0, 0, 0]
-    arms = {study: [one for one in data if one.get("equal loss") == study] for study in ("signals", "signals-ce")}
-    levels = [f"{rows_[0]['level']:.3f} in `{study}`" for study, rows_ in arms.items()]
-    assert f"({', '.join(levels)})" in page
-    for (study, rows_), ends in zip(arms.items(), ((0.35, 0.69), (0.25, 0.79)), strict=True):
-        high = [one for one in rows_ if one["auroc"][0] >= 0.8]
-        told = [f"`{one['signal']}` {one['auroc'][0]:.2f}" for one in high]
-        assert f"{', '.join(told[:-1])} and {told[-1]}" in page, study
-        inside = {one["signal"]: one["auroc"][0] for one in rows_ if set(find(one["signal"]).information) == {"T"}}
-        assert all(ends[0] <= area <= ends[1] for name, area in inside.items() if name != "angle_from_t_mem")
-        knowing = [one["signal"] for one in high if set(find(one["signal"]).information) & {"G", "H"}]
-        assert {one["signal"] for one in high} - set(knowing) == ({"angle_from_t_mem"} if study == "signals" else set())
-    (angle,) = (one for one in arms["signals-ce"] if one["signal"] == "angle_from_t_mem")
-    assert f"but the angle, which has {angle['auroc'][0]:.2f} in the second arm" in page
+    equal = {one["signal"]: one for one in data if one.get("equal loss") == "signals"}
+    assert f"a training loss at or below {equal['fve']['level']:.3f}, which 0.8" in page
+    assert f"{equal['fve']['grok']} of the 64 have that value before t10" in page
+    high = [f"`{name}` {spread(*one['auroc'], 2)}" for name, one in equal.items() if one["auroc"][0] >= 0.8]
+    assert f"Five have an AUROC of 0.8 or more: {', '.join(high[:-1])} and {high[-1]}." in page
+    inside = {name: one["auroc"][0] for name, one in equal.items() if set(find(name).information) == {"T"}}
+    assert inside.pop("angle_from_t_mem") > 0.8
+    assert f"is between {min(inside.values()):.2f} and {max(inside.values()):.2f}." in page
+    (loss,) = (one for one in data if one.get("equal loss") == "signals-ce" and one["signal"] == "loss")
+    assert f"the training loss itself ranks runs, {spread(*loss['auroc'], 2)}." in page
 
 
 def test_the_characters_under_a_cross_entropy_are_those_of_the_committed_runs() -> None:
@@ -271,7 +274,7 @@ def test_what_is_said_of_two_machines_is_as_it_was_measured() -> None:
 
 def test_what_surprised_most_is_what_both_leaderboards_have() -> None:
     page = " ".join((DOCS / "signals.md").read_text(encoding="utf-8").split())
-    counts = []
+    counts, praised = [], []
     for name, every, changes in (("signals", 10, "fve"), ("signals-ce", 25, "fiedler")):
         board = pd.read_csv(DOCS / "results" / f"{name}-leaderboard.csv", keep_default_na=False, na_values=[""])
         board["published"] = board["published"].astype(str) == "True"
@@ -281,10 +284,16 @@ def test_what_surprised_most_is_what_both_leaderboards_have() -> None:
         )
         by_rule = [surprises.negatives([one for one in told if one["rule"] == rule]) for rule in ("calibrated", "printed")]
         assert [text.split(" changes most for ")[1].split()[0] for text in by_rule] == [changes, "norm_peak"]
+        mine = board[board["published"] & (board["rule"] == "calibrated") & ~board["verdict"].isin((*ALARMS, "clock"))]
+        praised.append([set(mine.loc[mine["eta0_only"] == word, "signal"]) for word in ("alarm", "clock")])
         rows = board[board["signal"] == "norm_peak"].set_index(["rule", "every"])
         counts.append([rows.loc["printed", 1], rows.loc["calibrated", every]])
         assert (counts[-1][0]["fpr"], counts[-1][0]["eta0_only"]) == (0.5, "alarm")
+    assert praised == [[{"norm_peak", "fiedler"}, {"weight_norm", "effective_rank_w"}], [set(), set()]]
     (first, own), (second, other) = counts
     assert f"As printed it detects {count(first, 'tpr')}, and {count(second, 'tpr')} in the second arm" in page
-    assert f"calibrated {count(own, 'tpr')} and {count(other, 'tpr')}, with false alarms in {count(own, 'fpr')} and" in page
+    assert (
+        f"10th and 25th epoch, {count(own, 'tpr')} and {count(other, 'tpr')}, with false alarms in {count(own, 'fpr')} and"
+        in page
+    )
     assert f"and {count(other, 'fpr')}." in page

@@ -44,6 +44,8 @@ def compute(*needs: Any) -> Any:
             {"needs": ("norms",), "variants": {"": {}, "b": {}}, "turned": "b"},
             r"^turned must be a tuple .*, got 'b' in",
         ),
+        ({"needs": ("norms",), "turned": None}, r"^turned must be a tuple .*, got None in"),
+        ({"needs": ("norms",), "turned": ([],)}, r"^turned must be a tuple .*, got \(\[\],\) in"),
         ({"needs": ("norms",), "cadence": "often"}, r"^cadence must be one of epoch, observed, checkpoint, got often"),
     ],
 )
