@@ -40,6 +40,13 @@ def test_the_exponent_of_a_clamp_is_the_planted_one() -> None:
     assert found.estimates["times by norm"].value == pytest.approx(math.exp(7.5 * 0.4), rel=1e-9)
     assert found.estimates["times by rate"].value == pytest.approx(2, rel=1e-9)
     assert found.verdict == REPRODUCED
+    assert "groks" not in found.note
+    cut = laws.clamp(sources(lambda c, k: math.nan if c.clamp_norm == 66 else law(c, k)))
+    assert cut.estimates["times by norm"].value == pytest.approx(math.exp(7.5 * 0.3), rel=1e-9)
+    least = 6000 / (600 * math.exp(-7.5 * 0.2))
+    assert cut.note.endswith(
+        f" At ρ 1.2 no run groks; the times by norm are of the others, and with it are more than {least:.1f}."
+    )
     by_rate = laws.clamp(sources(lambda c, _: 300 * 0.003 / c.learning_rate))
     assert by_rate.verdict == CONTRADICTED
 

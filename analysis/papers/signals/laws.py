@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.exhibits.model import ABSTRACT, CONTRADICTED, NOTES, REPRODUCED, TABLE, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, column
+from analysis.papers.signals.line import fit
 from analysis.papers.signals.margins import ERROR, FACTOR, PAIRS, R_SQUARED, RULE, SHARE, entry, measured, verdict
 from analysis.printed import signals as printed
 from analysis.statistics.estimates import RESAMPLES, SEED, Estimate, median_interval
@@ -24,35 +24,6 @@ USUAL_RATE = 0.003
 LEAST = 6
 """Runs that must have grokked for a law to be fitted; with fewer it is not testable yet."""
 MEASURE = "python -m entry_points.signals --study {} --epochs 0-4000-50 --costly-every 4"
-
-
-def fit(x: np.ndarray, y: np.ndarray) -> tuple[Estimate, Estimate]:
-    """Slope and R² of a line by least squares, with percentile intervals of resampled runs.
-
-    Args:
-        x, y: (R,).
-
-    Raises:
-        Absent: if one of them is not known of a run, or x does not vary.
-    """
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise Absent("a line needs numbers of every run, and some are not known")
-    if not len(x) or np.ptp(x) == 0:
-        raise Absent(f"a line needs two settings, and of {len(x)} runs that grok all have one")
-
-    def both(rows: np.ndarray) -> tuple[float, float]:
-        if np.ptp(x[rows]) == 0:
-            return math.nan, math.nan
-        if np.ptp(y[rows]) == 0:
-            return 0.0, 0.0  # a flat line, which explains nothing
-        found = stats.linregress(x[rows], y[rows])
-        return float(found.slope), float(found.rvalue) ** 2
-
-    rng, every = np.random.default_rng(SEED), np.arange(len(x))
-    drawn = np.array([both(rng.integers(0, len(x), len(x))) for _ in range(RESAMPLES // 10)])
-    slope, square = both(every)
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    return Estimate(slope, float(low[0]), float(high[0]), len(x)), Estimate(square, float(low[1]), float(high[1]), len(x))
 
 
 def grokked(sources: Sources, study: str) -> pd.DataFrame:
@@ -111,6 +82,13 @@ def clamp(sources: Sources) -> Measured:
         raise Absent(f"runs of three norms at the rate {USUAL_RATE} must grok")
     slope, _ = fit(rho[usual], np.log(times[usual]))
     by_norm, by_rate = _range(rho[usual], times[usual]), _range(rates[critical], times[critical])
+    note = "Published are ρ 0.85 … 1.3 and rates 0.001 … 0.008, of 0.4 of the pairs; here ρ is 0.8 … 1.2, of half of the pairs."
+    every = sources.take(CLAMP, condition="clamped")
+    never = sorted(set(every["clamp_norm"].astype(float)) - set(runs["clamp_norm"].astype(float)))
+    if never:
+        least = float(every["epochs"].max()) / min(_medians(rho[usual], times[usual]))
+        norms = " and ".join(f"{norm / printed.CLAMP_CRITICAL[int(runs['modulus'].iloc[0])]:.2g}" for norm in never)
+        note += f" At ρ {norms} no run groks; the times by norm are of the others, and with it are more than {least:.1f}."
     return measured(
         [
             entry("α", slope, "7.5", verdict(slope, printed.CLAMP_ALPHA, FACTOR)),
@@ -118,8 +96,12 @@ def clamp(sources: Sources) -> Measured:
             entry("times by rate", by_rate, "2", verdict(by_rate, printed.CLAMP_BY_RATE, FACTOR)),
         ],
         {"α": slope, "times by norm": by_norm, "times by rate": by_rate},
-        "Published are ρ 0.85 … 1.3 and rates 0.001 … 0.008, of 0.4 of the pairs; here ρ is 0.8 … 1.2, of half of the pairs.",
+        note,
     )
+
+
+def _medians(setting: np.ndarray, times: np.ndarray) -> list[float]:
+    return [float(np.median(times[setting == one])) for one in sorted(set(setting))]
 
 
 def _range(setting: np.ndarray, times: np.ndarray) -> Estimate:
@@ -128,7 +110,7 @@ def _range(setting: np.ndarray, times: np.ndarray) -> Estimate:
     Raises:
         Absent: if there are fewer than two settings.
     """
-    medians = [float(np.median(times[setting == one])) for one in sorted(set(setting))]
+    medians = _medians(setting, times)
     if len(medians) < 2:
         raise Absent(f"a ratio of times needs two settings in which runs grok, and {len(medians)} has")
     return Estimate(max(medians) / min(medians), math.nan, math.nan, len(times))
