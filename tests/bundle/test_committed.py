@@ -69,14 +69,15 @@ def test_the_committed_report_comes_of_the_committed_bundle(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_committed_leaderboard_comes_of_the_committed_runs(tmp_path: Path) -> None:
+def test_the_committed_leaderboards_come_of_the_committed_runs(tmp_path: Path) -> None:
     kept = {name: text for name, text in os.environ.items() if name not in OUTSIDE}
     environment = kept | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     folders = [["import", "--bundle", str(folder)] for folder in sorted(RUNS.glob("runs-*"))]
-    for words in (*folders, ["analyze", "--study", "signals", "--out", str(tmp_path / "again")]):
+    asked = [["analyze", "--study", study, "--out", str(tmp_path / study)] for study in ("signals", "signals-ce")]
+    for words in (*folders, *asked):
         command = [sys.executable, "-m", f"entry_points.{words[0]}", *words[1:]]
         done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    again, committed = (path / "signals.csv" for path in (tmp_path / "again" / "data", PROJECT / "docs" / "results"))
-    committed = committed.with_name("signals-leaderboard.csv")
-    assert same(committed.name, again.read_bytes(), committed.read_bytes())
+    for study, name in (("signals", "signals.csv"), ("signals-ce", "signals-cross-entropy.csv")):
+        committed = PROJECT / "docs" / "results" / f"{study}-leaderboard.csv"
+        assert same(committed.name, (tmp_path / study / "data" / name).read_bytes(), committed.read_bytes())
