@@ -35,6 +35,7 @@ NEAREST = (("fve", "", 25), ("tuned_neurons", "mean", 25), ("test_loss_turnover"
 DELAY = 20
 """Epochs from memorisation to a test accuracy of one half up to which a run has no delay to announce."""
 OWN = "of the task"
+CELL = ("network", "task", "n_train", "learning_rate", "weight_decay")
 BASIS = {"modular": "additive", "multiplication": ""}
 """The variant of `characters` whose basis is that of a task's group."""
 
@@ -117,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     out[-1] |= {"without a delay": len(quick), "the same": quick == never, "next delay": longer}
     each = {name: len(missed(about, made)) for name, made in full.items()}
     out.append({"missed by each": each})
-    ends: list[Any] = runs[["run_id", "condition", "network", "task", "n_train"]].to_dict("records")
+    ends: list[Any] = runs[["run_id", "condition", *CELL]].to_dict("records")
     out += ended(sources, [run for run in ends if run["condition"] == "grok"])
     out += generalised(sources, [run for run in ends if run["condition"] != "grok"])
     out += equal_loss(sources, about, stored, CROSS_ENTROPY)
@@ -139,7 +140,9 @@ def ended(sources: Sources, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         squares = np.square(history[[name for name in history if str(name).startswith("norm/")]].to_numpy()).sum(axis=1)
         start, end = (int(np.argmax(history[name].to_numpy() >= 0.99)) for name in ("accuracy/train", "accuracy/test"))
         rate = math.log(squares[start] / squares[end]) / (end - start) if end > start else math.nan
-        rows.append(run | {"tuned": float(last), "kappa": rate / (2 * 0.003)})
+        rows.append(
+            run | {"tuned": float(last), "kappa": rate / (2 * float(run["learning_rate"]) * float(run["weight_decay"]))}
+        )
     cells = pd.DataFrame(rows).groupby(["network", "task", "n_train"])[["tuned", "kappa"]]
     low, middle, high = (cells.quantile(q) for q in (0.0, 0.5, 1.0))
     return [
