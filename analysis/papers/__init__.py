@@ -1,6 +1,8 @@
 """The papers, a wing each; no wing imports another. What they hold against the runs is gathered here."""
 
-from analysis.exhibits.model import Chapter, Claim, Question
+from collections.abc import Callable, Mapping
+
+from analysis.exhibits.model import Answered, Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.exhibits.paper import Paper
 from analysis.papers.lifecycle import (
@@ -18,7 +20,7 @@ from analysis.papers.lifecycle import (
 from analysis.papers.lifecycle import errata as lifecycle_errata
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
-from analysis.papers.signals import board, events, laws, published
+from analysis.papers.signals import board, events, laws, published, surprises
 from analysis.papers.signals import panels as signal_panels
 from analysis.papers.xu import (
     cause,
@@ -48,6 +50,11 @@ from analysis.papers.xu import (
 
 PAPERS: tuple[Paper, ...] = (paper.PAPER, lifecycle_paper.PAPER)
 """What is held against the runs."""
+SURPRISES: tuple[tuple[str, Callable[[Mapping[str, Answered]], str]], ...] = (
+    *((one.short, one.surprise) for one in PAPERS),
+    ("Signals", surprises.surprise),
+)
+"""What surprised of each part of the report: its name, and answers by id of their question to a sentence."""
 LOCK_IN: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *phase.CLAIMS,

@@ -175,7 +175,7 @@ def _open(found: Sequence[Result]) -> Sentence:
 
 def _surprised(content: Content) -> Sentence:
     answers = {answer.question.id: answer for answer in content.answers}
-    told = tuple(Named(paper.short, "", text, "") for paper in papers.PAPERS if (text := paper.surprise(answers)))
+    told = tuple(Named(part, "", text, "") for part, surprise in papers.SURPRISES if (text := surprise(answers)))
     return Sentence("Surprised", "" if told else "Nothing yet: the questions behind it lack their runs.", told, "")
 
 

@@ -58,7 +58,8 @@ def test_the_committed_report_comes_of_the_committed_bundle(tmp_path: Path) -> N
     kept = {name: text for name, text in os.environ.items() if name not in OUTSIDE}
     environment = kept | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     baseline = ["--baseline", "docs/results/claims-before.json"]  # as the report names it
-    for words in (["import", "--bundle", str(BUNDLE)], ["analyze", "--out", str(tmp_path / "again"), *baseline]):
+    folders = [["import", "--bundle", str(folder)] for folder in (BUNDLE, *sorted(RUNS.glob("runs-*")))]
+    for words in (*folders, ["analyze", "--out", str(tmp_path / "again"), *baseline]):
         command = [sys.executable, "-m", f"entry_points.{words[0]}", *words[1:]]
         done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -203,12 +203,14 @@ def critical_share(sources: Sources) -> Measured:
     low = float(below.max()) if len(below) else 0.0
     above = shares[(shares >= 0.5) & (shares.index > low)].index
     if not len(above):
-        found = Estimate(math.nan, low, 1.0, len(runs), "between")
+        found, short = Estimate(math.nan, low, 1.0, len(runs), "between"), ""
     else:
         found = Estimate((low + float(above.min())) / 2, low, float(above.min()), len(runs), "between")
+        short = f"half of the runs grok from {found.high:.2f} on"
     number = printed.CRITICAL_SHARE[71]
     note = "At the usual setting, coupled Adam on the full batch, 0.40 of the pairs grok. Rate and decay are not printed."
-    return measured([entry("share", found, f"{number:g}", verdict(found, number, PAIRS, event=True))], {"share": found}, note)
+    judged = verdict(found, number, PAIRS, event=True)
+    return measured([entry("share", found, f"{number:g}", judged)], {"share": found}, note, short)
 
 
 def _claim(

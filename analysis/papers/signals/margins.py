@@ -77,12 +77,33 @@ def entry(name: str, found: Estimate, printed: str, judged: str) -> Entry:
     return Entry(name, {"quantity": name}, printed, told, judged)
 
 
-def measured(entries: list[Entry], estimates: dict[str, Estimate], note: str = "") -> Measured:
-    """A claim of several numbers."""
+FIRST_SCREEN = 60
+"""Characters of what the first screen shows, at most."""
+
+
+def measured(entries: list[Entry], estimates: dict[str, Estimate], note: str = "", short: str = "") -> Measured:
+    """A claim of several numbers.
+
+    Args:
+        entries: the numbers. estimates: by name. note: of the claim. short: of `Measured`; where it is empty and one number
+            alone is judged, that with its name.
+    """
     judged = [one.verdict for one in entries if one.verdict]
     whole = IMPRECISE if IMPRECISE in judged and not {CONTRADICTED, NOT_REPRODUCED} & set(judged) else weakest_of(judged)
     text = "; ".join(f"{one.id} {one.measured} (printed {one.published})" for one in entries)
-    return Measured(text, whole, estimates, note, entries=tuple(entries))
+    named = [f"{one.id} {one.measured}" for one in entries if one.verdict]
+    own = named[0] if len(named) == 1 and len(named[0]) <= FIRST_SCREEN else ""
+    return Measured(text, whole, estimates, note, entries=tuple(entries), short=short or own)
+
+
+def runs(share: Estimate) -> str:
+    """A share of runs as a count.
+
+    Example:
+        >>> runs(Estimate(0.25, 0.0, 0.7, 8))
+        '2/8 runs'
+    """
+    return f"{round(share.value * share.n)}/{share.n} runs"
 
 
 def weakest_of(judged: list[str]) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.exhibits.model import ABSTRACT, NOT_REPRODUCED, NOTES, REPRODUCED, TEXT, Claim, Entry, Measured
 from analysis.exhibits.sources import Absent, Sources
-from analysis.papers.signals.margins import R_SQUARED, RULE, SHARE, entry, measured, verdict
+from analysis.papers.signals.margins import R_SQUARED, RULE, SHARE, entry, measured, runs, verdict
 from analysis.papers.signals.series import MOST, Leads, held, in_time, leads, rises, series
 from analysis.papers.signals.study import STUDY
 from analysis.printed import signals as printed
@@ -46,7 +46,8 @@ def _lead_claim(name: str, shown: str) -> Callable[[Sources], Measured]:
             _told("it", found),
         ]
         note = "The lead is told and not judged: it is in steps of another network, and here no run has more than 800 epochs."
-        return measured(entries, {"share": found.share, "lead": found.lead, "false alarms": found.false}, note)
+        estimates = {"share": found.share, "lead": found.lead, "false alarms": found.false}
+        return measured(entries, estimates, note, f"comes before t50 in {runs(found.share)}")
 
     return measure
 
@@ -55,7 +56,8 @@ def spectral_entropy(sources: Sources) -> Measured:
     """How many runs that grok cross the printed threshold before t50."""
     found = leads(in_time(series(sources, "spectral_entropy"), "spectral_entropy"), "spectral_entropy")
     entries = [entry("runs that cross 0.609 before t50", found.share, "10 of 10", held(found.share)), _told("that", found)]
-    return measured(entries, {"share": found.share, "false alarms": found.false}, KNOWN)
+    short = f"crosses 0.609 before t50 in {runs(found.share)}"
+    return measured(entries, {"share": found.share, "false alarms": found.false}, KNOWN, short)
 
 
 def topology(sources: Sources) -> Measured:
@@ -68,7 +70,8 @@ def topology(sources: Sources) -> Measured:
         "there."
     )
     entries = [entry("runs warned of before t50", found.share, "1 of 1", held(found.share)), _told("a warning", found)]
-    return measured(entries, {"share": found.share, "lead of these": found.lead, "false alarms": found.false}, note)
+    estimates = {"share": found.share, "lead of these": found.lead, "false alarms": found.false}
+    return measured(entries, estimates, note, f"warns before t50 in {runs(found.share)}")
 
 
 def dmd(sources: Sources) -> Measured:
@@ -97,7 +100,8 @@ def alignment(sources: Sources) -> Measured:
     near = REPRODUCED if abs(first.value - printed.LAR_START) <= 0.02 else NOT_REPRODUCED
     entries = [entry("at the start", first, "0.5", near), entry("runs in which it rises", share, "all", held(share))]
     note = "The paper says that it tracks the way, not which way; that it rises is our reading of the sketch of its course."
-    return measured(entries, {"at the start": first, "rises": share}, note)
+    short = f"begins at {number(first.value)}, rises in {runs(share)}"
+    return measured(entries, {"at the start": first, "rises": share}, note, short)
 
 
 def _peaks(history: pd.DataFrame, t50: float, fall: float = DEPTH) -> bool:
@@ -123,19 +127,21 @@ def norm_peak(sources: Sources) -> Measured:
         entry("R² of the tanh fit", square, "0.93", verdict(square, printed.TANH_R_SQUARED, R_SQUARED)),
     ]
     note = f"With any fall by t50, however small, {sum(slightly)} of {len(slightly)} runs peak: the depth is ours."
-    return measured(entries, {"peak": share, "R²": square}, note)
+    short = f"a peak before t50 in {runs(share)}; R² {number(square.value)}"
+    return measured(entries, {"peak": share, "R²": square}, note, short)
 
 
 def restricted(sources: Sources) -> Measured:
     """Share of runs that grok in which the restricted loss has fallen from memorisation to t10."""
     share = rises(series(sources, "restricted_loss", thinned=True), "t10")  # oriented: high is a low loss
-    return measured([entry("runs in which it falls", share, "all", held(share))], {"falls": share})
+    return measured([entry("runs in which it falls", share, "all", held(share))], {"falls": share}, short=f"in {runs(share)}")
 
 
 def shell(sources: Sources) -> Measured:
     """Share of runs that grok in which the norm at t99 is below the one at memorisation."""
     share = rises(series(sources, "weight_norm"), "t99")
-    return measured([entry("runs in which the norm decays", share, "all", held(share))], {"decays": share}, KNOWN)
+    entries = [entry("runs in which the norm decays", share, "all", held(share))]
+    return measured(entries, {"decays": share}, KNOWN, f"in {runs(share)}")
 
 
 def _claim(

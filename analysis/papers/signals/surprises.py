@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.exhibits.model import Answered
 from analysis.papers.signals.baselines import CELL_CLOCK, against, comparable
 from analysis.papers.signals.rows import CALIBRATED, PRINTED, Row
 from analysis.papers.signals.study import BASELINES, HALVES, Known
-from analysis.statistics.alarm_words import ALARM, BY_GROUP, CLOCK, FOLLOWS, SLOW, UNDECIDED, UNTESTED, WORDS
+from analysis.statistics.alarm_words import ALARM, BY_GROUP, CLOCK, DECAY, FOLLOWS, SLOW, UNDECIDED, UNTESTED, WORDS
 from analysis.words import number, spread
+from grok.signals.base import CLASSES, find
 
 Told = Mapping[str, Any]
 OF_LEAD = (ALARM, BY_GROUP, UNDECIDED, FOLLOWS, CLOCK)
@@ -31,6 +34,24 @@ def surprises(about: Mapping[str, Known], rows: Sequence[Row]) -> list[str]:
     told = own([one.told for one in rows])
     apart = [negatives([one for one in told if one["rule"] == rule]) for rule in (CALIBRATED, PRINTED)]
     return [text for text in (printed_and_calibrated(told), *apart, baseline(about, rows)) if text]
+
+
+def surprise(answers: Mapping[str, Answered]) -> str:
+    """How many published signals are alarms, and what these have to know; empty where the leaderboard is not there.
+
+    Args:
+        answers: by id of their question; that of `which-signal-knows` has the counts and the alarms' names.
+    """
+    asked = answers.get("which-signal-knows")
+    counts = re.search(r"Of (\d+) signals by a calibrated threshold: ([^;.]*)", asked.text) if asked else None
+    if asked is None or counts is None:
+        return ""
+    alarms = re.findall(r"(\w+) by a calibrated threshold, detected in", asked.text)
+    known = "; ".join(f"{name} knows {' and '.join(CLASSES[one] for one in find(name).information)}" for name in alarms)
+    decay = re.search(rf"{DECAY} (\d+)", counts[2])
+    which = f"{len(alarms) or 'none'} {'is an alarm' if len(alarms) < 2 else 'are alarms'}{f' ({known})' if known else ''}"
+    rest = f"; {decay[1]} fire without grokking where weight decay is" if decay else ""
+    return f"of {counts[1]} published signals with thresholds from other seeds {which}{rest}."
 
 
 def own(rows: Sequence[Told]) -> list[Told]:
