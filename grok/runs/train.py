@@ -124,11 +124,20 @@ def _log_start(config: ResolvedConfig, run: TrackedRun, training: Training, inde
     problem, (name, source) = training.problems[index], task_of(config).dataset(config)
     run.log_dataset(problem.train_inputs.numpy(), problem.train_labels.numpy(), f"{name}, train", source, "training")
     run.log_dataset(problem.test_inputs.numpy(), problem.test_labels.numpy(), f"{name}, test", source, "evaluation")
+    _put_config(config, run)
+
+
+def _put_config(config: ResolvedConfig, run: TrackedRun) -> None:
     run.put_json("config.json", {"config": config.to_strings(), "config_hash": config.hash, "protocol": PROTOCOL_VERSION})
 
 
 def _note_resumed(config: ResolvedConfig, run: TrackedRun, before: StoredRun, training: Training) -> None:
-    """Say what differs from the process that began the run: its code, its machine."""
+    """Say what differs from the process that began the run: its code, its machine.
+
+    `config.json` is written again: it may have been cut short since, and the params, which were held against their hash, have
+    all that is in it.
+    """
+    _put_config(config, run)
     now = {**code_tags(), **words.host_tags(training)}
     differs = [f"{name} {value}" for name, value in now.items() if before.get(name) != value]
     run.delete("failure.txt")

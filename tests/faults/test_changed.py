@@ -72,3 +72,15 @@ def test_a_changed_run_does_not_stand_for_its_config(
     assert answer.words["run"] != done
     assert f"{done} is passed over: its params are not those that it was trained with" in caplog.text
     assert prior.find_prior(store, tiny()).run_id == answer.words["run"]
+
+
+@pytest.mark.parametrize("left", [0, 100, -1])
+def test_a_config_that_was_cut_short_is_written_again(store: Any, tiny: Any, left: int) -> None:
+    epochs = iter(range(10_000))
+    (stopped,) = train.train_tracked([tiny()], store, should_stop=lambda: next(epochs) == 40)
+    path = Path(str(TrackedRun(store.client, stopped.run_id)._root)) / "config.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:left])
+    (outcome,) = train.train_tracked([tiny()], store, resume=[stopped.run_id])
+    assert (outcome.run_id, outcome.state) == (stopped.run_id, "complete")
+    assert path.read_bytes() == whole
