@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from grok.spec.config import RunConfig
+from tests import durations
 
 PROJECT = Path(__file__).resolve().parent.parent
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -50,8 +51,12 @@ OUTSIDE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "M
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of made-up input are `fuzz`: whatever Hypothesis draws for."""
+    """Tests of made-up input are `fuzz`: whatever Hypothesis draws for. What is neither slow nor in `long.txt` is `fast`."""
+    long = durations.kept()
     for item in items:
+        test = item.nodeid.split("[")[0]
+        if not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.long if long & {test, test.split("::")[0]} else pytest.mark.fast)
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.fuzz)
 
