@@ -244,7 +244,7 @@ def _panel(panel: Panel, evidence: Evidence) -> Drawn:
     counts = {study: _of_grid(evidence, study) for study in there if study != SENSITIVITY_STUDY}
     partial = tuple(f"{study}: {have} of {cells} runs" for study, (have, cells) in counts.items() if have < cells)
     caption = " ".join(filter(None, (finding, panel.caption, prepared.note)))
-    return Drawn(panel, prepared.tables, figure, caption, drawn, used, missing, partial)
+    return Drawn(panel, prepared.tables, figure, caption, drawn, used, missing, partial, details=prepared.details)
 
 
 def _of_grid(evidence: Evidence, study: str) -> tuple[int, int]:

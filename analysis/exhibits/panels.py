@@ -20,12 +20,13 @@ class Prepared:
     Attributes:
         tables: by name; the figure is not drawn if one is empty.
         run_ids: of the runs that are in the tables, and of no others.
-        note: what the data adds to the caption; may be empty.
+        note: what the data adds to the caption; may be empty. details: terms and what is said of each, for a fold.
     """
 
     tables: Tables
     run_ids: tuple[str, ...] = ()
     note: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Drawn:
         figure: None if it is not drawn. caption: with what the data adds. run_ids: of the runs that are drawn.
         commands: that make its data, of the studies whose runs are drawn. missing: commands of those that have no run.
         partial: `relu: 4 of 30 runs` for each study that is not all there.
-        problem: why nothing is drawn although a study has runs; empty otherwise.
+        problem: why nothing is drawn although a study has runs; empty otherwise. details: of `Prepared`.
     """
 
     panel: Panel
@@ -72,6 +73,7 @@ class Drawn:
     missing: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
     problem: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
 
 def drawer(name: str) -> Callable[..., Any]:

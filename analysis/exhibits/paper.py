@@ -10,10 +10,11 @@ from analysis.exhibits.model import Answered
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper whose statements are held against the runs.
+    """A paper whose statements are held against the runs, or a part of the report that has one each of many.
 
     Attributes:
-        name: its author. short: what sentences of the report call the paper. title: as printed. address: where it is to read.
+        name: its author. short: what sentences of the report call the paper. title: as printed.
+        address: where it is to read; empty of many papers.
         asks: what the report asks of it, a sentence for someone who has read the abstract only.
         surprise: answers by id of their question to a sentence; empty where the runs behind it are absent.
         figure: id of the figure that shows it.

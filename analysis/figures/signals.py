@@ -18,6 +18,8 @@ from analysis.words import said
 MOST = (0.1, 0.2)
 """False alarms that an alarm may have, pooled and on its worst set."""
 Tables = Mapping[str, pd.DataFrame]
+WIDE = 30
+"""Times the median size of values beyond which an axis is logarithmic."""
 MARKS = "os^Dv*"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 """One more than there are colours, so that no two conditions look alike."""
@@ -37,7 +39,7 @@ def signals_board(tables: Tables) -> Figure:
             _points(left, part, "fpr", y, place, said(control))
         rules = table.drop_duplicates("row")
         lead = rules.dropna(subset=["lead"])
-        _points(right, lead, "lead", np.array([names.index(name) for name in lead["row"]], dtype=float), len(sets), "")
+        _points(right, lead, "lead", np.array([names.index(name) for name in lead["row"]], dtype=float), None, "")
         left.set_yticks(range(len(names)), [f"{r['row']} [{r['information']}]" for r in rules.to_dict("records")])
         left.invert_yaxis()
         for most in MOST:
@@ -46,17 +48,18 @@ def signals_board(tables: Tables) -> Figure:
         left.set(xlabel="false alarms", xlim=(-0.03, 1.03))
         right.set(xlabel="lead before $t_{50}$, epochs")
         for at, verdict in enumerate(rules["verdict"]):
-            right.annotate(verdict, (1.02, at), xycoords=("axes fraction", "data"), fontsize=6, va="center")
+            right.annotate(verdict, (1.02, at), xycoords=("axes fraction", "data"), fontsize=7, va="center")
         figure.legend(loc="outside lower center", ncols=3, fontsize=7)
     return figure
 
 
-def _points(ax: Axes, part: pd.DataFrame, name: str, y: np.ndarray, place: int, label: str) -> None:
-    """Points with their intervals."""
+def _points(ax: Axes, part: pd.DataFrame, name: str, y: np.ndarray, place: int | None, label: str) -> None:
+    """Points with their intervals, in the look of a control set or, of none, in black."""
     x = part[name].to_numpy(dtype=np.float64)
     ends = np.abs(np.stack([x - part[f"{name}_low"], part[f"{name}_high"] - x]))
-    look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "markersize": 3.5, "linewidth": 0.8}
-    ax.errorbar(x, y, xerr=np.nan_to_num(ends), fmt=MARKS[place % len(MARKS)], label=label or None, **look)
+    colour, mark = ("black", "|") if place is None else (COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)])
+    look: dict[str, Any] = {"color": colour, "markersize": 7 if place is None else 3.5, "linewidth": 0.8}
+    ax.errorbar(x, y, xerr=np.nan_to_num(ends), fmt=mark, label=label or None, **look)
 
 
 def signals_page(tables: Tables) -> Figure:
@@ -72,6 +75,7 @@ def signals_page(tables: Tables) -> Figure:
             mine = table[table["study"] == study]
             columns = list(dict.fromkeys(mine["column"]))
             axes = part.subplots(1, len(columns), squeeze=False, sharey=True)[0]
+            _spread(axes[0], mine["median"].to_numpy(dtype=np.float64))
             for ax, column in zip(axes, columns, strict=True):
                 _series(ax, mine[mine["column"] == column], conditions)
                 ax.set_title(ACTIVATIONS.get(column, plain(column)).replace(", ", ",\n"), loc="left", fontsize=7)
@@ -79,6 +83,13 @@ def signals_page(tables: Tables) -> Figure:
         looks = [Line2D([], [], label=plain(said(str(name))), **_look(place)) for place, name in enumerate(conditions)]
         figure.legend(handles=looks, loc="outside lower center", ncols=4, fontsize=7)
     return figure
+
+
+def _spread(ax: Axes, values: np.ndarray) -> None:
+    """A logarithmic axis, about 0 linear, where values differ much; the axes beside it share it."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if len(sizes) and sizes.max() > WIDE * np.median(sizes):
+        ax.set_yscale("symlog", linthresh=float(np.median(sizes)))
 
 
 def _look(place: int) -> dict[str, Any]:

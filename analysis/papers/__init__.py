@@ -1,8 +1,6 @@
 """The papers, a wing each; no wing imports another. What they hold against the runs is gathered here."""
 
-from collections.abc import Callable, Mapping
-
-from analysis.exhibits.model import Answered, Chapter, Claim, Question
+from analysis.exhibits.model import Chapter, Claim, Question
 from analysis.exhibits.panels import Panel
 from analysis.exhibits.paper import Paper
 from analysis.papers.lifecycle import (
@@ -20,8 +18,9 @@ from analysis.papers.lifecycle import (
 from analysis.papers.lifecycle import errata as lifecycle_errata
 from analysis.papers.lifecycle import panels as lifecycle_panels
 from analysis.papers.lifecycle import paper as lifecycle_paper
-from analysis.papers.signals import board, events, laws, published, surprises
+from analysis.papers.signals import board, events, laws, published
 from analysis.papers.signals import panels as signal_panels
+from analysis.papers.signals import paper as signals_paper
 from analysis.papers.xu import (
     cause,
     designs,
@@ -50,11 +49,8 @@ from analysis.papers.xu import (
 
 PAPERS: tuple[Paper, ...] = (paper.PAPER, lifecycle_paper.PAPER)
 """What is held against the runs."""
-SURPRISES: tuple[tuple[str, Callable[[Mapping[str, Answered]], str]], ...] = (
-    *((one.short, one.surprise) for one in PAPERS),
-    ("Signals", surprises.surprise),
-)
-"""What surprised of each part of the report: its name, and answers by id of their question to a sentence."""
+PARTS: tuple[Paper, ...] = (*PAPERS, signals_paper.PART)
+"""The same, and what many papers say one statement each of."""
 LOCK_IN: tuple[Claim, ...] = (
     *headline.CLAIMS,
     *phase.CLAIMS,
@@ -79,10 +75,11 @@ LIFECYCLE: tuple[Claim, ...] = (
     *side.CLAIMS,
     *scan.CLAIMS,
 )
-CLAIMS: tuple[Claim, ...] = (*LOCK_IN, *LIFECYCLE, *published.CLAIMS, *laws.CLAIMS)
+SIGNALS: tuple[Claim, ...] = (*published.CLAIMS, *laws.CLAIMS)
+CLAIMS: tuple[Claim, ...] = (*LOCK_IN, *LIFECYCLE, *SIGNALS)
 """Every published statement, in the order of the report."""
-SAID = {paper.PAPER.address: LOCK_IN, lifecycle_paper.PAPER.address: LIFECYCLE}
-"""The statements of each paper, by its address."""
+SAID = {paper.PAPER.address: LOCK_IN, lifecycle_paper.PAPER.address: LIFECYCLE, signals_paper.PART.address: SIGNALS}
+"""The statements of each part, by its address."""
 QUESTIONS: tuple[Question, ...] = (
     *meaning.QUESTIONS,
     *cause.QUESTIONS,

@@ -25,8 +25,8 @@ from analysis.report.plain import head, heading, plain, printed, short
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LISTED = 40
 """Ids of runs that a fold holds; `data/runs.csv` has all."""
-PRINTED_ROWS = 12
-"""Rows of a table of a chapter that are printed, as `report.css` has it; its file has all."""
+PRINTED_ROWS = 8
+"""Rows of a chapter's table that stand open and are printed, as `report.css` has it; the rest is folded, its file has all."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Shown:
     """A figure as the templates see it.
 
     Attributes:
-        panel: its definition. caption, run_ids, commands, missing, partial, problem: as in `Drawn`.
+        panel: its definition. caption, run_ids, commands, missing, partial, problem, details: as in `Drawn`.
         svg: the drawing, empty if there is none. files: relative paths of its data and its picture, data first.
     """
 
@@ -47,6 +47,7 @@ class Shown:
     problem: str
     svg: Markup
     files: tuple[str, ...]
+    details: tuple[tuple[str, str], ...] = ()
 
 
 def shown(drawn: Drawn, svg: str, files: Sequence[str]) -> Shown:
@@ -66,6 +67,7 @@ def shown(drawn: Drawn, svg: str, files: Sequence[str]) -> Shown:
         drawn.problem,
         Markup(svg),  # noqa: S704
         tuple(files),
+        drawn.details,
     )
 
 

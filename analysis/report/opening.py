@@ -29,7 +29,7 @@ from analysis.report.content import Content
 from analysis.report.plain import short
 from analysis.report.words import slug
 
-NAMED = 2
+NAMED = 3
 """Statements that a sentence names, of different papers."""
 ROWS = 4
 """Statements of an abstract that the first screen has room for; the rest stands in a fold."""
@@ -117,7 +117,7 @@ def of_abstracts(content: Content) -> list[Group]:
     """What the abstracts say that could be tested, by paper: whoever knows a paper knows these."""
     told = [r for r in published(content.results) if r.claim.kind == ABSTRACT and r.verdict != NOT_TESTABLE]
     groups = []
-    for paper in (*papers.PAPERS, None):
+    for paper in (*papers.PARTS, None):
         order = list(paper.says) if paper else []
         own = [r for r in told if _paper(r) == paper]
         own.sort(key=lambda r: order.index(r.claim.id) if r.claim.id in order else len(order))
@@ -128,13 +128,13 @@ def of_abstracts(content: Content) -> list[Group]:
 
 
 def _paper(result: Result) -> Paper | None:
-    ids = {paper.address: {claim.id for claim in papers.SAID[paper.address]} for paper in papers.PAPERS}
-    return next((paper for paper in papers.PAPERS if result.claim.id in ids[paper.address]), None)
+    ids = {paper.address: {claim.id for claim in papers.SAID[paper.address]} for paper in papers.PARTS}
+    return next((paper for paper in papers.PARTS if result.claim.id in ids[paper.address]), None)
 
 
 def _asked(found: Sequence[Result]) -> Sentence:
     tested = [result for result in found if result.verdict != NOT_TESTABLE]
-    known = [paper for paper in papers.PAPERS if paper in [_paper(result) for result in tested]]
+    known = [paper for paper in papers.PARTS if paper in [_paper(result) for result in tested]]
     asks = tuple(Named(paper.short, "", paper.asks, "") for paper in known or papers.PAPERS)
     return Sentence("Asked", "", asks, "")
 
@@ -175,7 +175,7 @@ def _open(found: Sequence[Result]) -> Sentence:
 
 def _surprised(content: Content) -> Sentence:
     answers = {answer.question.id: answer for answer in content.answers}
-    told = tuple(Named(part, "", text, "") for part, surprise in papers.SURPRISES if (text := surprise(answers)))
+    told = tuple(Named(part.short, "", text, "") for part in papers.PARTS if (text := part.surprise(answers)))
     return Sentence("Surprised", "" if told else "Nothing yet: the questions behind it lack their runs.", told, "")
 
 
@@ -194,7 +194,7 @@ def _named(results: Sequence[Result], tested: Sequence[Result] = (), most: int =
         results: to choose from. tested: if given, the paper's name has its count of `results` in these. most: to name.
     """
     out: list[Named] = []
-    for paper in (*papers.PAPERS, None):
+    for paper in (*papers.PARTS, None):
         own = [result for result in results if _paper(result) == paper]
         name = paper.short if paper else ""
         if own and name and tested:

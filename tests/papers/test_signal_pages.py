@@ -55,8 +55,8 @@ def test_a_page_turns_a_threshold_as_its_variant_announces() -> None:
     table = pd.DataFrame([head | {"variant": variant} for variant in ("", "count")])
     assert panels.level(table, "characters", study.MAIN) == -0.6
     assert panels.level(table, "characters", arm) == 0.6
-    assert "rising announces, of count falling. Source" in panels._about("characters")
-    assert "; falling announces. Source" in panels._about("spectral_entropy")
+    assert dict(panels._about("characters"))["What announces"] == "rising, of count falling."
+    assert dict(panels._about("spectral_entropy"))["What announces"] == "falling."
 
 
 def test_the_main_figure_keeps_the_order_of_the_leaderboard() -> None:
@@ -142,8 +142,11 @@ def test_a_page_of_the_leaderboard_has_signals_as_published_and_controls_that_ar
     blank = dict.fromkeys(("tpr", "fpr", "auroc", "lead_t50"), 0.5)
     blank |= {f"{name}{end}": 0.4 for name in blank for end in ("_low", "_high")} | {"worst_fires": 0, "worst_n": 12}
     base = blank | {"variant": "", "information": "T", "rule": "calibrated", "every": 10, "worst_set": "eta0", "beats": ""}
+    base |= {"eta0_only": "alarm", "decay_fpr": math.nan}
     rows = [
-        base | {"signal": "rho", "verdict": "alarm", "published": True, "beats": "loss (9 of 9)", "worst_fires": 3},
+        base
+        | {"signal": "rho", "verdict": "alarm", "published": True, "beats": "loss (9 of 9)", "worst_fires": 3}
+        | {"decay_fpr": 0.75},
         base | {"signal": "loss", "verdict": "alarm", "published": False, "variant": "turned round"},
         base | {"signal": "loss", "verdict": "follows", "published": False},
         base | {"signal": "lar", "verdict": "no information", "published": False},
@@ -157,3 +160,22 @@ def test_a_page_of_the_leaderboard_has_signals_as_published_and_controls_that_ar
     assert found["lead"].tolist() == ["0.5 [0.4, 0.4]", "0.5 [0.4, 0.4]", "–"]
     assert found["leads longer than"].tolist() == ["loss (9 of 9)", "–", "–"]
     assert found["detected"].tolist()[2] == "–"
+    assert found["word of η = 0 alone"].tolist() == ["alarm", "alarm", "–"]
+    assert found["fires with decay"].tolist() == ["0.75", "–", "–"]
+
+
+def test_a_line_has_one_value_of_a_run_at_a_place_and_none_of_few_runs() -> None:
+    """A run whose t50 lies between two measured epochs, and one at such an epoch: both clocks are straight lines."""
+    runs = {"a": 75, "b": 80, "c": 310}
+    rows = [
+        {"since": float(epoch - t50), "value": float(epoch - t50), "condition": "grok", "column": "square", "run": run}
+        for run, t50 in runs.items()
+        for epoch in range(0, 401, 25)
+    ]
+    drawn = panels.Gathered({"clock": pd.DataFrame(rows)}, pd.DataFrame(), ())
+    found = panels.series_table(drawn, "clock", study.CROSS_ENTROPY)
+    assert found["n"].max() == 3
+    assert found["n"].min() == 2
+    assert (found["since"].diff().dropna() == 50).all()
+    assert (found["median"] - found["since"]).abs().max() <= 25
+    assert not np.signbit(found.loc[found["since"] == 0, "since"]).any()

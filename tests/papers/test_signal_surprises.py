@@ -103,7 +103,8 @@ def test_the_best_of_class_t_and_the_best_baseline_are_chosen_on_one_pair_of_see
         Row(row("weight_norm", first_half_lead=10.0), epochs | {"run-0": 200.0}),
     ]
     assert surprises.baseline(about, rows) == (
-        "On seeds 302 and 303 the best signal of class T, rho calibrated, every 10 epochs (alarm, lead 30 [40, 60], false "
+        "On seeds 302 and 303 the best signal of class T that is no baseline, rho calibrated, every 10 epochs "
+        "(alarm, lead 30 [40, 60], false "
         "alarms 0), leads longer than the best baseline, loss calibrated, every 10 epochs (follows, lead 50 [40, 60], false "
         "alarms 0), in 9 of the 9 runs in which both fire after their first chance (sign test of leading longer, p = 0.00391)."
     )

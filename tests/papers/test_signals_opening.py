@@ -25,22 +25,26 @@ def surprised(text: str) -> str:
 
 
 def test_the_surprise_of_the_signals_is_what_the_leaderboard_says() -> None:
-    """How many are alarms and what these know; nothing without a leaderboard."""
+    """How many of those that can be judged are alarms and what these know; nothing without a leaderboard."""
     alarm = (
-        "fve by a calibrated threshold, detected in 9 of 9 runs that grok, false alarms in 0 of 9 others, lead 4 [2, 6] epochs"
+        "{} by a calibrated threshold, detected in 9 of 9 runs that grok, false alarms in 0 of 9 others, lead 4 [2, 6] epochs"
     )
-    counts = "Of 3 signals by a calibrated threshold: {}; of 1 as printed: false alarms 1."
+    control = "; its control, permuted: alarm, lead 2 [1, 3]"
+    counts = "Of 4 signals by a calibrated threshold: {}; of 1 as printed: false alarms 1, not testable at this cadence 1."
+    able = "of {} signals of two-layer networks that can be judged, by thresholds from other seeds, "
+    decay = counts.format("alarm 1, fires without grokking where decay is 2, not testable 1")
     said = {
-        f"Alarms: {alarm}. {counts.format('alarm 1, fires without grokking where decay is 2')}": (
-            "of 3 published signals with thresholds from other seeds 1 is an alarm (fve knows the group: its Fourier or "
-            "character basis and held-out inputs); 2 fire without grokking where weight decay is."
+        f"Alarms: {alarm.format('fve')}{control}. {decay}": (
+            f"{able.format(3)}1 is an alarm (fve knows the group: its Fourier or character basis and held-out inputs), and so "
+            "is its control with the tokens in a random order; 2 would fire in runs with decay that do not grok, if calibrated "
+            "on those without decay."
         ),
-        f"Alarms: {alarm}; {alarm.replace('fve', 'rho')}. {counts.format('alarm 2, clock 1')}": (
-            "of 3 published signals with thresholds from other seeds 2 are alarms (fve knows the group: its Fourier or "
-            "character basis and held-out inputs; rho knows training inputs and labels only)."
+        f"Alarms: {alarm.format('fve')}; {alarm.format('rho')}. {counts.format('alarm 2, clock 2')}": (
+            f"{able.format(4)}2 are alarms (fve knows the group: its Fourier or character basis and held-out inputs; rho knows "
+            "training inputs and labels only)."
         ),
-        f"No signal is an alarm. {counts.format('no information 3')}": (
-            "of 3 published signals with thresholds from other seeds none is an alarm."
+        f"No signal is an alarm. {counts.format('no information 1, not testable at this cadence 3')}": (
+            f"{able.format(1)}none is an alarm."
         ),
     }
     for text, surprise in said.items():

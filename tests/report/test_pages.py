@@ -64,11 +64,12 @@ def test_a_long_chapter_is_folded_and_its_file_has_all(tmp_path: Path) -> None:
     open_, folded, rest = first.split("<details>")
     assert "<p>Why.</p>\n<p>First.</p>" in open_
     assert "<summary>In detail</summary><p>Second.</p>\n<p>Third.</p>" in folded
-    assert "name 11" in folded
+    assert f"name {PRINTED_ROWS - 1}" in folded
     assert rest.startswith("<summary>The other 2 rows of this table</summary>")
-    assert "name 12" in rest
+    assert f"name {PRINTED_ROWS}" in rest
     assert "column of the file" not in first
-    assert "<details>" not in second
-    assert "column of the file" in second
+    assert "<summary>In detail</summary>" not in second  # all of its text stands open, of its table the first rows
+    assert "column of the file" in second.split("<details>")[0]
+    assert "<summary>The other 2 rows of this table</summary>" in second
     for name in ("long", "short"):
         pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "data" / f"{name}.csv"), table)

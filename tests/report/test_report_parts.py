@@ -642,7 +642,7 @@ def test_each_sentence_of_the_committed_first_screen_is_one_of_forty_words_a_pap
     page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
     told = [re.sub(r"<[^>]+>", "", one) for one in re.findall(r"<dd>(.*?)</dd>", page[: page.index('class="beside"')])]
     assert len(told) == 5
-    assert {one for one in told if len(one.split()) > 40 * len(papers.SURPRISES)} == set()
+    assert {one for one in told if len(one.split()) > 40 * len(papers.PARTS)} == set()
     assert [one for one in told[1:] if re.search(r"\. [A-Z]", one)] == []  # the first asks a question a paper
 
 

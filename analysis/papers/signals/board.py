@@ -110,7 +110,8 @@ def brief(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         signal, class, rule, epochs (between its values), word, detected, false alarms, worst set, lead, AUROC, leads longer
-            than (baselines that are alarms, in how many runs): texts.
+            than (baselines that are alarms, in how many runs), word of η = 0 alone (as the only negatives), fires with decay
+            (share of the negatives with decay above a threshold from those without): texts.
     """
     beside = table["signal"].isin((*BASELINES, CELL_CLOCK)) | (table["variant"] == table["signal"].map(CONTROL))
     rows = table[(table["published"] == True) | (beside & table["verdict"].isin(ALARMS))]  # noqa: E712  # objects: some rows have none
@@ -131,6 +132,8 @@ def _short(one: Mapping[str, Any]) -> dict[str, str]:
         "lead": lead(one, "lead_t50", one["verdict"]),
         "AUROC": told_[2],
         "leads longer than": one["beats"] if isinstance(one["beats"], str) and one["beats"] else NO_LEAD,
+        "word of η = 0 alone": one["eta0_only"] if isinstance(one["eta0_only"], str) else NO_LEAD,
+        "fires with decay": NO_LEAD if math.isnan(one["decay_fpr"]) else number(one["decay_fpr"]),
     }
 
 
@@ -170,7 +173,8 @@ CHAPTERS = (
         "signals-board",
         "Each paper shows its signal on runs of its own, mostly against runs without weight decay. Here all are on the same "
         "runs, with negatives of four causes and one censored, thresholds from other seeds, and the class of information "
-        "beside each.",
+        "beside each. Beside the word stands the one that η = 0 as the only negatives would give, and which share of the "
+        "negatives with decay a threshold from those without lets fire: half and more give the word of decay.",
         _both,
         section="Signals",
         brief=brief,

@@ -6,7 +6,8 @@ The rules are those of analysis/claims/PREREGISTRATION-signals.md.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ from analysis.exhibits.sources import Sources, column
 from analysis.papers.signals.study import AUTO, whole
 from analysis.statistics.estimates import clopper_pearson, median_interval
 from analysis.words import spread
+from grok.spec.published import DEFAULT_NETWORK
 
 LONG = "signals-long"
-STUDIES = ("signals", LONG)
+STUDIES = ("signals", LONG, "signals-ce")
 FEW = 5
 """Collapses below which no signal could be scored against them."""
 LEARNT, LOST = 0.99, 0.9
@@ -66,7 +68,8 @@ def events(epochs: np.ndarray, accuracy: np.ndarray) -> Events:
 def table(sources: Sources) -> pd.DataFrame:
     """A row per run that repeats no other.
 
-    Columns: study, condition, activation, seed, `Events` and the epoch at which the loss was no longer finite.
+    Columns: study, condition, activation or network and task, n (training pairs), η (rate), seed, `Events` and the
+    epoch at which the loss was no longer finite.
 
     Raises:
         Absent: if runs of neither study are there, or too few of a set of one that is.
@@ -81,9 +84,16 @@ def table(sources: Sources) -> pd.DataFrame:
         for place, run in enumerate(runs.to_dict("records")):
             history = sources.evidence.history(str(run["run_id"]))
             found = events(history["epoch"].to_numpy(), history["accuracy/test"].to_numpy())
-            row = {"study": study, "condition": run["condition"], "activation": run["activation"], "seed": int(run["seed"])}
-            rows.append(row | {"run_id": run["run_id"]} | found._asdict() | {"diverged": float(broke[place])})
+            row = {"study": study, "condition": run["condition"], "network": _network(run), "n": run["n_train"]}
+            row |= {"η": run["learning_rate"], "seed": int(run["seed"]), "run_id": run["run_id"]} | found._asdict()
+            rows.append(row | {"diverged": float(broke[place])})
     return pd.DataFrame(rows)
+
+
+def _network(run: Mapping[Any, Any]) -> str:
+    """What a run's network is called where studies differ: its activation, or network and task."""
+    network = run.get("network", DEFAULT_NETWORK)
+    return str(run["activation"]) if network == DEFAULT_NETWORK else f"{network}, {run['task']}"
 
 
 def told(found: pd.DataFrame) -> str:
@@ -125,7 +135,7 @@ QUESTIONS = (
     Question(
         "late-collapse",
         "Does generalisation break down again late in a run, and does any run diverge?",
-        (LONG, "signals"),
+        (LONG, "signals", "signals-ce"),
         f"Collapse: test accuracy below {LOST} at two neighbouring epochs after it was {LEARNT}; shares with exact intervals.",
         _answer,
     ),
@@ -134,10 +144,12 @@ CHAPTERS = (
     Chapter(
         "signals-events",
         "What happens in these runs",
-        ("signals", LONG),
+        STUDIES,
         None,
-        "A signal announces one event. Onset, late collapse (arXiv 2602.02859) and divergence are told apart here, run by run.",
+        "A signal announces one event. Onset, late collapse (arXiv 2602.02859) and divergence are told apart here, run by run: "
+        "t10, t50 and t99 are the first epochs with a test accuracy of 0.1, 0.5 and 0.99, least the smallest after t99.",
         summary,
         section="Signals",
+        first=1,
     ),
 )

@@ -85,10 +85,10 @@ def clamp(sources: Sources) -> Measured:
     note = "Published are ρ 0.85 … 1.3 and rates 0.001 … 0.008, of 0.4 of the pairs; here ρ is 0.8 … 1.2, of half of the pairs."
     every = sources.take(CLAMP, condition="clamped")
     never = sorted(set(every["clamp_norm"].astype(float)) - set(runs["clamp_norm"].astype(float)))
+    longest = float(every["epochs"].max()) / min(_medians(rho[usual], times[usual]))
     if never:
-        least = float(every["epochs"].max()) / min(_medians(rho[usual], times[usual]))
         norms = " and ".join(f"{norm / printed.CLAMP_CRITICAL[int(runs['modulus'].iloc[0])]:.2g}" for norm in never)
-        note += f" At ρ {norms} no run groks; the times by norm are of the others, and with it are more than {least:.1f}."
+        note += f" At ρ {norms} no run groks; the times by norm are of the others, and with it are more than {longest:.1f}."
     return measured(
         [
             entry("α", slope, "7.5", verdict(slope, printed.CLAMP_ALPHA, FACTOR)),
@@ -97,6 +97,8 @@ def clamp(sources: Sources) -> Measured:
         ],
         {"α": slope, "times by norm": by_norm, "times by rate": by_rate},
         note,
+        f"α {slope.value:.3g}; by norm {'> ' + format(longest, '.2g') if never else format(by_norm.value, '.3g')}, by rate "
+        f"{by_rate.value:.3g} times",
     )
 
 
@@ -191,26 +193,40 @@ def characters(sources: Sources) -> Measured:
         values = [at_epoch(sources, str(run_id), signal, variant, math.inf) for run_id in runs["run_id"]]
         estimates[name] = found = median_interval(np.array(values))
         entries.append(entry(name, found, f"{number:g}", verdict(found, number, margin)))
-    return measured(entries, estimates)
+    tuned = [
+        (name, [at_epoch(sources, str(run_id), "tuned_neurons", "", math.inf) for run_id in mine["run_id"]])
+        for name, mine in runs.groupby("network", sort=False)
+    ]
+    told = ", ".join(f"{name} {min(some):.2g} to {max(some):.2g}" for name, some in tuned)
+    return measured(entries, estimates, f"Tuned neurons by network: {told}.")
 
 
 def critical_share(sources: Sources) -> Measured:
-    """Between the largest share of the pairs at which not half of the runs grok and the smallest above at which half do."""
+    """Between the largest share of the pairs at which not half of the runs grok and the smallest above at which half do.
+
+    Where half grok at each share that was tried it is known only to be at most the smallest, and judged there.
+    """
     runs = sources.take(PAIR_SHARE)
     runs = runs.assign(share=runs["n_train"] / runs["modulus"] ** 2, groks=np.isfinite(column(runs, "test_99_epoch")))
     shares = runs.groupby("share")["groks"].mean()
     below = shares[shares < 0.5].index
     low = float(below.max()) if len(below) else 0.0
     above = shares[(shares >= 0.5) & (shares.index > low)].index
-    if not len(above):
-        found, short = Estimate(math.nan, low, 1.0, len(runs), "between"), ""
+    tried = float(shares.index.min())
+    if not len(below):
+        found, name = Estimate(tried, math.nan, math.nan, len(runs)), "share, at most"
+    elif not len(above):
+        found, name = Estimate(math.nan, low, 1.0, len(runs), "between"), "share"
     else:
-        found = Estimate((low + float(above.min())) / 2, low, float(above.min()), len(runs), "between")
-        short = f"half of the runs grok from {found.high:.2f} on"
+        found, name = Estimate((low + float(above.min())) / 2, low, float(above.min()), len(runs), "between"), "share"
     number = printed.CRITICAL_SHARE[71]
-    note = "At the usual setting, coupled Adam on the full batch, 0.40 of the pairs grok. Rate and decay are not printed."
+    note = (
+        f"Of {len(shares)} shares from {tried:.2f} to {shares.index.max():.2f} half of the runs grok at "
+        f"{(shares >= 0.5).sum()}; of all runs {int(runs['groks'].sum())} of {len(runs)}. At "
+        "the usual setting, coupled Adam on the full batch, 0.40 of the pairs grok. Rate and decay are not printed."
+    )
     judged = verdict(found, number, PAIRS, event=True)
-    return measured([entry("share", found, f"{number:g}", judged)], {"share": found}, note, short)
+    return measured([entry(name, found, f"{number:g}", judged)], {name: found}, note)
 
 
 def _claim(

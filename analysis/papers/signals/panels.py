@@ -27,6 +27,14 @@ POINTS = REACH + 1
 """Of a line on a page, at most: all pages together are in one file."""
 SETS = ("random_labels", "random_labels, no decay", "data_starved", "eta0", WEAK, LATE)
 """Control sets, in the order of the study, the censored ones last."""
+DRAWN = (
+    "Median over runs by condition against epochs since a run's t50, with quartiles of those that grok; runs that do not are "
+    "shown since the median t50 of those that do. A place at which fewer than half of the runs of a line have a value is left "
+    "out. A row of panels per study, under a squared loss (signals) and a cross-entropy (signals-ce). Vertical: t50, dotted "
+    "median t10 and t99. Horizontal, where the axis reaches it: the calibrated threshold of the published variant, by seeds "
+    "300 and 301. The axis is logarithmic where the largest value is thirty times the median, about 0 linear."
+)
+"""How a page's figures are drawn."""
 HALF = 0.5
 """Share of the runs that grok in which a row of the figure gives an alarm at some time, at least."""
 
@@ -121,6 +129,9 @@ def _published(stored: Stored, arm: Arm, start: float) -> list[tuple[str, pd.Dat
 def series_table(found: Gathered, name: str, arm: Arm = MAIN) -> pd.DataFrame:
     """Median and quartiles of a signal by column and condition, in bins of epochs since t50, by their middle.
 
+    Of a bin each run has one value, the mean of its own there. A bin with fewer than half of the runs of its column and
+    condition is left out: the median would be of others than in the next.
+
     Returns:
         column, condition, since, median, q1, q3, n (runs); empty if no run gives the signal.
     """
@@ -129,12 +140,14 @@ def series_table(found: Gathered, name: str, arm: Arm = MAIN) -> pd.DataFrame:
     if known_.empty:
         return pd.DataFrame(columns=head)
     wide = max(2 * arm.every, arm.due(find(name)))
-    binned = known_.assign(since=(known_["since"] / wide).round() * wide)
-    values = binned.groupby(["column", "condition", "since"], sort=False)["value"]
+    bins = ["column", "condition", "since"]
+    binned = known_.assign(since=np.floor(known_["since"] / wide + 0.5) * wide + 0.0)
+    values = binned.groupby([*bins, "run"], sort=False)["value"].mean().groupby(bins, sort=False)
     out = values.quantile(np.array([0.25, 0.5, 0.75])).unstack().reset_index()
-    out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(
-        binned.groupby(["column", "condition", "since"], sort=False)["run"].nunique().rename("n").reset_index()
-    )
+    out = out.rename(columns={0.25: "q1", 0.5: "median", 0.75: "q3"}).merge(values.size().rename("n").reset_index())
+    runs = known_.groupby(["column", "condition"], sort=False)["run"].nunique().rename("runs").reset_index()
+    out = out.merge(runs)
+    out = out[out["n"] >= HALF * out["runs"]]
     out["place"] = [(GROK, *SETS).index(one) if one in SETS else 0 for one in out["condition"]]
     return out.sort_values(["column", "place", "since"], ignore_index=True)[head]
 
@@ -155,7 +168,7 @@ def _verdicts(rows: pd.DataFrame, name: str) -> str:
 
 def _page(evidence: Evidence, name: str) -> Prepared:
     """A signal on both arms, where it has a series, with its verdicts."""
-    found, said, run_ids = list[pd.DataFrame](), list[str](), list[str]()
+    found, said, every, run_ids = list[pd.DataFrame](), list[str](), list[str](), list[str]()
     for arm in (MAIN, CROSS_ENTROPY):
         sources = Sources(evidence)
         try:
@@ -168,11 +181,13 @@ def _page(evidence: Evidence, name: str) -> Prepared:
             continue
         threshold = level(rows, name, arm)
         found.append(table.merge(here.events, on="column", how="left").assign(study=arm.study, threshold=threshold))
-        said.append(f"{arm.study}: {_verdicts(rows, name)}.")
+        said.append(f"{arm.study}: {_verdicts(rows[rows['published'] == True], name)}.")  # noqa: E712  # objects: some rows have none
+        every.append(f"{arm.study}: {_verdicts(rows, name)}.")
         run_ids += here.run_ids
     if not found:
         return Prepared({"series": pd.DataFrame()})
-    return Prepared({"series": pd.concat(found, ignore_index=True)}, tuple(run_ids), f"{_about(name)} {' '.join(said)}")
+    details = (*_about(name), ("Each row of it", " ".join(every)), ("Drawn", DRAWN))
+    return Prepared({"series": pd.concat(found, ignore_index=True)}, tuple(run_ids), " ".join(said), details)
 
 
 def level(rows: pd.DataFrame, name: str, arm: Arm) -> float:
@@ -184,14 +199,15 @@ def level(rows: pd.DataFrame, name: str, arm: Arm) -> float:
     return (-1 if signal.direction_of(variant) == "falling" else 1) * float(levels.iloc[0]) if len(levels) else math.nan
 
 
-def _about(name: str) -> str:
-    """Formula, what it is told, source and printed rule of a signal."""
+def _about(name: str) -> tuple[tuple[str, str], ...]:
+    """Formula, what it is told, direction, source and printed rule of a signal."""
     signal = find(name)
     formula = " ".join((signal.compute.__doc__ or "").split("\n\n")[0].split()).replace("`", "")
     told = "; ".join(CLASSES[letter] for letter in signal.information)
     other = f", of {', '.join(signal.turned)} {signal.direction_of(signal.turned[0])}" if signal.turned else ""
-    rule = f" Printed rule: {signal.printed.text}." if signal.printed else ""
-    return f"{formula} It is told {told}; {signal.direction} announces{other}. Source: {signal.source}.{rule}"
+    rule = (("Printed rule", f"{signal.printed.text}."),) if signal.printed else ()
+    heads = (("Formula", formula), ("It is told", f"{told}."), ("What announces", f"{signal.direction}{other}."))
+    return (*heads, ("Source", f"{signal.source}."), *rule)
 
 
 def _board_panel(name: str, arm: Arm, title: str) -> Panel:
@@ -216,10 +232,7 @@ PANELS: tuple[Panel, ...] = (
         Panel(
             f"signals-{name.replace('_', '-')}",
             name,
-            f"{find(name).title[0].upper()}{find(name).title[1:]}: median over runs by condition against epochs since a run's "
-            "t50, with quartiles of those that grok; runs that do not are shown since the median t50 of those that do. Above "
-            "under a squared loss, below under a cross-entropy, where it is known. Vertical: t50, dotted median t10 and t99. "
-            "Horizontal: the calibrated threshold of the published variant, by seeds 300 and 301.",
+            f"{find(name).title[0].upper()}{find(name).title[1:]}, before and after t50.",
             (STUDY, CROSS_ENTROPY.study),
             functools.partial(_page, name=name),
             drawer("signals_page"),

@@ -37,7 +37,7 @@ def surprises(about: Mapping[str, Known], rows: Sequence[Row]) -> list[str]:
 
 
 def surprise(answers: Mapping[str, Answered]) -> str:
-    """How many published signals are alarms, and what these have to know; empty where the leaderboard is not there.
+    """How many signals are alarms, what these have to know, and whether their control is one; empty without the leaderboard.
 
     Args:
         answers: by id of their question; that of `which-signal-knows` has the counts and the alarms' names.
@@ -46,12 +46,21 @@ def surprise(answers: Mapping[str, Answered]) -> str:
     counts = re.search(r"Of (\d+) signals by a calibrated threshold: ([^;.]*)", asked.text) if asked else None
     if asked is None or counts is None:
         return ""
-    alarms = re.findall(r"(\w+) by a calibrated threshold, detected in", asked.text)
-    known = "; ".join(f"{name} knows {' and '.join(CLASSES[one] for one in find(name).information)}" for name in alarms)
-    decay = re.search(rf"{DECAY} (\d+)", counts[2])
-    which = f"{len(alarms) or 'none'} {'is an alarm' if len(alarms) < 2 else 'are alarms'}{f' ({known})' if known else ''}"
-    rest = f"; {decay[1]} fire without grokking where weight decay is" if decay else ""
-    return f"of {counts[1]} published signals with thresholds from other seeds {which}{rest}."
+
+    def of(word: str) -> int:
+        found = re.search(rf"(?:^|, ){word} (\d+)", counts[2])
+        return int(found[1]) if found else 0
+
+    able = int(counts[1]) - of(SLOW) - of(UNTESTED)
+    names = re.findall(r"(\w+) by a calibrated threshold, detected in", asked.text)
+    known = "; ".join(f"{name} knows {' and '.join(CLASSES[one] for one in find(name).information)}" for name in names)
+    alarms = f"{len(names) or 'none'} {'is an alarm' if len(names) < 2 else 'are alarms'}{f' ({known})' if known else ''}"
+    control = ", and so is its control with the tokens in a random order" if "control, permuted: alarm" in asked.text else ""
+    decay = of(DECAY)
+    rest = f"; {decay} would fire in runs with decay that do not grok, if calibrated on those without decay" if decay else ""
+    return (
+        f"of {able} signals of two-layer networks that can be judged, by thresholds from other seeds, {alarms}{control}{rest}."
+    )
 
 
 def own(rows: Sequence[Told]) -> list[Told]:
@@ -115,9 +124,9 @@ def baseline(about: Mapping[str, Known], rows: Sequence[Row]) -> str:
         for one in (mine, other)
     ]
     return (
-        f"On seeds 302 and 303 the best signal of class T, {leads[0]}, leads longer than the best baseline, {leads[1]}, in "
-        f"{held.longer} of the {held.n} runs in which both fire after their first chance (sign test of leading "
-        f"longer, p = {number(held.p)})."
+        f"On seeds 302 and 303 the best signal of class T that is no baseline, {leads[0]}, leads longer than the best "
+        f"baseline, {leads[1]}, in {held.longer or 'none'} of the {held.n} runs in which both fire after their first chance "
+        f"(sign test of leading longer, p = {number(held.p)})."
     )
 
 
