@@ -113,7 +113,7 @@ def _card(result: Result) -> Card:
 def paper_of(claim: str) -> str:
     """The title of the paper that a claim is in; `others` where a wing holds several; `own` for the reader's own."""
     titles = {paper.address: paper.title for paper in papers.PAPERS}
-    found = (titles[address] for address, said in papers.SAID.items() if claim in {one.id for one in said})
+    found = (titles[address] for address in titles if claim in {one.id for one in papers.SAID[address]})
     return next(found, "others" if claim in {one.id for one in papers.CLAIMS} else "own")
 
 

@@ -2,7 +2,7 @@
 
 They are told with an alarm that is not calibrated, since another network's negatives stand for nobody's run. The runs are
 those of the study `fresh`, counted from docs/results/fresh-runs.csv, and the negatives of the leaderboard of signals, from
-docs/results/signals-leaderboard.csv and docs/results/signals-ce-leaderboard.csv; tests/monitor holds all of them.
+docs/report/data/signals.csv and signals-cross-entropy.csv beside it; tests/monitor holds all of them.
 """
 
 from __future__ import annotations

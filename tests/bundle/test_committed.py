@@ -67,18 +67,3 @@ def test_the_committed_report_comes_of_the_committed_bundle(tmp_path: Path) -> N
     again = files(tmp_path / "again")
     assert again.keys() == committed.keys()
     assert [name for name in committed if not same(name, again[name], committed[name])] == []
-
-
-@pytest.mark.slow
-def test_the_committed_leaderboards_come_of_the_committed_runs(tmp_path: Path) -> None:
-    kept = {name: text for name, text in os.environ.items() if name not in OUTSIDE}
-    environment = kept | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-    folders = [["import", "--bundle", str(folder)] for folder in sorted(RUNS.glob("runs-*"))]
-    asked = [["analyze", "--study", study, "--out", str(tmp_path / study)] for study in ("signals", "signals-ce")]
-    for words in (*folders, *asked):
-        command = [sys.executable, "-m", f"entry_points.{words[0]}", *words[1:]]
-        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    for study, name in (("signals", "signals.csv"), ("signals-ce", "signals-cross-entropy.csv")):
-        committed = PROJECT / "docs" / "results" / f"{study}-leaderboard.csv"
-        assert same(committed.name, (tmp_path / study / "data" / name).read_bytes(), committed.read_bytes())

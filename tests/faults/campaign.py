@@ -16,6 +16,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -160,6 +161,7 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, and its folders go
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         for one in campaign(Path(name), flags.seed, chosen, len(tries)):
             tries.append(one)

@@ -163,4 +163,4 @@ def test_what_signals_cost_is_as_it_was_measured(page: str) -> None:
     tuned = ", ".join(str(ms["tuned_neurons", network]) for network in ("shared_mlp", "one_layer_transformer"))
     assert f"of the MLP and with attention | {tuned} |" in page
     (share,) = (one["added_share"] for one in rows if "added_share" in one)
-    assert f"the battery adds {share:.2f} of a run" in page
+    assert f"the battery adds {share:.2f} of a run's epochs" in page

@@ -26,7 +26,7 @@ def count(one: Any, name: str) -> str:
 
 
 def leaderboard(study: str) -> pd.DataFrame:
-    board = pd.read_csv(DOCS / "results" / f"{study}-leaderboard.csv", keep_default_na=False, na_values=[""])
+    board = pd.read_csv(DOCS / "report" / "data" / f"{study}.csv", keep_default_na=False, na_values=[""])
     return board.fillna({"variant": ""}).assign(published=board["published"].astype(str) == "True")
 
 
@@ -104,7 +104,7 @@ def test_what_was_found_is_what_the_leaderboard_has() -> None:
 
 
 def test_what_was_found_under_a_cross_entropy_is_what_its_leaderboard_has() -> None:
-    board, page = leaderboard("signals-ce"), the_page()
+    board, page = leaderboard("signals-cross-entropy"), the_page()
     of, lead = functools.partial(row, board), ahead_of
 
     signals = board[board["published"] & ~board["signal"].isin((*BASELINES, "cell_clock")) & (board["verdict"] != UNTESTED)]
@@ -277,7 +277,7 @@ def test_what_is_said_of_two_machines_is_as_it_was_measured() -> None:
 def test_what_surprised_most_is_what_both_leaderboards_have() -> None:
     page = the_page()
     counts, praised = [], []
-    for name, every, changes in (("signals", 10, "fve"), ("signals-ce", 25, "fiedler")):
+    for name, every, changes in (("signals", 10, "fve"), ("signals-cross-entropy", 25, "fiedler")):
         board = leaderboard(name)
         told = surprises.own(board[board["verdict"] != UNTESTED].to_dict("records"))
         assert surprises.printed_and_calibrated(told).startswith(
