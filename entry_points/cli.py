@@ -32,6 +32,8 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables of the environment that say how threads wait for each other."""
 SPELT = {"optimiser": "optimizer", "batchsize": "batch_size", "lr": "learning_rate", "wd": "weight_decay"}
 """What flags are called elsewhere."""
+FAULTS = (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError)
+"""Errors whose text alone, say `'x'`, tells nobody anything."""
 LONGEST_NUMBER = 19
 """Characters of a whole number."""
 
@@ -156,6 +158,8 @@ def _words(error: BaseException) -> object:
     """What is said of an error that is none of ours."""
     if isinstance(error, SystemExit):
         return f"command must come to its end, got an exit with {error.code} from code that it called. Mend that code"
+    if isinstance(error, FAULTS):
+        return f"the command must come to its end, got {type(error).__name__}: {error}. GROK_TRACEBACK=1 before it says where"
     return without(error) if isinstance(error, ModuleNotFoundError) else NO_WORDS.get(type(error), error)
 
 

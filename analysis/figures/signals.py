@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import ACTIVATIONS, COLOURS, STYLE, plain
+from analysis.figures.style import ACTIVATIONS, COLOURS, INK, STYLE, plain
 from analysis.words import said
 
 MOST = (0.1, 0.2)
@@ -43,8 +43,8 @@ def signals_board(tables: Tables) -> Figure:
         left.set_yticks(range(len(names)), [f"{r['row']} [{r['information']}]" for r in rules.to_dict("records")])
         left.invert_yaxis()
         for most in MOST:
-            left.axvline(most, color="black", linewidth=0.8, linestyle="--")
-        right.axvline(0, color="black", linewidth=0.8)
+            left.axvline(most, color=INK, linewidth=0.8, linestyle="--")
+        right.axvline(0, color=INK, linewidth=0.8)
         left.set(xlabel="false alarms", xlim=(-0.03, 1.03))
         right.set(xlabel="lead before $t_{50}$, epochs")
         for at, verdict in enumerate(rules["verdict"]):
@@ -54,10 +54,10 @@ def signals_board(tables: Tables) -> Figure:
 
 
 def _points(ax: Axes, part: pd.DataFrame, name: str, y: np.ndarray, place: int | None, label: str) -> None:
-    """Points with their intervals, in the look of a control set or, of none, in black."""
+    """Points with their intervals, in the look of a control set or, of none, in ink."""
     x = part[name].to_numpy(dtype=np.float64)
     ends = np.abs(np.stack([x - part[f"{name}_low"], part[f"{name}_high"] - x]))
-    colour, mark = ("black", "|") if place is None else (COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)])
+    colour, mark = (INK, "|") if place is None else (COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)])
     look: dict[str, Any] = {"color": colour, "markersize": 7 if place is None else 3.5, "linewidth": 0.8}
     ax.errorbar(x, y, xerr=np.nan_to_num(ends), fmt=mark, label=label or None, **look)
 
@@ -106,9 +106,9 @@ def _series(ax: Axes, part: pd.DataFrame, conditions: list[str]) -> None:
     threshold = float(part["threshold"].iloc[0])
     low, high = ax.get_ylim()
     if low <= threshold <= high:
-        ax.axhline(threshold, color="black", linewidth=0.6, linestyle="--")
-    ax.axvline(0, color="black", linewidth=0.7)
+        ax.axhline(threshold, color=INK, linewidth=0.6, linestyle="--")
+    ax.axvline(0, color=INK, linewidth=0.7)
     for name in ("t10", "t99"):
         for since in part[name].dropna().unique():
-            ax.axvline(since, color="black", linewidth=0.7, linestyle=":")
+            ax.axvline(since, color=INK, linewidth=0.7, linestyle=":")
     ax.tick_params(labelsize=6)

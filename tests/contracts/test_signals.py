@@ -221,7 +221,7 @@ def test_its_value_on_a_known_truth(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if find(name).printed])
 def test_its_printed_rule_never_takes_back_what_it_said(name: str) -> None:
-    """On random walks over all decades, and on some through 0, cut off at every epoch."""
+    """On random walks over all decades, and on some through 0, cut off at every seventh epoch."""
     rule = find(name).printed
     assert rule is not None
     assert rule.text

@@ -333,6 +333,7 @@ def test_a_closed_standard_error_and_a_full_standard_output_end_no_work(tmp_path
         (RuntimeError("(sqlite3.OperationalError) attempt to write a readonly database [SQL: x]"), "must be writable"),
         (RecursionError(), "input must not be nested so deep"),
         (MemoryError(), "memory must hold the work"),
+        (KeyError(""), "the command must come to its end, got KeyError: ''. GROK_TRACEBACK=1 before it says where"),
         (RuntimeError("x" * 5000), "x …"),
     ],
 )

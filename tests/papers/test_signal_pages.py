@@ -99,6 +99,14 @@ def test_a_page_counts_runs_and_tells_a_lead_where_there_is_one() -> None:
     assert panels.series_table(gathered, "rho")["n"].tolist() == [2]
 
 
+def test_the_main_figure_says_first_which_rows_are_alarms() -> None:
+    rows = pd.DataFrame({"row": ["fve, printed", "fve, printed", "rho, calibrated"], "verdict": ["alarm", "alarm", "clock"]})
+    said = [panels.board_finding({"board": one}) for one in (rows, rows.iloc[2:], pd.concat([rows, rows.assign(row="x, y")]))]
+    assert said[0] == "fve printed is an alarm; 1 more fire in half of the runs that grok and are none."
+    assert said[1] == "No row is an alarm, of 1."
+    assert said[2].startswith("fve printed and x y are alarms; 1 more")
+
+
 def test_each_arm_has_a_figure() -> None:
     boards = {panel.id: panel.studies for panel in panels.PANELS if panel.id.startswith("signals-board")}
     assert boards == {"signals-board": ("signals",), "signals-board-cross-entropy": ("signals-ce",)}

@@ -31,16 +31,15 @@ def test_the_surprise_of_the_signals_is_what_the_leaderboard_says() -> None:
     )
     control = "; its control, permuted: alarm, lead 2 [1, 3]"
     counts = "Of 4 signals by a calibrated threshold: {}; of 1 as printed: false alarms 1, not testable at this cadence 1."
-    able = "of {} signals of two-layer networks that can be judged, by thresholds from other seeds, "
+    able = "of {} signals that can be judged, by thresholds from other seeds, "
     decay = counts.format("alarm 1, fires without grokking where decay is 2, not testable 1")
     said = {
         f"Alarms: {alarm.format('fve')}{control}. {decay}": (
-            f"{able.format(3)}1 is an alarm (fve knows the group: its Fourier or character basis and held-out inputs), and so "
-            "is its control with the tokens in a random order; 2 would fire in runs with decay that do not grok, if calibrated "
-            "on those without decay."
+            f"{able.format(3)}1 is an alarm (fve knows the group and held-out inputs), and so is its control with shuffled "
+            "tokens; 2 would fire on decay without grokking, calibrated on runs without decay."
         ),
         f"Alarms: {alarm.format('fve')}; {alarm.format('rho')}. {counts.format('alarm 2, clock 2')}": (
-            f"{able.format(4)}2 are alarms (fve knows the group: its Fourier or character basis and held-out inputs; rho knows "
+            f"{able.format(4)}2 are alarms (fve knows the group and held-out inputs; rho knows "
             "training inputs and labels only)."
         ),
         f"No signal is an alarm. {counts.format('no information 1, not testable at this cadence 3')}": (

@@ -683,7 +683,7 @@ def test_of_a_long_table_the_first_rows_are_printed_and_its_file_is_named() -> N
     (first_hidden,) = re.findall(r"table\.frame tbody tr:nth-child\(n \+ (\d+)\) \{ display: none; \}", style)
     assert int(first_hidden) == PRINTED_ROWS + 1
     page = (PROJECT / "docs" / "report" / "report.html").read_text(encoding="utf-8")
-    told = re.findall(r'<p class="printed">The first (\d+) of (\d+) rows: (data/[^ ]+\.csv) has all\.</p>', page)
+    told = re.findall(r'<p class="printed">(\d+) of (\d+) rows: (data/[^ ]+\.csv) has all\.</p>', page)
     assert told
     for first, rows, path in told:
         assert int(first) == PRINTED_ROWS < int(rows)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.panels import Panel, Prepared, drawer
+from analysis.exhibits.panels import Panel, Prepared, Tables, drawer
 from analysis.exhibits.sources import Absent, Sources
 from analysis.papers.signals.board import rows_of
 from analysis.papers.signals.rows import CALIBRATED
@@ -17,6 +17,7 @@ from analysis.papers.signals.study import CROSS_ENTROPY, GROK, LATE, MAIN, STUDY
 from analysis.papers.signals.surprises import OF_LEAD
 from analysis.reading.evidence import Evidence
 from analysis.reading.once import once
+from analysis.statistics.alarm_words import ALARMS
 from analysis.words import number
 from grok.signals.base import CLASSES, find
 from grok.spec.plugins import SIGNALS
@@ -35,6 +36,12 @@ DRAWN = (
     "300 and 301. The axis is logarithmic where the largest value is thirty times the median, about 0 linear."
 )
 """How a page's figures are drawn."""
+ROWS = (
+    "Each signal in its published variant at its own cadence, as printed and calibrated, in the order of the leaderboard, if "
+    "it fires in half of the runs that grok; each run by the threshold of the other pair of seeds. Exact 95 % intervals; the last "
+    "sets may grok later and count for no word. Dashed: 0.1 and 0.2. A lead stands where the word allows one."
+)
+"""How the leaderboard's figure is drawn."""
 HALF = 0.5
 """Share of the runs that grok in which a row of the figure gives an alarm at some time, at least."""
 
@@ -62,10 +69,20 @@ def board_table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def board_finding(tables: Tables) -> str:
+    """Which of the rows are alarms."""
+    rows = tables["board"].drop_duplicates("row")
+    alarms = [name.replace(", ", " ") for name in rows.loc[rows["verdict"].isin(ALARMS), "row"]]
+    others = len(rows) - len(alarms)
+    which = f"{' and '.join(alarms)} {'is an alarm' if len(alarms) == 1 else 'are alarms'}" if alarms else "No row is an alarm"
+    return f"{which}; {others} more fire in half of the runs that grok and are none." if alarms else f"{which}, of {others}."
+
+
 def _board(evidence: Evidence, arm: Arm = MAIN) -> Prepared:
     sources = Sources(evidence)
     try:
-        return Prepared({"board": board_table(rows_of(sources, arm))}, tuple(sources.run_ids))
+        table = board_table(rows_of(sources, arm))
+        return Prepared({"board": table}, tuple(sources.run_ids), details=(("How it is drawn", ROWS),))
     except Absent:
         return Prepared({"board": pd.DataFrame()})
 
@@ -214,14 +231,12 @@ def _board_panel(name: str, arm: Arm, title: str) -> Panel:
     return Panel(
         name,
         title,
-        "Each signal in its published variant at its own cadence, as printed and calibrated, in the order of the leaderboard, "
-        "if it fires in half of the runs that grok; each run by the threshold of the other pair of seeds. Left: false alarms "
-        "by control set, exact 95 % intervals; the last sets may grok later and count for no word. Dashed: 0.1 and 0.2, which "
-        "an alarm may have pooled and on its worst set. Right: median lead before test accuracy 0.5, its interval, where "
-        "the word allows one.",
+        "Left: false alarms by control set, with exact intervals; dashed what an alarm may have, pooled and on its worst set. "
+        "Right: median lead before test accuracy 0.5, with its interval.",
         (arm.study,),
         functools.partial(_board, arm=arm),
         drawer("signals_board"),
+        finding=board_finding,
     )
 
 

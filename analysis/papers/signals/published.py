@@ -184,7 +184,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     _claim(
         "hankel-dmd",
-        "Over whole runs the residual of a Hankel DMD of output quantiles does not rank runs that grok above others.",
+        "Over whole runs the residual of a Hankel DMD of output quantiles does not rank runs that grok first.",
         "Wang et al. (arXiv 2605.08237)",
         "AUROC 0.41 over runs",
         "largest sustained value before t10, against negatives cut at the same epoch; runs with two values before t10 only; "

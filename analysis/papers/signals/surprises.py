@@ -53,14 +53,14 @@ def surprise(answers: Mapping[str, Answered]) -> str:
 
     able = int(counts[1]) - of(SLOW) - of(UNTESTED)
     names = re.findall(r"(\w+) by a calibrated threshold, detected in", asked.text)
-    known = "; ".join(f"{name} knows {' and '.join(CLASSES[one] for one in find(name).information)}" for name in names)
-    alarms = f"{len(names) or 'none'} {'is an alarm' if len(names) < 2 else 'are alarms'}{f' ({known})' if known else ''}"
-    control = ", and so is its control with the tokens in a random order" if "control, permuted: alarm" in asked.text else ""
-    decay = of(DECAY)
-    rest = f"; {decay} would fire in runs with decay that do not grok, if calibrated on those without decay" if decay else ""
-    return (
-        f"of {able} signals of two-layer networks that can be judged, by thresholds from other seeds, {alarms}{control}{rest}."
+    known = "; ".join(
+        f"{name} knows {' and '.join(CLASSES[one].split(':')[0] for one in find(name).information)}" for name in names
     )
+    alarms = f"{len(names) or 'none'} {'is an alarm' if len(names) < 2 else 'are alarms'}{f' ({known})' if known else ''}"
+    control = ", and so is its control with shuffled tokens" if "control, permuted: alarm" in asked.text else ""
+    decay = of(DECAY)
+    rest = f"; {decay} would fire on decay without grokking, calibrated on runs without decay" if decay else ""
+    return f"of {able} signals that can be judged, by thresholds from other seeds, {alarms}{control}{rest}."
 
 
 def own(rows: Sequence[Told]) -> list[Told]:
