@@ -99,13 +99,15 @@ def test_the_share_of_the_pairs_is_between_two_that_were_tried(least: float, ver
     assert found.verdict == verdict
 
 
-def test_a_share_below_all_that_were_tried_is_known_by_its_bound_alone() -> None:
+def test_a_share_below_all_that_were_tried_is_known_by_its_bound_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     found = laws.critical_share(sources(lambda c, _: 400.0 if c.n_train / 5041 >= 0.2 else math.nan))
     ((name, share),) = found.estimates.items()
     assert (name, round(share.value, 2), share.n, found.verdict) == ("share, at most", 0.3, 12, NOT_REPRODUCED)
     assert math.isnan(share.low)
     assert found.short == "share, at most 0.3, n = 12"
     assert "half of the runs grok at 6; of all runs 12 of 12." in found.note
+    monkeypatch.setitem(laws.printed.CRITICAL_SHARE, 71, 0.32)  # what lies below a bound may be anywhere
+    assert laws.critical_share(sources(lambda c, _: 400.0)).verdict == IMPRECISE
 
 
 @pytest.mark.parametrize(

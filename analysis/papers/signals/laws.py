@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.exhibits.model import ABSTRACT, CONTRADICTED, NOTES, REPRODUCED, TABLE, Claim, Measured
+from analysis.exhibits.model import ABSTRACT, CONTRADICTED, IMPRECISE, NOTES, REPRODUCED, TABLE, Claim, Measured
 from analysis.exhibits.sources import Absent, Sources, column
 from analysis.papers.signals.line import fit
 from analysis.papers.signals.margins import ERROR, FACTOR, PAIRS, R_SQUARED, RULE, SHARE, entry, measured, verdict
@@ -204,7 +204,8 @@ def characters(sources: Sources) -> Measured:
 def critical_share(sources: Sources) -> Measured:
     """Between the largest share of the pairs at which not half of the runs grok and the smallest above at which half do.
 
-    Where half grok at each share that was tried it is known only to be at most the smallest, and judged there.
+    Where half grok at each share that was tried it is known only to be at most the smallest, and judged there: by so much at
+    least it is below the printed one.
     """
     runs = sources.take(PAIR_SHARE)
     runs = runs.assign(share=runs["n_train"] / runs["modulus"] ** 2, groks=np.isfinite(column(runs, "test_99_epoch")))
@@ -225,7 +226,8 @@ def critical_share(sources: Sources) -> Measured:
         f"{(shares >= 0.5).sum()}; of all runs {int(runs['groks'].sum())} of {len(runs)}. At "
         "the usual setting, coupled Adam on the full batch, 0.40 of the pairs grok. Rate and decay are not printed."
     )
-    judged = verdict(found, number, PAIRS, event=True)
+    near = not len(below) and tried >= number - PAIRS.width  # what lies below a bound may be anywhere
+    judged = IMPRECISE if near else verdict(found, number, PAIRS, event=True)
     return measured([entry(name, found, f"{number:g}", judged)], {name: found}, note)
 
 

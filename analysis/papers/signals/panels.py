@@ -38,8 +38,8 @@ DRAWN = (
 """How a page's figures are drawn."""
 ROWS = (
     "Each signal in its published variant at its own cadence, as printed and calibrated, in the order of the leaderboard, if "
-    "it fires in half of the runs that grok; each run by the threshold of the other pair of seeds. Exact 95 % intervals; the last "
-    "sets may grok later and count for no word. Dashed: 0.1 and 0.2. A lead stands where the word allows one."
+    "it fires in half of the runs that grok; each run by the threshold of the other pair of seeds. Exact 95 % intervals; the "
+    "last sets may grok later and count for no word. Dashed: 0.1 and 0.2. A lead stands where the word allows one."
 )
 """How the leaderboard's figure is drawn."""
 HALF = 0.5
