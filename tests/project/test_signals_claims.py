@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis.words import number, spread
@@ -164,3 +165,14 @@ def test_what_signals_cost_is_as_it_was_measured(page: str) -> None:
     assert f"of the MLP and with attention | {tuned} |" in page
     (share,) = (one["added_share"] for one in rows if "added_share" in one)
     assert f"the battery adds {share:.2f} of a run's epochs" in page
+
+
+def test_the_runs_of_the_logit_scale_grok_when_the_page_says(page: str) -> None:
+    epochs = []
+    for folder in sorted((DOCS / "signals").glob("runs-*")):
+        runs = json.loads((folder / "runs.json").read_text(encoding="utf-8"))["runs"]
+        ids = [run["run_id"] for run in runs if "grok.study.signals-temperature" in run["tags"]]
+        chosen = [("run_id", "in", ids), ("key", "==", "test_99_epoch")]
+        epochs += pd.read_parquet(folder / "metrics.parquet", filters=chosen)["value"].tolist() if ids else []
+    assert f"all ten runs grok, at epochs {min(epochs):.0f} to {max(epochs):.0f}" in page
+    assert len(epochs) == 10
