@@ -16,6 +16,8 @@ from grok.spec.plugins import NETWORKS
 
 MEASURED, LOSS = ("accuracy/train", "accuracy/test"), "loss/train"
 """Columns of a history that are known at each of its epochs, and one that is unless it was left behind."""
+ROUNDED = 1e-6
+"""Of its largest value, by how much a loss may be below 0: it is a difference of sums, in float32 where the network is."""
 
 
 def flaw_of_band(name: str, band: np.ndarray) -> str:
@@ -30,14 +32,15 @@ def flaw_of_band(name: str, band: np.ndarray) -> str:
 def flaw_of_scores(table: pd.DataFrame) -> str:
     """What the scores of a run that came to its end must be and are not, in words; empty if nothing.
 
-    An accuracy is a share, a loss is a number ≥ 0; a run whose loss is none has diverged. A loss that came without its column's
-    values, or other accuracies where they were not measured, may be unknown.
+    An accuracy is a share, a loss is a number ≥ 0 but for rounding; a run whose loss is none has diverged. A loss that came
+    without its column's values, or other accuracies where they were not measured, may be unknown.
     """
     for name in (name for name in map(str, table) if name.startswith(("accuracy/", "loss/"))):
         values = table[name].to_numpy(dtype=np.float64)
         known, share = values[~np.isnan(values)], name.startswith("accuracy/")
         gaps = len(known) < len(values) and (name in MEASURED or (name == LOSS and len(known) > 0))
-        if gaps or (known < 0).any() or (known > (1 if share else np.finfo(np.float64).max)).any():
+        least = 0.0 if share or not len(known) else -ROUNDED * known.max()
+        if gaps or not (known >= least).all() or (known > (1 if share else np.finfo(np.float64).max)).any():
             return f"{name} {'in [0, 1]' if share else 'finite and ≥ 0'} at every epoch"
     return ""
 
