@@ -140,7 +140,15 @@ def test_no_run_collapses(report: dict[str, Any], page: str) -> None:
     assert "of 144 runs 0 diverge" in answer
     assert "of 10 runs 0 diverge" in answer
     assert "of ten runs of 4000 epochs, of which all reach a test accuracy of 0.99, none falls below 0.9" in page
-    assert "0 [0, 0.308], nor does one of the 64 of `signals`, 0 [0, 0.056]. None diverges." in page
+    assert (
+        "0 [0, 0.308], nor does one of the 64 of `signals`, 0 [0, 0.056], or of the 32 of `signals-ce`, 0 [0, 0.109]." in page
+    )
+    assert (
+        "of 32 runs that reach a test accuracy of 0.99 (median t50 367 [252, 402]) 0 collapse, a share of 0 [0, 0.109]"
+        in answer
+    )
+    assert "of 64 runs 0 diverge" in answer
+    assert "`signals-ce`, 0 [0, 0.109]. None diverges." in page
 
 
 def test_basis_is_found_and_the_other_is_not(report: dict[str, Any], page: str) -> None:
