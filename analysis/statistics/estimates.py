@@ -11,8 +11,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 LEVEL = 0.95
 RESAMPLES = 9999
@@ -55,7 +55,7 @@ def clopper_pearson(successes: int, n: int, level: float = LEVEL) -> Estimate:
     """
     if n == 0:
         return UNKNOWN
-    found = stats.binomtest(int(successes), n).proportion_ci(level, "exact")
+    found = scipy.stats.binomtest(int(successes), n).proportion_ci(level, "exact")
     return Estimate(successes / n, float(found.low), float(found.high), n, _percent(level))
 
 
@@ -84,7 +84,7 @@ def quantile_interval(values: np.ndarray, p: float, level: float = LEVEL) -> Est
 @functools.lru_cache(maxsize=1024)
 def _order_statistics(n: int, p: float, level: float) -> tuple[int | None, ...]:
     """Places of an interval's ends among n sorted values, which n, p and the level alone decide; None where none does."""
-    ends = stats.quantile_test(np.arange(n, dtype=np.float64), p=p).confidence_interval(level)
+    ends = scipy.stats.quantile_test(np.arange(n, dtype=np.float64), p=p).confidence_interval(level)
     return tuple(int(end) if math.isfinite(end) else None for end in ends)
 
 
@@ -129,7 +129,7 @@ def ratio_of_medians(a: np.ndarray, b: np.ndarray, *, paired: bool = False, leve
     def ratio(u: np.ndarray, v: np.ndarray, axis: int) -> np.ndarray:
         return np.asarray(np.median(u, axis=axis) / np.median(v, axis=axis))
 
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (x, y),
         ratio,
         paired=paired,
@@ -164,7 +164,7 @@ def permutation_test(a: np.ndarray, b: np.ndarray, *, paired: bool = False) -> f
     def difference(u: np.ndarray, v: np.ndarray, axis: int) -> np.ndarray:
         return np.asarray(u.mean(axis=axis) - v.mean(axis=axis))
 
-    found = stats.permutation_test(
+    found = scipy.stats.permutation_test(
         (x, y),
         difference,
         permutation_type="samples" if paired else "independent",
@@ -178,7 +178,7 @@ def permutation_test(a: np.ndarray, b: np.ndarray, *, paired: bool = False) -> f
 def counts_differ(successes: int, n: int, others: int, m: int) -> float:
     """p-value of Fisher's exact test that `successes` of n and `others` of m have one rate."""
     table = [[successes, n - successes], [others, m - others]]
-    return float(stats.fisher_exact(table).pvalue)
+    return float(scipy.stats.fisher_exact(table).pvalue)
 
 
 def _percent(level: float) -> str:
