@@ -82,7 +82,10 @@ def main(arguments: list[str]) -> int:
     if not any(len(evidence.runs(study)) for study in (only or evidence.studies)):
         of = f" of the study {' or '.join(only)}" if only else " of a study"
         first = FIRST.replace("headline", only[0]) if only else FIRST
-        raise ConfigError(f"store must hold a finished run{of}, got none in {masked(store.uri)}. {first}.")
+        left = evidence.left_out
+        reasons = list(left["reason"][left["study"].isin(only)] if only else left["reason"])
+        why = f" that counts ({len(reasons)} left out, the first: {reasons[0]})" if reasons else ""
+        raise ConfigError(f"store must hold a finished run{of}, got none in {masked(store.uri)}{why}. {first}.")
     with StageBar() as bar:
         found = replace(content.gather(evidence, only, baseline, flags.baseline, own, bar.over), ui_url=ui_url)
     with write.workspace(out) as folder:

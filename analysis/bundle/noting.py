@@ -14,8 +14,8 @@ from analysis.exhibits.evaluate import attempt, evaluate
 from analysis.exhibits.sources import Sources
 from analysis.reading.evidence import DERIVED, DERIVED_RANKS, Evidence, series_name
 from analysis.reading.files import RunFiles
-from grok.recorders.weights import WEIGHTS
 from grok.runs.measure import KINDS, RANKS
+from grok.spec.artifacts import WEIGHTS
 from grok.store.errors import StoreError
 from grok.store.store import Store
 

@@ -19,8 +19,7 @@ from analysis.bundle import layout, tables
 from analysis.bundle.crate import crate
 from analysis.reading.evidence import DERIVED, DERIVED_RANKS
 from analysis.reading.runs import conditions, stored_name
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec.artifacts import BAND, FACTORS, HISTORY
 from grok.spec.limited import BrokenFileError
 from grok.store.errors import StoreError, one_line
 from grok.store.run import TrackedRun

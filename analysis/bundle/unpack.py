@@ -15,8 +15,7 @@ import pyarrow as pa
 from analysis.bundle import layout, tables
 from analysis.bundle.layout import BundleError
 from analysis.reading.evidence import DERIVED, DERIVED_RANKS
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND
+from grok.spec.artifacts import BAND, HISTORY
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store

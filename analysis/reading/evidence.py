@@ -24,8 +24,8 @@ from analysis.reading.runs import (
 )
 from grok.numerics.gaps import gap_series
 from grok.recorders._battery import TABLE as SIGNAL_TABLE
-from grok.recorders.spectrum import BAND, FACTORS
 from grok.runs.measure import KINDS, ONSET_END, RANKS, RHO, ranks_of
+from grok.spec.artifacts import BAND, FACTORS
 from grok.spec.plugins import own_code
 from grok.spec.studies import Study
 from grok.store.errors import LeftOutError, StoreError

@@ -15,11 +15,9 @@ import pandas as pd
 
 from grok.recorders._stored import flaw_of_band, flaw_of_factors, flaw_of_scores
 from grok.recorders.base import File
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND, FACTORS
-from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
 from grok.spec import limited
+from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS
 from grok.spec.config import ResolvedConfig
 from grok.store import files
 from grok.store.errors import StoreError
@@ -144,7 +142,9 @@ class RunFiles:
                 told = str(error).replace(str(local), path)  # the same words wherever the store is
                 told = told if isinstance(error, limited.BrokenFileError) else f"{type(error).__name__} {told}"
                 why = " ".join(told.split())[:120]
-                raise StoreError(f"{path} must be a whole {kind} file, got {run_id} ({why}). Train that run anew.") from error
+                raise StoreError(
+                    f"{path} must be a whole {kind} file, got {run_id} ({why}). Delete it and train anew."
+                ) from error
 
     def _history(self, run_id: str) -> pd.DataFrame:
         most = self._bounds.get((run_id, HISTORY), MOST_ROWS)
@@ -160,9 +160,9 @@ class RunFiles:
         epochs = list(table["epoch"]) if not missing else []
         if missing or (epochs != list(range(len(table))) and epochs != [float(step) for step in table.get("step", ())]):
             what = ", ".join(missing) or "a row for every epoch from 0 on"
-            raise StoreError(f"{HISTORY} must have {what}, got {run_id}, a run of another schema. Train that run anew.")
+            raise StoreError(f"{HISTORY} must have {what}, got {run_id}, a run of another schema. Delete it and train anew.")
         if run_id in self._complete and (flaw := flaw_of_scores(table)):
-            raise StoreError(f"{HISTORY} must have {flaw}, got others in {run_id}. Train that run anew.")
+            raise StoreError(f"{HISTORY} must have {flaw}, got others in {run_id}. Delete it and train anew.")
         return table
 
     def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
@@ -182,7 +182,7 @@ class RunFiles:
         arrays = self._open(run_id, path, read)
         config = self._configs.get(run_id)
         if path == FACTORS and config is not None and (flaw := flaw_of_factors(config, arrays, run_id in self._complete)):
-            raise StoreError(f"{FACTORS} must have {flaw}, got others in {run_id}. Train that run anew.")
+            raise StoreError(f"{FACTORS} must have {flaw}, got others in {run_id}. Delete it and train anew.")
         return arrays
 
     def weights(self, run_id: str, epoch: int) -> dict[str, np.ndarray]:
@@ -203,7 +203,7 @@ class RunFiles:
         try:
             return get(TrackedRun(self.store.client, run_id, artifact_uri=self._places.get(run_id)), path)
         except files.CheckpointError as error:
-            raise StoreError(f"{error} Train that run anew.") from error
+            raise StoreError(f"{error} Delete it and train anew.") from error
 
     def table(self, run_id: str, path: str) -> pd.DataFrame:
         """A Parquet artifact other than the history; not kept.

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.reading.files import RunFiles
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec.artifacts import BAND, FACTORS, HISTORY
 from grok.spec.config import ORDER, PROTOCOL_VERSION, ResolvedConfig, told_fields
 from grok.spec.fields import ConfigError, to_text
 from grok.spec.plugins import NETWORKS

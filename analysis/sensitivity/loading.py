@@ -15,7 +15,7 @@ from analysis.reading.files import in_parallel
 from analysis.reading.runs import LEFT_OUT, grid, stored_name
 from analysis.sensitivity.cells import CONDITIONS, ROUNDING, WITHOUT, Cells, Group
 from analysis.sensitivity.settings import CONTROLS, SensitivityConfig
-from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec.artifacts import BAND, FACTORS
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 from grok.spec.fields import ConfigError, did_you_mean
 from grok.spec.studies import load_study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import FOUND, NOTE
 
+LOG = logging.getLogger("grok")
 NOTE_LENGTH = 7500
 """Characters of the description in the MLflow UI, which keeps 8000 of a tag; `summary.md` has all."""
 MAIN = 2
@@ -65,6 +67,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     order = {cell.config.hash: number for number, cell in enumerate(study.cells)}
     table = found.table[found.table["config_hash"].isin(order)]
     table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
+    _say_not_counted(results, table, found.left_out)
     wall = add_wall_time(store, parent, results, seconds)
     conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
@@ -86,6 +89,14 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     earlier = views.report_of(parent.stored.tags.get(NOTE, ""))
     parent.set_tags(({FOUND: told} if told else {}) | {NOTE: views.spaced(views.with_report(_note(head, sections), earlier))})
     return conditions
+
+
+def _say_not_counted(results: Sequence[Result], table: pd.DataFrame, left_out: pd.DataFrame) -> None:
+    """A line for each complete cell whose run is in no table: as those whose files a server has lost."""
+    counted, reasons = set(table["config_hash"]), dict(zip(left_out["run_id"], left_out["reason"], strict=True))
+    for result in results:
+        if result.state == "complete" and result.cell.config.hash not in counted:
+            LOG.warning("%s is not counted: %s", result.run_id, reasons.get(result.run_id, "the store does not have it"))
 
 
 def _without_a_setting(table: pd.DataFrame, by_window: pd.DataFrame, windows: Sequence[int]) -> int:

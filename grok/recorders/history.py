@@ -12,9 +12,8 @@ from torch import Tensor
 
 from grok.numerics.series import first_crossing
 from grok.recorders.base import File, Moment, Recorder, Recording
+from grok.spec.artifacts import HISTORY
 
-HISTORY = "history.parquet"
-"""A row per epoch, or per epoch that was evaluated."""
 STEPS = "steps.parquet"
 """A row per epoch of a run that is not evaluated at every one."""
 

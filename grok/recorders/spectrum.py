@@ -14,11 +14,9 @@ from grok.numerics.methods import factor_kind
 from grok.numerics.series import cosine_distance, late_median, slope
 from grok.numerics.spectra import EIGENVALUES, factor_eigenvalues, gap, rolling_eigenvalues, window_factors
 from grok.recorders.base import File, Moment, Recorder, Recording, Run, Updates
+from grok.spec.artifacts import BAND, FACTORS
 
 IN_STATE = "factors/"
-
-BAND, FACTORS = "delta_w/band.npz", "delta_w/factors.npz"
-"""By layer, and by kind of factor and layer."""
 
 
 class Spectrum(Recording):

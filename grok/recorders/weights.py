@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grok.recorders.base import File, Moment, Recorder, Recording
-
-WEIGHTS = "checkpoints/epoch-{:05d}.safetensors"
-"""Of an epoch, by layer."""
+from grok.spec.artifacts import WEIGHTS
 
 
 class Weights(Recording):

@@ -72,5 +72,7 @@ def branch(store: Store, run_id: str, step: int, given: Mapping[str, str], trust
     with tempfile.TemporaryDirectory() as folder:
         tensors, facts = files.load(tracked.get_file(kept[step], Path(folder)))
     if (facts.get("config_hash"), facts.get("epoch")) != (parent.hash, step):
-        raise ConfigError(f"state must be that of the run at step {step}, got another in {kept[step]}. Train that run anew.")
+        raise ConfigError(
+            f"state must be that of the run at step {step}, got another in {kept[step]}. Delete it and train anew."
+        )
     return Branch(config, run_id, step, tensors, facts)

@@ -16,9 +16,8 @@ from torch import Tensor
 from grok.networks.base import Stack
 from grok.recorders._battery import built, put_weights
 from grok.recorders._stored import flaw_of_band
-from grok.recorders.spectrum import BAND
-from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
+from grok.spec.artifacts import BAND, WEIGHTS
 from grok.spec.config import ResolvedConfig
 from grok.spec.fields import shown
 from grok.store import files
@@ -78,10 +77,10 @@ class Finished:
             told = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(found.items()))
             rule = ", ".join(f"{name} {tuple(shape)}" for name, shape in sorted(shapes.items()))
             raise StoreError(
-                f"{path} must have layers {rule}, got {shown(told)} in {self.tracked.run_id}. Train that run anew."
+                f"{path} must have layers {rule}, got {shown(told)} in {self.tracked.run_id}. Delete it and train anew."
             )
         if self.complete and not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
-            raise StoreError(f"{path} must have finite weights, got others in {self.tracked.run_id}. Train that run anew.")
+            raise StoreError(f"{path} must have finite weights, got others in {self.tracked.run_id}. Delete it and train anew.")
         return found
 
     def band(self) -> dict[str, np.ndarray]:
@@ -94,7 +93,7 @@ class Finished:
         watched = set(network_of(self.config).watched)
         if not watched <= set(found) or any(band.ndim != 2 or band.dtype.kind != "f" for band in found.values()):
             rule = f"bands of real numbers of {', '.join(sorted(watched))}"
-            raise StoreError(f"{BAND} must have {rule}, got others in {self.tracked.run_id}. Train that run anew.")
+            raise StoreError(f"{BAND} must have {rule}, got others in {self.tracked.run_id}. Delete it and train anew.")
         flaws = [flaw for name, band in found.items() if (flaw := flaw_of_band(name, band))] if self.complete else []
         if flaws:
             raise StoreError(f"run {self.tracked.run_id} must be measured from a whole band, got: {flaws[0]}. Train it anew.")

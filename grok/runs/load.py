@@ -20,10 +20,8 @@ from grok.detectors._chosen import chosen
 from grok.networks.base import Predictor
 from grok.numerics.gaps import gap_series
 from grok.numerics.spectra import EIGENVALUES, rolling_eigenvalues
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND, FACTORS
-from grok.recorders.weights import WEIGHTS
 from grok.runs.saving import get
+from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS
 from grok.spec.config import ResolvedConfig
 from grok.spec.fields import did_you_mean, shown
 from grok.spec.plugins import OWN, OWN_FIELDS, own_code
@@ -226,7 +224,7 @@ class LoadedRun:
         differ += [shown(text) for text in _texts(facts) if OWN.fullmatch(text) and text not in (*named, *found.values())]
         if differ:
             raise StoreError(
-                f"logged network must be that of its run's config, got {', '.join(differ)} in {self.id}. Train that run anew."
+                f"logged network must be that of its run's config, got {', '.join(differ)} in {self.id}. Train anew."
             )
 
     @cached_property

@@ -32,11 +32,12 @@ from grok.recorders._battery import (
 from grok.recorders._needs import run_needs
 from grok.recorders._stored import flaw_of_scores
 from grok.recorders.base import File
-from grok.recorders.history import HISTORY, STEPS
+from grok.recorders.history import STEPS
 from grok.runs.finished import Finished, untrained
 from grok.runs.measure import OF_ONE_RUN, why
 from grok.runs.saving import get, put
 from grok.signals.base import Signal
+from grok.spec.artifacts import HISTORY
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS
 from grok.store.errors import StoreError, one_line
@@ -127,7 +128,7 @@ def _history(run: Finished) -> pd.DataFrame:
     flaw = flaw_of_scores(table) if run.complete and path == HISTORY else ""
     if flaw or "accuracy/train" not in table or any(table[name].dtype.kind not in "iuf" for name in table):
         rule = flaw or "columns of numbers, accuracy/train among them"
-        raise StoreError(f"{path} must have {rule}, got others in {run.tracked.run_id}. Train that run anew.")
+        raise StoreError(f"{path} must have {rule}, got others in {run.tracked.run_id}. Delete it and train anew.")
     return table
 
 

@@ -24,7 +24,7 @@ from grok.spec.studies import Cell, Study, training_flops
 from grok.store import lease
 from grok.store.errors import one_line
 from grok.store.files import load_json
-from grok.store.prior import mend, with_files
+from grok.store.prior import is_sound, mend, with_files
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
@@ -176,6 +176,7 @@ def run_study(
     """
     session = uuid.uuid4().hex
     older = _older(study, store, parent) if force else frozenset()
+    results, unsound = _reuse(study, store, older, report)
     common = Payload(
         (),
         store.uri,
@@ -185,11 +186,10 @@ def run_study(
         session,
         parent_pid=os.getpid() if fanout.backend == "loky" else 0,
         threads=fanout.threads(),
-        but=older,
+        but=older | unsound,
         figures=figures,
         watch=watch if fanout.backend != "dask" else "",
     )
-    results = _reuse(study, store, older, report)
     _progress(parent, study, results)
     todo = [cell for cell in study.cells if cell.config.hash not in results]
     with stopping.StopSignal(parent, session, should_stop):
@@ -233,24 +233,26 @@ def _older(study: Study, store: Store, parent: TrackedRun) -> frozenset[str]:
     return older
 
 
-def _reuse(study: Study, store: Store, but: Collection[str], report: Callable[[Result], None]) -> dict[str, Result]:
-    """Results of the cells that are done already, in runs other than `but`, made members of the study."""
-    prior = _prior(store, study, but)
+def _reuse(
+    study: Study, store: Store, but: Collection[str], report: Callable[[Result], None]
+) -> tuple[dict[str, Result], frozenset[str]]:
+    """Results of the cells that are done already, in runs other than `but`, made members of the study; and runs passed over."""
+    prior, unsound = _prior(store, study, but)
     results: dict[str, Result] = {}
     for cell in study.cells:
         known = prior.get(cell.config.hash)
-        if known is None or not known.done:
+        if known is None:
             continue
         mend(store, known)
         results[cell.config.hash] = Result(cell, known.state, known.run_id, reused=True)
         report(results[cell.config.hash])
         if known.studies.get(study.name) != cell.condition:
             store.client.set_tag(known.run_id, study_tag(study.name), cell.condition)
-    return results
+    return results, unsound
 
 
-def _prior(store: Store, study: Study, but: Collection[str]) -> dict[str, StoredRun]:
-    """The best run of each identity: a finished one of this study, then any finished one, else the newest."""
+def _prior(store: Store, study: Study, but: Collection[str]) -> tuple[dict[str, StoredRun], frozenset[str]]:
+    """The finished run of each identity that is there, one of this study before others; and those that are not sound."""
     hashes, asked = {cell.config.hash for cell in study.cells}, {KIND: TRAIN, PROTOCOL: PROTOCOL_VERSION}
 
     def rank(run: StoredRun) -> int:
@@ -259,12 +261,15 @@ def _prior(store: Store, study: Study, but: Collection[str]) -> dict[str, Stored
     runs = store.find_among(
         asked, CONFIG_HASH, hashes, study_tag(study.name), lambda run: rank(run) == BEST and run.run_id not in but
     )
-    out: dict[str, StoredRun] = {}
-    for run in runs:
-        known = out.get(run.config_hash)
-        if run.run_id not in but and (known is None or rank(run) > rank(known)):
+    out, unsound = dict[str, StoredRun](), set[str]()
+    for run in sorted((run for run in runs if run.done and run.run_id not in but), key=rank, reverse=True):
+        if run.config_hash in out:
+            continue
+        if is_sound(run):
             out[run.config_hash] = run
-    return out
+        else:
+            unsound.add(run.run_id)
+    return out, frozenset(unsound)
 
 
 def _groups(cells: Sequence[Cell], size: int) -> list[list[Cell]]:

@@ -191,7 +191,7 @@ def _load_branch(training: Training, member: Member, branch: Branch) -> None:
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise CheckpointError(
             f"state must be that of the run's config, got step {branch.step} of {branch.run_id} ({one_line(error)[:120]}). "
-            "Train that run anew."
+            "Delete it and train anew."
         ) from error
 
 

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
-from grok.store import moved
+from grok.store import moved, whole
 from grok.store.provenance import home
 from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, RUN_NAME, RUNNING, STATES, TRAIN, StoredRun, tag
 
@@ -164,7 +164,10 @@ def done(config: ResolvedConfig, name: str) -> tuple[Seen, StoredRun] | None:
 
     Returns:
         None where there is none, or where it takes more than a look to tell: a run that `mlflow run` has made, a server, a
-        store that was moved, a run whose end a killed process left half-done or whose params were changed.
+        store that was moved, a run whose end a killed process left half-done or whose params or files were changed.
+
+    Raises:
+        StoreError: if the files of all runs are away.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{home() / 'mlflow.db'}"
     plain = PLAIN.fullmatch(uri)
@@ -182,7 +185,7 @@ def done(config: ResolvedConfig, name: str) -> tuple[Seen, StoredRun] | None:
         return None
     runs = find(path, {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}, _unfetched)
     best = next((run for run in runs or () if run.done), None)
-    if best is None or best.status == STATES[RUNNING] or best.edited:
+    if best is None or best.status == STATES[RUNNING] or best.edited or whole.flaw(best):
         return None
     return Seen(uri, str(place[0])), best
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import EVERY, own_code
+from grok.store import whole
 from grok.store.alive import is_alive
 from grok.store.errors import AstrayError, BusyError, StoreError
 from grok.store.provenance import code_tags
@@ -25,8 +26,8 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
     """The run that has this identity's work, `done` or free to go on with: the newest of its kind.
 
     One that is done comes before any other, then one that is being trained, then one that can go on. One whose files are not
-    at a place of its own is passed over, and said so; and one that is done and whose params were changed since, which no
-    report counts.
+    at a place of its own is passed over, and said so; and one that is done and whose params or files are not any more what it
+    left, which no report counts.
 
     Args:
         store: to look in. config: whose identity.
@@ -41,10 +42,9 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
         if run.run_id in but:
             continue
         if run.done:
-            if why := run.edited:
-                LOG.warning("%s is passed over: %s", run.run_id, why)
-                continue
-            return mend(store, run)
+            if is_sound(run):
+                return mend(store, run)
+            continue
         try:
             resumable = resumable or with_files(store, _free(run, session))
         except BusyError as error:
@@ -58,11 +58,21 @@ def named_prior(store: Store, run_id: str, session: str = "") -> StoredRun:
     """`find_prior` for one run that the user names.
 
     Raises:
-        StoreError: if there is no such training run.
+        StoreError: if there is no such training run, or it is done and its files are not whole.
         BusyError: if a process of another session is training it now.
     """
     run = training_run(store.get(run_id))
+    if run.done and (why := whole.flaw(run)):
+        raise StoreError(f"run must be whole, got {run_id}: {why}. Repeat its command, which trains it anew.")
     return mend(store, run) if run.done else _free(run, session)
+
+
+def is_sound(run: StoredRun) -> bool:
+    """Whether a finished run stands for its config: its params are those of its hash, its files whole; if not, that is said."""
+    why = run.edited or whole.flaw(run)
+    if why:
+        LOG.warning("%s is passed over: %s", run.run_id, why)
+    return not why
 
 
 def mend(store: Store, run: StoredRun) -> StoredRun:

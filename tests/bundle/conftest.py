@@ -18,8 +18,7 @@ import pytest
 
 from analysis import papers
 from analysis.bundle.pack import Wanted, pack
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND
+from grok.spec.artifacts import BAND, HISTORY
 from grok.spec.config import RunConfig
 from grok.spec.studies import load_study
 from grok.store.moved import rebase

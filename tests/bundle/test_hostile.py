@@ -23,7 +23,7 @@ from analysis.bundle import crate as crates
 from analysis.bundle import layout, tables, unpack
 from analysis.bundle.layout import BundleError
 from analysis.bundle.pack import Wanted, pack
-from grok.recorders.history import HISTORY
+from grok.spec.artifacts import HISTORY
 from grok.spec.config import RunConfig
 from grok.store.errors import StoreError
 from grok.store.store import Store

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.reading.evidence import DERIVED, Evidence
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND
+from grok.spec.artifacts import BAND, HISTORY
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store

@@ -11,6 +11,7 @@ from typing import Any
 
 from analysis.reading.evidence import Evidence
 from grok.runs.load import load_run
+from grok.spec.artifacts import FACTORS
 from grok.store.errors import StoreError
 from grok.store.store import connect
 from tests.faults.world import World, same
@@ -57,32 +58,53 @@ def altered(pattern: str, change: Callable[[Path, random.Random], None]) -> Faul
 
 
 def finished_altered(pattern: str) -> Fault:
-    """A file of a finished run is cut: that run is named, deleted by hand, and trained anew by the same command."""
+    """A file of a finished run is cut: that run is named, and its cell trained anew by the same command."""
 
     def fault(world: World, rng: random.Random) -> None:
         world.end(world.start())
         path = rng.choice(files_of(world, pattern))
         cut(path, rng)
-        left_out = Evidence(connect(world.uri, "")).left_out
-        named = set(left_out["run_id"]) if len(left_out) else set()
-        run_id = path.relative_to(world.folder / "mlruns").parts[1]
-        if run_id not in named:
+        run_id = run_of(world, path)
+        if not is_left_out(world, run_id):
             raise AssertionError(f"{path.name} of {run_id} was cut and nobody said so")
-        world.client().delete_run(run_id)
+        world.broken.add(run_id)
 
     return fault
+
+
+def run_of(world: World, path: Path) -> str:
+    """The id of the run that a file belongs to."""
+    return path.relative_to(world.folder / "mlruns").parts[1]
+
+
+def is_left_out(world: World, run_id: str) -> bool:
+    """Whether a report names a run as one that does not count."""
+    left_out = Evidence(connect(world.uri, "")).left_out
+    return len(left_out) > 0 and run_id in set(left_out["run_id"])
+
+
+def finished_gone(world: World, rng: random.Random) -> None:
+    """The folder of files of a finished run is gone: that run is named, and its cell trained anew by the same command."""
+    world.end(world.start())
+    run_id = run_of(world, rng.choice(files_of(world, "history.parquet")))
+    (root,) = world.folder.glob(f"mlruns/*/{run_id}/artifacts")
+    shutil.rmtree(root)
+    if not is_left_out(world, run_id):
+        raise AssertionError(f"the files of {run_id} were deleted and nobody said so")
+    world.broken.add(run_id)
 
 
 def finished_flipped(pattern: str) -> Fault:
     """A bit of a file of a finished run is turned over: whoever reads it says so by name, or reads the numbers that were there.
 
-    Then the run is deleted by hand, and trained anew by the same command.
+    A run whose history or band is broken so has its cell trained anew by the same command. One of whose weights this is true
+    is deleted by hand first: their checksums are looked at when they are read.
     """
 
     def fault(world: World, rng: random.Random) -> None:
         world.end(world.start())
         path = rng.choice(files_of(world, pattern))
-        run_id = path.relative_to(world.folder / "mlruns").parts[1]
+        run_id = run_of(world, path)
         before = numbers(world, run_id)
         flip(path, rng)
         try:
@@ -91,15 +113,18 @@ def finished_flipped(pattern: str) -> Fault:
             if run_id not in str(error) and path.name not in str(error):
                 raise AssertionError(f"a bit of {path.name} was turned over, and what was said is {error}") from error
             after = before
+            if is_left_out(world, run_id):
+                world.broken.add(run_id)
+            else:
+                world.client().delete_run(run_id)
         if not same(before, after):
             raise AssertionError(f"a bit of {path.name} of {run_id} was turned over and other numbers were read")
-        world.client().delete_run(run_id)
 
     return fault
 
 
 def numbers(world: World, run_id: str) -> dict[str, Any]:
-    """What is read of a finished run: its history, band and weights; a new reader each time.
+    """What is read of a finished run: its history, band, factors and weights; a new reader each time.
 
     Raises:
         StoreError: if the run is left out, with the reason.
@@ -110,11 +135,12 @@ def numbers(world: World, run_id: str) -> dict[str, Any]:
         raise StoreError(f"{run_id}: {left.set_index('run_id').loc[run_id, 'reason']}")
     run = load_run(run_id, store=connect(world.uri, ""))
     weights = {f"{epoch} {name}": array for epoch in run.checkpoints for name, array in run.weights(epoch).items()}
-    return {"history": evidence.history(run_id), "band": evidence.band(run_id), "weights": weights}
+    factors = run.factors if FACTORS in run.files else {}
+    return {"history": evidence.history(run_id), "band": evidence.band(run_id), "factors": factors, "weights": weights}
 
 
 def artifacts_gone(world: World, rng: random.Random) -> None:
-    """The folder of artifacts is deleted while the study runs, and its unfinished runs with it."""
+    """The folder of artifacts is deleted while the study runs; its finished runs are then deleted by hand."""
     world.end(disturbed(world, rng), kill=True)
     finished = {run.info.run_id for run in world.runs() if run.data.tags.get("grok.state") == "complete"}
     shutil.rmtree(world.folder / "mlruns", ignore_errors=True)

@@ -98,8 +98,9 @@ def table(tries: list[Try]) -> str:
     lines = [head, "|---|---|---|---|---|---|"]
     for kind in sorted({one.kind for one in tries}):
         mine = [one for one in tries if one.kind == kind]
-        share = sum(one.again_s / one.undisturbed_s for one in mine) / len(mine)
-        told = f"{max(one.commands for one in mine)} | {min(one.kept for one in mine):.2f} | {share:.2f}"
+        mean = sum(one.again_s / one.undisturbed_s for one in mine) / len(mine)
+        share = "–" if kind in SERVED else f"{mean:.2f}"  # the undisturbed study has no server
+        told = f"{max(one.commands for one in mine)} | {min(one.kept for one in mine):.2f} | {share}"
         lines.append(f"| {kind} | {len(mine)} | {sum(one.survived for one in mine)} | {told} |")
     lines.append(f"| all | {len(tries)} | {sum(one.survived for one in tries)} | {max(one.commands for one in tries)} | | |")
     return "\n".join(lines)

@@ -15,7 +15,17 @@ from typing import Any
 
 from grok.spec.studies import load_file
 from tests.faults import served
-from tests.faults.altered import Fault, altered, artifacts_gone, cut, disturbed, finished_altered, finished_flipped, flip
+from tests.faults.altered import (
+    Fault,
+    altered,
+    artifacts_gone,
+    cut,
+    disturbed,
+    finished_altered,
+    finished_flipped,
+    finished_gone,
+    flip,
+)
 from tests.faults.world import World
 
 
@@ -93,7 +103,7 @@ def stop_and_continue(world: World, rng: random.Random) -> None:
 
 
 def stopped_long(world: World, rng: random.Random) -> None:
-    """SIGSTOP of everything for longer than any time-out, while another command wants the same runs."""
+    """SIGSTOP of everything for longer than a database waits for a lock, while another command wants the same runs."""
     process = disturbed(world, rng)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGSTOP)
@@ -211,7 +221,7 @@ FAULTS: dict[str, Fault] = {
     "worker killed": kill_worker,
     "Ctrl-C": interrupt,
     "stopped for ten seconds": stop_and_continue,
-    "stopped beyond all time-outs": stopped_long,
+    "stopped beyond a database's time-out": stopped_long,
     "clock moved back": clock_back,
     "two commands at once": two_commands,
     "four at once, one killed": four_commands,
@@ -222,12 +232,12 @@ FAULTS: dict[str, Fault] = {
     "bit of a state turned over": altered("resume/*.safetensors", flip),
     "grid.json cut short": altered("grid.json", cut),
     "config.json cut short": altered("config.json", cut),
-    "band of a finished run cut": finished_altered("delta_w/band.npz"),
+    "band or factors of a finished run cut": finished_altered("delta_w/*.npz"),
     "history of a finished run cut": finished_altered("history.parquet"),
-    "bit of a band turned over": finished_flipped("delta_w/band.npz"),
+    "bit of a band or of factors turned over": finished_flipped("delta_w/*.npz"),
     "bit of a history turned over": finished_flipped("history.parquet"),
     "bit of a checkpoint turned over": finished_flipped("checkpoints/*.safetensors"),
-    "bit of config.json turned over": finished_flipped("config.json"),
+    "files of a finished run gone": finished_gone,
     "artifacts gone": artifacts_gone,
     "disk of artifacts full": disk_full,
     "disk of the database full": database_full,

@@ -16,9 +16,8 @@ import pytest
 import torch
 
 from analysis.reading.evidence import Evidence
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec import limited
+from grok.spec.artifacts import BAND, FACTORS, HISTORY
 from grok.spec.limited import check_table
 from grok.store import files
 from grok.store.errors import StoreError

@@ -24,8 +24,7 @@ from analysis.reading.evidence import Evidence
 from analysis.reading.files import RunFiles
 from analysis.report import write
 from analysis.report.compare import FORMAT, read_baseline
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND
+from grok.spec.artifacts import BAND, HISTORY
 from grok.spec.fields import ConfigError
 from grok.spec.limited import load_arrays
 from grok.store.files import CheckpointError, load, load_json, save

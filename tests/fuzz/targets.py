@@ -37,9 +37,8 @@ from grok.detectors._chosen import chosen, option_names
 from grok.monitor.negatives import tables_of
 from grok.monitor.spectral import SpectralMonitor
 from grok.numerics.gaps import method_eigenvalues
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec import limited, limited_yaml
+from grok.spec.artifacts import BAND, FACTORS, HISTORY
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError, pairs
 from grok.spec.plugins import ROOMS

@@ -211,7 +211,7 @@ def test_a_shortfall_does_not_soften_a_failure() -> None:
 def test_a_file_that_breaks_while_claims_are_read_withholds_the_verdict() -> None:
     class Broken(SyntheticEvidence):
         def _history(self, run_id: str) -> Any:
-            raise StoreError(f"history.parquet must be a whole parquet file, got {run_id}. Train that run anew.")
+            raise StoreError(f"history.parquet must be a whole parquet file, got {run_id}. Delete it and train anew.")
 
     claim = next(claim for claim in CLAIMS if claim.id == "eigenvalues-grok-25")
     (result,) = evaluate(Broken(), [claim])  # type: ignore[arg-type]

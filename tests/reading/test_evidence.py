@@ -15,8 +15,7 @@ from analysis.papers import CLAIMS, ERRATA
 from analysis.reading import runs as queries
 from analysis.reading.evidence import Evidence
 from analysis.reading.files import RunFiles
-from grok.recorders.history import HISTORY
-from grok.recorders.spectrum import BAND, FACTORS
+from grok.spec.artifacts import BAND, FACTORS, HISTORY
 from grok.spec.config import RunConfig
 from grok.store import glance
 from grok.store.store import StoreError, TrackedRun

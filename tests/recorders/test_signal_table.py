@@ -12,11 +12,11 @@ import pytest
 from grok.numerics import geometry
 from grok.recorders import _battery, _minibatches, signal_table
 from grok.recorders._battery import TABLE, VERSIONS
-from grok.recorders.history import HISTORY
 from grok.runs import signals as room
 from grok.runs.finished import Finished
 from grok.runs.saving import get
 from grok.runs.train import train_tracked
+from grok.spec.artifacts import HISTORY
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import EVERY, SIGNALS, USUAL_RECORDERS

@@ -16,7 +16,6 @@ from grok.numerics.edge import edge
 from grok.numerics.ledger import Ledger
 from grok.numerics.repulsion import measure_repulsion
 from grok.recorders._battery import put_weights
-from grok.recorders.spectrum import BAND
 from grok.runs import measure
 from grok.runs.finished import Finished, untrained
 from grok.runs.measure import (
@@ -32,6 +31,7 @@ from grok.runs.measure import (
 )
 from grok.runs.saving import get
 from grok.runs.train import train_tracked
+from grok.spec.artifacts import BAND
 from grok.spec.fields import ConfigError
 from grok.store import files
 from grok.store.errors import StoreError

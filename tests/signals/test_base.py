@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from analysis.reading.files import RunFiles
-from grok.recorders.spectrum import BAND
 from grok.signals.base import NEEDS, Live, Signal, example, find, from_history, series
+from grok.spec.artifacts import BAND
 from grok.spec.fields import ConfigError
 
 

@@ -1,0 +1,25 @@
+"""Names of the files that a run of a config leaves for its readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grok.spec.config import ResolvedConfig
+
+HISTORY = "history.parquet"
+"""A row per epoch, or per epoch that was evaluated."""
+BAND, FACTORS = "delta_w/band.npz", "delta_w/factors.npz"
+"""By layer, and by kind of factor and layer."""
+WEIGHTS = "checkpoints/epoch-{:05d}.safetensors"
+"""Of an epoch, by layer."""
+
+
+def needed(config: ResolvedConfig, complete: bool) -> tuple[str, ...]:
+    """The files without which a finished run does not stand for its config.
+
+    Args:
+        config: of the run. complete: whether it came to its last epoch; one that diverged has not all checkpoints.
+    """
+    factors = (FACTORS,) if config.spectrum_methods != ("gram",) else ()
+    return (HISTORY, BAND, *factors, *(WEIGHTS.format(epoch) for epoch in config.checkpoint_epochs if complete))

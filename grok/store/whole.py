@@ -1,0 +1,96 @@
+"""Whether the files of a finished run are whole. One whose files are not does not stand for its config any more.
+
+What is known from sizes and checksums is looked at, without importing torch, pandas or mlflow; whether the numbers are those
+of a run is for the report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from grok.spec.artifacts import needed
+from grok.spec.fields import ConfigError
+from grok.spec.limited import BrokenFileError, check_table, plain_file, untrusted
+from grok.store.errors import StoreError
+from grok.store.moved import local_path
+from grok.store.tags import StoredRun
+
+CHUNK = 1 << 20
+"""Bytes that are read at a time."""
+MOST_HEADER = 100_000_000
+"""Bytes of the header of a safetensors file, as its own library has it."""
+
+
+def flaw(run: StoredRun) -> str:
+    """What is wrong with the files of a finished run, in words; empty if nothing is, or if they are not on a disk here.
+
+    Raises:
+        StoreError: if the files of all runs of its experiment are away, as those of a disk that is not mounted.
+    """
+    root = local_path(run.artifact_uri)
+    if root is None:
+        return ""
+    home = root.parent.parent
+    if not home.is_dir():
+        raise StoreError(
+            f"files of finished runs must be there, got no folder {home}. Bring it back, or train anew with --force."
+        )
+    if not root.is_dir() or root.is_symlink() or root.parts[-2:] != (run.run_id, "artifacts"):
+        return f"its folder of files is gone: {root}"
+    try:
+        names = needed(run.config, run.state == "complete")
+    except ConfigError:
+        return ""  # `StoredRun.edited` says so
+    left_out = frozenset(run.files_left_out)
+    for name in names:
+        try:
+            _check(root / name) if name not in left_out else None
+        except FileNotFoundError:
+            return f"its file {name} is gone"
+        except BrokenFileError as error:
+            return f"its file {name} is not whole ({error!s:.100})"
+    return ""
+
+
+def _check(path: Path) -> None:
+    """Raises BrokenFileError if a file is not what was written, FileNotFoundError if it is not there."""
+    plain_file(path)
+    with untrusted():
+        CHECKS[path.suffix](path)
+
+
+def _table(path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    check_table(path)
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for _ in file.iter_batches():
+            pass
+
+
+def _archive(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as member:
+                while member.read(CHUNK):  # to the end, where its checksum is held against what was read
+                    pass
+
+
+def _tensors(path: Path) -> None:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        size = os.fstat(file.fileno()).st_size
+        if not 2 <= length <= min(size - 8, MOST_HEADER):
+            raise BrokenFileError(f"{size} bytes, its header alone has {length}")
+        header = json.loads(file.read(length))
+    end = max((one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"), default=0)
+    if size != 8 + length + end:
+        raise BrokenFileError(f"{size} bytes in place of {8 + length + end}")
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {".parquet": _table, ".npz": _archive, ".safetensors": _tensors}
+"""By the ending of a file. Weights have a checksum too, which whoever reads them looks at."""

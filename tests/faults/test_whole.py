@@ -1,0 +1,139 @@
+"""Finished runs whose files are gone, cut short or altered: they stand for no config, and are kept as they are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grok.runs import train
+from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS, needed
+from grok.store import whole
+from grok.store.run import TrackedRun
+from grok.store.tags import StoredRun
+from tests.bundle.conftest import call
+from tests.conftest import TINY
+
+pytestmark = pytest.mark.faults
+LAST = WEIGHTS.format(TINY.epochs)
+STUDY = """\
+two:
+  sentence: Two cells.
+  source: ours
+  runs:
+    - {condition: grok, modulus: 7, width: 16, epochs: 30, max_window: 12, window: 6, slope_lag: 3, first_epoch: 8,
+       top_pairs: 20, threads: 1, device: cpu, seed: 0..1}
+"""
+
+
+def turn(path: Path, place: int) -> None:
+    """A bit of a file is turned over."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    """The last byte of a file is gone."""
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+DAMAGES: list[tuple[str, Callable[[Path], None], str]] = [
+    (HISTORY, Path.unlink, f"its file {HISTORY} is gone"),
+    (BAND, Path.unlink, f"its file {BAND} is gone"),
+    (LAST, Path.unlink, f"its file {LAST} is gone"),
+    (HISTORY, cut, f"its file {HISTORY} is not whole"),
+    (BAND, cut, f"its file {BAND} is not whole"),
+    (LAST, cut, f"its file {LAST} is not whole"),
+    (HISTORY, lambda path: path.write_bytes(b""), f"its file {HISTORY} is not whole"),
+    (BAND, lambda path: path.write_bytes(b""), f"its file {BAND} is not whole"),
+    (LAST, lambda path: path.write_bytes(b""), f"its file {LAST} is not whole"),
+    (HISTORY, lambda path: turn(path, 200), f"its file {HISTORY} is not whole"),
+    (BAND, lambda path: turn(path, 200), f"its file {BAND} is not whole"),
+    ("", shutil.rmtree, "its folder of files is gone"),
+]
+"""A file of a run, what is done to it, and what is said."""
+
+
+@pytest.fixture
+def done(store: Any, tiny: Any) -> tuple[Path, Callable[[], StoredRun]]:
+    """The folder of a finished run's files, and the run as the store has it."""
+    (outcome,) = train.train_tracked([tiny()], store)
+    return Path(str(TrackedRun(store.client, outcome.run_id)._root)), lambda: store.get(outcome.run_id)
+
+
+def test_what_was_damaged_is_named_and_a_whole_run_is_whole(done: Any) -> None:
+    root, run = done
+    assert whole.flaw(run()) == ""
+    kept = root.with_name("kept")
+    shutil.copytree(root, kept)
+    for name, damage, told in DAMAGES:
+        damage(root / name)
+        assert whole.flaw(run()).startswith(told), (name, told)
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(kept, root)
+    assert whole.flaw(run()) == ""
+
+
+def test_what_a_run_needs_follows_from_its_config(tiny: Any) -> None:
+    config = tiny(checkpoint_epochs=(0, 64))
+    assert needed(config, complete=True) == (HISTORY, BAND, WEIGHTS.format(0), LAST)
+    assert needed(config, complete=False) == (HISTORY, BAND)
+    assert FACTORS in needed(tiny(spectrum_methods=("gram", "svd")), complete=False)
+
+
+def test_files_that_did_not_come_with_a_run_are_not_missed(store: Any, done: Any) -> None:
+    root, run = done
+    (root / BAND).unlink()
+    store.client.set_tag(run().run_id, "grok.files_left_out", BAND)
+    assert whole.flaw(run()) == ""
+
+
+@pytest.mark.parametrize("damage", [DAMAGES[4], DAMAGES[-1]], ids=["band cut", "folder gone"])
+def test_the_same_command_trains_anew(damage: Any, done: Any, tiny: Any, flags: Any, command: Any, caplog: Any) -> None:
+    root, run = done
+    name, change, told = damage
+    change(root / name)
+    answer = command(*flags(tiny()))
+    assert (answer.status, answer.words["reused"], answer.words["state"]) == (0, "no", "complete")
+    assert f"{run().run_id} is passed over: {told}" in caplog.text
+    assert command(*flags(tiny())).words == {**answer.words, "reused": "yes"}
+    assert run().state == "complete"  # it is kept as it is
+
+
+def test_a_run_that_is_named_is_refused(done: Any, command: Any) -> None:
+    root, run = done
+    cut(root / BAND)
+    answer = command("--resume", run().run_id)
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert f"run must be whole, got {run().run_id}: its file {BAND} is not whole" in answer.err
+
+
+def test_a_store_whose_files_are_away_trains_nothing(done: Any, tiny: Any, flags: Any, command: Any, store: Any) -> None:
+    """As those of a disk that is not mounted."""
+    root, _ = done
+    home = root.parent.parent
+    home.rename(home.with_name("away"))
+    for config in (tiny(), replace(tiny(), device="cpu")):
+        answer = command(*flags(config))
+        assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+        assert f"files of finished runs must be there, got no folder {home}" in answer.err
+    assert len(store.prior(tiny())) == 1
+
+
+def test_a_study_trains_the_cell_of_a_broken_run_anew(store: Any, tmp_path: Path, caplog: Any) -> None:
+    (tmp_path / "own.yaml").write_text(STUDY, encoding="utf-8")
+    words = ("study", "--study", str(tmp_path / "own.yaml"), "--backend", "sequential")
+    assert call(*words).words["trained"] == "2"
+    broken = next(run for run in store.find({"kind": "train"}))
+    cut(Path(str(TrackedRun(store.client, broken.run_id)._root)) / BAND)
+    store.client.set_tag(broken.run_id, "mlflow.note.content", "mine")
+    answer = call(*words)
+    assert (answer.status, answer.words["trained"], answer.words["reused"]) == (0, "1", "1")
+    assert f"{broken.run_id} is passed over: its file {BAND} is not whole" in caplog.text
+    assert store.get(broken.run_id).tags["mlflow.note.content"] == "mine"
+    assert call(*words).words["reused"] == "2"
