@@ -137,3 +137,12 @@ def test_a_study_trains_the_cell_of_a_broken_run_anew(store: Any, tmp_path: Path
     assert f"{broken.run_id} is passed over: its file {BAND} is not whole" in caplog.text
     assert store.get(broken.run_id).tags["mlflow.note.content"] == "mine"
     assert call(*words).words["reused"] == "2"
+
+
+def test_a_report_without_runs_says_why_those_that_are_there_do_not_count(store: Any, tiny: Any, tmp_path: Path) -> None:
+    (outcome,) = train.train_tracked([tiny()], store, tags={"study.headline": "grok"})
+    cut(Path(str(TrackedRun(store.client, outcome.run_id)._root)) / BAND)
+    answer = call("analyze", "--study", "headline", "--out", str(tmp_path / "report"))
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert f"got none in {store.uri} that counts (1 left out, the first: {BAND} must be a whole npz file" in answer.err
+    assert not (tmp_path / "report").exists()
