@@ -77,19 +77,16 @@ def test_a_new_run_leaves_those_of_the_others_as_they_are(tmp_path: Path, comput
     assert len(computed) == 6
 
 
-@pytest.mark.parametrize("kind", ["empty", "cut", "bit", "no checksum", "other shape", "shorter", "other kind", "object"])
+@pytest.mark.parametrize("kind", ["empty", "cut", "bit", "no checksum", "other shape", "shorter"])
 def test_kept_series_that_are_not_as_they_were_written_are_computed_anew(kind: str, tmp_path: Path) -> None:
     group = replace(cell("square", "grok", 80, 3, 0), folder=tmp_path)
     right = group.log_gaps(*KEY).copy()
     (path,) = (tmp_path / group.table["run_id"][1]).iterdir()
     content = path.read_bytes()
     if kind == "no checksum":
-        np.save(path, right[:, 1] + 1)
-    elif kind in ("other shape", "shorter", "other kind"):
-        wrong = {"other shape": right[:2, 1], "shorter": right[:, 1, :-1], "other kind": right[:, 1].astype(np.float32)}
-        kept.write(path, wrong[kind])
-    elif kind == "object":
-        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+        path.write_bytes((right[:, 1] + 1).tobytes())
+    elif kind in ("other shape", "shorter"):
+        kept.write(path, right[:2, 1] if kind == "other shape" else right[:, 1, :-1])
     else:
         half = len(content) // 2
         altered = content[:half] + bytes([content[half] ^ 4]) + content[half + 1 :]
