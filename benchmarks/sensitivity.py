@@ -68,8 +68,7 @@ def searches(cells: Cells, config: SensitivityConfig, folder: Path) -> Iterator[
         for sampler in ("random", "tpe"):
             asked = replace(config, workers=workers, sampler=sampler, name=f"{sampler}-{workers}")
             (task,) = planning.plan(cells, asked, folder)
-            needed = [key for _, key in planning.spectra_needed(cells, asked, [task])]
-            cells.prepare(needed, [task.activation], lambda: None)
+            cells.prepare(planning.spectra_needed(cells, asked, [task]))
             times = search.search(task, cells).times
             parts = times.detectors + times.sampler + times.storage
             yield {

@@ -6,10 +6,9 @@ Shapes: R runs, T updates, L lags.
 from __future__ import annotations
 
 import hashlib
-import io
-import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +17,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.sensitivity import kept
 from analysis.sensitivity.settings import CONTROLS
 from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
 from grok.numerics.methods import factor_kind
-from grok.numerics.spectra import gap, rolling_eigenvalues
-from grok.spec.limited import array_header
-from grok.store import files
+from grok.numerics.spectra import gap, spectra_of_windows
 
 CONDITIONS = ("grok", *CONTROLS)
-DIGEST_BYTES = 32
+Key = tuple[str, str, int]
+"""Matrix, spectrum method and window of a series."""
 RATIOS = 3
 """λ₁/λ₂, λ₂/λ₃, λ₃/λ₄."""
 ROUNDING = "rounding"
@@ -46,7 +45,7 @@ class Group:
         table: a row per run, by seed: run_id, seed, epochs, test_50 (NaN if never), methods.
         bands: `w` and `v` of each run, (T, L) float64.
         factors: of each run with raw spectra, else empty.
-        folder: of series computed earlier, or None to keep them in memory only.
+        folder: of series computed earlier, those of each run by itself; None to keep them in memory only.
         horizon: epochs that are compared, or None for each run's own.
     """
 
@@ -58,7 +57,9 @@ class Group:
     factors: list[dict[str, np.ndarray]]
     folder: Path | None = None
     horizon: int | None = None
-    _series: dict[tuple[str, str, int], np.ndarray] = field(default_factory=dict, repr=False)
+    _series: dict[Key, np.ndarray] = field(default_factory=dict, repr=False)
+    _ahead: dict[tuple[int, Key], np.ndarray] = field(init=False, default_factory=dict, repr=False)
+    _prints: dict[tuple[Any, ...], str] = field(init=False, default_factory=dict, repr=False)
     spectra_s: float = 0.0
 
     @property
@@ -74,13 +75,18 @@ class Group:
     @property
     def fingerprint(self) -> str:
         """(16 hex digits) of the runs' ids and of all that is computed from."""
-        digest = hashlib.sha256()
-        for run_id, band, factors in zip(self.table["run_id"], self.bands, self.factors, strict=True):
-            digest.update(run_id.encode())
-            for name, array in (*sorted(band.items()), *sorted(factors.items())):
-                digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-        digest.update(np.asarray(self.table["test_50"], dtype=np.float64).tobytes())
-        return digest.hexdigest()[:16]
+        test_50 = np.asarray(self.table["test_50"], dtype=np.float64).tobytes()
+        asked = (*self.table["run_id"], test_50)
+        if asked not in self._prints:
+            digest = hashlib.sha256()
+            for run_id, band, factors in zip(self.table["run_id"], self.bands, self.factors, strict=True):
+                digest.update(run_id.encode())
+                for name, array in (*sorted(band.items()), *sorted(factors.items())):
+                    digest.update(name.encode())
+                    digest.update(np.ascontiguousarray(array).data)
+            digest.update(test_50)
+            self._prints[asked] = digest.hexdigest()[:16]
+        return self._prints[asked]
 
     @property
     def epochs(self) -> np.ndarray:
@@ -109,33 +115,45 @@ class Group:
         """(3, R, T + 1) float64: log λ₁/λ₂, log λ₂/λ₃, log λ₃/λ₄ at every epoch; NaN where unknown or after a run's end."""
         key = (matrix, method, window)
         if key not in self._series:
-            path = self.folder / f"{matrix}-{method}-{window}.npy" if self.folder else None
-            kept = _read(path, len(self.table)) if path else None
-            self._series[key] = self._compute(key, path) if kept is None else kept
+            runs = range(len(self.table))
+            series = [self._ahead.pop((number, key), None) for number in runs]
+            found = [next(self.run_gaps(n, matrix, method, [window])) if one is None else one for n, one in enumerate(series)]
+            out = np.full((RATIOS, len(found), max(one.shape[1] for one in found)), np.nan)
+            for number, one in enumerate(found):
+                out[:, number, : one.shape[1]] = one
+            self._series[key] = out[:, :, : self.horizon + 1] if self.horizon else out
         return self._series[key]
 
-    def _compute(self, key: tuple[str, str, int], path: Path | None) -> np.ndarray:
-        matrix, method, window = key
-        series = [self._run_gaps(number, matrix, method, window) for number in range(len(self.table))]
-        out = np.full((RATIOS, len(series), max(one.shape[1] for one in series)), np.nan)
-        for number, one in enumerate(series):
-            out[:, number, : one.shape[1]] = one
-        out = out[:, :, : self.horizon + 1] if self.horizon else out
-        if path:
-            _write(path, out)
-        return out
+    def ahead(self, number: int, matrix: str, method: str, windows: Sequence[int], stopped: Callable[[], bool]) -> None:
+        """Take the series of one run ahead of `log_gaps`, which puts those of all runs together."""
+        missing = [window for window in windows if (matrix, method, window) not in self._series]
+        series = self.run_gaps(number, matrix, method, missing)
+        for window in missing:
+            if stopped():
+                return
+            self._ahead[number, (matrix, method, window)] = next(series)
 
-    def _run_gaps(self, number: int, matrix: str, method: str, window: int) -> np.ndarray:
-        if method == "gram":
-            values = rolling_eigenvalues(self.bands[number][matrix], window, RATIOS + 1)
+    def run_gaps(self, number: int, matrix: str, method: str, windows: Sequence[int]) -> Iterator[np.ndarray]:
+        """(3, T + 1) float64 of one run for each window, to its own end: as it is kept, or computed and then kept."""
+        name = matrix if method == "gram" else f"{factor_kind(method)}_{matrix}"
+        source = (self.bands if method == "gram" else self.factors)[number][name]
+        seed = None if method == "gram" else int(self.seeds[number])
+        paths: list[Path] = []
+        if self.folder:
+            digest = kept.digest(source, seed)
+            paths = [kept.place(self.folder, self.table["run_id"].iloc[number], (matrix, method, w), digest) for w in windows]
+        shape = (RATIOS, len(source) + (seed is None))
+        there = [kept.read(path, shape) for path in paths] or [None] * len(windows)
+        missing = [window for window, one in zip(windows, there, strict=True) if one is None]
+        if seed is None:
+            made = spectra_of_windows(source, missing, RATIOS + 1)
         else:
-            name = f"{factor_kind(method)}_{matrix}"
-            values = gaps.method_eigenvalues(self.factors[number][name], method, window, int(self.seeds[number]))
-        with np.errstate(invalid="ignore"):
-            ratios = [
-                np.log(gap(values, k, window)) if k < window else np.full(len(values), np.nan) for k in range(1, RATIOS + 1)
-            ]
-        return np.stack(ratios)
+            made = (gaps.method_eigenvalues(source, method, window, seed) for window in missing)
+        for place, (window, known) in enumerate(zip(windows, there, strict=True)):
+            found = _log_ratios(next(made), window) if known is None else known
+            if known is None and paths:
+                kept.write(paths[place], found)
+            yield found
 
     def fires(self, setting: dict[str, Any], rule: Detector) -> np.ndarray:
         """(R,) float64: the epoch at which a setting fires on each run, NaN if never."""
@@ -157,32 +175,11 @@ class Group:
         return out
 
 
-def _read(path: Path, runs: int) -> np.ndarray | None:
-    """Series as `_write` kept them, (3, runs, T + 1) float64; None where they are not there, or not as they were written.
-
-    Those of earlier versions have no checksum: they are computed anew too.
-    """
-    try:
-        content = path.read_bytes()
-        body, checksum = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != checksum:
-            return None
-        stream = io.BytesIO(body)
-        shape, dtype = array_header(stream, path.name)
-        if shape[:2] != (RATIOS, runs) or len(shape) != 3 or dtype != np.float64 or 8 * math.prod(shape) > len(body):
-            return None
-        found: np.ndarray = np.load(io.BytesIO(body), allow_pickle=False)
-        return found
-    except Exception:  # its header is untrusted too: the tokenizer's errors
-        return None
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    """Whole or not at all, as another process may be at it; a SHA-256 at the end."""
-    made = io.BytesIO()
-    np.save(made, array)
-    with files.whole(path) as partial:
-        partial.write_bytes(made.getvalue() + hashlib.sha256(made.getvalue()).digest())
+def _log_ratios(values: np.ndarray, window: int) -> np.ndarray:
+    """(3, T + 1) float64 of eigenvalues, (T + 1, ≥ 4)."""
+    with np.errstate(invalid="ignore"):
+        ratios = [np.log(gap(values, k, window)) if k < window else np.full(len(values), np.nan) for k in range(1, RATIOS + 1)]
+    return np.stack(ratios)
 
 
 @dataclass(frozen=True)
@@ -243,14 +240,42 @@ class Cells:
         own = [(self.cell(activation, name, method), method) for name, method in served]
         return min(cell.largest_window(method) for cell, method in own if cell is not None)
 
-    def prepare(self, keys: Iterable[tuple[str, str, int]], activations: Sequence[str], report: Callable[[], None]) -> None:
-        """Compute series ahead, on all cores; `report` is told of each."""
-        jobs = [
-            (cell, key)
-            for key in keys
-            for (activation, _), cell in (self.cells if key[1] == "gram" else self.raw).items()
-            if activation in activations and (key[1] == "gram" or key[1] in cell.methods())
-        ]
+    def prepare(
+        self,
+        needed: Iterable[tuple[str, Key]],
+        report: Callable[[int, int], None] = lambda done, of: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Compute series ahead, on all cores, a run and matrix at a time.
+
+        Args:
+            needed: activation and series; those that are known cost nothing. report: told how many of how many runs' series
+                are done. should_stop: True ends it soon.
+
+        Returns:
+            Whether it came to its end.
+        """
+        windows: dict[tuple[str, str, str], list[int]] = {}
+        for activation, (matrix, method, window) in needed:
+            windows.setdefault((activation, matrix, method), []).append(window)
+        jobs: list[tuple[Group, int, str, str, list[int]]] = []
+        for (activation, matrix, method), own in windows.items():
+            for (name, _), cell in (self.cells if method == "gram" else self.raw).items():
+                if name == activation and (method == "gram" or method in cell.methods()):
+                    jobs += [(cell, number, matrix, method, own) for number in range(len(cell.table))]
+        jobs.sort(key=lambda job: -job[0].table["epochs"].iloc[job[1]] * sum(job[4]))  # the longest first
+        stopped = threading.Event()
+        if should_stop():
+            return False
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            for _ in pool.map(lambda job: job[0].log_gaps(*job[1]), jobs):
-                report()
+            try:
+                for done, _ in enumerate(pool.map(lambda job: job[0].ahead(*job[1:], stopped.is_set), jobs), start=1):
+                    report(done, len(jobs))
+                    if done < len(jobs) and should_stop():
+                        return False
+            finally:
+                stopped.set()  # those still at it, after a stop or an error
+        for cell, _, matrix, method, own in jobs:
+            for window in own:
+                cell.log_gaps(matrix, method, window)  # of all runs together, for workers too
+        return True

@@ -85,6 +85,8 @@ def load(store: Store, config: SensitivityConfig, cache: Path | None = None) -> 
     _check(cells, config)
     _place(cells, raw, config, cache)
     variants = _roundings(evidence) if config.mode in ("all", "grid") else {}
+    for cell in variants.values():
+        cell.folder = cache
     found = Cells(cells, raw, (), pd.concat(left_out, ignore_index=True), variants)
     return replace(found, missing=tuple(_missing(found, empty, config)))
 
@@ -203,9 +205,7 @@ def _place(
             same = [c for (activation, _), c in cells.items() if activation == cell.activation]
             cell.horizon = int(min(c.table["epochs"].min() for c in same))
         if cache is not None:
-            cell.folder = (
-                cache / f"{cell.activation.replace(':', '.')}-{cell.condition}-{cell.fingerprint}-{cell.horizon or 'full'}"
-            )
+            cell.folder = cache
 
 
 def _missing(cells: Cells, empty: list[str], config: SensitivityConfig) -> Iterable[str]:

@@ -22,6 +22,7 @@ from analysis.sensitivity.objectives import Outcome
 from analysis.sensitivity.settings import SensitivityConfig
 from analysis.sensitivity.space import PUBLISHED, Space, Values, has, only, varies
 from analysis.sensitivity.storage import Task, lock, open_study, quiet
+from analysis.sensitivity.tpe import tpe
 from grok.detectors.base import Range
 from grok.runs.fanout import Fanout
 from grok.spec.fields import ConfigError
@@ -76,7 +77,7 @@ def sampler_of(config: SensitivityConfig, turn: int) -> optuna.samplers.BaseSamp
             return optuna.samplers.NSGAIISampler(seed=seed)
         case _:
             # without `group`, which models each rule's parameters jointly too and takes twice the time at 300 trials
-            return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)
+            return tpe(seed=seed, multivariate=True, n_startup_trials=STARTUP)
 
 
 def next_turn(task: Task, shared: optuna.Study) -> int:

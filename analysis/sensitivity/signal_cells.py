@@ -34,6 +34,9 @@ class SignalGroup(Group):
         found = self.values[:, : self.horizon + 1] if self.horizon else self.values
         return np.broadcast_to(found, (RATIOS, *found.shape))
 
+    def ahead(self, *_: Any) -> None:
+        """Nothing is to be computed."""
+
     @property
     def fingerprint(self) -> str:
         """(16 hex digits) of the runs and of the signal's values."""
@@ -86,7 +89,7 @@ def _group(group: Group, rows: list[np.ndarray], sign: float, *, log: bool) -> S
     values = np.full((len(rows), max(map(len, rows))), np.nan)
     for place, row in enumerate(rows):
         values[place, : len(row)] = sign * (np.log(row) if log else row)
-    own = {one.name: getattr(group, one.name) for one in fields(Group)}
+    own = {one.name: getattr(group, one.name) for one in fields(Group) if one.init}
     return SignalGroup(**own | {"values": values, "folder": None, "_series": {}})
 
 

@@ -53,12 +53,9 @@ def run(
     results = Results()
     started = time.perf_counter()
     needed = spectra_needed(cells, config, tasks)
-    for number, (activation, key) in enumerate(needed):
-        if should_stop():
-            results.stopped = True
-            return results
-        cells.prepare([key], [activation], lambda: None)
-        report("spectra", number + 1, len(needed))
+    if not cells.prepare(needed, lambda done, of: report("spectra", done, of), should_stop):
+        results.stopped = True
+        return results
     spectra_s = time.perf_counter() - started
     if config.mode in ("all", "grid"):
         _grids(cells, config, results, report)

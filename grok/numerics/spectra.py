@@ -6,6 +6,8 @@ paper prints these eigenvalues as σ_k. Shapes: T updates, L lags, w window, P p
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -38,20 +40,29 @@ def window_grams(band: np.ndarray, window: int, first: int, last: int) -> np.nda
         >>> window_grams(np.array([[1.0, np.nan], [4.0, 0.0]]), window=2, first=2, last=2).tolist()
         [[[4.0, 0.0], [0.0, 1.0]]]
     """
-    updates = len(band)
     check_window(window, band.shape[1])
-    if not 1 <= first <= last <= updates:
-        raise ValueError(f"updates must lie in [1, {updates}], got {first} to {last}. Ask for updates that exist.")
+    if not 1 <= first <= last <= len(band):
+        raise ValueError(f"updates must lie in [1, {len(band)}], got {first} to {last}. Ask for updates that exist.")
+    return _blocks(_gram(band, window, first, last), window, last - first + 1)
+
+
+def _gram(band: np.ndarray, window: int, first: int, last: int) -> np.ndarray:
+    """The Gram of all updates that the windows hold, newest first, as far as `window` lags go; zero beyond."""
     newest_first = np.arange(last, first - window, -1)  # the updates that any of the windows holds, some before the first
     count = len(newest_first)
     rows = np.where((newest_first >= 1)[:, None], band[np.maximum(newest_first, 1) - 1, :window], 0.0)
-    whole = np.zeros((count, count))  # their Gram, as far as lags go: every window's is a block on its diagonal
+    whole = np.zeros((count, count))
     for lag in range(window):
         inner = np.where(newest_first[lag:] >= 1, rows[: count - lag, lag], 0.0)
         newer = np.arange(count - lag)
         whole[newer, newer + lag] = whole[newer + lag, newer] = inner
+    return whole
+
+
+def _blocks(whole: np.ndarray, window: int, count: int) -> np.ndarray:
+    """The last `count` windows of a `_gram` of windows at least that large, oldest first: blocks on its diagonal."""
     step = whole.strides[0] + whole.strides[1]
-    blocks = np.lib.stride_tricks.as_strided(whole, (last - first + 1, window, window), (step, *whole.strides), writeable=False)
+    blocks = np.lib.stride_tricks.as_strided(whole, (count, window, window), (step, *whole.strides), writeable=False)
     return blocks[::-1]
 
 
@@ -93,25 +104,44 @@ def rolling_eigenvalues(band: np.ndarray, window: int, count: int = EIGENVALUES,
         >>> rolling_eigenvalues(band, window=2, count=2).tolist()
         [[nan, nan], [nan, nan], [4.0, 1.0], [9.0, 4.0]]
     """
-    check_window(window, band.shape[1])
-    updates = len(band)
-    out = np.full((updates + 1 - start, count), np.nan)
-    first = max(start, 2)
-    if first > updates:
-        return out
-    grams = window_grams(band, window, first, updates)
-    known = np.arange(window) < np.arange(1, updates + 1)[:, None]  # lags that reach back no further than the first update
+    return next(spectra_of_windows(band, [window], count, start))
+
+
+def spectra_of_windows(
+    band: np.ndarray, windows: Sequence[int], count: int = EIGENVALUES, start: int = 0
+) -> Iterator[np.ndarray]:
+    """`rolling_eigenvalues` of each of several windows, to the bit: one Gram of all lags holds the blocks of every window.
+
+    Args:
+        band: (T, L) float64. windows: each in [1, L]. count, start: as there.
+
+    Yields:
+        (T + 1 − start, k) float64, in the order of `windows`.
+    """
+    for window in windows:
+        check_window(window, band.shape[1])
+    updates, first = len(band), max(start, 2)
+    whole = _gram(band, max(windows), first, updates) if windows and first <= updates else None
+    for window in windows:
+        out = np.full((updates + 1 - start, count), np.nan)
+        if whole is not None:
+            values = _eigenvalues(band, window, _blocks(whole, window, updates - first + 1))
+            kept = min(count, window)
+            out[first - start :, :kept] = values[:, :kept]
+            filled = np.minimum(np.arange(start, updates + 1), window)[:, None]
+            out[np.arange(count)[None, :] >= filled] = np.nan
+        yield out
+
+
+def _eigenvalues(band: np.ndarray, window: int, grams: np.ndarray) -> np.ndarray:
+    """(windows, w) float64, descending; NaN where a Gram is not finite."""
+    known = np.arange(window) < np.arange(1, len(band) + 1)[:, None]  # lags that reach back no further than the first update
     if np.isfinite(band[:, :window][known]).all():
-        values = np.linalg.eigvalsh(grams)[:, ::-1]
-    else:
-        finite = np.isfinite(grams).all(axis=(1, 2))
-        values = np.full((len(grams), window), np.nan)
-        values[finite] = np.linalg.eigvalsh(grams[finite])[:, ::-1]
-    kept = min(count, window)
-    out[first - start :, :kept] = values[:, :kept]
-    filled = np.minimum(np.arange(start, updates + 1), window)[:, None]
-    out[np.arange(count)[None, :] >= filled] = np.nan
-    return out
+        return np.linalg.eigvalsh(grams)[:, ::-1]
+    finite = np.isfinite(grams).all(axis=(1, 2))
+    values = np.full((len(grams), window), np.nan)
+    values[finite] = np.linalg.eigvalsh(grams[finite])[:, ::-1]
+    return values
 
 
 def gap(eigenvalues: np.ndarray, k: int, window: int) -> np.ndarray:

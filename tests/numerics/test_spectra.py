@@ -16,6 +16,7 @@ from grok.numerics.spectra import (
     gap,
     raw_eigenvalues,
     rolling_eigenvalues,
+    spectra_of_windows,
     top_directions,
     window_grams,
 )
@@ -142,6 +143,19 @@ def test_window_grams_are_blocks_of_the_gram() -> None:
     newest_first = updates[[5, 4, 3]]  # the window that ends at update 6
     np.testing.assert_allclose(got[4], newest_first @ newest_first.T, rtol=0, atol=1e-14)
     np.testing.assert_array_equal(got[0, 2], 0)  # update 0 does not exist
+
+
+def test_several_windows_at_once_are_each_by_itself_to_the_bit() -> None:
+    band = band_of(np.random.default_rng(2).standard_normal((30, 6)), 12)
+    band[[3, 17], [1, 0]] = np.nan, np.inf  # both branches: windows that hold one of these, and those that do not
+    for start in (0, 5, 31):
+        windows = [12, 2, 7, 1]
+        found = list(spectra_of_windows(band, windows, 4, start))
+        for window, one in zip(windows, found, strict=True):
+            np.testing.assert_array_equal(one, rolling_eigenvalues(band, window, 4, start))
+    assert list(spectra_of_windows(band, [])) == []
+    with pytest.raises(ValueError, match=r"^window must be in \[1, 12\]"):
+        next(spectra_of_windows(band, [3, 13]))
 
 
 @pytest.mark.parametrize("window", [0, 5])
