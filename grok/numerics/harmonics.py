@@ -64,8 +64,11 @@ def _shares(w: Tensor, modulus: int, permute: int | None) -> tuple[Tensor, Tenso
     alive = total > ROUNDING * spectrum.sum(dim=0)
     if not bool(alive.any()):
         return None
-    shares = power[:, alive] / total[alive]
-    return shares.amax(dim=0), shares.square().sum(dim=0), rows.square().sum(dim=(0, 1))[alive]
+    sizes = rows.square().sum(dim=(0, 1))
+    if not bool(alive.all()):
+        power, total, sizes = power[:, alive], total[alive], sizes[alive]
+    shares = power / total
+    return shares.amax(dim=0), shares.square_().sum(dim=0), sizes
 
 
 @cache
