@@ -90,7 +90,9 @@ ACTIVATION_FUNCTIONS: dict[str, Activation] = {
     ),
     "abs": Activation(torch.abs, torch.sign, second=lambda h: None),
     "cube": Activation(lambda h: h * h * h, lambda h: 3 * h * h),
-    "relu2": Activation(lambda h: h.clamp_min(0).square(), lambda h: 2 * h.clamp_min(0), second=lambda h: 2 * (h >= 0).to(h.dtype)),
+    "relu2": Activation(
+        lambda h: h.clamp_min(0).square(), lambda h: 2 * h.clamp_min(0), second=lambda h: 2 * (h >= 0).to(h.dtype)
+    ),
     "gelu": Activation(functional.gelu, _gelu_derivative),
     "silu": Activation(functional.silu, _silu_derivative),
     "tanh": Activation(torch.tanh, lambda h: 1 - torch.tanh(h).square()),
