@@ -23,20 +23,38 @@ class Activation(NamedTuple):
         value: σ. derivative: σ′.
         pullback: (g, h) to g ⊙ σ′(h), written over g, where that takes fewer passes than by `derivative`.
         in_place: h to σ(h), written over h, where torch has it.
+        second: σ″, or one number where it is one everywhere, with the bits that autograd gives; None of it where it is 0 but at
+            kinks. Without it σ″ comes from autograd.
     """
 
     value: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor]
     pullback: Callable[[Tensor, Tensor], Tensor] | None = None
     in_place: Callable[[Tensor], Tensor] | None = None
+    second: Callable[[Tensor], Tensor | None] | None = None
 
     def over(self, h: Tensor) -> Tensor:
         """σ(h); h is lost."""
         return self.in_place(h) if self.in_place else self.value(h)
 
+    def curvature(self, h: Tensor) -> Tensor | None:
+        """σ″(h), or one number where it is one everywhere; None where it is 0 but at kinks."""
+        return self.second(h) if self.second else _second(self.value, h)
+
     def pull(self, gradient: Tensor, h: Tensor) -> Tensor:
         """Gradient with respect to h from that with respect to σ(h), g ⊙ σ′(h), written over g."""
         return self.pullback(gradient, h) if self.pullback else gradient.mul_(self.derivative(h))
+
+
+def _second(value: Callable[[Tensor], Tensor], h: Tensor) -> Tensor | None:
+    """σ″ by autograd."""
+    with torch.enable_grad():
+        x = h.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(value(x).sum(), x, create_graph=True)
+        if not slope.requires_grad:
+            return None
+        (found,) = torch.autograd.grad(slope.sum(), x, allow_unused=True)
+    return found
 
 
 def _gelu_derivative(h: Tensor) -> Tensor:
@@ -56,16 +74,25 @@ def _sigmoid_derivative(h: Tensor) -> Tensor:
 
 
 ACTIVATION_FUNCTIONS: dict[str, Activation] = {
-    "square": Activation(lambda h: h * h, lambda h: 2 * h, lambda g, h: g.mul_(h).mul_(2), lambda h: h.mul_(h)),
+    "square": Activation(
+        lambda h: h * h,
+        lambda h: 2 * h,
+        lambda g, h: g.mul_(h).mul_(2),
+        lambda h: h.mul_(h),
+        lambda h: h.new_tensor(2.0),
+    ),
     "relu": Activation(
         lambda h: h.clamp_min(0),
         lambda h: (h > 0).to(h.dtype),
         lambda g, h: torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g),
         lambda h: h.clamp_min_(0),
+        lambda h: None,
     ),
-    "abs": Activation(torch.abs, torch.sign),
+    "abs": Activation(torch.abs, torch.sign, second=lambda h: None),
     "cube": Activation(lambda h: h * h * h, lambda h: 3 * h * h),
-    "relu2": Activation(lambda h: h.clamp_min(0).square(), lambda h: 2 * h.clamp_min(0)),
+    "relu2": Activation(
+        lambda h: h.clamp_min(0).square(), lambda h: 2 * h.clamp_min(0), second=lambda h: 2 * (h >= 0).to(h.dtype)
+    ),
     "gelu": Activation(functional.gelu, _gelu_derivative),
     "silu": Activation(functional.silu, _silu_derivative),
     "tanh": Activation(torch.tanh, lambda h: 1 - torch.tanh(h).square()),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from scipy.linalg import LinAlgWarning, eigh, eigvalsh, lu_factor, lu_solve
+from scipy.linalg import eigh, eigvalsh, lapack
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
@@ -21,6 +20,8 @@ TINY = 1e-12
 """Added to the commutator's denominator, as its author does."""
 SHIFT, SMALL_GRAPH = 1e-2, 400
 """Share of the smallest degree by which the shift is below it; neurons up to which all eigenvalues are computed."""
+CLEAR = 1e-8
+"""Share of a matrix's norm by which its eigenvalues must be away from 0 for their signs to be read off a factor: ours."""
 DISPLACEMENT = 1e-3
 """η_c, the step of the commutator, as published."""
 
@@ -74,11 +75,10 @@ def commutator(gradients: Tensor, *, hessian: bool = False, step: float = DISPLA
 
     Source: Xu (arXiv 2602.16967): η_c = 1e-3, two minibatches of 512, median of 5.
     """
-    found = []
-    for a, b, b_after, a_after, hb, ha in gradients.double():
-        apart = hb - ha if hessian else ((b_after - b) - (a_after - a)) / step
-        found.append(float(apart.norm() / (a.norm() * b.norm() + TINY)))
-    return float(np.median(found))
+    draws = gradients.double()
+    sizes = DRAWN.of(gradients, "sizes", lambda: [float(a.norm() * b.norm() + TINY) for a, b, *_ in draws])
+    apart = ((hb - ha) if hessian else (b_after - b).sub_(a_after - a).div_(step) for a, b, b_after, a_after, hb, ha in draws)
+    return float(np.median([float(one.norm()) / size for one, size in zip(apart, sizes, strict=True)]))
 
 
 def connectivity(*layers: Tensor, degree: bool = False) -> float:
@@ -98,8 +98,18 @@ def connectivity(*layers: Tensor, degree: bool = False) -> float:
 
     Source: Benfield, public code on structural topology monitoring; subject to a patent application (GB2611542.8).
     """
-    chain = [layer.abs().double().cpu().numpy() for layer in layers]
-    if not all(np.isfinite(one).all() for one in chain):
+    return _connectivity(_sizes(layers), degree)
+
+
+def _sizes(layers: Sequence[Tensor]) -> list[np.ndarray] | None:
+    """|w_ij| of each layer in float64; None where one is not finite."""
+    sizes = [layer.abs() for layer in layers]
+    finite = all(math.isfinite(float(one.max())) for one in sizes)  # a maximum is NaN where one of them is
+    return [one.double().cpu().numpy() for one in sizes] if finite else None
+
+
+def _connectivity(chain: Sequence[np.ndarray] | None, degree: bool) -> float:
+    if chain is None:
         return math.nan
     if degree:
         return float(min((one.sum(axis=1) + before.sum(axis=0)).min() for before, one in itertools.pairwise(chain)))
@@ -113,13 +123,15 @@ def connectivity(*layers: Tensor, degree: bool = False) -> float:
     return float(max(eigh(laplacian, eigvals_only=True, subset_by_index=[1, 1])[0], 0.0))
 
 
-def fiedler(weights: Mapping[str, Tensor]) -> float:
+def fiedler(weights: Mapping[str, Tensor], *, degree: bool = False) -> float:
     """`connectivity` of a network's `chain`, kept as long as its layers live unchanged: two signals ask for it."""
     first, *others = weights.values()
-    return KEPT.of(first, "fiedler", lambda: connectivity(*chain(weights)), *others)
+    sizes = KEPT.of(first, "sizes", lambda: _sizes(chain(weights)), *others)
+    return KEPT.of(first, ("fiedler", degree), lambda: _connectivity(sizes, degree), *others)
 
 
-KEPT = Kept()
+KEPT, DRAWN = Kept(), Kept()
+"""Of the graph of a network's neurons, and of gradients on minibatches."""
 
 
 def chain(weights: Mapping[str, Tensor]) -> list[Tensor]:
@@ -154,17 +166,18 @@ def _lanczos(b: np.ndarray) -> float | None:
     if not shift > 0:
         return None
 
-    scaled = b / np.sqrt(large - shift)
+    apart, n = large - shift, len(small)
+    scaled = b / np.sqrt(apart)
     schur = np.diag(small - shift) - scaled @ scaled.T
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LinAlgWarning)
-        factor, n = lu_factor(schur), len(small)
-    if not factor[0].diagonal().all():
+    factor, pivots, _ = lapack.dgetrf(schur)
+    if not factor.diagonal().all():
         return None
 
     def solve(x: np.ndarray) -> np.ndarray:
-        top = lu_solve(factor, x[:n] + b @ (x[n:] / (large - shift)))
-        return np.concatenate((top, (x[n:] + b.T @ top) / (large - shift)))
+        out = np.empty(len(x))
+        top = out[:n] = lapack.dgetrs(factor, pivots, x[:n] + b @ (x[n:] / apart))[0]
+        np.divide(x[n:] + b.T @ top, apart, out=out[n:])
+        return out
 
     size = sum(b.shape)
     inverse = LinearOperator((size, size), matvec=solve, dtype=np.float64)
@@ -174,8 +187,20 @@ def _lanczos(b: np.ndarray) -> float | None:
     except ArpackError:
         return None
     found = float(nearest.min())
-    below = int((eigvalsh(schur) < 0).sum())  # of L − σ: the large side's part is positive
-    return found if found > shift and below == 1 else None
+    return found if found > shift and _below_zero(schur) == 1 else None  # of L − σ: the large side's part is positive
+
+
+def _below_zero(matrix: np.ndarray) -> int:
+    """How many eigenvalues of a symmetric matrix are below 0.
+
+    By Sylvester's law as many as D of L D Lᵀ has, whose blocks are pivots and pairs of pivots of one sign each. The eigenvalues
+    decide where one may be as near to 0 as `CLEAR`, thousands of roundings: 1/κ₁ = 1/(‖A‖₁ ‖A⁻¹‖₁) is at most |λ|/‖A‖₂.
+    """
+    factor, pivots, failed = lapack.dsytrf(matrix, lower=1, lwork=64 * len(matrix))
+    if failed or not lapack.dsycon(factor, pivots, float(np.abs(matrix).sum(axis=0).max()), lower=1)[0] > CLEAR:
+        return int((eigvalsh(matrix) < 0).sum())
+    diagonal, paired = factor.diagonal(), pivots < 0  # a block of two has a negative determinant: one eigenvalue of each sign
+    return int((diagonal[~paired] < 0).sum()) + int(paired.sum()) // 2
 
 
 def quantiles(values: Tensor, count: int = 19) -> np.ndarray:

@@ -6,6 +6,7 @@ Shapes: n samples, K features, M classes. All sums are taken in float64.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -45,15 +46,15 @@ def class_distances(features: Tensor, labels: Tensor, limit: int | None = None, 
 
 def _distances(features: Tensor, labels: Tensor, limit: int | None) -> tuple[float, float, int, float]:
     """Between and within classes, the smallest class, and what chance gives; a smallest class of 0 with fewer than two."""
-    f, y = features[:limit].double(), labels[:limit]
+    f, y = features[:limit], labels[:limit]
     _, index, counts = torch.unique(y, return_inverse=True, return_counts=True)
     classes = len(counts)
     if classes < 2:
         return math.nan, math.nan, 0, math.nan
     order, sizes = torch.argsort(index, stable=True), counts.tolist()
-    means, spread = f.new_empty(classes, f.shape[1]), list[float]()
+    means, spread = f.new_empty(classes, f.shape[1], dtype=torch.float64), list[float]()
     for place, rows in enumerate(torch.split(order, sizes)):
-        own = f[rows]
+        own = f.index_select(0, rows).double()  # class by class, which stays in the cache
         torch.mean(own, dim=0, out=means[place])
         spread.append(float(own.sub_(means[place]).square_().sum()) / len(rows))
     centred = means - means.mean(dim=0)
@@ -136,7 +137,7 @@ def _principal(features: Tensor, rank: int) -> tuple[np.ndarray, float]:
 
 
 def _form(features: Tensor) -> Tridiagonal:
-    return KEPT.of(features, "tridiagonal", lambda: tridiagonal(centred_gram(features).cpu().numpy()))
+    return KEPT.of(features, "tridiagonal", lambda: tridiagonal(centred_gram(features).cpu().numpy().T))
 
 
 def most_directions(samples: int, width: int) -> int:
@@ -209,15 +210,25 @@ def angle(weights: dict[str, Tensor], others: dict[str, Tensor] | None) -> float
     """The angle in radians between all weights of two networks; NaN where there is no other."""
     if others is None:
         return math.nan
-    parts = [(w.double(), others[name].double()) for name, w in weights.items()]
-    norms = [math.sqrt(sum(float(pair[side].square().sum()) for pair in parts)) for side in (0, 1)]
-    if not min(norms) > 0:
+    first, *rest = (others[name] for name in weights)
+    one, other = _directed(weights.values()), HELD.of(first, "directed", lambda: _directed((first, *rest)), *rest)
+    if one is None or other is None:
         return math.nan
     # half-angle form: arccos of a dot product loses half of the digits at small angles
-    apart, together = (
-        math.sqrt(sum(float((a / norms[0] + sign * b / norms[1]).square().sum()) for a, b in parts)) for sign in (-1, 1)
-    )
+    apart = math.sqrt(sum(float((a - b).square_().sum()) for a, b in zip(one, other, strict=True)))
+    together = math.sqrt(sum(float(a.add_(b).square_().sum()) for a, b in zip(one, other, strict=True)))
     return 2 * math.atan2(apart, together)
+
+
+HELD = Kept()
+"""Of the network that all later ones are held against."""
+
+
+def _directed(layers: Iterable[Tensor]) -> list[Tensor] | None:
+    """All weights over their norm, in float64; None where that is 0."""
+    parts = [layer.double() for layer in layers]
+    norm = math.sqrt(sum(float(part.square().sum()) for part in parts))
+    return [part / norm for part in parts] if norm > 0 else None
 
 
 def _entropy(eigenvalues: Tensor) -> float:

@@ -49,7 +49,7 @@ KEPT = Kept()
 
 def _shares(w: Tensor, modulus: int, permute: int | None) -> tuple[Tensor, Tensor, Tensor] | None:
     """max_k s_kj, Σ_k s_kj² and ‖w_j‖² of the neurons that vary; None where none does."""
-    rows = w.double().reshape(2, len(w) // 2, -1)
+    rows = KEPT.of(w, "rows", lambda: w.double().reshape(2, len(w) // 2, -1))
     if rows.shape[1] != modulus:  # multiplication mod a prime: its symbols but 0, in the order of their logarithms
         rows = rows[:, torch.tensor(powers(rows.shape[1]), device=rows.device)]
     if permute is not None:
@@ -64,8 +64,11 @@ def _shares(w: Tensor, modulus: int, permute: int | None) -> tuple[Tensor, Tenso
     alive = total > ROUNDING * spectrum.sum(dim=0)
     if not bool(alive.any()):
         return None
-    shares = power[:, alive] / total[alive]
-    return shares.amax(dim=0), shares.square().sum(dim=0), rows.square().sum(dim=(0, 1))[alive]
+    sizes = rows.square().sum(dim=(0, 1))
+    if not bool(alive.all()):
+        power, total, sizes = power[:, alive], total[alive], sizes[alive]
+    shares = power / total
+    return shares.amax(dim=0), shares.square_().sum(dim=0), sizes
 
 
 @cache

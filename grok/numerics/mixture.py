@@ -39,13 +39,17 @@ def _variance(z: np.ndarray, clusters: int) -> float:
     centres = z[_far_apart(z, clusters)]
     shares = np.full(clusters, 1 / clusters)
     n, r = z.shape
+    lengths, twice = np.square(z).sum(axis=1)[:, None], 2 * z
     total = float(np.square(z).sum())
     variance = total / (n * r)
     least = 1e-12 * variance
     for _ in range(STEPS):
-        apart = np.square(z).sum(axis=1)[:, None] - 2 * z @ centres.T + np.square(centres).sum(axis=1)
-        logs = np.log(np.maximum(shares, 1e-300)) - apart / (2 * variance)
-        weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+        logs = lengths - twice @ centres.T
+        logs += np.square(centres).sum(axis=1)
+        logs /= 2 * variance
+        np.subtract(np.log(np.maximum(shares, 1e-300)), logs, out=logs)
+        logs -= logs.max(axis=1, keepdims=True)
+        weights = np.exp(logs, out=logs)
         weights /= weights.sum(axis=1, keepdims=True)
         counts = weights.sum(axis=0)
         centres = (weights.T @ z) / np.maximum(counts, 1e-300)[:, None]

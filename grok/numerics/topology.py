@@ -25,9 +25,10 @@ def histogram_entropy(moved: dict[str, Tensor] | None, bins: int = BINS) -> floa
     if moved is None:
         return float("nan")
     sizes = np.concatenate([layer.detach().abs().double().flatten().cpu().numpy() for layer in moved.values()])
-    if not (np.isfinite(sizes).all() and sizes.max() > 0):
+    largest = float(sizes.max())  # NaN where one of them is
+    if not 0 < largest < np.inf:
         return float("nan")
-    counts = np.histogram(sizes, bins=bins, range=(0.0, float(sizes.max())))[0] / len(sizes)
+    counts = np.histogram(sizes, bins=bins, range=(0.0, largest))[0] / len(sizes)
     return float(-(counts[counts > 0] * np.log(counts[counts > 0])).sum())
 
 

@@ -5,8 +5,8 @@ Shapes: n training samples, m held-out ones, K features, M classes, P parameters
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -46,7 +46,8 @@ class State:
     Attributes:
         config, problem: of the run. stack: of one seed, as it was at the epoch. kept: weights at memorisation, None before it.
         before: weights at the epoch seen before, None at the first.
-        given: features on the training samples, where somebody has them already.
+        given: what gives `features` and `gradients`, where somebody has the same bits already.
+        batches: laid out so far, the same at every epoch.
     """
 
     config: ResolvedConfig
@@ -54,21 +55,31 @@ class State:
     stack: Stack
     kept: Mapping[str, Tensor] | None
     before: Mapping[str, Tensor] | None = None
-    given: Tensor | None = None
+    given: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    batches: dict[str, Any] = field(default_factory=dict)
 
-    def _features(self, inputs: Tensor) -> Tensor:
-        batch = self.stack.batch(inputs[None], torch.zeros(1, len(inputs), dtype=torch.int64))
-        return self.stack.features(batch)[0]
+    def _batch(self, name: str, inputs: Tensor, labels: Tensor) -> Any:
+        if name not in self.batches:
+            self.batches[name] = self.stack.batch(inputs[None], labels[None])
+        return self.batches[name]
+
+    @property
+    def _training(self) -> Any:
+        """All training samples as the network takes them."""
+        return self._batch("training", self.problem.train_inputs, self.problem.train_labels)
 
     @cached_property
     def features(self) -> Tensor:
         """(n, K)."""
-        return self._features(self.problem.train_inputs) if self.given is None else self.given
+        found: Tensor = self.given["features"]() if "features" in self.given else self.stack.features(self._training)[0]
+        return found
 
     @cached_property
     def held_out_features(self) -> Tensor:
         """(m, K), in the order of the split."""
-        return self._features(self.problem.test_inputs)
+        inputs = self.problem.test_inputs
+        batch = self._batch("held out", inputs, torch.zeros(len(inputs), dtype=torch.int64))
+        return self.stack.features(batch)[0]
 
     @cached_property
     def readout(self) -> Tensor:
@@ -128,7 +139,7 @@ class State:
     @cached_property
     def attention(self) -> Tensor:
         """(layers, n, H, T, T)."""
-        return self.stack.attention(self.stack.batch(self.problem.train_inputs[None], self.problem.train_labels[None]))[0]
+        return self.stack.attention(self._training)[0]
 
     @cached_property
     def moved(self) -> dict[str, Tensor] | None:
@@ -158,7 +169,9 @@ class State:
     @cached_property
     def gradients(self) -> dict[str, Tensor]:
         """Of the training loss, by layer."""
-        self.stack.loss_and_gradient(self.stack.batch(self.problem.train_inputs[None], self.problem.train_labels[None]))
+        if "gradients" in self.given:
+            return {name: gradient.clone() for name, gradient in self.given["gradients"]().items()}
+        self.stack.loss_and_gradient(self._training)
         return {name: gradient[0].clone() for name, gradient in self.stack.gradients.items()}
 
     @cached_property
@@ -227,6 +240,7 @@ class Battery:
         self.problem, self.stack, self.fixed = task.problem(config), built(config, network, task), run_needs(config)
         self.epochs: list[int] = []
         self.values: dict[tuple[str, str], list[Any]] = {}
+        self._batches: dict[str, Any] = {}
         for name, signal in self.signals.items():
             alike: dict[str, list[Any]] = {}
             for variant, options in signal.variants.items():
@@ -234,19 +248,28 @@ class Battery:
         self.kept: dict[str, Tensor] | None = None
         self.before: dict[str, Tensor] | None = None
 
-    def see(self, epoch: int, weights: Mapping[str, Tensor], *, memorised: bool, features: Tensor | None = None) -> None:
+    def see(
+        self,
+        epoch: int,
+        weights: Mapping[str, Tensor],
+        *,
+        memorised: bool,
+        given: Mapping[str, Callable[[], Any]] | None = None,
+    ) -> None:
         """Take an epoch.
 
         Args:
             epoch: t, after those seen. weights: by layer, of one seed.
             memorised: whether a training accuracy up to t was ≥ 0.99.
-            features: of these weights on the training samples, where somebody has the same bits already.
+            given: what gives `features` or `gradients` of these weights on all training samples, each asked where a signal
+                needs it, if somebody has the same bits already.
         """
         here = {name: layer.detach().clone().cpu() for name, layer in weights.items()}
         if self.kept is None and memorised:
             self.kept = here
         with torch.no_grad(), products_of(None):
-            state = State(self.config, self.problem, put_weights(self.stack, here), self.kept, self.before, features)
+            stack = put_weights(self.stack, here)
+            state = State(self.config, self.problem, stack, self.kept, self.before, given or {}, self._batches)
             for (name, variant), values in self.values.items():
                 if len(values) < self._due(name):
                     signal = self.signals[name]

@@ -43,15 +43,14 @@ def minibatch_gradients(config: ResolvedConfig, problem: Problem, stack: Stack) 
     for into in draws:
         one, two = (torch.from_numpy(generator.integers(0, len(problem.train_inputs), BATCH)) for _ in range(2))
         if isinstance(stack, PairStack):
-            found: Sequence[tuple[Tensor, ...]] = _by_autograd(stack, problem, one, two)
+            _by_autograd(into, stack, problem, one, two)
         else:
-            found = _in_closed_form(activation(config.activation), stack, problem, one, two)
-        for row, layers in zip(into, found, strict=True):
-            torch.cat([layer.flatten() for layer in layers], out=row)
+            _in_closed_form(into, activation(config.activation), stack, problem, one, two)
     return draws
 
 
-def _by_autograd(stack: PairStack, problem: Problem, one: Tensor, two: Tensor) -> Sequence[tuple[Tensor, ...]]:
+def _by_autograd(into: Tensor, stack: PairStack, problem: Problem, one: Tensor, two: Tensor) -> None:
+    """The six of a pair of minibatches, `into` (6, P)."""
     names, shapes = list(stack.layers), [layer.shape[1:] for layer in stack.layers.values()]
     split = [shape.numel() for shape in shapes]
     theta = torch.cat([layer[0].double().cpu().flatten() for layer in stack.layers.values()])
@@ -68,20 +67,20 @@ def _by_autograd(stack: PairStack, problem: Problem, one: Tensor, two: Tensor) -
         a, b = graph_a.detach(), graph_b.detach()
         hb, ha = torch.autograd.grad(graph_b @ a, at_b)[0], torch.autograd.grad(graph_a @ b, at_a)[0]
         after = gradient(theta - DISPLACEMENT * a, two)[1], gradient(theta - DISPLACEMENT * b, one)[1]
-    return [(flat,) for flat in (a, b, *after, hb, ha)]
+    for row, flat in zip(into, (a, b, *after, hb, ha), strict=True):
+        row.copy_(flat)
 
 
-def _in_closed_form(sigma: Activation, stack: Stack, problem: Problem, one: Tensor, two: Tensor) -> Sequence[Layers]:
+def _in_closed_form(into: Tensor, sigma: Activation, stack: Stack, problem: Problem, one: Tensor, two: Tensor) -> None:
+    """The same, each written where it stands."""
     w, v = (layer[0].double().cpu() for layer in stack.layers.values())
+    a, b, *after, hb, ha = ((row[: w.numel()].view_as(w), row[w.numel() :].view_as(v)) for row in into)
     first, second = (_Minibatch.of(problem, rows) for rows in (one, two))
-    at_a, at_b = (batch.seen(sigma, w, v) for batch in (first, second))
-    a, b = at_a.gradient, at_b.gradient
-    after = [
-        batch.seen(sigma, w - DISPLACEMENT * step[0], v - DISPLACEMENT * step[1]).gradient
-        for batch, step in ((second, a), (first, b))
-    ]
-    curved = at_b.hessian_times(sigma, *a), at_a.hessian_times(sigma, *b)
-    return [a, b, *after, *curved]
+    at_a, at_b = first.seen(sigma, w, v, a), second.seen(sigma, w, v, b)
+    for batch, step, out in ((second, a, after[0]), (first, b, after[1])):
+        batch.seen(sigma, w - DISPLACEMENT * step[0], v - DISPLACEMENT * step[1], out)
+    at_b.hessian_times(sigma, *a, hb)
+    at_a.hessian_times(sigma, *b, ha)
 
 
 class _Minibatch(NamedTuple):
@@ -105,15 +104,17 @@ class _Minibatch(NamedTuple):
             out += w.index_select(0, rows)
         return out
 
-    def scatter(self, of_samples: Tensor) -> Tensor:
+    def scatter(self, of_samples: Tensor, into: Tensor) -> None:
         """Xᵀ times (B, K)."""
-        out = of_samples.new_zeros(self.rows, of_samples.shape[1])
+        into.zero_()
         for rows in self.places:
-            out.index_add_(0, rows, of_samples)
-        return out
+            into.index_add_(0, rows, of_samples)
 
-    def seen(self, sigma: Activation, w: Tensor, v: Tensor) -> _Seen:
-        """The pass forwards and backwards at W and V of the loss ‖ŷ̃ − ỹ‖²/B, ~ without the mean over classes."""
+    def seen(self, sigma: Activation, w: Tensor, v: Tensor, gradient: Layers) -> _Seen:
+        """The pass forwards and backwards at W and V of the loss ‖ŷ̃ − ỹ‖²/B, ~ without the mean over classes.
+
+        The loss's gradient is in `gradient` then.
+        """
         h = self.gather(w)
         f = sigma.value(h)
         outputs = _times(f, v)
@@ -121,11 +122,13 @@ class _Minibatch(NamedTuple):
         outputs = (outputs - outputs.mean(dim=1, keepdim=True)) * (2 / len(outputs))
         back = _times(outputs, v.T)
         slope = sigma.derivative(h)
-        return _Seen(self, v, h, f, outputs, back, slope, (self.scatter(back * slope), _times(f.T, outputs)))
+        self.scatter(back * slope, gradient[0])
+        _times(f.T, outputs, gradient[1])
+        return _Seen(self, v, h, f, outputs, back, slope)
 
 
 class _Seen(NamedTuple):
-    """What a minibatch shows at W and V: h = X W, f = σ(h), ∂L/∂ŷ (B, C), ∂L/∂f, σ′(h), and the gradient."""
+    """What a minibatch shows at W and V: h = X W, f = σ(h), ∂L/∂ŷ (B, C), ∂L/∂f and σ′(h)."""
 
     batch: _Minibatch
     v: Tensor
@@ -134,31 +137,21 @@ class _Seen(NamedTuple):
     error: Tensor
     back: Tensor
     slope: Tensor
-    gradient: Layers
 
-    def hessian_times(self, sigma: Activation, w: Tensor, v: Tensor) -> Layers:
+    def hessian_times(self, sigma: Activation, w: Tensor, v: Tensor, into: Layers) -> None:
         """H times a direction, (W, V): the derivative of each step of the pass along it."""
-        dh = self.batch.gather(w)
-        df = self.slope * dh
-        error = _times(torch.cat((df, self.f), dim=1), torch.cat((self.v, v)))
+        dh, width = self.batch.gather(w), self.f.shape[1]
+        both = dh.new_empty(len(dh), 2 * width)
+        df, both[:, width:] = torch.mul(self.slope, dh, out=both[:, :width]), self.f
+        error = _times(both, torch.cat((self.v, v)))
         error = (error - error.mean(dim=1, keepdim=True)) * (2 / len(error))
         back = _times(torch.cat((error, self.error), dim=1), torch.cat((self.v, v), dim=1).T).mul_(self.slope)
-        bent = _second(sigma, self.h)
+        bent = sigma.curvature(self.h)
         if bent is not None:
-            back += bent * dh * self.back
-        return self.batch.scatter(back), _times(df.T, self.error) + _times(self.f.T, error)
+            back += dh.mul_(bent).mul_(self.back)
+        self.batch.scatter(back, into[0])
+        _times(df.T, self.error, into[1]).add_(_times(self.f.T, error))
 
 
-def _second(sigma: Activation, h: Tensor) -> Tensor | None:
-    """σ″ by autograd; None where it is 0 but at kinks."""
-    with torch.enable_grad():
-        x = h.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(sigma.value(x).sum(), x, create_graph=True)
-        if not slope.requires_grad:
-            return None
-        (found,) = torch.autograd.grad(slope.sum(), x, allow_unused=True)
-    return found
-
-
-def _times(a: Tensor, b: Tensor) -> Tensor:
-    return torch.from_numpy(a.numpy() @ b.numpy())
+def _times(a: Tensor, b: Tensor, into: Tensor | None = None) -> Tensor:
+    return torch.from_numpy(np.matmul(a.numpy(), b.numpy(), out=None if into is None else into.numpy()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -66,13 +66,22 @@ class SignalTable(Recording):
         """Take the weights, where the epoch is one of the table's."""
         self.memorised |= bool(step.scores[view.index, ACCURACY] >= MEMORISED)
         if step.epoch % self.config.signal_every == 0:
-            self.battery.see(step.epoch, view.weights, memorised=self.memorised, features=self._features(view))
+            self.battery.see(step.epoch, view.weights, memorised=self.memorised, given=self._given(view))
         return {}
 
-    def _features(self, view: View) -> Tensor | None:
-        """What observables read too, so that ρ is computed once; a named rounding and a GPU give them other bits."""
-        shared = self.config.rounding == AUTO and "features" in self.run.network.gives
-        return view.features if shared and view.weights[self.run.layers[0]].device.type == "cpu" else None
+    def _given(self, view: View) -> dict[str, Callable[[], Any]]:
+        """What the run has at this epoch: features, which observables read too, so that ρ is computed once, and gradients.
+
+        A named rounding, a GPU and a drawn batch give them other bits, and seeds beside this one may the gradients: samples
+        then pass in other blocks.
+        """
+        first = next(iter(view.stack.layers.values()))
+        if self.config.rounding != AUTO or self.config.batch_size or first.device.type != "cpu":
+            return {}
+        if "features" not in self.run.network.gives:
+            return {}
+        of_features = {"features": lambda: view.features}
+        return of_features | ({"gradients": lambda: view.gradients} if len(first) == 1 else {})
 
     def truncate(self, epochs: int) -> None:
         """Forget epochs from that one on."""

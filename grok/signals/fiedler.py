@@ -10,7 +10,7 @@ from grok.signals.base import Signal
 
 def compute(weights: dict[str, Tensor], *, degree: bool = False) -> float:
     """λ₂ of the Laplacian with |w_ij| as edges; `degree` is the smallest degree of a hidden neuron, which it is close to."""
-    return dynamics.connectivity(*dynamics.chain(weights), degree=True) if degree else dynamics.fiedler(weights)
+    return dynamics.fiedler(weights, degree=degree)
 
 
 SIGNAL = Signal(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -17,9 +17,17 @@ OF_A_SITTING = {"epochs", "seed", "max_window", "checkpoint_epochs", "threads", 
 """What a benchmark may set of a run: nothing of what the network and its data are."""
 
 
-def once(call: Callable[[], Any]) -> float:
-    call()
-    return 0.001
+def once(parts: Mapping[str, signals.Prepared]) -> dict[str, float]:
+    for prepared in parts.values():
+        prepared()()
+    return dict.fromkeys(parts, 0.001)
+
+
+def tiny(**changed: Any) -> RunConfig:
+    return RunConfig(
+        **{"modulus": 7, "n_train": 24, "epochs": 2, "max_window": 4, "window": 3, "slope_lag": 1, "checkpoint_epochs": ()},
+        **{"threads": 1, "observe_every": 0} | changed,
+    )
 
 
 def test_networks_have_the_size_of_their_studies() -> None:
@@ -34,10 +42,8 @@ def test_networks_have_the_size_of_their_studies() -> None:
 
 def test_every_signal_of_one_epoch_has_a_row_on_a_network_that_feeds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "seconds", once)
-    tiny = RunConfig(modulus=7, n_train=24, epochs=2, max_window=4, window=3, slope_lag=1, checkpoint_epochs=(), threads=1)
-    tiny = replace(tiny, observe_every=0)
-    first = replace(tiny, width=16, top_pairs=9).resolved()
-    others = [replace(tiny, network=name).resolved() for name in signals.SECOND_ARM]
+    first = tiny(width=16, top_pairs=9).resolved()
+    others = [tiny(network=name).resolved() for name in signals.SECOND_ARM]
     rows, each = signals.measured(first, 2)
     further = signals.second_arm(first, others, 2)
     assert each > 0
@@ -50,3 +56,46 @@ def test_every_signal_of_one_epoch_has_a_row_on_a_network_that_feeds_it(monkeypa
     told = {row["name"] for row in [*rows, *further] if row["part"] == "signal"}
     assert told == {name for name in SIGNALS.names if SIGNALS.find(name).per_epoch}
     assert set(rows[0]) == set(further[0]) == {"part", "name", "network", "cadence", "variants", "ms"}
+
+
+def test_parts_are_timed_in_turns_and_without_what_makes_them_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow minute meets all parts: `costly` was above `all`, which holds it, when one was timed after the other."""
+    told, clock = [], itertools.count()
+    monkeypatch.setattr(signals.time, "process_time", lambda: float(next(clock)))
+
+    def part(name: str, ticks: int) -> Callable[[], Callable[[], None]]:
+        def prepared() -> Callable[[], None]:
+            next(clock)
+            return lambda: told.append(name) or [next(clock) for _ in range(ticks)]
+
+        return prepared
+
+    assert signals.seconds({"a": part("a", 2), "b": part("b", 5)}) == {"a": 3.0, "b": 6.0}
+    assert told == ["a", "b"] * signals.REPEATS
+
+
+def test_a_run_hands_over_what_it_has_anew_each_time() -> None:
+    seen, _ = signals.trained(tiny(width=16, top_pairs=9).resolved(), 2)
+    first, second = seen.given(), seen.given()
+    assert first["features"]() is first["features"]() is not second["features"]()
+    assert set(first["gradients"]()) == {"w", "v"}
+
+
+def test_the_added_share_is_of_runs_with_the_battery_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def whole_run(config: Any, epochs: int) -> float:
+        asked.append((config.signals, config.signal_every, config.costly_every, epochs))
+        return 3.0 if config.signals else 2.0 + 0.1 * len(asked)
+
+    monkeypatch.setattr(signals, "whole_run", whole_run)
+    row = signals.measured_share(tiny().resolved(), 80)
+    assert asked == [((), 0, 4, 80), (("all",), 10, 4, 80)] * 2
+    assert row["added_share"] == pytest.approx(3.0 / 2.1 - 1)
+    assert (row["ms"], row["plain_ms"]) == (pytest.approx(37.5), pytest.approx(26.25))
+
+
+def test_a_run_with_the_battery_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "EVERY", 1)
+    row = signals.measured_share(tiny(width=16, top_pairs=9).resolved(), 4)
+    assert row["added_share"] > 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
 from grok.numerics import linalg
-from grok.numerics.linalg import gram_panels, product, symmetric_rows
+from grok.numerics.linalg import STRIP, gram_panels, product, symmetric, symmetric_rows
+from grok.numerics.tridiagonal import all_eigenvalues, top_eigenvectors, tridiagonal
 
 
 @pytest.mark.parametrize("onednn", [True, False])
@@ -76,3 +78,25 @@ def test_rows_of_a_symmetric_matrix_from_its_upper_triangle() -> None:
     whole = x.triu() + x.triu(1).T
     rows = torch.tensor([4, 0, 5, 2])
     assert torch.equal(symmetric_rows(x, rows), whole[rows])  # what x has below its diagonal is not read
+
+
+@pytest.mark.parametrize("size", [1, STRIP - 1, STRIP, STRIP + 1, 3 * STRIP + 5])
+def test_a_triangle_is_mirrored_strip_by_strip(size: int) -> None:
+    upper = torch.from_numpy(np.random.default_rng(size).standard_normal((size, size))).triu()
+    expected = upper + upper.T - torch.diag(upper.diagonal())
+    assert torch.equal(symmetric(upper), expected)
+    assert torch.equal(upper, expected)  # nothing is copied
+
+
+def test_a_tridiagonal_form_and_its_eigenvectors() -> None:
+    """In either order of a symmetric matrix the same bits; Q is applied to the vectors of T."""
+    x = np.random.default_rng(0).standard_normal((40, 23))
+    gram = x.T @ x
+    gram = (gram + gram.T) / 2
+    one, other = tridiagonal(gram), tridiagonal(gram.T)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    kept = one.reflectors.copy()
+    values, vectors = all_eigenvalues(one), top_eigenvectors(one, 4)
+    assert np.array_equal(one.reflectors, kept)
+    np.testing.assert_allclose(gram @ vectors, vectors * values[-4:], rtol=0, atol=1e-12 * values[-1])
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(4), rtol=0, atol=1e-13)

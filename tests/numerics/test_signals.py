@@ -130,6 +130,23 @@ def test_the_fiedler_value_by_lanczos_is_that_of_the_whole_matrix(monkeypatch: p
     np.testing.assert_allclose(found, [dynamics.connectivity(*layers) for layers in (two, three, narrow)], rtol=1e-9, atol=1e-9)
 
 
+def test_eigenvalues_below_zero_are_counted_off_a_factor_where_none_is_near_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Sylvester's law; blocks of two pivots too, as zeros on the diagonal ask for. Near 0 the eigenvalues decide."""
+    rng, asked, real = np.random.default_rng(0), [], dynamics.eigvalsh
+    monkeypatch.setattr(dynamics, "eigvalsh", lambda matrix: asked.append(1) or real(matrix))
+    for size in (1, 2, 7, 40):
+        for below in {0, size // 3, size}:
+            q = np.linalg.qr(rng.standard_normal((size, size)))[0]
+            values = rng.lognormal(size=size) * np.where(np.arange(size) < below, -1, 1)
+            assert dynamics._below_zero((q * values) @ q.T) == below
+    hollow = np.ones((6, 6)) - np.eye(6)
+    assert dynamics._below_zero(hollow) == 5
+    assert not asked
+    assert dynamics._below_zero(np.diag([-2.0, 1e-9, 3.0, -1e-9])) == 2
+    assert dynamics._below_zero(np.diag([-1.0, 0.0, 1.0])) == 1
+    assert len(asked) == 2
+
+
 def test_collapse_counts_what_float32_no_longer_tells() -> None:
     """1 + exp(−17) is 1 in float32, 1 + exp(−15) is not."""
     assert dynamics.collapsed(torch.tensor([[0.0, -17.0], [0.0, -15.0]])) == 0.5

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from grok.networks._activations import activation
+from grok.networks._activations import ACTIVATION_FUNCTIONS, activation
 from grok.numerics.dynamics import DISPLACEMENT
 from grok.recorders import _minibatches
 from grok.recorders._battery import built
@@ -17,8 +17,8 @@ def test_closed_form_is_what_autograd_gives(name: str) -> None:
     problem, stack = task_of(config).problem(config), built(config, network_of(config), task_of(config))
     (w, v), generator = (layer[0] for layer in stack.layers.values()), torch.Generator().manual_seed(1)
     one, two = (torch.randint(0, 30, (40,), generator=generator) for _ in range(2))
-    parts = _minibatches._in_closed_form(activation(name), stack, problem, one, two)
-    found = torch.stack([torch.cat([layer.flatten() for layer in layers]) for layers in parts])
+    found = torch.full((6, w.numel() + v.numel()), torch.nan, dtype=torch.float64)
+    _minibatches._in_closed_form(found, activation(name), stack, problem, one, two)
     theta, sigma = torch.cat([w.flatten(), v.flatten()]), activation(name).value
 
     def gradient(at: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,3 +44,24 @@ def test_closed_form_is_what_autograd_gives(name: str) -> None:
     ]
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-11, atol=1e-13)
     assert float(found[4].norm()) > 0
+
+
+@pytest.mark.parametrize("name", ACTIVATION_FUNCTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_closed_second_derivative_has_the_bits_of_autograd(name: str, dtype: torch.dtype) -> None:
+    """At 0 too; where it is 0 but at kinks there is none."""
+    sigma = ACTIVATION_FUNCTIONS[name]
+    h = torch.cat((torch.linspace(-3, 3, 601, dtype=dtype), torch.tensor([0.0, -0.0, 1e-30, -1e-30, 1e10], dtype=dtype)))
+    expected, found = sigma._replace(second=None).curvature(h), sigma.curvature(h)
+    if found is None:
+        assert expected is None or not expected.any()
+    else:
+        assert expected is not None
+        assert torch.equal(found.expand_as(h), expected)
+
+
+def test_the_square_asks_autograd_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.autograd, "grad", None)
+    assert activation("square").curvature(torch.ones(3)) == 2
+    with pytest.raises(TypeError):
+        activation("gelu").curvature(torch.ones(3))

@@ -8,7 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from grok.networks.base import View
 from grok.numerics import geometry
 from grok.recorders import _battery, _minibatches, signal_table
 from grok.recorders._battery import TABLE, VERSIONS
@@ -21,6 +23,7 @@ from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import EVERY, SIGNALS, USUAL_RECORDERS
 from grok.store.store import Store
+from grok.training.loop import Training
 from grok.training.parts import names, network_of, task_of
 from tests.conftest import TINY
 from tests.contracts.test_recorders import Recorded, assert_same
@@ -37,6 +40,7 @@ PAIRS = RunConfig(
     checkpoint_epochs=(0, 6),
     threads=1,
 )
+SMALL = {"network": "two_layer", "width": 16, "top_pairs": 9}
 
 
 def stored(store: Store, run_id: str) -> pd.DataFrame:
@@ -141,3 +145,51 @@ def test_a_state_is_brought_to_tridiagonal_form_once(monkeypatch: pytest.MonkeyP
     weights = {name: layer[0] for name, layer in battery.stack.layers.items()}
     battery.see(0, weights, memorised=False)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("changed", [SMALL, SMALL | {"activation": "gelu"}, {"network": "shared_mlp"}])
+def test_what_a_run_has_is_handed_over_with_the_bits_that_are_computed(changed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features and gradient, of one seed that trains on all samples; neither is computed again."""
+    config = dataclasses.replace(PAIRS, **{"task": "modular"} | changed)
+    names = ("gradient_norm", "ildr_train", "lar")
+    config = dataclasses.replace(config, signals=names, signal_every=2, checkpoint_epochs=())
+    handed = signal_table.SignalTable._given
+    tables, given = [], list[set[str]]()
+
+    def told(self: signal_table.SignalTable, view: Any) -> dict[str, Any]:
+        found = handed(self, view)
+        given.append(set(found))
+        return found
+
+    for over in (told, lambda self, view: {}):
+        monkeypatch.setattr(signal_table.SignalTable, "_given", over)
+        tables.append(Recorded(config).files[TABLE][1].content)
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert given == [{"features", "gradients"}] * 4
+    assert tables[0]["value"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "given"),
+    [({}, {"features", "gradients"}), ({"batch_size": 12}, set()), ({"rounding": "mkl-256-1"}, set())],
+)
+def test_only_what_has_the_same_bits_is_handed_over(changed: Any, given: set[str]) -> None:
+    """A drawn batch has other features: a signal that has labels beside them was not to be computed."""
+    config = dataclasses.replace(PAIRS, task="modular", signals=("ildr_train",), **SMALL)
+    config = dataclasses.replace(config, signal_every=2, checkpoint_epochs=(), **changed)
+    for seeds, less in (((0,), set()), ((0, 1), {"gradients"})):
+        training = Training(config, seeds)
+        step = next(iter(training))
+        view = View(training.network, training.batches.train, 0, 0, {}, training.batches.test)
+        table = signal_table.SignalTable(training.runs[0])
+        assert set(table._given(view)) == given - less
+        table.see(step, view)
+
+
+def test_a_gradient_that_is_handed_over_is_not_given_away(tiny: Any) -> None:
+    """A signal that writes over its needs must not write into the gradient that trains."""
+    config = tiny().resolved()
+    stack, own = _battery.built(config, network_of(config), task_of(config)), {"w": torch.ones(2), "v": torch.ones(3)}
+    state = _battery.State(config, task_of(config).problem(config), stack, None, given={"gradients": lambda: own})
+    state.gradients["w"].zero_()
+    assert own["w"].sum() == 2
