@@ -113,15 +113,17 @@ def command(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, A
         hides it), `line`.
     """
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as where:
-        child = subprocess.Popen(
+    with (
+        tempfile.TemporaryDirectory() as where,
+        subprocess.Popen(
             [sys.executable, *words],
             cwd=where,
             env=os.environ | {"PYTHONPATH": str(PROJECT)} | dict(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-        )
+        ) as child,
+    ):
         told = child.stdout.read() if child.stdout else ""
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)

@@ -1,14 +1,13 @@
 """What a transformer's run costs beside its training: `python -m benchmarks.lifecycle [--part step|record|buckets]`.
 
-`step`: a tracked run of Dyck-1 against a bare PyTorch loop of the same network, processor time a step, as a ratio. Both are trained
-in this process by turns; the loop records and evaluates nothing. A run's start and end are left out as the difference of two
-lengths, between which it saves its state once.
+`step`: a tracked run of Dyck-1 against a bare PyTorch loop of the same network, processor time a step, as a ratio. Both are
+trained in this process by turns; the loop records and evaluates nothing. A run's start and end are left out as the difference
+of two lengths, between which it saves its state once.
 `record`: the share of its time that recording by interval (the recorder `edge`: exact split and inner products) adds to the
 training loop of Dyck-1, evaluations included: two loops of the same seed by turns, block by block, one without the recorder.
 Beside it what the recorder adds to a save.
 `buckets`: a training step of SCAN with batches cut by length, as its network does, and without: two loops of the same seed by
-turns; nothing is recorded or evaluated.
-Everything on one thread.
+turns; nothing is recorded or evaluated. Everything on one thread.
 """
 
 from __future__ import annotations
@@ -135,7 +134,7 @@ def recorded(rounds: int, steps: int = INTERVALS) -> Row:
     watched, plain = Training(whole), Training(whole)
     edge = watched.runs[0].recordings["edge"]
     del plain.runs[0].recordings["edge"]
-    row = {"what": "record", "steps": steps} | _by_turns(_blocks(watched, steps), _blocks(plain, steps), rounds)
+    row: Row = {"what": "record", "steps": steps} | _by_turns(_blocks(watched, steps), _blocks(plain, steps), rounds)
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         tensors = {name: value.detach().clone().cpu() for name, value in edge.state()[0].items()}
@@ -158,7 +157,7 @@ def bucketed(rounds: int, steps: int, network: str) -> Row:
     for name, training in (("cut", cut), ("whole", whole)):
         training.runs[0].recordings.clear()
         _unevaluated(training, losses[name])
-    row = {"what": "buckets", "network": network, "batch": run.batch_size, "buckets": buckets, "steps": steps}
+    row: Row = {"what": "buckets", "network": network, "batch": run.batch_size, "buckets": buckets, "steps": steps}
     row |= _by_turns(_blocks(cut, steps), _blocks(whole, steps), rounds)
     row |= {"times_faster": 1 / row["cpu_ratio"], "first_losses_apart": abs(losses["cut"][0] / losses["whole"][0] - 1)}
     return row | {"load": _load()}

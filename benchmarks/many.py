@@ -1,13 +1,14 @@
 """A store of thousands of runs, and what it costs to ask it: `python -m benchmarks.many make`, `python -m benchmarks.many ask`.
 
-`make` copies the finished training runs of a store, row by row, until a new store has so many: each copy is of another seed and
-so has an identity of its own; its files are hard links to those of the first. `--source` names the folder of a store that is
-there (it is only read, through SQLite's backup); without it four short runs are trained. `ask` gives, in `--parts`:
+`make` copies the finished training runs of a store, row by row, until a new store has so many: each copy is of another seed
+and so has an identity of its own; its files are hard links to those of the first. `--source` names the folder of a store that
+is there (it is only read, through SQLite's backup); without it four short runs are trained. `ask` gives, in `--parts`:
 
-`size`: the bytes of a run in the database. `commands`: the commands that a person repeats to that store, each in a process of its
-own: wall and processor seconds, peak memory; by default `train`, the study `headline`, a study of 60 cells and `analyze`, of
-which a study that is not complete there is left out, as asking for it would train. `ui`: the list of runs of the fullest
-experiment by MLflow's server, which is started for it on 127.0.0.1. `run`: what one new default run puts into a store of its own.
+`size`: the bytes of a run in the database. `commands`: the commands that a person repeats to that store, each in a process of
+its own: wall and processor seconds, peak memory; by default `train`, the study `headline`, a study of 60 cells and `analyze`,
+of which a study that is not complete there is left out, as asking for it would train. `ui`: the list of runs of the fullest
+experiment by MLflow's server, which is started for it on 127.0.0.1. `run`: what one new default run puts into a store of its
+own.
 """
 
 from __future__ import annotations
@@ -142,7 +143,10 @@ def fullest(folder: Path) -> str:
 
 def asked(folder: Path, words: str) -> dict[str, Any]:
     """One command to the store: seconds and peak memory."""
-    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder.absolute() / DATABASE}", "MLFLOW_EXPERIMENT_NAME": fullest(folder)}
+    environment = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder.absolute() / DATABASE}",
+        "MLFLOW_EXPERIMENT_NAME": fullest(folder),
+    }
     name, *rest = shlex.split(words)
     return {"part": words, "cells": _cells(rest)} | command(["-m", f"entry_points.{name}", *rest], environment)
 
@@ -203,8 +207,7 @@ def main(arguments: list[str]) -> int:
         make(flags.source, flags.store, flags.runs)
         rows.append(told(sizes(flags.store)))
     else:
-        for row in ask(flags.store, parts, flags.command, flags.train):
-            rows.append(told(row))
+        rows.extend(told(row) for row in ask(flags.store, parts, flags.command, flags.train))
     if flags.json:
         record.write(flags.json, about, rows)
     return int(any(row.get("status", 0) for row in rows))

@@ -1,11 +1,12 @@
 """From a command to its first trained epoch, `train` asked again, and imports: `python -m benchmarks.start [--store FOLDER]`.
 
-The default run is started by `python -m entry_points.train` in a fresh process, in which the moment is taken at which the first
-step of its network has been made; it is ended there. So it is from the start of Python to the end of a step, with the store's
-opening, the run's creation and the first evaluation in it; beside it stands when torch and mlflow were imported and when the
-loop's own module was. Once into a new store, whose tables are made first thing, once into one that is there: a copy of the
-database of `--store`, or a new one with one short run. Asked again: the command of a run that is done. A first round, which
-brings files into the disk's cache, is not counted.
+The default run is started by `python -m entry_points.train` in a fresh process, in which the moment is taken at which the
+first step of its network has been made; it is ended there. So it is from the start of Python to the end of a step, with the
+store's opening, the run's creation and the first evaluation in it; beside it stands when torch, mlflow and the loop's own
+module were imported (`torch_s`, `mlflow_s`, `loop_imported_s`) and when the network and its data had been made (`made_s`).
+Once into a new store, whose tables are made first thing, once into one that is there: a copy of the database of `--store`, or
+a new one with one short run. Asked again: the command of a run that is done. A first round, which brings files into the disk's
+cache, is not counted.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ class Finder:
             spec.loader.exec_module = exec_module
         return spec
 def watch(training):
-    step = training._step
+    make, step = training.__init__, training._step
+    def made(self, *given, **named):
+        make(self, *given, **named)
+        told["made_s"] = now()
     def first(self):
         step(self)
         used = os.times()
@@ -57,7 +61,7 @@ def watch(training):
         print("first " + json.dumps(told), flush=True)
         sys.stdin.readline()
         os._exit(0)
-    training._step = first
+    training.__init__, training._step = made, first
 sys.meta_path.insert(0, Finder())
 runpy.run_module("entry_points.train", run_name="__main__", alter_sys=True)
 """
@@ -140,7 +144,10 @@ def existing(folder: Path | None) -> Iterator[tuple[Path, list[str]]]:
         there = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
         if folder is not None:
             source = f"{(folder / DATABASE).absolute().as_uri()}?mode=ro"
-            with contextlib.closing(sqlite3.connect(source, uri=True)) as old, contextlib.closing(sqlite3.connect(database)) as new:
+            with (
+                contextlib.closing(sqlite3.connect(source, uri=True)) as old,
+                contextlib.closing(sqlite3.connect(database)) as new,
+            ):
                 old.backup(new)
             _done(command(["-m", "entry_points.rebase"], there), "store=")  # so that files of new runs go beside the copy
         _done(command(again, there), "state=complete")
@@ -166,7 +173,7 @@ def measure(folder: Path | None, rounds: int, words: list[str]) -> list[Row]:
         for turn in range(rounds + 1):
             with tempfile.TemporaryDirectory() as place:
                 new = f"sqlite:///{Path(place) / DATABASE}"
-                found = [{"part": "first epoch, new store", "runs": 0} | first_epoch(new, SEED + turn, words)]
+                found: list[Row] = [{"part": "first epoch, new store", "runs": 0} | first_epoch(new, SEED + turn, words)]
             found.append({"part": "first epoch", "runs": runs} | first_epoch(there, SEED + turn, words))
             told = command(again, {"MLFLOW_TRACKING_URI": there})
             _done(told, "reused=yes")
@@ -181,7 +188,7 @@ def report(rows: list[Row]) -> Iterator[str]:
     for part in dict.fromkeys(row["part"] for row in rows):
         mine = [row for row in rows if row["part"] == part]
         words = []
-        for name in ("wall_s", "cpu_s", *WATCHED.values()):
+        for name in ("wall_s", "cpu_s", *WATCHED.values(), "made_s"):
             values = [row[name] for row in mine if name in row]
             if values:
                 words.append(f"{name} {statistics.median(values):.3g} [{min(values):.3g}, {max(values):.3g}]")
