@@ -15,15 +15,15 @@ from grok.spec.config import RunConfig
 TINY = "--modulus 7 --width 16 --epochs 20 --window 6 --max-window 12 --slope-lag 3 --first-epoch 8 --top-pairs 20 --threads 1"
 
 
-def test_a_command_is_timed_and_its_last_line_kept() -> None:
-    told = jobs.command(
-        ["-c", "import os; print('first'); print(os.environ['ASKED'], os.listdir()); raise SystemExit(3)"], {"ASKED": "x"}
-    )
+@pytest.mark.parametrize(("own", "known"), [(0, True), (10**9, False)])
+def test_a_command_is_timed_and_its_last_line_kept(own: int, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its memory is unknown where this process has had more: a child's count begins with its parent's."""
+    monkeypatch.setattr(jobs.resource, "getrusage", lambda who: argparse.Namespace(ru_maxrss=own))
+    program = "import os; print('first'); print(os.environ['ASKED'], os.listdir()); raise SystemExit(3)"
+    told = jobs.command(["-c", program], {"ASKED": "x"})
     assert (told["status"], told["line"]) == (3, "x []")
-    assert told["wall_s"] > told["cpu_s"] / 2 > 0
-    big = "x = b'1' * 2_000_000_000"
-    assert told["peak_mb"] is None or told["peak_mb"] > 0
-    assert jobs.command(["-c", big], {})["peak_mb"] > 1900
+    assert told["wall_s"] > 0 < told["cpu_s"]
+    assert (told["peak_mb"] is not None) == known
 
 
 def test_a_job_keeps_its_variables() -> None:
