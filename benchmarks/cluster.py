@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,18 @@ BATCH = 1000
 EXPERIMENT = "benchmarks-cluster"
 
 
-def dask(runs: int) -> list[dict[str, Any]]:
+def dask(runs: int, counts: Sequence[int] = WORKERS) -> Iterator[dict[str, Any]]:
     """A row for the single runs, and one for each number of workers, each on a store of its own."""
     import distributed
 
     alone = timed(runs, None)
-    rows = [{"part": "dask", "workers": 0, "runs": runs, "seconds_a_run": alone, "runs_an_hour": 3600 / alone}]
-    for workers in WORKERS:
+    yield {"part": "dask", "workers": 0, "runs": runs, "seconds_a_run": alone, "runs_an_hour": 3600 / alone}
+    for workers in counts:
         with distributed.LocalCluster(workers, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as site:
             each = timed(runs, Fanout("dask", scheduler=site.scheduler_address), workers)
         beside = each * min(workers, os.cpu_count() or 1) - alone
         row = {"part": "dask", "workers": workers, "runs": runs, "seconds_a_run": each, "runs_an_hour": 3600 / each}
-        rows.append(row | {"beside_training_s": beside, "run_of_2_percent_s": beside / SHARE})
-    return rows
+        yield row | {"beside_training_s": beside, "run_of_2_percent_s": beside / SHARE}
 
 
 def timed(runs: int, fanout: Fanout | None, workers: int = 1) -> float:
@@ -123,24 +122,22 @@ def written(uri: str, seconds: float, place: int, begin: Any) -> list[float]:
     return took
 
 
-def server(uri: str, seconds: float) -> list[dict[str, Any]]:
+def server(uri: str, seconds: float, counts: Sequence[int] = WRITERS) -> Iterator[dict[str, Any]]:
     """A row for each number of processes that write at once."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     if client.get_experiment_by_name(EXPERIMENT) is None:
         client.create_experiment(EXPERIMENT)
-    rows = []
     context = multiprocessing.get_context("spawn")
-    for count in WRITERS:
+    for count in counts:
         with context.Manager() as manager, context.Pool(count) as pool:
             begin = manager.Barrier(count)
             asked = [(uri, seconds, place, begin) for place in range(count)]
             took = np.array([one for part in pool.starmap(written, asked, chunksize=1) for one in part])
         row = {"part": "server", "writers": count, "batch": BATCH, "batches": len(took), "batches_per_s": len(took) / seconds}
         row |= {"values_per_s": BATCH * len(took) / seconds, "median_ms": 1000 * float(np.median(took))}
-        rows.append(row | {"slowest_ms": 1000 * float(took.max())})
-    return rows
+        yield row | {"slowest_ms": 1000 * float(took.max())}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -150,6 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runs", type=int, default=48, help="of the study")
     parser.add_argument("--uri", default="", help="of the server")
     parser.add_argument("--seconds", type=float, default=20.0, help="of writing, for each number of writers")
+    parser.add_argument("--counts", default="1,2,4,8", help="comma list: workers, or writers at once. Default 1,2,4,8.")
     record.json_flag(parser)
     flags = parser.parse_args(arguments)
     if (flags.what == "server") != bool(flags.uri):
@@ -157,9 +155,12 @@ def main(arguments: Sequence[str]) -> int:
             f"uri must be given with server and only then, got {flags.uri or 'none'}. Write server --uri http://HOST:5000."
         )
     about = record.environment(record.spelt("benchmarks.cluster"))
-    rows = dask(flags.runs) if flags.what == "dask" else server(flags.uri, flags.seconds)
-    for row in rows:
-        print(" ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in row.items()))
+    counts = [int(text) for text in flags.counts.split(",")]
+    rows = []
+    for row in dask(flags.runs, counts) if flags.what == "dask" else server(flags.uri, flags.seconds, counts):
+        rows.append(row)
+        told = (f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in row.items())
+        print(" ".join(told), flush=True)
     if flags.json:
         record.write(flags.json, about, rows)
     return 0

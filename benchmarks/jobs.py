@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,29 +27,33 @@ class Job:
 
     Attributes:
         what: a name in `measure.MEASUREMENTS`. config: of the run. threads: of torch and of BLAS. options: of the measurement.
+        environment: variables of its process beside those of this one.
     """
 
     what: str
     config: RunConfig
     threads: int
     options: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line that `from_json` reads."""
         plain = {"what": self.what, "config": self.config.to_strings(), "threads": self.threads, "options": self.options}
+        plain |= {"environment": self.environment}
         return json.dumps(plain)
 
     @classmethod
     def from_json(cls, text: str) -> Job:
         """The job of a line."""
         plain = json.loads(text)
-        return cls(plain["what"], RunConfig.from_strings(plain["config"]), plain["threads"], plain["options"])
+        config = RunConfig.from_strings(plain["config"])
+        return cls(plain["what"], config, plain["threads"], plain["options"], plain["environment"])
 
 
 @contextlib.contextmanager
 def _child(job: Job) -> Iterator[subprocess.Popen[str]]:
     fewer = job.threads < len(os.sched_getaffinity(0))  # on all cores the libraries choose, as in a user's process
-    environment = os.environ | (dict.fromkeys(THREAD_VARIABLES, str(job.threads)) if fewer else {})
+    environment = os.environ | (dict.fromkeys(THREAD_VARIABLES, str(job.threads)) if fewer else {}) | job.environment
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.measure"],
         cwd=PROJECT,
@@ -93,3 +100,38 @@ def _hear(child: subprocess.Popen[str], job: Job, start: str) -> str:
         if line.startswith(start):
             return line
     raise RuntimeError(f"measurement must answer, got nothing from {job.what} of {job.config.display_name()}. See above.")
+
+
+def command(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run one command of Python to its end, in an empty folder: what it took, and the last line that it printed.
+
+    Args:
+        words: after `python`, such as -m entry_points.train. environment: variables beside those of this process.
+
+    Returns:
+        `status`, `wall_s`, `cpu_s` (its own and its children's), `peak_mb` (MiB; None where this process has had more, which
+        hides it), `line`.
+    """
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as where,
+        subprocess.Popen(
+            [sys.executable, *words],
+            cwd=where,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)} | dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as child,
+    ):
+        told = child.stdout.read() if child.stdout else ""
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    hidden = usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # a child begins with its parent's
+    return {
+        "status": child.returncode,
+        "wall_s": time.perf_counter() - began,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_mb": None if hidden else usage.ru_maxrss / 1024,
+        "line": (told.strip().splitlines() or [""])[-1][:120],
+    }

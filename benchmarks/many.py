@@ -1,9 +1,14 @@
 """A store of thousands of runs, and what it costs to ask it: `python -m benchmarks.many make`, `python -m benchmarks.many ask`.
 
-`make` copies the finished training runs of a store, row by row, until a new store has so many: each copy is of another seed and
-so has an identity of its own; its files are hard links to those of the first. `--source` names the folder of a store that is
-there (it is only read, through SQLite's backup); without it four short runs are trained. `ask` gives the commands that a person
-repeats to that store, each in a process of its own: wall and processor seconds, peak memory; and the bytes of a run.
+`make` copies the finished training runs of a store, row by row, until a new store has so many: each copy is of another seed
+and so has an identity of its own; its files are hard links to those of the first. `--source` names the folder of a store that
+is there (it is only read, through SQLite's backup); without it four short runs are trained. `ask` gives, in `--parts`:
+
+`size`: the bytes of a run in the database. `commands`: the commands that a person repeats to that store, each in a process of
+its own: wall and processor seconds, peak memory; by default `train`, the study `headline`, a study of 60 cells and `analyze`,
+of which a study that is not complete there is left out, as asking for it would train. `ui`: the list of runs of the fullest
+experiment by MLflow's server, which is started for it on 127.0.0.1. `run`: what one new default run puts into a store of its
+own.
 """
 
 from __future__ import annotations
@@ -16,15 +21,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record
+from benchmarks import many_parts, record
+from benchmarks.jobs import command
 from benchmarks.load import train
 
 DATABASE, FILES = "mlflow.db", "mlruns"
@@ -32,7 +36,10 @@ SEEDS_APART = 1000
 """Between the seed of a run and that of its copy: no study has so many."""
 BY_RUN = ("params", "latest_metrics", "metrics")
 """Tables with a row per run and name, copied as they are."""
-ASKED = ("train", "study --study headline", "analyze --out report")
+STUDY, CELLS = "headline", 60
+"""The study that is asked for, and the size of another one."""
+REPORT = "analyze --out report"
+PARTS = ("size", "commands", "ui", "run")
 
 
 def make(source: Path | None, folder: Path, count: int) -> None:
@@ -136,56 +143,100 @@ def fullest(folder: Path) -> str:
 
 def asked(folder: Path, words: str) -> dict[str, Any]:
     """One command to the store: seconds and peak memory."""
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder.absolute() / DATABASE}"}
-    environment["MLFLOW_EXPERIMENT_NAME"] = fullest(folder)
-    environment["PYTHONPATH"] = str(Path.cwd())
-    name, *rest = shlex.split(words)
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as where, open(os.devnull, "w") as nowhere:
-        child = subprocess.Popen(
-            [sys.executable, "-m", f"entry_points.{name}", *rest],
-            cwd=where,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=nowhere,
-            text=True,
-        )
-        told = child.stdout.read() if child.stdout else ""
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    line = (told.strip().splitlines() or [""])[-1]
-    return {
-        "part": words,
-        "status": child.returncode,
-        "wall_s": time.perf_counter() - began,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss / 1024,
-        "line": line[:120],
+    environment = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder.absolute() / DATABASE}",
+        "MLFLOW_EXPERIMENT_NAME": fullest(folder),
     }
+    name, *rest = shlex.split(words)
+    return {"part": words, "cells": _cells(rest)} | command(["-m", f"entry_points.{name}", *rest], environment)
 
 
-def main() -> int:
+def _cells(words: list[str]) -> int | None:
+    from grok.spec.studies import load_study
+
+    return len(load_study(words[words.index("--study") + 1]).cells) if "--study" in words[:-1] else None
+
+
+def usual(folder: Path) -> tuple[list[str], list[str]]:
+    """The commands that a store is asked by default, and what is left out of them, a sentence each."""
+    from grok.spec.config import PROTOCOL_VERSION, RunConfig
+    from grok.spec.studies import load_study, registry
+    from grok.store.glance import find
+
+    runs = find(folder / DATABASE, {"kind": "train", "protocol": PROTOCOL_VERSION}, str) or ()
+    done = {run.get("config_hash") for run in runs if run.done}
+
+    def whole(name: str) -> bool:
+        return all(cell.config.hash in done for cell in load_study(name).cells)
+
+    out, missing = [], []
+    if RunConfig().resolved().hash in done:
+        out.append("train")
+    else:
+        missing.append("train: no run of the default config is done")
+    sized = [name for name, study in registry().items() if len(study.cells) == CELLS]
+    for what, names in ((STUDY, [STUDY]), (f"of {CELLS} cells", sized)):
+        there = [name for name in names if whole(name)]
+        if there:
+            out.append(f"study --study {there[0]}")
+        else:
+            missing.append(f"study {what}: not complete in this store")
+    return [*out, REPORT], missing
+
+
+def main(arguments: list[str]) -> int:
     """Make a store or ask one; exit status 1 if a command failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
     parser.add_argument("what", choices=("make", "ask"))
     parser.add_argument("--store", type=Path, required=True, help="folder of the store: new for `make`")
-    parser.add_argument("--source", type=Path, default=None, help="folder of a store whose runs are copied")
-    parser.add_argument("--runs", type=int, default=3000, help="of the store that is made")
-    parser.add_argument("--command", action="append", help=f"an entry point with its flags; default: {'; '.join(ASKED)}")
+    parser.add_argument("--source", type=Path, help="folder of the store to copy; without it short runs are trained")
+    parser.add_argument("--runs", type=int, default=3000, help="finished training runs of the store")
+    parser.add_argument("--command", action="append", help="to ask, such as 'analyze --out report'; may be repeated")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"comma list of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--train", default="", metavar="WORDS", help="more flags of the run of part `run`, to try the command")
     record.json_flag(parser)
-    flags = parser.parse_args()
+    flags = parser.parse_args(arguments)
+    parts = flags.parts.split(",")
+    if unknown := [name for name in parts if name not in PARTS]:
+        parser.error(f"parts must be of {', '.join(PARTS)}, got {', '.join(unknown)}. Pick from these.")
+    if (flags.store / DATABASE).is_file() == (flags.what == "make"):
+        parser.error(f"store must be {'new' if flags.what == 'make' else 'there'}, got {flags.store}. Name another folder.")
     about = record.environment(record.spelt("benchmarks.many"))
+    rows = []
     if flags.what == "make":
         make(flags.source, flags.store, flags.runs)
-    rows = [sizes(flags.store)]
-    print(" ".join(f"{name}={value:.0f}" if isinstance(value, float) else f"{name}={value}" for name, value in rows[0].items()))
-    for words in (flags.command or ASKED) if flags.what == "ask" else ():
-        rows.append(asked(flags.store, words))
-        print(" ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in rows[-1].items()), flush=True)
+        rows.append(told(sizes(flags.store)))
+    else:
+        rows.extend(told(row) for row in ask(flags.store, parts, flags.command, flags.train))
     if flags.json:
         record.write(flags.json, about, rows)
-    return max(int(row.get("status", 0)) for row in rows)
+    return int(any(row.get("status", 0) for row in rows))
+
+
+def ask(folder: Path, parts: list[str], commands: list[str] | None, words: str) -> Iterator[dict[str, Any]]:
+    """A row for each thing that a store is asked.
+
+    Args:
+        folder: of the store. parts: of `PARTS`. commands: None for the usual ones. words: more flags of the new run.
+    """
+    if "size" in parts:
+        yield sizes(folder)
+    if "commands" in parts:
+        chosen, missing = (commands, []) if commands else usual(folder)
+        for line in missing:
+            print(f"left out: {line}", file=sys.stderr)
+        yield from (asked(folder, one) for one in chosen)
+    if "ui" in parts:
+        yield from many_parts.run_list(folder.absolute() / DATABASE, fullest(folder))
+    if "run" in parts:
+        yield many_parts.one_run(words, sizes)
+
+
+def told(row: dict[str, Any]) -> dict[str, Any]:
+    """Print a row on a line, and give it back."""
+    print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()), flush=True)
+    return row
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TextIO, cast
 
+from benchmarks.by_the_clock import epochs
 from benchmarks.jobs import Job
 from grok.spec.config import RunConfig
 
@@ -233,7 +234,13 @@ def published(config: RunConfig, epochs: int) -> Measurement:
     return _after_small(config, measure)
 
 
-MEASUREMENTS: dict[str, Callable[..., Measurement]] = {"loop": loop, "bare": bare, "tracked": tracked, "published": published}
+MEASUREMENTS: dict[str, Callable[..., Measurement]] = {
+    "loop": loop,
+    "epochs": epochs,
+    "bare": bare,
+    "tracked": tracked,
+    "published": published,
+}
 
 
 def peak_mb() -> float:

@@ -237,8 +237,10 @@ OTHERS = (
     "monitor",
     "sensitivity",
     "signals",
+    "start",
     "study_throughput",
     "visits",
+    "waiting",
 )
 """Benchmarks whose data are not drawn."""
 COMMITTED = sorted((PROJECT / "benchmarks" / "results").glob("*.json"))

@@ -12,11 +12,10 @@ from benchmarks import cluster
 
 
 @pytest.mark.slow
-def test_a_server_has_what_the_writers_counted(template_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_has_what_the_writers_counted(template_store: Path, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(template_store.read_bytes())
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.setattr(cluster, "WRITERS", (2,))
-    (row,) = cluster.server(uri, 0.2)
+    (row,) = cluster.server(uri, 0.2, (2,))
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name(cluster.EXPERIMENT).experiment_id])
     assert len(runs) == row["writers"] == 2
@@ -29,8 +28,7 @@ def test_a_server_has_what_the_writers_counted(template_store: Path, tmp_path: P
 def test_a_study_on_dask_is_trained_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    monkeypatch.setattr(cluster, "WORKERS", (2,))
-    alone, two = cluster.dask(4)
+    alone, two = cluster.dask(4, (2,))
     assert (alone["workers"], two["workers"], two["runs"]) == (0, 2, 4)
     assert two["run_of_2_percent_s"] == pytest.approx(50 * two["beside_training_s"])
 
