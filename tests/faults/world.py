@@ -206,6 +206,16 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)
 
 
+def where(wanted: Any, left: Any) -> str:
+    """In which columns two tables differ, with their first values; empty for other contents."""
+    if not isinstance(wanted, pd.DataFrame) or not isinstance(left, pd.DataFrame):
+        return ""
+    if wanted.shape != left.shape or [*wanted] != [*left]:
+        return f" ({wanted.shape} and {left.shape}, {sorted(set(wanted) ^ set(left))})"
+    names = [name for name in wanted if not wanted[name].equals(left[name])]
+    return "".join(f" ({name}: {wanted[name].tolist()[:3]}, {left[name].tolist()[:3]})" for name in names[:3])
+
+
 def flaws(world: World, expected: dict[str, dict[str, Any]]) -> list[str]:
     """What is not as it should be after a fault and the repetition of the command."""
     found = list(_run_flaws(world))
@@ -221,7 +231,8 @@ def flaws(world: World, expected: dict[str, dict[str, Any]]) -> list[str]:
         wanted = expected.get(one, left)
         found += [f"{name} of {one} is left" for name in left.keys() - wanted.keys()]
         found += [f"{name} of {one} is missing" for name in wanted.keys() - left.keys()]
-        found += [f"another {name} of {one}" for name in wanted.keys() & left.keys() if not same(wanted[name], left[name])]
+        others = [name for name in sorted(wanted.keys() & left.keys()) if not same(wanted[name], left[name])]
+        found += [f"another {name} of {one}{where(wanted[name], left[name])}" for name in others]
     return found + [f"half-written {path}" for path in half_written(world)]
 
 
