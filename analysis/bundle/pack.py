@@ -22,7 +22,7 @@ from analysis.reading.runs import conditions, stored_name
 from grok.recorders.history import HISTORY
 from grok.recorders.spectrum import BAND, FACTORS
 from grok.spec.limited import BrokenFileError
-from grok.store.errors import StoreError, one_line
+from grok.store.errors import StoreError, brief, one_line
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tables import load_table, save_table
@@ -218,7 +218,7 @@ class _Packing:
         try:
             table = tables.plain(load_table(local))
         except (OSError, BrokenFileError) as error:
-            self.broken[run.run_id] = f"{path} is not whole and goes as it is ({one_line(error)[:120]})"
+            self.broken[run.run_id] = f"{path} is not whole and goes as it is ({brief(error, 120)})"
             return None
         if table is None or any(self.types.get((path, f.name), f.type) != f.type for f in table.schema):
             return None
