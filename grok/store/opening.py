@@ -16,7 +16,6 @@ import urllib3
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.uri import get_uri_scheme
 
 from grok.store import sqlite
 from grok.store.errors import PACKAGES, POSTGRES, StoreError, brief, masked, refused, step
@@ -27,6 +26,8 @@ AUTHORITY, UNCHECKED, CLIENT = (f"MLFLOW_TRACKING_{name}" for name in ("SERVER_C
 """Variables that say by which certificates a server is checked, that it is not, and the client's own."""
 WORKING = "sqlite:///, http://, https://, postgresql+psycopg2://, mysql+pymysql://, mssql+pyodbc://"
 """What a store's URI may begin with, besides what a plug-in of MLflow brings."""
+SCHEME = re.compile(r"([A-Za-z][\w+.-]+):")
+"""Of one letter it is a drive of Windows."""
 MODELS_ONLY = ("uc", "databricks-uc")
 """Schemes of registries of models, which hold no runs."""
 VARIABLE = re.compile(r"\bMLFLOW_[A-Z0-9_]+")
@@ -149,18 +150,19 @@ def _proxy(uri: str) -> StoreError:
 def unusable(uri: str, error: Exception) -> StoreError:
     """Why a store cannot be opened, from what a backend raised."""
     missing = next((e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)), None)
-    scheme, got = get_uri_scheme(uri), shown(uri)
+    scheme, got = found[1].lower() if (found := SCHEME.match(uri)) else "", shown(uri)
+    models = bool({scheme, uri} & {*MODELS_ONLY})
     if missing is not None:
         name = (missing.name or "a package").partition(".")[0]
         what, next_step = f"a store whose package is installed, got {got} (no {name})", _install(uri, name)
-    elif isinstance(error, UnsupportedModelRegistryStoreURIException) or scheme in MODELS_ONLY or uri in MODELS_ONLY:
-        kind = "a registry of models" if {scheme, uri} & {*MODELS_ONLY} else "a scheme that is not known"
+    elif models or isinstance(error, UnsupportedModelRegistryStoreURIException) or (not scheme and "://" in uri):
+        kind = "a registry of models" if models else "a scheme that is not known"
         what = f"a store by one of {WORKING}, got {got} ({kind})"
         next_step = "Write postgresql+psycopg2://" if scheme == "postgres" else "Correct it"
     elif uri.startswith("databricks"):
         what = f"a usable store, got {got} (no workspace that answers)"
         next_step = "pip install 'mlflow[databricks]' and log in"
-    elif scheme in ("", "file") or len(scheme) == 1:  # of one letter: a drive of Windows
+    elif scheme in ("", "file"):
         what, next_step = f"a database or a server, got {got}, a path", _database_of(uri)
     elif "Invalid Host header" in str(error):
         what, next_step = f"a server by a name that it knows, got {got}", "Start it with --allowed-hosts and that name"

@@ -216,6 +216,7 @@ def test_a_proxy_that_does_not_answer_is_blamed_and_not_the_server(monkeypatch: 
             "kept",
             "a path. Write sqlite:///{}/kept/mlflow.db; `mlflow migrate-filestore` brings the runs of that folder into it.",
         ),
+        ("://u:secret@h", "got ://u:***@h (a scheme that is not known). Correct it."),
         ("http:", "got http:, which is no address. Write http://HOST:PORT or https://HOST."),
     ],
 )
