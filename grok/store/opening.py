@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from urllib.parse import quote
 
 import mlflow
 import requests
-import urllib3
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 from mlflow.utils.credentials import get_default_host_creds
@@ -79,7 +79,7 @@ def check_server(uri: str) -> None:
 def hush() -> None:
     """Have no warning with each request where whoever runs this has chosen that servers go unchecked."""
     if os.environ.get(UNCHECKED, "").lower() in ("true", "1"):
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
 
 def _certificates() -> tuple[bool | str, str | None]:
