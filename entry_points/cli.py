@@ -16,7 +16,7 @@ from typing import Any
 
 from grok.spec.fields import ConfigError, shown
 from grok.spec.plugins import blamed
-from grok.store.errors import LONGEST, PACKAGES, one_line
+from grok.store.errors import LONGEST, PACKAGES, POSTGRES, brief, one_line, step
 
 INTERRUPTED = 130
 NO_WORDS: dict[type[BaseException], str] = {
@@ -187,6 +187,8 @@ def without(error: ModuleNotFoundError) -> object:
     name = (error.name or "").partition(".")[0]
     if not name or name in OURS or os.path.exists(f"{name}.py"):
         return error
+    if name == "psycopg":
+        return f"the package {name} must be installed, got none. {POSTGRES}"
     if name in PACKAGES:
         return f"the package {name} must be installed, got none. pip install {PACKAGES[name]}"
     extra = "adapters" if name in ADAPTERS else EXTRAS.get(name, "registry")
@@ -267,7 +269,8 @@ def _flushed() -> int:
         return 0
     with contextlib.suppress(OSError, AttributeError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it leaves
-    return _fail(1, f"standard output must take the result line, got {one_line(error)}. The work is done and in the store")
+    what = f"{step(error) or 'Keep it open'}, then repeat the command: the work is done and in the store"
+    return _fail(1, f"standard output must take the result line, got {brief(error)}. {what}.")
 
 
 def _fail(status: int, reason: object) -> int:

@@ -82,6 +82,8 @@ def main(arguments: list[str]) -> int:
     for kind in ("broken", "failed"):
         for run_id, why in facts[kind].items():
             print(f"{kind}: {run_id}: {why}", file=sys.stderr)
+    for run_id, why in facts["uncounted"].items():
+        print(f"goes along, and no report counts it: {run_id}: {why}", file=sys.stderr)
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")
     return 1 if facts["failed"] else 0
 

@@ -1,4 +1,4 @@
-"""Progress: a bar on standard error where that is a terminal, elsewhere a line a minute."""
+"""Progress: a bar on standard error where that is a terminal, elsewhere a line a minute, the first at once if it takes long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +33,10 @@ LINE_S = float(os.environ.get("GROK_LOG_EVERY_S", "60"))
 """Seconds between the lines of a log file: where standard error is no terminal, bars are silent and these tell the state."""
 
 
+EARLY_S = 2.0
+"""Seconds of work that tell how long it takes; a log file has that line at once where it is longer than `LINE_S`."""
+
+
 def told_time(seconds: float) -> str:
     """A time that is left, in words."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
@@ -52,6 +56,7 @@ class Log:
         self.name, self.every_s = name, LINE_S if every_s is None else every_s
         self.silent = sys.stderr.isatty()
         self._last: float | None = None
+        self._told = False
 
     def due(self) -> bool:
         """Whether it is time for a line; the clock begins with the first time that this is asked."""
@@ -59,9 +64,18 @@ class Log:
             self._last = time.monotonic()
         return not self.silent and time.monotonic() - self._last >= self.every_s
 
+    def early(self, left_s: float) -> bool:
+        """Whether it is time for the first line, of how long it takes: once some work is done, where longer than the next line.
+
+        Args:
+            left_s: seconds that it takes still; 0 where that is not known.
+        """
+        new = not self.silent and not self._told and self._last is not None
+        return new and left_s > self.every_s and time.monotonic() - (self._last or 0.0) >= EARLY_S
+
     def line(self, text: str) -> None:
         """Print one."""
-        self._last = time.monotonic()
+        self._last, self._told = time.monotonic(), True
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
 
@@ -94,9 +108,9 @@ class EpochBar:
         self._bar.update(epoch - self._bar.n)
         now = time.monotonic()
         self._first = self._first or (now, epoch)
-        if self._log.due():
-            began, first = self._first
-            left = (now - began) / max(epoch - first, 1) * (self._epochs - epoch)
+        began, first = self._first
+        left = (now - began) / max(epoch - first, 1) * (self._epochs - epoch)
+        if self._log.due() or self._log.early(left):
             told = [f"{label} {text}" for label, text in shown.items() if text != "nan"]
             told += [told_time(left)] if first < epoch < self._epochs else []
             self._log.line(", ".join([f"epoch {epoch} of {self._epochs}", *told]))
@@ -139,6 +153,7 @@ class CellBar:
         self._work = {cell.config.hash: training_flops(cell.config) for cell in study.cells}
         self._watch, self._log = watch, Log(study.name)
         self._began, self._trained, self._reused, self._done = time.monotonic(), 0.0, 0, 0
+        self._first: tuple[float, float] | None = None
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
@@ -159,27 +174,49 @@ class CellBar:
 
     def _state(self) -> str:
         """How many are reused, who is at work, and how long it takes still."""
-        from grok.runs.watch import epochs_in
-
-        now = {hash: epoch for hash, epoch in epochs_in(self._watch).items() if hash in self._left}
+        now = self._at_work()
         parts = [f"{self._reused} reused"] if self._reused else []
         for hash, epoch in list(now.items())[:SHOWN_AT_WORK]:
             cell = self._left[hash]
             parts.append(f"{name_of(cell)} {cell.config.seed}: {epoch}/{cell.config.epochs}")
         if len(now) > SHOWN_AT_WORK:
             parts.append(f"{len(now) - SHOWN_AT_WORK} more at work")
-        under_way = sum(self._work[hash] * epoch / self._left[hash].config.epochs for hash, epoch in now.items())
-        done, elapsed = self._trained + under_way, time.monotonic() - self._began
-        left = sum(self._work[hash] for hash in self._left) - under_way
-        if done > 0 and left > 0:
-            parts.append(told_time(elapsed / done * left))
+        if (seconds := self._left_s(now)) > 0:
+            parts.append(told_time(seconds))
         return ", ".join(parts)
+
+    def _left_s(self, now: Mapping[str, int]) -> float:
+        """Seconds that it takes still, by what is done since work was first seen, and until then since the command began, which
+        counts what it takes to begin; 0 where that is not known.
+
+        Args:
+            now: epochs of the runs at work, by hash.
+        """
+        under_way = sum(self._work[hash] * epoch / self._left[hash].config.epochs for hash, epoch in now.items())
+        done, moment = self._trained + under_way, time.monotonic()
+        left = sum(self._work[hash] for hash in self._left) - under_way
+        if done <= 0 or left <= 0:
+            return 0.0
+        self._first = self._first or (moment, done)
+        began, before = self._first if self._worked() and done > self._first[1] else (self._began, 0.0)
+        return (moment - began) / (done - before) * left
+
+    def _worked(self) -> bool:
+        """Whether work was seen for as long as tells its rate."""
+        return self._first is not None and time.monotonic() - self._first[0] >= EARLY_S
+
+    def _at_work(self) -> dict[str, int]:
+        """Epochs of the runs at work, by hash."""
+        from grok.runs.watch import epochs_in
+
+        return {hash: epoch for hash, epoch in epochs_in(self._watch).items() if hash in self._left}
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK_S):
             with self._lock, contextlib.suppress(Exception):  # how far it is may be unknown for a moment
                 self._bar.set_postfix_str(self._state(), refresh=True)
-                if self._log.due():
+                left = self._left_s(self._at_work())
+                if self._log.due() or (self._worked() and self._log.early(left)):
                     state = self._state()
                     self._log.line(f"{self._done} of {self._bar.total or len(self._work)} runs{', ' if state else ''}{state}")
 

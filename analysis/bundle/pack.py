@@ -21,11 +21,11 @@ from analysis.reading.evidence import DERIVED, DERIVED_RANKS
 from analysis.reading.runs import conditions, stored_name
 from grok.spec.artifacts import BAND, FACTORS, HISTORY
 from grok.spec.limited import BrokenFileError
-from grok.store.errors import StoreError, one_line
+from grok.store.errors import StoreError, brief, one_line
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tables import load_table, save_table
-from grok.store.tags import KIND, RUNNING, STUDY_NAME, TRAIN, StoredRun
+from grok.store.tags import CONFIG_HASH, KIND, RUNNING, STUDY_NAME, TRAIN, StoredRun, tag
 from grok.store.transplant import Point, Record, record
 
 KINDS: Final = (TRAIN, "study", "sensitivity")
@@ -128,8 +128,8 @@ def pack(
         progress: shows how far it is: gives the runs that it is given, one by one.
 
     Returns:
-        What `manifest.json` says, `bytes`, and by run id `failed`: why a run is not in it, and `broken`: which table of one
-        that is in it is not whole and goes as it is.
+        What `manifest.json` says, `bytes`, and by run id `failed`: why a run is not in it, `broken`: which table of one
+        that is in it is not whole and goes as it is, and `uncounted`: why no report counts a finished one that is in it.
 
     Raises:
         StoreError: if no training run could be read.
@@ -150,7 +150,9 @@ def pack(
         layout.write_json(folder / layout.CRATE, crate(facts, layout.entries(folder)))
         layout.write_manifest(folder, facts)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return facts | {"bytes": size, "failed": packing.failed, "broken": packing.broken}
+        there = (run for run in runs if run.kind == TRAIN and run.done and run.run_id not in packing.failed)
+        odd = {run.run_id: why for run in there if (why := _uncounted(run))}
+        return facts | {"bytes": size, "failed": packing.failed, "broken": packing.broken, "uncounted": odd}
 
 
 class _Packing:
@@ -217,7 +219,7 @@ class _Packing:
         try:
             table = tables.plain(load_table(local))
         except (OSError, BrokenFileError) as error:
-            self.broken[run.run_id] = f"{path} is not whole and goes as it is ({one_line(error)[:120]})"
+            self.broken[run.run_id] = f"{path} is not whole and goes as it is ({brief(error, 120)})"
             return None
         if table is None or any(self.types.get((path, f.name), f.type) != f.type for f in table.schema):
             return None
@@ -245,6 +247,11 @@ class _Packing:
             "bands": _share(self.rows, BAND),
             "newest": max(one.end_time or one.start_time for one in self.records),
         }
+
+
+def _uncounted(run: StoredRun) -> str:
+    """Why no report counts a finished run, by what says which config it has; empty where one does."""
+    return run.edited if run.config_hash else f"it has no tag {tag(CONFIG_HASH)}"
 
 
 def _share(rows: Iterable[Mapping[str, Any]], path: str) -> str:

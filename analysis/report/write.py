@@ -21,7 +21,7 @@ from analysis.report import html, markdown, words
 from analysis.report.compare import claims_json
 from analysis.report.content import Content, Over
 from grok.spec.fields import ConfigError, shown
-from grok.store.errors import StoreError, one_line
+from grok.store.errors import StoreError, brief
 from grok.store.files import load_json, whole
 
 MANIFEST = "files.json"
@@ -202,7 +202,7 @@ def _inside(name: str) -> bool:
 
 
 def _why(error: Exception) -> str:
-    return str(error.strerror) if isinstance(error, OSError) and error.strerror else one_line(error)[:120]
+    return str(error.strerror) if isinstance(error, OSError) and error.strerror else brief(error, 120)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError
 
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from analysis.sensitivity.space import Space
-from grok.store.errors import StoreError
+from grok.store.errors import POSTGRES, StoreError
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,10 @@ def open_storage(url: str) -> BaseStorage:
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         reason = _without_secrets(reason, url)
+        driver = isinstance(error, ImportError) and url.startswith(("postgresql:", "postgresql+psycopg2:"))
+        what = POSTGRES if driver else "Check it"
         raise StoreError(
-            f"storage must be a file or a database URL that can be opened, got {shown_storage(url)} ({reason}). Check it."
+            f"storage must be a file or a database URL that can be opened, got {shown_storage(url)} ({reason}). {what}."
         ) from (error if shown_storage(url) == url else None)
 
 

@@ -40,7 +40,7 @@ from grok.signals.base import Signal
 from grok.spec.artifacts import HISTORY
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import SIGNALS
-from grok.store.errors import StoreError, one_line
+from grok.store.errors import StoreError, brief, one_line
 from grok.store.files import CheckpointError
 from grok.store.store import Store, connect
 from grok.store.tags import StoredRun
@@ -228,7 +228,7 @@ def _stored(run: Finished) -> tuple[pd.DataFrame, dict[str, int]]:
         if not numbers or set(table) != set(blank) or not (table["epoch"] % 1 == 0).all():
             raise ValueError("other columns than a table of signals has")
     except (CheckpointError, LookupError, ValueError, TypeError) as error:
-        told = f"{TABLE} and {VERSIONS} must be whole, got others in {run.tracked.run_id} ({one_line(error)[:120]})"
+        told = f"{TABLE} and {VERSIONS} must be whole, got others in {run.tracked.run_id} ({brief(error, 120)})"
         print(f"{told}. What is asked for is computed anew.", file=sys.stderr)
         return blank, {}
     return table, versions

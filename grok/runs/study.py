@@ -22,7 +22,7 @@ from grok.runs.trial import check_own
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.spec.studies import Cell, Study, training_flops
 from grok.store import lease
-from grok.store.errors import one_line
+from grok.store.errors import brief
 from grok.store.files import load_json
 from grok.store.prior import is_sound, mend, with_files
 from grok.store.provenance import code_tags
@@ -118,7 +118,7 @@ def _stored(parent: TrackedRun, name: str) -> Any:
         try:
             return load_json(parent.get_file(name, Path(folder)))
         except (ValueError, OSError) as error:  # cut short or altered: it is written anew
-            LOG.warning("%s of %s is not whole (%s) and is written anew.", name, parent.run_id, one_line(error)[:120])
+            LOG.warning("%s of %s is not whole (%s) and is written anew.", name, parent.run_id, brief(error, 120))
             return None
 
 

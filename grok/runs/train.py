@@ -20,7 +20,7 @@ from grok.runs.member import Member
 from grok.runs.trial import check_own
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig, RunConfig
 from grok.spec.plugins import blamed
-from grok.store.errors import StoreError, TakenOverError, masked, one_line
+from grok.store.errors import StoreError, TakenOverError, brief, masked, one_line
 from grok.store.files import CheckpointError, load
 from grok.store.prior import create, with_table_of, with_threads_of
 from grok.store.provenance import code_tags
@@ -172,7 +172,7 @@ def _restore(training: Training, members: list[Member], tracked: list[TrackedRun
                 for run in tracked:
                     run.delete(name)
                 raise CheckpointError(
-                    f"state must be that of the run's config, got {name} of {tracked[0].run_id} ({one_line(error)[:120]}). "
+                    f"state must be that of the run's config, got {name} of {tracked[0].run_id} ({brief(error, 120)}). "
                     "It is dropped: repeat the command."
                 ) from error
             return True
@@ -190,7 +190,7 @@ def _load_branch(training: Training, member: Member, branch: Branch) -> None:
         member.resume()
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise CheckpointError(
-            f"state must be that of the run's config, got step {branch.step} of {branch.run_id} ({one_line(error)[:120]}). "
+            f"state must be that of the run's config, got step {branch.step} of {branch.run_id} ({brief(error, 120)}). "
             "Delete it and train anew."
         ) from error
 

@@ -42,6 +42,8 @@ PACKAGES = {
     "pyodbc": "pyodbc",
 }
 """What to install for a store or a place of files, by the package that it lacks; no extra of the project has these."""
+POSTGRES = "Write postgresql+psycopg2://, and in the project's folder: pip install -e '.[postgres]'"
+"""What to do where a driver of PostgreSQL is missing: the extra has one, which `postgresql://` alone does not ask for."""
 SPACE = re.compile(r"\s")
 LONGEST = 400
 """Characters of somebody else's words."""
@@ -54,10 +56,30 @@ NO_ROOM = {
     errno.EPERM: "Make it writable",
 }
 """What to do about an error of the disk, by its number."""
-FULL_DATABASE = ("database or disk is full", "could not extend file", "No space left on device")
 REFUSED = re.compile(r"error code (40[13])\b|\b(40[13]) Client Error")
 """What MLflow and requests say of a server that does not know who asks, or does not let them."""
-LOCKED_DATABASE = ("attempt to write a readonly database", "unable to open database file", "disk I/O error")
+DATABASE = (
+    (
+        re.compile(r"database or disk is full|could not \w+ .{0,200}No space left on device|\bDiskFull\b|\(1114, "),
+        "have room",
+        "Make room",
+    ),
+    (
+        re.compile(r"\bdisk I/O error"),
+        "be readable and writable to its end",
+        "Make room, raise the limit of a file's size (ulimit -f), or look at the disk",
+    ),
+    (
+        re.compile(r"attempt to write a readonly database|unable to open database file"),
+        "be writable",
+        "Make it and its folder writable",
+    ),
+    (re.compile(r"database disk image is malformed"), "be whole", "Put a copy of it back"),
+    (re.compile(r"\(sqlite3\.OperationalError\) database is locked"), "be free within a while", "Wait for who writes it"),
+)
+"""What databases say, the rule that this breaks, and what to do."""
+ASIDE = re.compile(r"\(raised as a result of Query-invoked autoflush;[^()]*(?:\([^()]*\)[^()]*)*\)\s*")
+"""SQLAlchemy's advice to whoever writes the program."""
 
 
 class StoreError(RuntimeError):
@@ -131,20 +153,49 @@ def refused(text: object) -> str:
     return (found[1] or found[2]) if found else ""
 
 
-def one_line(error: BaseException | object) -> str:
-    """What an error says, for a person: one line, no statement of SQL, no password, and what to do where that is known."""
+def database() -> str:
+    """The store's database for a person: its file, or its URI without a password; empty where none is named yet."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    return masked(uri).removeprefix("sqlite:///")
+
+
+def brief(error: BaseException | object, longest: int = LONGEST) -> str:
+    """What an error says, in one line: no statement of SQL, no password, no advice. It is cut between words.
+
+    Args:
+        error: or a text. longest: characters of somebody else's words.
+    """
     text = str(error)
     for mark in ("[SQL:", "(Background on this error", "[parameters:", "\nTraceback"):
         text = text.partition(mark)[0]
-    text = masked(" ".join(text.split())) or type(error).__name__
-    if len(text) > LONGEST and not isinstance(error, StoreError | ValueError):
-        text = f"{text[:LONGEST]} …"
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return f"{text}. {NO_ROOM[error.errno]}, then repeat the command"
-    if (code := refused(text)) and not isinstance(error, StoreError):
-        return f"the server must let you do this, got {code}: {text}. Ask for the right, or use an experiment of your own"
-    if any(words in text for words in FULL_DATABASE):
-        return f"the store's database must have room, got: {text}. Make room, then repeat the command"
-    if any(words in text for words in LOCKED_DATABASE):
-        return f"the store's database must be writable, got: {text}. Make its folder writable, then repeat the command"
+    text = masked(" ".join(ASIDE.sub("", text).split())) or type(error).__name__
+    if len(text) > longest and not isinstance(error, StoreError | ValueError):
+        return f"{text[:longest].rpartition(' ')[0] or text[:longest]} …"
     return text
+
+
+def step(error: BaseException | object) -> str:
+    """What is to be done about an error of a disk, a server or a database, for the end of a line; empty where nobody knows.
+
+    A text is a line that somebody has finished already, and so is what this project refuses.
+    """
+    if isinstance(error, str | StoreError):
+        return ""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return NO_ROOM[error.errno]
+    if refused(error):
+        return "Ask for the right, or use an experiment of your own"
+    return next((what for words, _, what in DATABASE if words.search(str(error))), "")
+
+
+def one_line(error: BaseException | object) -> str:
+    """What an error says, for a person: `brief`, with the rule and what to do where that is known."""
+    text, what = brief(error), step(error)
+    if not what:
+        return text
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{text}. {what}, then repeat the command"
+    if code := refused(error):
+        return f"the server must let you do this, got {code}: {text}. {what}"
+    rule, name = next(rule for words, rule, _ in DATABASE if words.search(str(error))), database()
+    return f"the store's database{name and f' {name}'} must {rule}, got: {text}. {what}, then repeat the command"

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,11 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from grok.spec.limited import BrokenFileError, plain_file, untrusted
+from grok.store.errors import NO_ROOM
 
 PARTIAL = ".*.partial-*"
 """Pattern of the names that a file has while it is written."""
 EARLIER_PARTIAL = ".*.safetensors.*"
 """The same of earlier versions."""
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How safetensors tells an error of the system's."""
 MOST_JSON_BYTES = 1 << 27
 """Of a JSON file."""
 
@@ -44,8 +48,10 @@ def whole(path: Path) -> Iterator[Path]:
         yield Path(name)
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:  # of the file that is meant: writing itself names none
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
 
 
@@ -66,7 +72,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     text = json.dumps(facts, sort_keys=True)
     with whole(path) as partial:
-        save_file(plain, partial, metadata={"facts": text, "sha256": _digest(plain, text)})
+        try:
+            save_file(plain, partial, metadata={"facts": text, "sha256": _digest(plain, text)})
+        except SafetensorError as error:
+            if (found := OS_ERROR.search(str(error))) is None:
+                raise
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
         with partial.open("rb") as written:
             os.fsync(written.fileno())
 

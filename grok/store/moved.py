@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from grok.store.errors import StoreError, one_line
+from grok.store.errors import StoreError, brief, step
 
 BESIDE = "mlruns"
 """The folder of files in the folder of the database."""
@@ -112,7 +112,9 @@ def rebase(path: Path) -> tuple[list[str], int]:
     try:
         return _rebased(path)
     except (sqlite3.Error, UnicodeError) as error:
-        raise StoreError(f"store must be a database of MLflow, got {path} ({one_line(error)}). Name another.") from error
+        raise StoreError(
+            f"store must be a database of MLflow, got {path} ({brief(error)}). {step(error) or 'Name another'}."
+        ) from error
 
 
 def _rebased(path: Path) -> tuple[list[str], int]:

@@ -15,7 +15,7 @@ from mlflow.entities import ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from grok.spec.fields import shown
-from grok.store.errors import PACKAGES, AstrayError, StoreError, one_line
+from grok.store.errors import PACKAGES, AstrayError, StoreError, brief, step
 from grok.store.moved import local_path
 
 INDIRECT = ("runs:", "models:")
@@ -100,10 +100,14 @@ def unusable(uri: str, error: Exception) -> StoreError:
     """Why a place cannot be read or written, in one line."""
     missing = next((one for one in (error, error.__cause__) if isinstance(one, ModuleNotFoundError)), None)
     if missing is None:
-        return StoreError(f"artifacts must be at a place that answers, got {uri:.200} ({one_line(error)[:160]}). Check it.")
+        told, what = (
+            f"artifacts must be at a place that answers, got {uri:.200} ({brief(error, 160)})",
+            step(error) or "Check it",
+        )
+        return StoreError(f"{told}. {what}.")
     name = (missing.name or "its package").partition(".")[0]
-    step = f"pip install {PACKAGES[name]}" if name in PACKAGES else f"Install what has {name}"
-    return StoreError(f"artifacts must be at a place whose package is installed, got {uri:.200} (no {name}). {step}.")
+    what = f"pip install {PACKAGES[name]}" if name in PACKAGES else f"Install what has {name}"
+    return StoreError(f"artifacts must be at a place whose package is installed, got {uri:.200} (no {name}). {what}.")
 
 
 def _experiment_place(uri: str, end: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ from grok.store.errors import AstrayError, BusyError, StoreError
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import CONFIG_HASH, HOST, KIND, OWN_SOURCES, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun
+from grok.store.tags import CONFIG_HASH, HOST, KIND, OWN_SOURCES, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun, tag
 
 LOG = logging.getLogger("grok")
 
@@ -167,6 +167,11 @@ def run_config(run: StoredRun, trust_code: bool = False) -> ResolvedConfig:
         raise StoreError(
             f"run must not name code of somebody's own unless it is trusted, got {', '.join(own)} in {run.run_id}. "
             "Read that code, then add --trust-code."
+        )
+    if not run.config_hash:
+        raise StoreError(
+            f"run must have the tag {tag(CONFIG_HASH)}, against which its params are held, got none in {run.run_id}. "
+            f"Put it back ({config.hash} by the params that it has now), or repeat its command, which begins a new run."
         )
     if config.hash != run.config_hash:
         raise StoreError(

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from grok.store import moved
-from grok.store.errors import StoreError, one_line
+from grok.store.errors import StoreError, brief, step
 
 SCHEME = "sqlite:///"
 PARTIAL = ".new"
@@ -84,8 +84,8 @@ def check(uri: str) -> None:
         make(path)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
-            f"MLFLOW_TRACKING_URI must name a database in a folder that can be written, got {uri} ({one_line(error)}). "
-            "Name another."
+            f"MLFLOW_TRACKING_URI must name a database in a folder that can be written, got {uri} ({brief(error)}). "
+            f"{step(error) or 'Name another'}."
         ) from error
 
 

@@ -19,16 +19,15 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
-import requests
 from filelock import FileLock
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
-from grok.store import glance, sqlite, views
+from grok.store import glance, opening, sqlite, views
 from grok.store.alive import hold, is_ours, process_tags
-from grok.store.errors import PACKAGES, StoreError, masked, one_line, refused
+from grok.store.errors import StoreError, masked, refused
 from grok.store.provenance import home
 from grok.store.run import TrackedRun
 from grok.store.tags import (
@@ -52,8 +51,6 @@ from grok.store.tags import (
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # pages of SQL; the error is told, in one line
 RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 """What MLflow takes for the id of a run."""
-HAVE = {"psycopg2": "'.[postgres]'", **PACKAGES}
-"""By the package that is missing, what has it."""
 FEW = 100
 """Values that a server is asked for one by one."""
 MOVED = (TRAIN, "study", *views.ASIDE)
@@ -167,11 +164,9 @@ class Store:
         Raises:
             StoreError: if it is deleted, or the name is none that a folder can have.
         """
-        if not name.isprintable() or not name.strip(". "):
-            told = f"experiment must have a printable name with more in it than dots, got {name!r:.80}"
-            raise StoreError(f"{told}. Set MLFLOW_EXPERIMENT_NAME.")
         found = self.client.get_experiment_by_name(name)
         if found is None:
+            opening.check_name(name, self.is_local)
             folder = self.folder / "mlruns" / quote(name, safe=" ")
             place = folder.as_uri() if self.is_local else None
             try:
@@ -181,7 +176,7 @@ class Store:
                 if found is None:
                     raise
         if found.lifecycle_stage != "active":
-            raise StoreError(f"experiment must be active, got {name} (deleted). Restore it or set MLFLOW_EXPERIMENT_NAME.")
+            raise opening.deleted(found)
         return self.furnish(found)
 
     def furnish(self, experiment: Any) -> str:
@@ -308,57 +303,31 @@ def open_store(existing: str = "") -> Store:
         if existing and not (path.is_file() and path.stat().st_size):
             raise StoreError(f"store must hold runs, got no database at {uri}. {existing}.")
         sqlite.check(uri)
-    elif uri.startswith(("http://", "https://")):
-        _check_server(uri)
+    elif uri.startswith(("http:", "https:")):
+        opening.check_server(uri)
     logging.getLogger("mlflow.utils.databricks_utils").setLevel(logging.ERROR)  # what it warns of comes as an error too
     try:
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        if existing and not sqlite.is_sqlite(uri):
+        if existing and (made := adopted_run_id()):
+            opening.experiment_of_run(client, made)  # it is named for the command in the end
+        elif existing and not sqlite.is_sqlite(uri):
             client.search_experiments(max_results=1)  # are we let in?
         store = Store(client, uri, "") if existing else _with_experiment(Store(client, uri, ""))
     except StoreError:
         raise
     except Exception as error:  # whatever a backend raises, a person needs one line
-        raise _unusable(uri, error) from error
+        raise opening.unusable(uri, error) from error
     if store.is_local:
         sqlite.tidy(uri)
     return store
 
 
-def _unusable(uri: str, error: Exception) -> StoreError:
-    """Why a store cannot be opened, from what a backend raised."""
-    missing = next((e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)), None)
-    if missing is not None:
-        name = (missing.name or "a package").partition(".")[0]
-        step = f"pip install {HAVE[name]}" if name in HAVE else f"Install what has {name}, or name another store"
-        what = f"a store whose package is installed, got {uri} (no {name})"
-    elif uri.startswith("databricks"):
-        what, step = f"a usable store, got {uri} (no workspace that answers)", "pip install 'mlflow[databricks]' and log in"
-    elif "Invalid Host header" in str(error):
-        what, step = f"a server by a name that it knows, got {uri}", "Start it with --allowed-hosts and that name"
-    elif code := refused(error):
-        what = f"a server that lets you in, got {uri} ({code})"
-        step = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the right"
-    else:
-        what = f"a usable store (sqlite:///FILE, http(s)://SERVER or a database), got {uri} ({one_line(error)[:160]})"
-        step = "Check it"
-    return StoreError(f"MLFLOW_TRACKING_URI must name {what}. {step}.")
-
-
 def connect(uri: str, experiment_id: str) -> Store:
     """A store that another process has opened, for a worker: no checks, no experiment made."""
+    opening.hush()
     mlflow.set_tracking_uri(uri)
     return Store(mlflow.MlflowClient(uri), uri, experiment_id)
-
-
-def _check_server(uri: str) -> None:
-    try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=10)
-    except (requests.RequestException, ValueError) as error:
-        raise StoreError(
-            f"MLFLOW_TRACKING_URI must name a server that answers, got {uri} ({type(error).__name__}). Start it: mlflow server."
-        ) from error
 
 
 def _with_experiment(store: Store) -> Store:
@@ -368,7 +337,7 @@ def _with_experiment(store: Store) -> Store:
     as it is taken, which only a local database allows; on a server the runs stay where they were made.
     """
     client, run_id, name = store.client, adopted_run_id(), os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    named = client.get_run(run_id).info.experiment_id if run_id else os.environ.get("MLFLOW_EXPERIMENT_ID")
+    named = opening.experiment_of_run(client, run_id) if run_id else os.environ.get("MLFLOW_EXPERIMENT_ID")
     if named and (named != views.DEFAULT_ID or name or not store.is_local):
-        return replace(store, experiment_id=store.furnish(client.get_experiment(named)))
+        return replace(store, experiment_id=store.furnish(opening.experiment_by_id(client, named)))
     return replace(store, experiment_id=store.experiment(name or views.EXPERIMENT), own=name in (None, "", views.EXPERIMENT))

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from grok.store.errors import StoreError
 from grok.store.store import Store
 from grok.store.transplant import Database
 from tests.bundle.conftest import call, files, made_up, small_bundle, store_in, travelling
+from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")
@@ -432,6 +434,27 @@ def test_tables_come_back_to_the_last_bit(tmp_path: Path, frames: list[pd.DataFr
 )
 def test_tables_that_do_not_go_together_are_kept_as_files(frame: pd.DataFrame) -> None:
     assert tables.plain(frame) is None
+
+
+def test_a_run_that_no_report_counts_goes_along_and_is_named(template_store: Path, tmp_path: Path) -> None:
+    """One without its hash, one whose params were changed; one that was stopped is nobody's surprise."""
+    with store_in(tmp_path / "home", template_store) as store:
+        whole, bare, edited = (made_up(store, replace(TINY, seed=seed), "grok") for seed in (1, 2, 3))
+        store.client.delete_tag(bare, "grok.config_hash")
+        store.client.set_tag(edited, "grok.config_hash", "0" * 12)
+        store.create("stopped", {"kind": "train", "protocol": "1"}).end("interrupted")
+        answer = call("export", "--out", str(tmp_path / "bundle"), "--bands", "none", "--files", "none")
+    assert (answer.status, answer.words["train"]) == (0, "4")
+    told = "goes along, and no report counts it: "
+    assert sorted(answer.err.splitlines()) == sorted(
+        [
+            f"{told}{bare}: it has no tag grok.config_hash",
+            f"{told}{edited}: its params are not those that it was trained with: they were changed since",
+        ]
+    )
+    found = json.loads((tmp_path / "bundle" / layout.RUNS).read_text(encoding="utf-8"))["runs"]
+    assert {whole, bare, edited} < {run["run_id"] for run in found}
+    assert "uncounted" not in json.loads((tmp_path / "bundle" / layout.MANIFEST).read_text(encoding="utf-8"))
 
 
 def test_a_bundle_error_is_bad_input() -> None:

@@ -362,7 +362,7 @@ def test_a_store_that_cannot_be_used_is_one_line(command, tmp_path, monkeypatch,
         f"sqlite:///{tmp_path}": "a folder that can be written",
         f"sqlite:///{tmp_path}/file": "not a database",
         f"http://127.0.0.1:{free_port}": "a server that answers",
-        "nonsense://somewhere": "a usable store",
+        "nonsense://somewhere": "a store by one of sqlite:///, http://",
     }
     if os.geteuid() != 0:  # root may write anywhere
         stores[f"sqlite:///{tmp_path}/read_only/mlflow.db"] = "a folder that can be written"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import os
+import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,3 +146,25 @@ def test_the_compose_file_says_what_the_page_says() -> None:
     secrets = {key for service in services.values() for key, value in service["environment"].items() if ":?" in str(value)}
     page = (PROJECT / "docs" / "shared-server.md").read_text(encoding="utf-8")
     assert all(f"\n{name}=" in page for name in secrets)
+
+
+def test_the_file_of_passwords_is_for_its_owner_ignored_by_git_and_written_once(tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "shared-server.md").read_text(encoding="utf-8")
+    words = page.partition("```sh\n")[2].partition("docker compose")[0]
+    assert "cat > docs/.env" in words
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "openssl").write_text("#!/bin/sh\nhead -c 24 /dev/urandom | od -An -tx1 | tr -d ' \\n'\n")
+    (tmp_path / "openssl").chmod(0o755)
+    found = tmp_path / "docs" / ".env"
+    texts = []
+    for status in (0, 1):
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        done = subprocess.run(["sh", "-c", words], cwd=tmp_path, env={"PATH": path}, capture_output=True, check=False)
+        assert bool(done.returncode) == bool(status)
+        texts.append(found.read_text())
+    assert found.stat().st_mode & 0o777 == 0o600
+    assert texts[0] == texts[1]
+    passwords = re.findall(r"^(?:\w*PASSWORD|\w*KEY)=([0-9a-f]{48})$", texts[0], re.MULTILINE)
+    assert len(set(passwords)) == 3
+    ignored = (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert ".env" in ignored

@@ -136,8 +136,8 @@ def test_a_project_may_be_in_a_folder_of_any_name(name: str, template_store: Pat
         ("postgresql+no_such_driver://user:secret@127.0.0.1:1/x", "got postgresql+no_such_driver://user:***@127.0.0.1:1/x"),
         ("mysql://user:secret@127.0.0.1:1/x?password=secret", "got mysql://user:***@127.0.0.1:1/x?password=***"),
         ("databricks", "pip install 'mlflow[databricks]'"),
-        ("nonsense://x", "must name a usable store"),
-        ("file:///nowhere", "must name a usable store"),
+        ("nonsense://x", "got nonsense://x (a scheme that is not known). Correct it."),
+        ("file:///nowhere", "got file:///nowhere, a path. Write sqlite:////nowhere/mlflow.db."),
     ],
 )
 def test_a_store_that_cannot_be_is_one_line_without_the_password(
@@ -250,7 +250,7 @@ def test_a_database_whose_name_is_a_pattern_leaves_others_alone(tmp_path: Path, 
 @pytest.mark.parametrize("name", ["..", ".", ". .", "a\nb"])
 def test_an_experiment_that_would_leave_its_folder_is_refused(name: str, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
-    with pytest.raises(StoreError, match="experiment must have a printable name with more in it than dots"):
+    with pytest.raises(StoreError, match="MLFLOW_EXPERIMENT_NAME must be a printable name with more in it than dots, got"):
         open_store()
 
 

@@ -314,6 +314,13 @@ def test_a_storage_that_cannot_be_opened_is_one_line(task: Callable[..., Task], 
         task(storage=str(tmp_path / "file" / "below.journal"))
 
 
+def test_a_storage_in_postgresql_without_its_driver_is_told_which_extra_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # whether it is installed or not
+    with pytest.raises(StoreError, match=r"Write postgresql\+psycopg2://, and in .*\.\[postgres\]'\.$") as caught:
+        storage.open_storage("postgresql://ann:secret@127.0.0.1:1/optuna")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_line_that_a_crash_cut_off_is_dropped(task: Callable[..., Task], cells: Cells) -> None:
     one = task(n_trials=5)
     search.search(one, cells)

@@ -1,12 +1,14 @@
 """Tensors on disk: exact, atomic, no pickle."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 import torch
 
 from grok.store import files as checkpoint
+from grok.store.errors import one_line
 from grok.store.files import CheckpointError, load, save
 
 
@@ -86,3 +88,23 @@ def test_a_file_being_written_has_a_name_that_partial_matches(tmp_path, monkeypa
 def test_files_can_be_read_by_others(tmp_path):
     save(tmp_path / "a.safetensors", {"x": torch.zeros(1)}, {})
     assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("write", ["save", "copy"])
+def test_a_file_that_finds_no_room_is_named_and_leaves_nothing(write, tmp_path):
+    """The limit is the system's own, on the size of any file; the error says which file and what to do."""
+    source, target = tmp_path / "source", tmp_path / "run" / "net.safetensors"
+    source.write_bytes(b"x" * 50_000)
+    call = {"save": lambda: save(target, {"w": torch.zeros(20_000)}, {}), "copy": lambda: checkpoint.copy(source, target)}[
+        write
+    ]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            call()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = f"[Errno 27] File too large: '{target}'. Raise the limit of a file's size, then repeat the command"
+    assert one_line(caught.value) == told
+    assert list(target.parent.iterdir()) == []

@@ -26,7 +26,9 @@ def test_an_experiment_is_found_again(store):
 
 def test_a_deleted_experiment_is_refused(store):
     store.client.delete_experiment(store.experiment_id)
-    with pytest.raises(StoreError, match="experiment must be active, got tests"):
+    with pytest.raises(
+        StoreError, match=r"MLFLOW_EXPERIMENT_NAME must name an active experiment, got tests \(deleted\)\. Restore"
+    ):
         open_store()
 
 
