@@ -23,7 +23,7 @@ from grok.detectors.base import Detector, fire_epochs
 from grok.numerics import gaps
 from grok.numerics.methods import factor_kind
 from grok.numerics.spectra import gap, rolling_eigenvalues
-from grok.spec.limited import array_header
+from grok.spec.limited import MOST_BYTES, array_header, plain_file
 from grok.store import files
 
 CONDITIONS = ("grok", *CONTROLS)
@@ -163,6 +163,7 @@ def _read(path: Path, runs: int) -> np.ndarray | None:
     Those of earlier versions have no checksum: they are computed anew too.
     """
     try:
+        plain_file(path, MOST_BYTES)
         content = path.read_bytes()
         body, checksum = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != checksum:
