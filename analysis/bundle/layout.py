@@ -30,7 +30,7 @@ FILES: Final = "files"
 PART: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*")
 """A part of a path in a bundle."""
 JSON_SHARE: Final = 2
-"""A JSON file may take one part of so many of the free memory; 1,750 runs have 8 MB, for which 104 MB are counted."""
+"""A JSON file may take one part of so many of the free memory; 1,605 runs have 8.3 MB, for which 128 MiB are counted."""
 CHUNK: Final = 2**20
 
 
