@@ -84,6 +84,7 @@ def load(path: Path, most_bytes: int | None = None) -> tuple[dict[str, Tensor], 
     Raises:
         CheckpointError: if the file is missing, cut short, altered or not one of ours, or larger than the bound.
     """
+    path = Path(path)  # a model that MLflow serves gives a text
     try:
         _check_sizes(path, free_memory() if most_bytes is None else most_bytes)
         with safe_open(path, framework="pt") as file:
