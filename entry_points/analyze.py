@@ -95,7 +95,8 @@ def main(arguments: list[str]) -> int:
         kept = open_store()
         run_id, reused = tracked.keep(kept, found, folder, vars(flags))
         write.publish(folder, out)
-    told.say(*_said(found, out), told.look(kept, kept.get(run_id).experiment_id, run_id, kind="analysis"))
+    look = told.look(kept, kept.get(run_id).experiment_id, run_id, kind="analysis")
+    told.say(*_said(found, out), told.of_strangers(kept), look)
     print(_line(found, run_id, reused, out))
     return 0
 

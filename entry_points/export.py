@@ -11,6 +11,7 @@ from pathlib import Path
 
 from entry_points.analyze import FIRST, studies
 from entry_points.cli import OneLineParser, run_main
+from entry_points.found import of_strangers, say
 from grok.spec.fields import ConfigError
 
 SHARES = ("none", "read", "all")
@@ -84,6 +85,7 @@ def main(arguments: list[str]) -> int:
             print(f"{kind}: {run_id}: {why}", file=sys.stderr)
     for run_id, why in facts["uncounted"].items():
         print(f"goes along, and no report counts it: {run_id}: {why}", file=sys.stderr)
+    say(of_strangers(store))
     print(f"out={flags.out} {counts} bands={facts['bands']} bytes={facts['bytes']}")
     return 1 if facts["failed"] else 0
 

@@ -77,6 +77,12 @@ def say(*lines: str) -> None:
             print(line, file=sys.stderr, flush=True)
 
 
+def of_strangers(store: Store) -> str:
+    """How many runs of other tools were passed over; empty where there are none."""
+    count = store.strangers()
+    return f"Passed over: {count} run{'s' * (count != 1)} of other tools, which have no tag grok.kind." if count else ""
+
+
 def of_study(conditions: Any) -> str:
     """What a study found, as its page begins: of the edge when its share falls, else how often the detector fires."""
     from analysis.studies import headline

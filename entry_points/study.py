@@ -47,7 +47,7 @@ def parser() -> OneLineParser:
         type=integer("seeds_at_once"),
         default=0,
         metavar="N",
-        help="seeds of one condition trained in lockstep. Default 0: 15 where there is a GPU, 1 elsewhere, where that is faster.",
+        help="seeds of one condition trained in lockstep. Default 0: what is faster, 15 with a GPU and 1 without.",
     )
     out.add_argument("--force", action=argparse.BooleanOptionalAction, default=False, help="train every cell anew. Default no.")
     out.add_argument(

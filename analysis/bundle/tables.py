@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.bundle.layout import BundleError
-from grok.spec.limited import BrokenFileError, check_table
+from grok.spec.limited import BrokenFileError, check_table, free_memory
 
 RUN = "run_id"
 """The column that says whose a row is."""
@@ -81,7 +80,7 @@ def open_table(path: Path, share: int = SHARE) -> pa.Table:
     Raises:
         BundleError: if it does not, or is no such file.
     """
-    room = psutil.virtual_memory().available // share
+    room = free_memory() // share
     try:
         check_table(path, room)
     except BrokenFileError as error:

@@ -23,7 +23,7 @@ from grok.store import files
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tables import load_table
+from grok.store.tables import load_csv, load_table
 from grok.store.tags import StoredRun
 
 KEPT, FACTORS_KEPT = 256, 8
@@ -222,18 +222,12 @@ class RunFiles:
         return self._open(run_id, path, files.load_json)
 
     def csv(self, run_id: str, path: str) -> pd.DataFrame:
-        """A CSV artifact.
+        """A CSV artifact whose cells have no quotes.
 
         Raises:
             StoreError: if the run has none or it is not whole.
         """
-
-        def read(local: Path) -> pd.DataFrame:
-            if local.stat().st_size > files.MOST_JSON_BYTES:
-                raise ValueError(f"{local.stat().st_size} bytes, at most {files.MOST_JSON_BYTES} are read")
-            return pd.read_csv(local)
-
-        return self._open(run_id, path, read)
+        return self._open(run_id, path, load_csv)
 
 
 def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:

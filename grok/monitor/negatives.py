@@ -18,10 +18,10 @@ from grok.monitor.track import Settings
 from grok.numerics.spectra import rolling_eigenvalues
 from grok.signals.base import from_history, series
 from grok.spec.fields import refuse, shown
-from grok.spec.limited import BrokenFileError, check_table, load_arrays, plain_file
+from grok.spec.limited import BrokenFileError, check_table, load_arrays, plain_file, within_json
 
-MOST_BYTES, MOST_TEXT, MOST_COLUMNS = 1 << 29, 1 << 27, 10_000
-"""Bytes of memory that a negative's file may ask for, bytes of one of text, and columns."""
+MOST_BYTES, MOST_TEXT, MOST_COLUMNS = 1 << 29, 1 << 30, 10_000
+"""Bytes of memory that a negative's file may ask for, that one of text may, and columns; ours."""
 Tables = dict[str, dict[str, np.ndarray]]
 """By block, (T + 1,) float64 by column."""
 
@@ -111,8 +111,11 @@ def _rows(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: if a line is no row, or the file is larger than the bound.
     """
-    plain_file(path, MOST_TEXT)
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    plain_file(path)
+    within_json(b"", MOST_TEXT, path.stat().st_size)
+    content = path.read_bytes()
+    within_json(content, MOST_TEXT)
+    lines = [json.loads(line) for line in content.decode("utf-8").split("\n") if line.strip()]
     if strange := [line for line in lines if not isinstance(line, dict)]:
         raise ValueError(f"{shown(strange[0], 40)} for a row")
     rows = [line for line in lines if "event" not in line]

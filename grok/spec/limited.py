@@ -1,11 +1,13 @@
-"""Arrays and tables on disk, without pickle: what they ask of memory is known from their headers before any of it is taken.
+"""Arrays, tables and JSON on disk, without pickle: what they ask of memory is known from headers, or from a count of signs,
+before any of it is taken.
 
-Nothing is imported that the monitor does not have; pyarrow only where there is a table.
+Nothing is imported that the monitor does not have; pyarrow and psutil only where they are needed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -21,6 +23,13 @@ WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE
 """Bytes of a cell, by its type on disk; a text has a place of 16 beside its letters."""
 PLACE = 16
 TEXT = "BYTE_ARRAY"
+MOST_JSON_BYTES = 1 << 28
+"""Bytes of memory that a JSON file may ask for; ours: the largest of the stored studies takes 14 MiB."""
+BYTES_A_BRACKET, BYTES_A_COMMA, BYTES_A_LETTER = 160, 64, 10
+"""What JSON takes in memory at most, measured on Python 3.11: a list or mapping of its own, a place in one with a number or a
+short text, a letter in the file, as text and as part of a value, of four bytes in these two."""
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+"""Where Linux has the bound of a container's memory."""
 
 
 class BrokenFileError(ValueError):
@@ -49,6 +58,56 @@ def plain_file(path: Path, most_bytes: float = math.inf) -> None:
         raise BrokenFileError("a plain file is read, not a folder, a pipe or a device")
     if path.stat().st_size > most_bytes:
         raise BrokenFileError(f"{path.stat().st_size} bytes, at most {most_bytes} are read")
+
+
+def free_memory() -> int:
+    """Bytes of memory that can be had now; of a container's share of the machine, where it has one."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError):  # no such file, or `max`
+        free = min(free, int(CGROUP.read_text(encoding="ascii")))
+    return free
+
+
+def load_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
+    """The value of a JSON file; what it asks of memory is told from its brackets, commas, colons and length, before it is read.
+
+    Args:
+        path: of the file. most_bytes: of memory, that its value may take.
+
+    Raises:
+        BrokenFileError: if it is not JSON, nested too deep, or larger than the bound. OSError: if it is not there.
+    """
+    plain_file(path)
+    with untrusted():
+        within_json(b"", most_bytes, path.stat().st_size)
+        content = path.read_bytes()
+        within_json(content, most_bytes)
+        try:
+            return json.loads(content.decode("utf-8"))
+        except RecursionError:
+            raise BrokenFileError("nested too deep") from None
+
+
+def within_json(content: bytes, most_bytes: int, length: int = 0) -> None:
+    """Look that JSON, or lines of it, stays within a bound of memory once it is read.
+
+        bytes ≤ 160 (brackets) + 64 (commas + colons + lines) + 10 (length)
+
+    Signs in texts are counted too, so that it may be less.
+
+    Args:
+        content: as it is in the file. most_bytes: the bound. length: of the file, where its content is not read yet.
+
+    Raises:
+        BrokenFileError: if it does not, with the figure.
+    """
+    brackets, commas = (sum(map(content.count, signs)) for signs in ((b"[", b"{"), (b",", b":", b"\n")))
+    length = max(length, len(content))
+    total = BYTES_A_BRACKET * brackets + BYTES_A_COMMA * commas + BYTES_A_LETTER * length
+    if total > most_bytes:
+        raise BrokenFileError(f"{length} bytes of JSON that may take {total} of memory, at most {most_bytes} are read")
 
 
 def load_arrays(path: Path, most_bytes: int = MOST_BYTES, names: Collection[str] | None = None) -> dict[str, np.ndarray]:

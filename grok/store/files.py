@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from grok.spec.limited import BrokenFileError, plain_file, untrusted
+from grok.spec.limited import MOST_JSON_BYTES, BrokenFileError, free_memory, load_json, plain_file, within_json
 from grok.store.errors import NO_ROOM
 
 PARTIAL = ".*.partial-*"
@@ -27,8 +27,10 @@ EARLIER_PARTIAL = ".*.safetensors.*"
 """The same of earlier versions."""
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """How safetensors tells an error of the system's."""
-MOST_JSON_BYTES = 1 << 27
-"""Of a JSON file."""
+LENGTH = 8
+"""Bytes at the head of a safetensors file that say how long its header is."""
+
+__all__ = ["CheckpointError", "copy", "load", "load_json", "save", "whole"]
 
 
 class CheckpointError(RuntimeError):
@@ -82,15 +84,20 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
             os.fsync(written.fileno())
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path, most_bytes: int | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save` wrote: tensors in memory of their own, and the facts.
 
     Files of earlier versions have no checksum, and are taken as they are.
 
+    Args:
+        path: of the file. most_bytes: of memory, that its tensors may take; None for what is free.
+
     Raises:
-        CheckpointError: if the file is missing, cut short, altered or not one of ours.
+        CheckpointError: if the file is missing, cut short, altered or not one of ours, or larger than the bound.
     """
+    path = Path(path)  # a model that MLflow serves gives a text
     try:
+        _check_sizes(path, free_memory() if most_bytes is None else most_bytes)
         with safe_open(path, framework="pt") as file:
             known = file.metadata() or {}
             tensors = {key: torch.clone(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
@@ -105,6 +112,23 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, facts
 
 
+def _check_sizes(path: Path, most_bytes: int) -> None:
+    """Look at the lengths of a safetensors file's header and of what follows, which its tensors fill without a gap.
+
+    Raises:
+        BrokenFileError: if one is beyond its bound. OSError: if the file is not there.
+    """
+    plain_file(path)
+    with path.open("rb") as file:
+        length, size = int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size - LENGTH
+        if length > size:
+            raise BrokenFileError(f"a header of {length} bytes in a file of {size + LENGTH}")
+        if size - length > most_bytes:
+            raise BrokenFileError(f"{size - length} bytes of tensors, at most {most_bytes} are read")
+        within_json(b"", MOST_JSON_BYTES, length)
+        within_json(file.read(length), MOST_JSON_BYTES)
+
+
 def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
     """SHA-256 of names, dtypes, shapes and bytes of tensors, and of the facts."""
     found = hashlib.sha256(facts.encode())
@@ -114,17 +138,3 @@ def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
         if tensor.numel():
             found.update(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
     return found.hexdigest()
-
-
-def load_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
-    """The value of a JSON file.
-
-    Raises:
-        BrokenFileError: if it is not JSON, nested too deep, or larger than the bound. OSError: if it is not there.
-    """
-    plain_file(path, most_bytes)
-    with untrusted():
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except RecursionError:
-            raise BrokenFileError("nested too deep") from None

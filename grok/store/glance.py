@@ -111,6 +111,23 @@ def find(
         return None
 
 
+def strangers(path: Path) -> int:
+    """How many runs of active experiments are of other tools: without the tag that says what kind of ours a run is.
+
+    Args:
+        path: of the database.
+
+    Returns:
+        0 where the tables cannot be read so.
+    """
+    query = f"SELECT count(*) FROM ({ACTIVE} AND NOT {TAGGED.removeprefix(' AND ').format('1')})"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as database:
+            return int(database.execute(query, (tag(KIND),)).fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
 def _runs(database: sqlite3.Connection, rows: list[dict[str, Any]], fetch: Fetch) -> list[StoredRun]:
     """Runs with their tags, params and newest metrics."""
     ids = json.dumps([row["run_uuid"] for row in rows])

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from grok.store.errors import StoreError, brief, step
+from grok.store.tags import KIND, tag
 
 BESIDE = "mlruns"
 """The folder of files in the folder of the database."""
@@ -26,6 +27,11 @@ COLUMNS = (
     ("model_versions", "storage_location"),
 )
 """Where the database has places of files."""
+FOREIGN = (
+    "EXISTS (SELECT 1 FROM runs r WHERE r.experiment_id = e.experiment_id) AND NOT EXISTS (SELECT 1 FROM runs r JOIN tags t "
+    f"ON t.run_uuid = r.run_uuid AND t.key = '{tag(KIND)}' WHERE r.experiment_id = e.experiment_id)"
+)
+"""Of experiments `e` that hold runs of other tools alone: where their files are is no matter of ours."""
 LOOKED_AT = 100
 """Newest runs whose folders are looked for."""
 COMMAND = "python -m entry_points.rebase"
@@ -46,8 +52,8 @@ def refuse(database: sqlite3.Connection, path: Path) -> None:
     Raises:
         StoreError: if so, with the command that mends it.
     """
-    query = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'active' AND coalesce(artifact_location, '') = ''"
-    if nowhere := database.execute(query).fetchone():
+    query = "SELECT experiment_id FROM experiments e WHERE lifecycle_stage = 'active' AND coalesce(artifact_location, '') = ''"
+    if nowhere := database.execute(f"{query} AND NOT ({FOREIGN})").fetchone():
         raise StoreError(
             f"experiments must have a place for their files, got none for experiment {nowhere[0]} in {path}. "
             "Restore the database."
@@ -61,13 +67,17 @@ def refuse(database: sqlite3.Connection, path: Path) -> None:
 
 
 def places(database: sqlite3.Connection, path: Path) -> list[str]:
-    """The beginnings of the places of files, `file:///old/mlruns/`, that a moved database should have in its folder."""
+    """The beginnings of the places of files, `file:///old/mlruns/`, that a moved database should have in its folder.
+
+    An experiment with runs of other tools alone tells nothing: its files may have been on another machine from the first.
+    """
     rows = database.execute("SELECT experiment_id, artifact_location FROM experiments WHERE lifecycle_stage = 'active'")
     found: list[str] = []
     for experiment, location in rows.fetchall():
         place = _beginning(location or "")
         if place and place not in found and _is_strange(database, experiment, place, path):
-            found.append(place)
+            query = f"SELECT 1 FROM experiments e WHERE experiment_id = ? AND NOT ({FOREIGN})"
+            found += [place] * (database.execute(query, (experiment,)).fetchone() is not None)
     return found
 
 

@@ -132,6 +132,10 @@ class Store:
         runs = {run.run_id: run for run in [*there, *more]}
         return sorted(runs.values(), key=lambda run: (-run.start_time, run.run_id))
 
+    def strangers(self) -> int:
+        """How many runs of other tools there are, which every command passes over; 0 on a server, which has no quick answer."""
+        return glance.strangers(sqlite.path_of(self.uri)) if self.is_local else 0
+
     def prior(self, config: RunConfig) -> list[StoredRun]:
         """Training runs with this identity and protocol, newest first."""
         return self.find({KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION})

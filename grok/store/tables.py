@@ -1,8 +1,12 @@
-"""Tables on disk as Parquet: each page and the whole with a checksum, read where these hold and the size is within a bound."""
+"""Tables on disk as Parquet: each page and the whole with a checksum, read where these hold and the size is within a bound.
+
+CSV files, of which there are few, are read within bounds too.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grok.spec.limited import MOST_BYTES, BrokenFileError, check_table, untrusted
+from grok.spec.limited import MOST_BYTES, BrokenFileError, check_table, plain_file, untrusted
 
 DIGEST = b"grok.sha256"
 """Key of the file's own metadata. The checksums of pages say nothing of the names of columns, or of which page is whose."""
+MOST_CSV_BYTES, MOST_CELLS, MOST_COLUMNS = 1 << 24, 2_000_000, 10_000
+"""Of a CSV file; ours: the largest that is read, the surface of a sensitivity grid, has 240 kB and under 25,000 cells."""
 
 
 def save_table(path: Path, table: pd.DataFrame) -> None:
@@ -39,6 +45,29 @@ def load_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None =
         if known is not None and known != _digest(table):
             raise BrokenFileError("other columns, rows or numbers than its checksum is of")
         return table
+
+
+def load_csv(path: Path, most_cells: int = MOST_CELLS) -> pd.DataFrame:
+    """A CSV file of cells without quotes: each line is a row. Rows by the longest of them are held against a bound first.
+
+    Args:
+        path: of the file. most_cells: that it may have, those that a short row lacks being counted.
+
+    Raises:
+        BrokenFileError: if it is no such file, or larger than a bound. OSError: if it is not there.
+    """
+    plain_file(path, MOST_CSV_BYTES)
+    with untrusted():
+        content = path.read_bytes()
+        if b'"' in content:
+            raise BrokenFileError("quotes, which are not read")
+        rows, columns = content.count(b"\n") + content.count(b"\r") + 1, 1
+        if rows <= most_cells:  # else the lines themselves take too much
+            columns += max((line.count(b",") for line in content.splitlines()), default=0)
+        if rows * columns > most_cells or columns > MOST_COLUMNS:
+            most = f"at most {most_cells} cells in {MOST_COLUMNS} columns are read"
+            raise BrokenFileError(f"{rows} rows of up to {columns} cells, {most}")
+        return pd.read_csv(io.BytesIO(content))
 
 
 def _digest(table: pd.DataFrame) -> bytes:

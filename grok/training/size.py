@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from pathlib import Path
 
 import psutil
 import torch
@@ -12,6 +11,7 @@ import torch
 from grok.numerics.methods import BLOCK
 from grok.spec.config import ResolvedConfig
 from grok.spec.fields import refuse
+from grok.spec.limited import CGROUP
 from grok.training.devices import resolve_device
 from grok.training.parts import network_of, task_of
 
@@ -19,8 +19,6 @@ COPIES = 5
 """Of the weights: themselves, gradient, two moments of Adam, and the ones before the step."""
 ROW_BYTES = 4096
 """Of an epoch's row of metrics: forty floats in a dict; ours."""
-CGROUP = Path("/sys/fs/cgroup/memory.max")
-"""Where Linux has the bound of a container's memory."""
 
 
 def tensor_bytes(config: ResolvedConfig, seeds: int = 1) -> int:

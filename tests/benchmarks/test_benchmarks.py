@@ -226,6 +226,7 @@ def test_data_come_back_as_written(tmp_path, rows):
 
 
 OTHERS = (
+    "foreign",
     "after_reading",
     "analysis",
     "cluster",

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -174,8 +173,23 @@ def test_runs_are_looked_at_before_one_is_made(bundle: Path, away: Store, change
 
 
 def test_a_table_that_does_not_fit_into_memory_is_not_read(bundle: Path, away: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables.psutil, "virtual_memory", lambda: SimpleNamespace(available=2000))
+    monkeypatch.setattr(tables, "free_memory", lambda: 2000)
     refused(bundle, away, "must fit into one part of 2 of the free memory")
+
+
+@pytest.mark.parametrize("name", [layout.RUNS, layout.MANIFEST])
+def test_json_that_does_not_fit_into_memory_is_not_read(
+    bundle: Path, away: Store, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Three bytes of a file are a list of its own in memory, so that its length alone tells too little."""
+    (bundle / name).write_bytes(b"[" + b"[]," * 40_000 + b"[]]")
+    if name != layout.MANIFEST:
+        seal(bundle)
+    monkeypatch.setattr(layout, "free_memory", lambda: 10_000_000)
+    told = "must be JSON that fits into memory, got 120004 bytes of JSON that may take 10160360 "
+    refused(bundle, away, f"{re.escape(name)} {told}")
+    monkeypatch.setattr(layout, "free_memory", lambda: 21_000_000)
+    refused(bundle, away, "must (list|describe)|a list without|format")
 
 
 def test_a_long_text_in_every_row_of_a_small_table_is_told_by_its_copies(tmp_path: Path) -> None:

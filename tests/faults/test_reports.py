@@ -148,11 +148,11 @@ def test_json_and_tables_beyond_a_bound_are_not_read(store: Any, tmp_path: Path,
     (tmp_path / "deep.json").write_text("[" * 10**5)
     with pytest.raises(ValueError, match="nested too deep"):
         load_json(tmp_path / "deep.json")
-    with pytest.raises(ValueError, match="100000 bytes, at most 10 are read"):
+    with pytest.raises(ValueError, match="100000 bytes of JSON that may take 1000000 of memory, at most 10 are read"):
         load_json(tmp_path / "deep.json", 10)
     run = store.create("table", {})
     run.put_text("a.csv", "x\n" * 100)
-    monkeypatch.setattr("grok.store.files.MOST_JSON_BYTES", 10)
+    monkeypatch.setattr("grok.store.tables.MOST_CSV_BYTES", 10)
     with pytest.raises(Exception, match="200 bytes, at most 10 are read"):
         RunFiles(store).csv(run.run_id, "a.csv")
 

@@ -48,9 +48,11 @@ from grok.store.errors import StoreError, masked, one_line
 from grok.store.prior import run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tables import save_table
+from grok.store.tables import load_csv, save_table
 from grok.store.tags import StoredRun
 
+MOST_SMALL = 1 << 20
+"""Bytes of memory that an input may ask for where the target has a bound to be told."""
 RUN_ID = "0" * 31 + "7"
 Call = Callable[[bytes], object]
 
@@ -176,13 +178,14 @@ def study(content: bytes) -> None:
 
 def state(content: bytes) -> None:
     """A saved state, of tensors and facts."""
-    files.load(placed(content, "epoch.safetensors"))
+    tensors, _ = files.load(placed(content, "epoch.safetensors"), MOST_SMALL)
+    assert sum(tensor.nbytes for tensor in tensors.values()) <= MOST_SMALL
 
 
 def arrays(content: bytes) -> None:
     """Arrays, of a bound of 1 MiB: whatever is given back is within it."""
-    found = limited.load_arrays(placed(content, "band.npz"), 1 << 20)
-    assert sum(array.nbytes for array in found.values()) <= 1 << 20
+    found = limited.load_arrays(placed(content, "band.npz"), MOST_SMALL)
+    assert sum(array.nbytes for array in found.values()) <= MOST_SMALL
 
 
 class _Place(TrackedRun):
@@ -327,7 +330,13 @@ def report_files(content: bytes) -> None:
 
 def json_file(content: bytes) -> None:
     """A JSON artifact."""
-    files.load_json(placed(content, "grid.json"))
+    limited.load_json(placed(content, "grid.json"), MOST_SMALL)
+    assert sum(map(content.count, (b"[", b"{"))) * limited.BYTES_A_BRACKET <= MOST_SMALL
+
+
+def csv_file(content: bytes) -> None:
+    """A CSV artifact, of a bound of 1,000 cells: whatever is given back is within it."""
+    assert load_csv(placed(content, "surface.csv"), 1000).size <= 1000
 
 
 # stores
@@ -557,6 +566,7 @@ def targets() -> dict[str, Target]:
         "factors of a run": Target(artifact(FACTORS), (_factors(),), (StoreError,)),
         "history of a run": Target(artifact(HISTORY), (_parquet(),), (StoreError,)),
         "table of a run": Target(read_of_a_run("table", "signals.parquet"), (_signals(), _parquet(), _lists()), (StoreError,)),
+        "csv": Target(csv_file, (b"a,b\n1,2\n3,x\n", b"a," * 300 + b"a\n0\n"), (limited.BrokenFileError,)),
         "csv of a run": Target(read_of_a_run("csv", "a.csv"), (b"a,b\n1,2\n3,x\n", b"epoch;x\n"), (StoreError,)),
         "json of a run": Target(read_of_a_run("json", "a.json"), (CLAIMS,), (StoreError,)),
         "negative in lines": Target(negative("rows.jsonl"), (_rows("jsonl"),)),

@@ -130,11 +130,18 @@ def test_hugging_face_trains_and_resumes(tmp_path: Path) -> None:
     resumed = fit("parts", 10, resume=True)
     for block in whole.blocks:
         np.testing.assert_array_equal(resumed.eigenvalues(block), whole.eigenvalues(block))
-    (tmp_path / "parts" / "checkpoint-5" / "spectral_monitor.pt").unlink()
-    shutil.rmtree(tmp_path / "parts" / "checkpoint-10")
-    with pytest.warns(MonitorWarning, match=r"The monitor starts anew at step 5: no .*spectral_monitor\.pt"):
-        anew = fit("parts", 10, resume=True)
-    assert anew.updates == {"attention": 5, "rest": 5}
+    saved = tmp_path / "parts" / "checkpoint-5" / "spectral_monitor.safetensors"
+    for earlier, line in (
+        (False, r"no .*spectral_monitor\.safetensors"),
+        (True, r".*spectral_monitor\.pt of an earlier version"),
+    ):
+        saved.unlink(missing_ok=True)
+        if earlier:
+            saved.with_suffix(".pt").write_bytes(b"a pickle")
+        shutil.rmtree(tmp_path / "parts" / "checkpoint-10")
+        with pytest.warns(MonitorWarning, match=f"The monitor starts anew at step 5: {line}"):
+            anew = fit("parts", 10, resume=True)
+        assert anew.updates == {"attention": 5, "rest": 5}
 
 
 def test_accelerate_needs_no_adapter() -> None:

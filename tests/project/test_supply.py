@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 from docs import licences
@@ -64,14 +65,64 @@ def test_lists_of_versions_have_all_that_the_project_is_run_with() -> None:
 
 
 def test_the_lock_file_of_the_tests_has_the_pins_of_the_other_and_what_the_tests_need() -> None:
-    entry = re.compile(r"^([a-z0-9._-]+)==([^ ;\\\n]+)(.*\n(?:    --hash=sha256:[0-9a-f]{64}.*\n)*)", re.MULTILINE)
     texts = [(PROJECT / name).read_text(encoding="utf-8") for name in ("requirements.lock", "requirements-test.lock")]
-    found = [{name: (version, set(SHA256.findall(rest))) for name, version, rest in entry.findall(text)} for text in texts]
+    found = [{name: (version, set(SHA256.findall(rest))) for name, version, rest in ENTRY.findall(text)} for text in texts]
     plain, tests = found
     assert {name: tests.get(name) for name in plain} == plain
     assert all(hashes for _, hashes in tests.values())
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {bare(one) for one in project["optional-dependencies"]["test"]} <= set(tests)
+
+
+ENTRY = re.compile(r"^([a-z0-9._-]+)==([^ ;\\\n]+)(.*\n(?:    --hash=sha256:[0-9a-f]{64}.*\n)*)", re.MULTILINE)
+WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("lock", ["docs/server.lock", "requirements-tools.lock"])
+def test_what_a_server_and_the_checks_are_run_with_is_locked_with_hashes(lock: str) -> None:
+    """All that their lists name, in the versions that the project itself is tested with where it has the package too."""
+    texts = {name: (PROJECT / name).read_text(encoding="utf-8") for name in (lock, "requirements.lock")}
+    found = {
+        name: {one: (version, set(SHA256.findall(rest))) for one, version, rest in ENTRY.findall(texts[name])} for name in texts
+    }
+    mine, plain = found[lock], found["requirements.lock"]
+    assert all(hashes for _, hashes in mine.values())
+    assert {name: known for name, known in mine.items() if name in plain} == {n: k for n, k in plain.items() if n in mine}
+    asked = (PROJECT / lock).with_suffix(".in").read_text(encoding="utf-8").split()
+    assert {bare(one): one.partition("==")[2] for one in asked} == {bare(one): mine[bare(one)][0] for one in asked}
+    assert f"uv pip compile {lock.removesuffix('.lock')}.in " in (PROJECT / "docs" / "dependencies.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_workflows_run_no_tool_in_whatever_version_is_newest() -> None:
+    """Actions are named by tags, a limit that the page tells; tools come from lock files, the runner has a version."""
+    for path in WORKFLOWS:
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+        for name, job in jobs.items():
+            assert re.fullmatch(r"ubuntu-\d\d\.04", job["runs-on"]), (path.name, name)
+            for step in job["steps"]:
+                assert not re.search(r"\b(?:uvx|pipx)\b", str(step.get("run"))), (path.name, name)
+                assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "a/b@v1")), (path.name, name)
+                if "setup-uv" in step.get("uses", ""):
+                    assert re.fullmatch(r"\d+\.\d+\.\d+", step["with"]["version"]), (path.name, name)
+
+
+def test_a_sample_of_the_campaigns_is_run_each_week_and_a_release_has_its_list_of_parts() -> None:
+    jobs = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in WORKFLOWS}
+    weekly = jobs["versions"]["jobs"]
+    runs = {name: " ; ".join(str(step.get("run")) for step in job["steps"]) for name, job in weekly.items()}
+    assert re.search(r"sudo \S+python -m tests\.faults\.campaign --seed \$\(date \+%V\) --tries 10", runs["campaign"])
+    assert all(package in runs["campaign"] for package in ("postgresql", "libfaketime", "-r docs/server.lock"))
+    assert re.search(r"python -m tests\.fuzz --inputs 100000 --seed \$\(date \+%V\)", runs["fuzz"])
+    release = jobs["release"]
+    assert release[True] == {"push": {"tags": ["v*"]}}  # YAML's `on`
+    (job,) = release["jobs"].values()
+    steps = " ; ".join(str(step.get("run")) for step in job["steps"])
+    made = "cyclonedx-py requirements requirements.lock -o sbom.json"
+    assert made in steps
+    assert made in runs["locked"]
+    assert re.search(r"gh release upload \S+ sbom\.json", steps)
 
 
 def test_the_licence_is_stated_once_for_all_files() -> None:
