@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from grok.spec.limited import BrokenFileError, plain_file
 from grok.store import files
 
 DIGEST_BYTES = 32
@@ -36,8 +37,9 @@ def digest(array: np.ndarray, seed: int | None = None) -> str:
 def read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """A float64 series of that shape as `write` kept it; None where it is not there, or not as it was written."""
     try:
+        plain_file(path, 8 * math.prod(shape) + DIGEST_BYTES)
         content = path.read_bytes()
-    except OSError:
+    except (OSError, BrokenFileError):
         return None
     body, checksum = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
     if len(body) != 8 * math.prod(shape) or hashlib.sha256(body).digest() != checksum:
