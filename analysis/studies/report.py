@@ -67,6 +67,8 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     order = {cell.config.hash: number for number, cell in enumerate(study.cells)}
     table = found.table[found.table["config_hash"].isin(order)]
     table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
+    known = [*table].index(MADE_BY[-1]) + 1  # after it what was measured, in the order of the runs that had it first
+    table = table[[*table][:known] + sorted([*table][known:])]
     _say_not_counted(results, table, found.left_out)
     wall = add_wall_time(store, parent, results, seconds)
     conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()

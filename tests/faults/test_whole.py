@@ -146,3 +146,28 @@ def test_a_report_without_runs_says_why_those_that_are_there_do_not_count(store:
     assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert f"got none in {store.uri} that counts (1 left out, the first: {BAND} must be a whole npz file" in answer.err
     assert not (tmp_path / "report").exists()
+
+
+def test_a_study_has_the_same_table_in_whatever_order_its_runs_came(store: Any, tmp_path: Path) -> None:
+    """Columns that one run alone has stand at one place."""
+    (tmp_path / "own.yaml").write_text(STUDY.replace("seed: 0..1}", 'seed: 0, spectrum_methods: "gram,svd"}'), encoding="utf-8")
+    with (tmp_path / "own.yaml").open("a", encoding="utf-8") as file:
+        file.write(STUDY.partition("runs:\n")[2].replace("seed: 0..1", "seed: 1"))
+    words = ("study", "--study", str(tmp_path / "own.yaml"), "--backend", "sequential")
+
+    def columns() -> list[str]:
+        (parent,) = store.find({"kind": "study"})
+        return (
+            (Path(str(TrackedRun(store.client, parent.run_id)._root)) / "runs.csv")
+            .read_text("utf-8")
+            .splitlines()[0]
+            .split(",")
+        )
+
+    call(*words)
+    before = columns()
+    for run in store.find({"kind": "train"}):
+        store.client.delete_run(run.run_id) if run.params["seed"] == "0" else None
+    assert call(*words).words["trained"] == "1"
+    assert columns() == before
+    assert "delta_w_svd/gap_23" in before

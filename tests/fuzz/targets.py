@@ -28,8 +28,7 @@ from analysis.reading import files as reading
 from analysis.report import write
 from analysis.report.compare import FORMAT, read_baseline
 from analysis.sensitivity import space
-from analysis.sensitivity.cells import RATIOS
-from analysis.sensitivity.cells import _read as kept_series
+from analysis.sensitivity.kept import read as kept_series
 from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from entry_points.cli import OneLineParser
 from entry_points.signals import MOST_EPOCHS, epochs_of
@@ -267,12 +266,16 @@ def curves(content: bytes) -> None:
     released.board(released.load(folder))
 
 
+SERIES = (3, 9)
+"""Ratios and epochs of a kept series."""
+
+
 def series_kept(content: bytes) -> None:
     """Series that a search keeps, with a checksum that holds: read, or computed anew."""
     sealed = content + hashlib.sha256(content).digest()
-    found = kept_series(placed(sealed, "w-gram-6.npy"), 2)
-    assert kept_series(placed(content, "w-gram-6.npy"), 2) is None
-    assert found is None or (found.dtype == np.float64 and found.shape[:2] == (RATIOS, 2))
+    found = kept_series(placed(sealed, "w-gram-6-0.f64"), SERIES)
+    assert kept_series(placed(content, "w-gram-6-0.f64"), SERIES) is None
+    assert found is None or (found.dtype == np.float64 and found.shape == SERIES)
     if found is None:
         raise LookupError
 
@@ -482,9 +485,7 @@ def _curves() -> bytes:
 
 
 def _series() -> bytes:
-    made = io.BytesIO()
-    np.save(made, np.ones((RATIOS, 2, 9)))
-    return made.getvalue()
+    return np.ones(SERIES).tobytes()
 
 
 def _rows(ending: str) -> bytes:

@@ -15,6 +15,7 @@ from grok.runs import stopping, train
 from grok.runs import study as study_runs
 from grok.runs.cells import Result
 from grok.runs.fanout import Fanout
+from grok.spec.artifacts import HISTORY
 from grok.spec.config import PROTOCOL_VERSION
 from grok.spec.studies import Study, load_study
 from grok.store import glance
@@ -22,6 +23,7 @@ from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, STATE, TRAIN, study_tag
 from tests.conftest import TINY
+from tests.helpers.left import leave_files
 from tests.runs.conftest import GRID, training_runs
 
 
@@ -300,11 +302,17 @@ def test_of_finished_runs_of_a_cell_a_study_takes_its_own_and_else_the_newest(
         ("stopped", "interrupted", {study_tag("quick"): "grok"}),
     ):
         run = store.create(name, own | {STATE: state} | more)
+        leave_files(run, study.cells[0].config)
         run.end(state)
         made.append(run.run_id)
     if server:
         monkeypatch.setattr(glance, "find", lambda *given, **named: None)
     config_hash = study.cells[0].config.hash
-    for but in range(3):
-        assert study_runs._prior(store, study, made[:but])[config_hash].run_id == made[but]
-    assert study_runs._prior(store, study, made) == {}
+    for but in range(2):
+        found, unsound = study_runs._prior(store, study, made[:but])
+        assert (found[config_hash].run_id, unsound) == (made[but], frozenset())
+    assert study_runs._prior(store, study, made[:2]) == ({}, frozenset())
+    (Path(str(TrackedRun(store.client, made[0])._root)) / HISTORY).unlink()
+    found, unsound = study_runs._prior(store, study, ())
+    assert unsound == {made[0]}
+    assert [run.run_id for run in found.values()] == ([] if server else [made[1]])  # which a server gives to the cell's worker

@@ -13,6 +13,7 @@ import pytest
 from grok.store import glance
 from grok.store.store import Store
 from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, STATE, study_tag
+from tests.helpers.left import leave_files
 
 TELLING = (
     "import sys; from entry_points.train import main; main(sys.argv[1:]); sys.exit(len({'torch', 'mlflow'} & set(sys.modules)))"
@@ -85,6 +86,7 @@ def test_a_finished_run_is_told_without_torch_and_mlflow(store: Store, tiny: Any
     run = store.create("done", {KIND: "train", CONFIG_HASH: config.hash, PROTOCOL: "1"})
     words = [word for name, text in config.to_strings().items() for word in (f"--{name.replace('_', '-')}", text)]
     assert glance.done(config, "grok") is None  # not yet
+    leave_files(run, config)
     run.end("complete")
     told = subprocess.run([sys.executable, "-c", TELLING, *words], capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout.split()[:3]) == (0, [f"run={run.run_id}", "state=complete", "reused=yes"]), told.stderr
@@ -97,7 +99,9 @@ def test_a_finished_run_is_told_without_torch_and_mlflow(store: Store, tiny: Any
 )
 def test_what_takes_more_than_a_look(store: Store, tiny: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     config = tiny().resolved()
-    store.create("done", {KIND: "train", CONFIG_HASH: config.hash, PROTOCOL: "1"}).end("complete")
+    run = store.create("done", {KIND: "train", CONFIG_HASH: config.hash, PROTOCOL: "1"})
+    leave_files(run, config)
+    run.end("complete")
     assert glance.done(config, "grok") is not None
     monkeypatch.setenv(name, value)
     assert glance.done(config, "grok") is None

@@ -17,6 +17,7 @@ from grok.store.prior import find_prior
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from tests.conftest import PROJECT
+from tests.helpers.left import leave_files
 
 SCRIPT = """
 import json, sys
@@ -115,6 +116,7 @@ def test_claims_on_a_run_that_is_done_busy_or_to_be_passed_over(store: Any, tiny
     assert again.token != one.token
     other = take(store, tiny(), session="b", but=[one.run_id])
     assert other.made
+    leave_files(TrackedRun(store.client, one.run_id), tiny())
     TrackedRun(store.client, one.run_id).end("complete")
     done = take(store, tiny(), but=[other.run_id])
     assert (done.run_id, done.run.state, done.done, done.made) == (one.run_id, "complete", True, False)

@@ -7,6 +7,7 @@ from grok.store.errors import BusyError, StoreError
 from grok.store.lease import take
 from grok.store.prior import find_prior, named_prior, run_config
 from grok.store.run import TrackedRun
+from tests.helpers.left import leave_files
 
 
 def count_runs(store):
@@ -58,6 +59,7 @@ def test_a_run_that_stopped_before_its_params_is_not_taken_for_the_default(store
 def test_done_run_is_found_behind_a_newer_one_that_lives(store, tiny):
     done = take(store, tiny(), session="a").run_id
     newer = take(store, tiny(), session="b", but=[done]).run_id
+    leave_files(TrackedRun(store.client, done), tiny())
     TrackedRun(store.client, done).end("complete")
     assert store.prior(tiny())[0].run_id == newer
     assert find_prior(store, tiny()).run_id == done
