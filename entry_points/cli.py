@@ -30,6 +30,8 @@ ADAPTERS = ("lightning", "transformers", "accelerate", "ignite")
 OURS = ("grok", "analysis", "entry_points")
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables of the environment that say how threads wait for each other."""
+SPINS = "1000"
+"""Looks of a waiting thread before it sleeps, of some nanoseconds each; measured by `benchmarks.waiting`."""
 SPELT = {"optimiser": "optimizer", "batchsize": "batch_size", "lr": "learning_rate", "wd": "weight_decay"}
 """What flags are called elsewhere."""
 FAULTS = (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError)
@@ -117,24 +119,27 @@ def run_main(main: Callable[[list[str]], int]) -> None:
 
     What a terminal, a pipe or a full disk does not take of the output is lost, and the work goes on.
     """
-    wait_asleep()
+    wait_briefly()
     with _streams():
         status = _status(main)
         status = status or _flushed()
     sys.exit(status)
 
 
-def wait_asleep() -> None:
-    """Have threads sleep while they wait for each other, where others want more than all cores; before torch is imported.
+def wait_briefly() -> None:
+    """Have threads that wait for each other look for some microseconds and then sleep; before torch is imported.
 
-    They spin otherwise, which is faster on a machine of one's own, and on a shared one takes the core that the thread which
-    they wait for needs. The numbers are the same. Whoever has set one of `WAITING` has decided.
+    They spin for milliseconds otherwise, which is no faster on a machine of one's own, and on a shared one takes the core that
+    the thread which they wait for needs. Where others want more than all cores they sleep at once. The numbers are the same.
+    Whoever has set one of `WAITING` has decided.
     """
     if any(name in os.environ for name in WAITING):
         return
+    name, value = "GOMP_SPINCOUNT", SPINS
     with contextlib.suppress(AttributeError, OSError):  # not every system tells its load, or which cores are ours
         if os.getloadavg()[0] > len(os.sched_getaffinity(0)):
-            os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+            name, value = "OMP_WAIT_POLICY", "PASSIVE"
+    os.environ[name] = value
 
 
 def _status(main: Callable[[list[str]], int]) -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis import figures
 from analysis.reading.derived import by_setting
 from analysis.reading.evidence import Evidence
-from analysis.reading.runs import MADE_BY
+from analysis.reading.runs import MADE_BY, RESERVED
 from analysis.studies import headline, markdown, summary
 from analysis.words import watched
 from grok.runs.cells import Result
@@ -68,7 +68,8 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     table = found.table[found.table["config_hash"].isin(order)]
     table = table.sort_values("config_hash", key=lambda column: column.map(order), ignore_index=True)
     known = [*table].index(MADE_BY[-1]) + 1  # after it what was measured, in the order of the runs that had it first
-    table = table[[*table][:known] + sorted([*table][known:])]
+    measured = [name for name in [*table][known:] if name not in RESERVED]
+    table = table[[*table][:known] + sorted(measured) + [name for name in [*table][known:] if name in RESERVED]]
     _say_not_counted(results, table, found.left_out)
     wall = add_wall_time(store, parent, results, seconds)
     conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()

@@ -597,15 +597,22 @@ def test_killed_at_random_moments_equals_an_undisturbed_run(store, tiny, flags, 
     contents(store, run.info.run_id).assert_same(expected)
 
 
-@pytest.mark.parametrize(("load", "given", "policy"), [(1e6, None, "PASSIVE"), (0.0, None, None), (1e6, "ACTIVE", "ACTIVE")])
-def test_threads_wait_asleep_where_others_want_the_cores(
-    monkeypatch: pytest.MonkeyPatch, load: float, given: str | None, policy: str | None
+@pytest.mark.parametrize(
+    ("load", "given", "then"),
+    [
+        (0.0, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
+        (1e6, {}, {"OMP_WAIT_POLICY": "PASSIVE"}),
+        *((load, {name: "7"}, {name: "7"}) for load in (0.0, 1e6) for name in cli.WAITING),
+    ],
+)
+def test_threads_wait_briefly_or_asleep_unless_somebody_has_decided(
+    monkeypatch: pytest.MonkeyPatch, load: float, given: dict[str, str], then: dict[str, str]
 ) -> None:
     for name in cli.WAITING:
         monkeypatch.setenv(name, "")  # so that what is set below is undone
         monkeypatch.delenv(name)
-    if given is not None:
-        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
-    cli.wait_asleep()
-    assert os.environ.get("OMP_WAIT_POLICY") == policy
+    cli.wait_briefly()
+    assert {name: os.environ[name] for name in cli.WAITING if name in os.environ} == then
