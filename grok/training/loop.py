@@ -23,6 +23,7 @@ from grok.spec.roundings import Rounding, named
 from grok.tasks.base import Problem
 from grok.training.batches import Batches
 from grok.training.devices import resolve_device, rounding_used
+from grok.training.eager import step_of, without_compiler
 from grok.training.interventions import Switch, clamp
 from grok.training.memory import keep_freed_memory
 from grok.training.optimizers import clip_gradients, load_optimizer_state, make_optimizer, optimizer_state, set_weight_decay
@@ -76,7 +77,9 @@ class Training:
         self.problems = [problem(replace(config, seed=seed)) for seed in self.seeds]
         self.network = architecture.build(config, task.sizes(config), self.seeds, self.device, dtype)
         self.batches = Batches(config, self.network, self.problems, self.seeds)
-        self.optimizer, self.switch = make_optimizer(config, self.network), Switch(config, architecture.layers[0])
+        with without_compiler():
+            self.optimizer, self.switch = make_optimizer(config, self.network), Switch(config, architecture.layers[0])
+        self._take_step = step_of(self.optimizer)
         lags = architecture.lags(config)
         self.updates = {
             layer: BandedGram(lags, self.weights[layer][0].numel(), seeds=len(self.seeds), dtype=dtype, device=self.device)
@@ -153,7 +156,7 @@ class Training:
             clip_gradients(self.optimizer, len(self.weights), self.config.clip)
             set_weight_decay(self.optimizer, self.config, self.epoch)
             self.switch.before(self.epoch, self.optimizer)
-            self.optimizer.step()
+            self._take_step()
             self.switch.after(self.epoch, self.weights, before)
             clamp(self.config, self.epoch, self.weights)
             self._clock("training", start)
@@ -183,7 +186,8 @@ class Training:
         for s, state in enumerate(states):
             for layer, weights in self.weights.items():
                 weights[s].copy_(state[f"network/{layer}"])
-        load_optimizer_state(self.optimizer, tuple(self.weights), [_under("optimizer/", state) for state in states])
+        with without_compiler():
+            load_optimizer_state(self.optimizer, tuple(self.weights), [_under("optimizer/", state) for state in states])
         for layer, updates in self.updates.items():
             updates.load([_under(f"updates/{layer}/", state) for state in states])
         self.batches.load(states)
