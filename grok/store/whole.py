@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grok.spec.artifacts import needed
 from grok.spec.fields import ConfigError
-from grok.spec.limited import BrokenFileError, check_table, plain_file, untrusted
+from grok.spec.limited import MOST_BYTES, BrokenFileError, check_table, plain_file, untrusted
 from grok.store.errors import StoreError
 from grok.store.moved import local_path
 from grok.store.tags import StoredRun
@@ -29,7 +29,8 @@ def flaw(run: StoredRun) -> str:
     """What is wrong with the files of a finished run, in words; empty if nothing is, or if they are not on a disk here.
 
     Raises:
-        StoreError: if the files of all runs of its experiment are away, as those of a disk that is not mounted.
+        StoreError: if the files of all runs of its experiment are away, as those of a disk that is not mounted, or if a file
+            cannot be read for want of a right, of memory or of a sound disk: that says nothing of the run.
     """
     root = local_path(run.artifact_uri)
     if root is None:
@@ -51,7 +52,13 @@ def flaw(run: StoredRun) -> str:
             _check(root / name) if name not in left_out else None
         except FileNotFoundError:
             return f"its file {name} is gone"
-        except BrokenFileError as error:
+        except (BrokenFileError, OSError) as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None):
+                raise StoreError(
+                    f"files of finished runs must be readable, got {root / name} ({type(cause).__name__} {cause!s:.100}). "
+                    "Mend that, or train anew with --force."
+                ) from error
             return f"its file {name} is not whole ({error!s:.100})"
     return ""
 
@@ -59,6 +66,7 @@ def flaw(run: StoredRun) -> str:
 def _check(path: Path) -> None:
     """Raises BrokenFileError if a file is not what was written, FileNotFoundError if it is not there."""
     plain_file(path)
+    path.open("rb").close()
     with untrusted():
         CHECKS[path.suffix](path)
 
@@ -74,6 +82,8 @@ def _table(path: Path) -> None:
 
 def _archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
+        if (size := sum(entry.file_size for entry in archive.infolist())) > MOST_BYTES:
+            raise BrokenFileError(f"{size} bytes of arrays, at most {MOST_BYTES} are expected")
         for entry in archive.infolist():
             with archive.open(entry) as member:
                 while member.read(CHUNK):  # to the end, where its checksum is held against what was read

@@ -13,7 +13,9 @@ import pytest
 from grok.runs import train
 from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS, needed
 from grok.store import whole
+from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
+from grok.store.tables import load_table, save_table
 from grok.store.tags import StoredRun
 from tests.bundle.conftest import call
 from tests.conftest import TINY
@@ -171,3 +173,28 @@ def test_a_study_has_the_same_table_in_whatever_order_its_runs_came(store: Any, 
     assert call(*words).words["trained"] == "1"
     assert columns() == before
     assert "delta_w_svd/gap_23" in before
+
+
+def test_what_keeps_a_file_from_being_read_says_nothing_of_its_run(done: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No right to it, a bad disk, no memory: refused, and nothing is trained anew."""
+    _, run = done
+    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError("none")):
+
+        def fail(path: Path, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setitem(whole.CHECKS, ".npz", fail)
+        with pytest.raises(StoreError, match=r"files of finished runs must be readable, got .*band\.npz"):
+            whole.flaw(run())
+
+
+def test_a_study_names_a_cell_that_its_tables_do_not_count(store: Any, tmp_path: Path, caplog: Any) -> None:
+    """Whole files with numbers that no run has."""
+    (tmp_path / "own.yaml").write_text(STUDY, encoding="utf-8")
+    words = ("study", "--study", str(tmp_path / "own.yaml"), "--backend", "sequential")
+    call(*words)
+    wrong = store.find({"kind": "train"})[0].run_id
+    path = Path(str(TrackedRun(store.client, wrong)._root)) / HISTORY
+    save_table(path, load_table(path).assign(**{"accuracy/test": 2.0}))
+    call(*words)
+    assert f"{wrong} is not counted: {HISTORY} must have accuracy/test in [0, 1] at every epoch" in caplog.text
