@@ -27,7 +27,7 @@ class Job:
 
     Attributes:
         what: a name in `measure.MEASUREMENTS`. config: of the run. threads: of torch and of BLAS. options: of the measurement.
-        environment: variables of its process beside those of this one.
+        environment: variables of its process beside those of this one. project: the checkout whose code is measured.
     """
 
     what: str
@@ -35,10 +35,13 @@ class Job:
     threads: int
     options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    project: Path = PROJECT
 
     def to_json(self) -> str:
-        """One line that `from_json` reads."""
-        plain = {"what": self.what, "config": self.config.to_strings(), "threads": self.threads, "options": self.options}
+        """One line that `from_json` reads; of the config what is not the default, so that an earlier version reads it too."""
+        usual = RunConfig().to_strings()
+        config = {name: value for name, value in self.config.to_strings().items() if value != usual.get(name)}
+        plain = {"what": self.what, "config": config, "threads": self.threads, "options": self.options}
         plain |= {"environment": self.environment}
         return json.dumps(plain)
 
@@ -56,8 +59,8 @@ def _child(job: Job) -> Iterator[subprocess.Popen[str]]:
     environment = os.environ | (dict.fromkeys(THREAD_VARIABLES, str(job.threads)) if fewer else {}) | job.environment
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.measure"],
-        cwd=PROJECT,
-        env=environment,
+        cwd=job.project,
+        env=environment | {"PYTHONPATH": str(job.project)},
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

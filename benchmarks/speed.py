@@ -1,7 +1,8 @@
 """Time an epoch against its floor and a tracked run against the published procedure: `python -m benchmarks.speed`.
 
 Everything is measured in one sitting, each measurement in a fresh process, the whole round several times in turn; ratios
-are taken within a round and printed as the median over the rounds, with their range.
+are taken within a round and printed as the median over the rounds, with their range. With `--before CHECKOUT` the loop and
+the tracked run of an earlier version, which lies in that folder, are measured in turn with ours.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
@@ -23,6 +25,9 @@ BLOCK = 16
 """Epochs that the training loop is timed by, one block of the band."""
 NAMES = ("loop", "bare", "tracked", "tracked_every", "published")
 """The training loop; a whole run without a store, tracked, and tracked with every observable at every epoch; the baseline."""
+
+BEFORE = ("loop", "tracked")
+"""What is measured of an earlier version too; its rows are named `before_loop` and `before_tracked`."""
 
 
 def jobs(config: RunConfig, threads: Sequence[int], published_epochs: int) -> Iterator[tuple[str, Job]]:
@@ -39,16 +44,31 @@ def jobs(config: RunConfig, threads: Sequence[int], published_epochs: int) -> It
 
 
 def measure(
-    config: RunConfig, threads: Sequence[int], rounds: int, published_epochs: int, only: Sequence[str] = NAMES
+    config: RunConfig,
+    threads: Sequence[int],
+    rounds: int,
+    published_epochs: int,
+    only: Sequence[str] = NAMES,
+    before: Path | None = None,
 ) -> list[Row]:
-    """Rows of all rounds; each row has its `name`, `round`, `epochs` and `observe_every`."""
+    """Rows of all rounds; each row has its `name`, `round`, `epochs` and `observe_every`.
+
+    Args:
+        config: of the runs. threads, published_epochs: as `jobs` takes them. rounds: times that everything is measured.
+        only: names of what is measured. before: the checkout of an earlier version, which comes first every second time.
+    """
     rows = []
     for number in range(rounds):
         for name, job in jobs(config, threads, published_epochs):
-            if name in only:
-                print(f"round {number + 1} of {rounds}: {name}, {counted(job.threads, 'thread')}", file=sys.stderr)
-                (found,) = in_children([job])
-                about = {"name": name, "round": number, "epochs": job.config.epochs, "observe_every": job.config.observe_every}
+            if name not in only:
+                continue
+            pair = [(name, job)]
+            if before is not None and name in BEFORE:
+                pair.insert(number % 2, (f"before_{name}", replace(job, config=config, project=before)))
+            for name_, job_ in pair:
+                print(f"round {number + 1} of {rounds}: {name_}, {counted(job.threads, 'thread')}", file=sys.stderr)
+                (found,) = in_children([job_])
+                about = {"name": name_, "round": number, "epochs": job.config.epochs, "observe_every": job.config.observe_every}
                 rows.append(about | found)
     return rows
 
@@ -61,7 +81,8 @@ def ratios(rows: Sequence[Row]) -> dict[str, list[float]]:
     training loop's seconds, that loop timed alone; `run_to_loop_once` with what a process pays once. `tracking_share`:
     part of the tracked run that the same run without a store does not take. `published_to_run` and
     `published_to_run_every`: the published procedure in seconds of the tracked run, at the default cadence and with every
-    observable at every epoch; `published_to_run_every_less_kernel` leaves the n×n Gram out of our run only.
+    observable at every epoch; `published_to_run_every_less_kernel` leaves the n×n Gram out of our run only. Of an earlier
+    version `before_epoch_to_floor_then_N` and `before_run_to_loop`; `epoch_to_before_N`, `run_to_before`: ours in its seconds.
     """
     out: dict[str, list[float]] = {}
     for number in sorted({row["round"] for row in rows}):
@@ -87,6 +108,13 @@ def _round_ratios(rows: Sequence[Row]) -> dict[str, float]:
     if published and every:
         out["published_to_run_every"] = published["seconds"] / every["seconds"]
         out["published_to_run_every_less_kernel"] = published["seconds"] / (every["seconds"] - every["parts"]["kernel"])
+    earlier = {row["threads"]: row for row in rows if row["name"] == "before_loop"}
+    out |= {f"before_epoch_to_floor_then_{threads}": row["floors_then"] for threads, row in earlier.items()}
+    out |= {f"epoch_to_before_{n}": loops[n]["epoch_ms"] / row["epoch_ms"] for n, row in earlier.items()}
+    if then := one(rows, "before_tracked"):
+        out["run_to_before"] = run["seconds"] / then["seconds"]
+        if then["threads"] in earlier:
+            out["before_run_to_loop"] = then["seconds"] / (earlier[then["threads"]]["epoch_mean_ms"] / 1e3 * then["epochs"])
     return out
 
 
@@ -116,18 +144,22 @@ def report(about: dict[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         loops = [row for row in rows if row["name"] == "loop" and row["threads"] == threads]
         epoch, floor, rate = (median(row[key] for row in loops) for key in ("epoch_ms", "floor_ms", "floor_gflops"))
         shares = ", ".join(f"{part} {median(row['parts_ms'][part] for row in loops):.1f}" for part in loops[0]["parts_ms"])
-        then = f"epoch_to_floor_then_{threads}"
-        then = f", {told(then)} that of the same moment" if then in found else ""
+        then_ = f"epoch_to_floor_then_{threads}"
+        then = f", {told(then_)} that of the same moment" if then_ in found else ""
         yield (
             f"epoch, {counted(threads, 'thread')}: {told(f'epoch_to_floor_{threads}')} the floor ({epoch:.1f} ms: {shares};"
             f" floor {floor:.1f} ms at {rate:.0f} GFLOP/s){then}"
         )
+        if f"epoch_to_before_{threads}" in found:
+            yield f"  {told(f'epoch_to_before_{threads}')} the earlier one, which is {told(f'before_{then_}')} the floor then"
     run, every, published = (middle(rows, name) for name in ("tracked", "tracked_every", "published"))
     if run:
         yield (
             f"tracked run, {run['epochs']} epochs, {run['seconds']:.1f} s: {told('run_to_loop')} its training loop"
             f" ({told('run_to_loop_once')} with {run['once_s']:.1f} s that a process pays once)"
         )
+    if "run_to_before" in found:
+        yield f"  {told('run_to_before')} the earlier one, which is {told('before_run_to_loop')} its own loop"
     if "tracking_share" in found:
         yield f"tracking: {median(found['tracking_share']):.1%} of the tracked run"
     if published:
@@ -180,6 +212,7 @@ def parser() -> argparse.ArgumentParser:
         default=sorted({1, cores}),
         help="of the training loop; whole runs take the last (default: 1 and all cores)",
     )
+    out.add_argument("--before", type=Path, metavar="CHECKOUT", help="folder of an earlier version, measured in turn")
     out.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     record.json_flag(out)
     return out
@@ -207,7 +240,10 @@ def main() -> None:
     if "published" in flags.only and fewest < config.window:
         parser().error(f"--epochs and --published-epochs must reach the window, {config.window}, got {fewest}. Raise them.")
     about = record.environment(record.spelt("benchmarks.speed"))
-    rows = measure(config, flags.threads, flags.rounds, flags.published_epochs, flags.only)
+    before = flags.before.resolve() if flags.before else None
+    if before and not (before / "benchmarks" / "measure.py").exists():
+        parser().error(f"--before must be a checkout of this project, got {flags.before}. Make one by git worktree add.")
+    rows = measure(config, flags.threads, flags.rounds, flags.published_epochs, flags.only, before)
     print("\n".join(report(about, rows)))
     if flags.json:
         record.write(flags.json, about, rows)

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLOURS, COLUMN, STYLE, Axis, legend, placed, title
+from analysis.figures.style import COLOURS, COLUMN, STYLE, Axis, fix, legend, placed
 from analysis.words import watched
 from grok.detectors._chosen import PUBLISHED, chosen
 from grok.spec.config import ResolvedConfig
@@ -56,9 +56,9 @@ def accuracy(history: pd.DataFrame, config: ResolvedConfig, axes: Axis = None) -
         axes: two, to draw into; None for a figure of its own.
     """
     with rc_context(STYLE):
-        figure, panels = placed(axes, (COLUMN, 4.2), 2, sharex=True)
+        figure, panels = placed(axes, (COLUMN, 4.2), 2, layout="none", sharex=True)
         if axes is None:
-            title(figure, config.display_name())
+            fix(figure, config.display_name(), 0.15)
         for part, colour in (("train", COLOURS[0]), ("test", COLOURS[1])):
             for place, quantity in enumerate(("accuracy", "loss")):
                 seen = history[["epoch", f"{quantity}/{part}"]].dropna()  # not every epoch of a run need be evaluated
@@ -78,9 +78,9 @@ def spectrum(history: pd.DataFrame, config: ResolvedConfig, axes: Axis = None) -
         axes: three, to draw into; None for a figure of its own.
     """
     with rc_context(STYLE):
-        figure, panels = placed(axes, (COLUMN, 5.8), 3, sharex=True, height_ratios=(1.5, 1, 1))
+        figure, panels = placed(axes, (COLUMN, 5.8), 3, layout="none", sharex=True, height_ratios=(1.5, 1, 1))
         if axes is None:
-            title(figure, config.display_name())
+            fix(figure, config.display_name(), 0.3)
         updates = watched(history.columns)
         for k in range(1, 6):
             name = f"{updates}/lambda_{k}"
@@ -109,9 +109,9 @@ def top_pairs(history: pd.DataFrame, pairs: pd.DataFrame, config: ResolvedConfig
         axes: two, to draw into; None for a figure of its own.
     """
     with rc_context(STYLE):
-        figure, (left, right) = placed(axes, (COLUMN, 4.8), 2)
+        figure, (left, right) = placed(axes, (COLUMN, 4.8), 2, layout="none")
         if axes is None:
-            title(figure, f"{config.display_name()}: top {config.top_pairs} pairs")
+            fix(figure, f"{config.display_name()}: top {config.top_pairs} pairs", 0.75, 0.6)
         measured = np.sort(pairs["epoch"].unique())
         epochs = measured[np.unique(np.linspace(0, len(measured) - 1, CURVES).round().astype(int))]
         shades = np.linspace(0.25, 1, len(epochs))

@@ -56,22 +56,41 @@ def title(figure: Figure, text: str) -> None:
     figure.suptitle(textwrap.fill(text, 60), x=0.01, ha="left", fontsize=9)
 
 
+def fix(figure: Figure, text: str, between: float, right: float = 0.1) -> None:
+    """A wrapped title, and axes below each other at places of their own: nothing is laid out, so that figures of two runs can
+    be laid over each other, and each is drawn once.
+
+    Args:
+        figure: made without a layout. text: of the title. between: inches between two axes. right: inches beside them.
+    """
+    lines = textwrap.wrap(text, 60)
+    width, height = figure.get_size_inches()
+    top, bottom = height - 0.36 - 0.15 * len(lines), 0.45  # room for a legend above, ticks and a label below
+    rows = len(figure.axes)
+    mean = (top - bottom - between * (rows - 1)) / rows
+    figure.subplots_adjust(0.85 / width, bottom / height, 1 - right / width, top / height, hspace=between / mean)
+    figure.suptitle("\n".join(lines), x=0.01, y=1 - 0.05 / height, ha="left", va="top", fontsize=9)
+
+
 Axis = Axes | Sequence[Axes] | np.ndarray | None
 """Where a figure's function draws: axes of the caller's, or a figure of its own if None."""
 
 
-def placed(axes: Axis, size: tuple[float, float], rows: int = 1, columns: int = 1, **grid: Any) -> tuple[Figure, list[Axes]]:
+def placed(
+    axes: Axis, size: tuple[float, float], rows: int = 1, columns: int = 1, layout: Any = None, **grid: Any
+) -> tuple[Figure, list[Axes]]:
     """The axes to draw into, row by row, and their figure.
 
     Args:
         axes: of the caller's, as many as the figure has; None for those of a new figure.
-        size: of that, inches. rows, columns, grid: of its axes, as `Figure.subplots` has them.
+        size: of that, inches. rows, columns, grid: of its axes, as `Figure.subplots` has them. layout: `none` where `fix` is to
+            place them; the style's by default.
 
     Raises:
         ValueError: if the caller's are more or fewer.
     """
     if axes is None:
-        figure = Figure(figsize=size)
+        figure = Figure(figsize=size, layout=layout)
         return figure, list(figure.subplots(rows, columns, squeeze=False, **grid).flat)
     given = list(np.ravel(np.asarray(axes, dtype=object)))
     if len(given) != rows * columns:

@@ -21,10 +21,11 @@ class Activation(NamedTuple):
 
     Attributes:
         value: σ. derivative: σ′.
-        pullback: (g, h) to g ⊙ σ′(h), written over g, where that takes fewer passes than by `derivative`.
+        pullback: (g, h) to g ⊙ σ′(h) / slope, written over g, where that takes fewer passes than by `derivative`.
         in_place: h to σ(h), written over h, where torch has it.
         second: σ″, or one number where it is one everywhere, with the bits that autograd gives; None of it where it is 0 but at
             kinks. Without it σ″ comes from autograd.
+        slope: a power of two that `pull` leaves to whoever sums what it gives: there it rounds nothing and costs no pass.
     """
 
     value: Callable[[Tensor], Tensor]
@@ -32,6 +33,7 @@ class Activation(NamedTuple):
     pullback: Callable[[Tensor, Tensor], Tensor] | None = None
     in_place: Callable[[Tensor], Tensor] | None = None
     second: Callable[[Tensor], Tensor | None] | None = None
+    slope: float = 1.0
 
     def over(self, h: Tensor) -> Tensor:
         """σ(h); h is lost."""
@@ -42,7 +44,7 @@ class Activation(NamedTuple):
         return self.second(h) if self.second else _second(self.value, h)
 
     def pull(self, gradient: Tensor, h: Tensor) -> Tensor:
-        """Gradient with respect to h from that with respect to σ(h), g ⊙ σ′(h), written over g."""
+        """`slope`-th part of the gradient with respect to h, g ⊙ σ′(h), from that with respect to σ(h); written over g."""
         return self.pullback(gradient, h) if self.pullback else gradient.mul_(self.derivative(h))
 
 
@@ -77,9 +79,10 @@ ACTIVATION_FUNCTIONS: dict[str, Activation] = {
     "square": Activation(
         lambda h: h * h,
         lambda h: 2 * h,
-        lambda g, h: g.mul_(h).mul_(2),
+        lambda g, h: g.mul_(h),
         lambda h: h.mul_(h),
         lambda h: h.new_tensor(2.0),
+        slope=2.0,
     ),
     "relu": Activation(
         lambda h: h.clamp_min(0),

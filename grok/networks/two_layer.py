@@ -207,7 +207,8 @@ class TwoLayerNetwork(Stack):
             residual = raw.sub_(batch.hits[:, block.rows]).mul_(2 / batch.size)
             grad_v += product(residual.transpose(1, 2), features.transpose(1, 2))
             back = self.activation.pull(product(residual, self.v), h)
-            grad_rows += functional.embedding_bag(block.samples, back.flatten(0, 1), block.segments, mode="sum")
+            pulled = functional.embedding_bag(block.samples, back.flatten(0, 1), block.segments, mode="sum")
+            grad_rows.add_(pulled, alpha=self.activation.slope)
         self.grad_v.copy_(grad_v.transpose(1, 2))
         return self._score(output, batch)
 

@@ -52,7 +52,7 @@ def _feature_observables(features: Tensor) -> dict[str, float]:
     samples, width = features.shape
     columns = features.T.clone(memory_format=torch.contiguous_format)
     mean = columns.mean(dim=1, dtype=torch.float64)
-    dead = (~columns.any(dim=1)).sum().double()
+    dead = (~columns[mean == 0].any(dim=1)).sum().double()  # all zeros have the mean 0
     centred = columns.sub_(mean.to(columns.dtype)[:, None])
     sums = mean.new_zeros(3)  # of squares, of sizes, of the diagonal
     for _, panel in gram_panels(centred):

@@ -78,9 +78,8 @@ def centred(features: Tensor) -> Tensor:
     """
     f = features.double()
     out = f - f.mean(dim=0)
-    constant = f.amax(dim=0) == f.amin(dim=0)
-    out[:, constant] = 0.0
-    return out
+    constant = torch.nonzero(f.amax(dim=0) == f.amin(dim=0))[:, 0]
+    return out.index_fill_(1, constant, 0.0)
 
 
 def rank_pairs(gram_matrix: Tensor, count: int, *, signed: bool = False) -> tuple[Tensor, Tensor]:
