@@ -57,10 +57,11 @@ class Job:
 def _child(job: Job) -> Iterator[subprocess.Popen[str]]:
     fewer = job.threads < len(os.sched_getaffinity(0))  # on all cores the libraries choose, as in a user's process
     environment = os.environ | (dict.fromkeys(THREAD_VARIABLES, str(job.threads)) if fewer else {}) | job.environment
+    path = os.pathsep.join(filter(None, (str(job.project), environment.get("PYTHONPATH"))))
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.measure"],
         cwd=job.project,
-        env=environment | {"PYTHONPATH": str(job.project)},
+        env=environment | {"PYTHONPATH": path},
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
