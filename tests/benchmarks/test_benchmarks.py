@@ -324,6 +324,32 @@ def test_the_command_measures_everything_and_the_report_follows(tiny):
     assert "not measured" not in "\n".join(speed.report(ABOUT, rows))
 
 
+def test_an_earlier_version_is_measured_in_turn(monkeypatch, tiny, tmp_path):
+    seen = []
+
+    def answer(jobs):
+        (job,) = jobs
+        earlier = job.project == tmp_path
+        seen.append((job.what, earlier))
+        if job.what == "loop":
+            row = loop_row(1, 0, 10.0, 20.0 if earlier else 10.0)
+            return [{name: value for name, value in row.items() if name not in ("name", "round", "epochs", "observe_every")}]
+        return [{"what": "tracked", "threads": 1, "seconds": 8.0 if earlier else 6.0, "once_s": 0.0}]
+
+    monkeypatch.setattr(speed, "in_children", answer)
+    rows = speed.measure(tiny(), (1,), 2, 30, ("loop", "tracked", "bare"), tmp_path)
+    assert seen[:5] == [("loop", True), ("loop", False), ("bare", False), ("tracked", True), ("tracked", False)]
+    assert seen[5:7] == [("loop", False), ("loop", True)]
+    found = speed.ratios(rows)
+    assert found["run_to_before"] == [0.75, 0.75]
+    assert found["epoch_to_before_1"] == [0.5, 0.5]
+    assert found["before_run_to_loop"] == pytest.approx([8.0 / (0.021 * rows[0]["epochs"])] * 2)
+
+
+def test_an_earlier_version_reads_a_job_by_what_is_not_the_default(tiny):
+    assert json.loads(Job("loop", RunConfig(epochs=40), 1).to_json())["config"] == {"epochs": "40"}
+
+
 @pytest.mark.parametrize("name", ["speed", "growth", "plot"])
 def test_help_answers_without_heavy_imports(name):
     program = (
