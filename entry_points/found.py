@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from grok.store.glance import Seen
     from grok.store.store import Store
 
-__all__ = ["AGAIN", "add_store_flags", "check_store_flags", "look", "minutes", "of_run", "of_study", "plan_line", "say"]
+__all__ = [
+    "AGAIN",
+    "ANYWHERE",
+    "add_store_flags",
+    "check_store_flags",
+    "look",
+    "minutes",
+    "of_run",
+    "of_study",
+    "plan_line",
+    "say",
+]
 
 MADE = {"kind": "train", "state": "complete"}
 TELLING = 0.1
 """Share of the default run's work that a run must have for the time of others to be told from it; ours."""
 BESIDE = {"train": "All curves", "study": "All studies", "analysis": "All reports", "sensitivity": "All sensitivity studies"}
 """What the list beside a run of a kind has."""
+ANYWHERE = ("auto", "cpu")
+"""Devices that are there on every machine."""
 AGAIN = "Repeat the command to go on."
 """What is said of whatever was stopped."""
 

@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING
 from entry_points import found
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
 from grok.spec.fields import ConfigError
+from grok.spec.plugins import own_code
+from grok.store.tags import FOUND, LEFT
 
 if TYPE_CHECKING:
     from grok.runs.cells import Result
+    from grok.spec.studies import Study
+    from grok.store.glance import Seen
     from grok.store.run import TrackedRun
     from grok.store.store import Store
+
+LOCAL = ("loky", "sequential")
+"""Backends that have no workers elsewhere."""
 
 
 def parser() -> OneLineParser:
@@ -77,12 +84,50 @@ def run(flags: argparse.Namespace) -> int:
     if flags.seeds_at_once < 0:
         raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
     found.check_store_flags(flags)
+    return 0 if _is_there(flags, study) else _train(flags, study)
+
+
+def _is_there(flags: argparse.Namespace, study: Study) -> bool:
+    """Whether a local store has the study as it was left complete; told then, without what it takes to train and to draw."""
+    began, configs = time.perf_counter(), [cell.config for cell in study.cells]
+    asked = flags.force or flags.register != "none" or flags.system_metrics or flags.scheduler != "none" or flags.workers < 0
+    if asked or flags.backend not in LOCAL or any(c.device not in found.ANYWHERE or c.rounding != "auto" for c in configs):
+        return False
+    if any(own_code(config) for config in configs):
+        return False
+    from grok.store import unchanged, views
+
+    there = unchanged.done(study, views.EXPERIMENT)
+    if there is None:
+        return False
+    store, parent = there
+    found.say(parent.get(FOUND), _next(flags, store, parent.experiment_id, parent.run_id))
+    print(_line(parent.run_id, study.name, "complete", len(configs), 0, len(configs), 0, time.perf_counter() - began))
+    return True
+
+
+def _next(flags: argparse.Namespace, store: Store | Seen, experiment_id: str, run_id: str) -> str:
+    """What to look at next."""
+    further = f"python -m entry_points.analyze --study {flags.study} --out report"
+    return found.look(store, experiment_id, run_id, further, kind="study")
+
+
+def _line(run_id: str, name: str, state: str, cells: int, trained: int, reused: int, left: int, seconds: float) -> str:
+    """The result line."""
+    counts = f"cells={cells} trained={trained} reused={reused} open={left}"
+    return f"run={run_id} study={name} state={state} {counts} seconds={seconds:.0f}"
+
+
+def _train(flags: argparse.Namespace, study: Study) -> int:
+    """Train what is not there, write the tables, print one line."""
     stop = StopRequest()
     from analysis.figures import run_figures
+    from analysis.studies import headline
     from analysis.studies import report as study_report
     from entry_points.progress import CellBar
     from grok.runs import study as runs
     from grok.runs.fanout import Fanout
+    from grok.store import unchanged
     from grok.store.store import open_store
 
     fanout = Fanout(flags.backend, flags.workers, "" if flags.scheduler == "none" else flags.scheduler)
@@ -106,14 +151,15 @@ def run(flags: argparse.Namespace) -> int:
                 watch=watch,
             )
         conditions = study_report.write(store, parent, study, results, time.perf_counter() - started)
+        if all(result.done for result in results):
+            ids, told = {one.cell.config.hash: one.run_id for one in results}, str(conditions.attrs.get(headline.FOUND) or "")
+            parent.set_tags({LEFT: unchanged.digest(study, ids, told, parent.stored.artifact_uri)})
     except BaseException as error:
         parent.end_by(error)
         raise
     _register(store, flags.register, results)
     if all(result.done for result in results):
-        further = f"python -m entry_points.analyze --study {flags.study} --out report"
-        links = found.look(store, parent.stored.experiment_id, parent.run_id, further, kind="study")
-        found.say(found.of_study(conditions), links)
+        found.say(found.of_study(conditions), _next(flags, store, parent.stored.experiment_id, parent.run_id))
     elif stop():
         found.say(found.AGAIN)
     return _end(parent, study.name, results, stop(), time.perf_counter() - started)
@@ -151,11 +197,8 @@ def _end(parent: TrackedRun, name: str, results: list[Result], stopped: bool, se
     parent.end(state, failed[0].error if failed else "")
     for result in failed:
         print(f"failed: {result.cell.config.display_name()}: {result.error}", file=sys.stderr)
-    trained = sum(result.done and not result.reused for result in results)
-    print(
-        f"run={parent.run_id} study={name} state={state} cells={len(results)} trained={trained} "
-        f"reused={sum(r.reused for r in results)} open={open_cells} seconds={seconds:.0f}"
-    )
+    trained, reused = sum(r.done and not r.reused for r in results), sum(r.reused for r in results)
+    print(_line(parent.run_id, name, state, len(results), trained, reused, open_cells, seconds))
     return {"complete": 0, "failed": 1, "interrupted": INTERRUPTED}[state]
 
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from grok.store.glance import Seen
     from grok.store.store import Store
 
-ANYWHERE = ("auto", "cpu")
-"""Devices that are there on every machine."""
-
 
 def parser() -> OneLineParser:
     """Config flags, and what to do with a run that exists."""
@@ -129,14 +126,14 @@ def _train(flags: argparse.Namespace, config: ResolvedConfig) -> int:
 def _is_there(flags: argparse.Namespace, config: ResolvedConfig) -> bool:
     """Whether a local store has a finished run of the config; told then, without what it takes to train."""
     asked = flags.force or flags.resume or flags.replay or flags.branch_from or flags.register != "none" or flags.system_metrics
-    if asked or config.device not in ANYWHERE or config.rounding != "auto" or own_code(config):
+    if asked or config.device not in found.ANYWHERE or config.rounding != "auto" or own_code(config):
         return False
     from grok.store import glance, views
 
-    found = glance.done(config, views.EXPERIMENT)
-    if found is None:
+    there = glance.done(config, views.EXPERIMENT)
+    if there is None:
         return False
-    store, run = found
+    store, run = there
     _say(store, config, run.experiment_id, run.run_id, run.metrics)
     print(result_line(run.run_id, run.state, True, run.metrics))
     return True

@@ -165,9 +165,9 @@ class Seen:
     experiment_id: str
 
     def home(self, kind: str) -> str:
-        """The id of the experiment that a new training run goes to."""
-        if kind != TRAIN:
-            raise ValueError(f"kind must be {TRAIN}, got {kind}. Open the store.")
+        """The id of the experiment that a new training run, or a study of them, goes to."""
+        if kind not in (TRAIN, "study"):
+            raise ValueError(f"kind must be {TRAIN} or study, got {kind}. Open the store.")
         return self.experiment_id
 
 
@@ -186,6 +186,23 @@ def done(config: ResolvedConfig, name: str) -> tuple[Seen, StoredRun] | None:
     Raises:
         StoreError: if the files of all runs are away.
     """
+    place = seen(name)
+    if place is None:
+        return None
+    store, path = place
+    runs = find(path, {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}, unfetched)
+    best = next((run for run in runs or () if run.done), None)
+    if best is None or best.status == STATES[RUNNING] or best.edited or whole.flaw(best):
+        return None
+    return store, best
+
+
+def seen(name: str) -> tuple[Seen, Path] | None:
+    """The local store that the environment names, and its database; None where there is none or it takes more than a look.
+
+    Args:
+        name: of the experiment of new runs, where the environment names none.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{home() / 'mlflow.db'}"
     plain = PLAIN.fullmatch(uri)
     if plain is None or any(os.environ.get(one) for one in GIVEN):
@@ -200,12 +217,13 @@ def done(config: ResolvedConfig, name: str) -> tuple[Seen, StoredRun] | None:
                 return None
     except (sqlite3.Error, OSError):
         return None
-    runs = find(path, {KIND: TRAIN, CONFIG_HASH: config.hash, PROTOCOL: PROTOCOL_VERSION}, _unfetched)
-    best = next((run for run in runs or () if run.done), None)
-    if best is None or best.status == STATES[RUNNING] or best.edited or whole.flaw(best):
-        return None
-    return Seen(uri, str(place[0])), best
+    return Seen(uri, str(place[0])), path
 
 
-def _unfetched(run_id: str) -> Any:
+def unfetched(run_id: str) -> Any:
+    """What is given for MLflow's object of a run where it is not to be needed.
+
+    Raises:
+        ValueError: always.
+    """
     raise ValueError(f"run must be read from an open store, got {run_id}. Open it.")
