@@ -156,11 +156,12 @@ def test_so_is_what_other_code_or_other_words_made(store: Store, study: Study, c
 def test_flags_that_ask_for_more_are_heard(
     store: Store, study: Study, code: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: list[str]
 ) -> None:
+    from entry_points import found
     from entry_points import study as command
 
     leave(store, study)
     monkeypatch.setattr(command, "_train", lambda flags, study: 7)
-    monkeypatch.setattr(command.found, "check_store_flags", lambda flags: None)
+    monkeypatch.setattr(found, "check_store_flags", lambda flags: None)
     words = ["--study", str(tmp_path / "own.yaml")]
     assert command.main(words) == 0
     assert command.main([*words, *flag]) == 7
