@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -241,8 +242,11 @@ def main() -> None:
         parser().error(f"--epochs and --published-epochs must reach the window, {config.window}, got {fewest}. Raise them.")
     about = record.environment(record.spelt("benchmarks.speed"))
     before = flags.before.resolve() if flags.before else None
-    if before and not (before / "benchmarks" / "measure.py").exists():
-        parser().error(f"--before must be a checkout of this project, got {flags.before}. Make one by git worktree add.")
+    if before:
+        if not (before / "benchmarks" / "measure.py").exists():
+            parser().error(f"--before must be a checkout of this project, got {flags.before}. Make one by git worktree add.")
+        words = ["git", "-C", str(before), "rev-parse", "HEAD"]
+        about["before"] = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     rows = measure(config, flags.threads, flags.rounds, flags.published_epochs, flags.only, before)
     print("\n".join(report(about, rows)))
     if flags.json:

@@ -282,6 +282,7 @@ def test_growth_changes_one_number_of_the_run():
         (["speed", "--epochs", "0"], "must be a whole number ≥ 1, got 0."),
         (["speed", "--published-epochs", "19"], "--published-epochs must reach the window, 20, got 19."),
         (["speed", "--epochs", "5"], "must reach the window, 20, got 5."),
+        (["speed", "--before", "/nowhere"], "--before must be a checkout of this project, got /nowhere."),
         (["growth", "--device", "tpu"], "must be auto, cpu, cuda or cuda:N, got tpu."),
         (["plot", "--data", "/nowhere"], "--data must hold speed*.json or growth*.json, got /nowhere."),
     ],
