@@ -598,21 +598,39 @@ def test_killed_at_random_moments_equals_an_undisturbed_run(store, tiny, flags, 
 
 
 @pytest.mark.parametrize(
-    ("load", "given", "then"),
+    ("text", "told"), [("0.1 0.1 0.1 1/99 7", False), ("0.1 0.1 0.1 3/99 7", True), ("0.1", None), ("", None)]
+)
+def test_others_at_work_are_those_that_run_beside_this_process(
+    monkeypatch: pytest.MonkeyPatch, text: str, told: bool | None
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: text)
+    if told is None:
+        with pytest.raises(OSError, match="must say how many run"):
+            cli._others_run()
+    else:
+        assert cli._others_run() is told
+
+
+@pytest.mark.parametrize(
+    ("load", "others", "given", "then"),
     [
-        (0.0, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
-        (1e6, {}, {"OMP_WAIT_POLICY": "PASSIVE"}),
-        *((load, {name: "7"}, {name: "7"}) for load in (0.0, 1e6) for name in cli.WAITING),
+        (0.0, False, {}, {}),
+        (0.0, True, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
+        (0.5, False, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
+        (1e6, True, {}, {"OMP_WAIT_POLICY": "PASSIVE"}),
+        *((load, True, {name: "7"}, {name: "7"}) for load in (0.0, 1e6) for name in cli.WAITING),
     ],
 )
-def test_threads_wait_briefly_or_asleep_unless_somebody_has_decided(
-    monkeypatch: pytest.MonkeyPatch, load: float, given: dict[str, str], then: dict[str, str]
+def test_threads_wait_briefly_or_asleep_unless_they_are_alone_or_somebody_has_decided(
+    monkeypatch: pytest.MonkeyPatch, load: float, others: bool, given: dict[str, str], then: dict[str, str]
 ) -> None:
     for name in cli.WAITING:
         monkeypatch.setenv(name, "")  # so that what is set below is undone
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    total = load * len(os.sched_getaffinity(0))
+    monkeypatch.setattr("os.getloadavg", lambda: (total, total, total))
+    monkeypatch.setattr(cli, "_others_run", lambda: others)
     cli.wait_briefly()
     assert {name: os.environ[name] for name in cli.WAITING if name in os.environ} == then

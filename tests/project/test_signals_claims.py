@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,19 +161,20 @@ def test_basis_is_found_and_the_other_is_not(report: dict[str, Any], page: str) 
 def test_what_signals_cost_is_as_it_was_measured(page: str) -> None:
     rows = json.loads((DOCS.parent / "benchmarks" / "results" / "signals.json").read_text(encoding="utf-8"))["rows"]
     ms = {(one["name"], one.get("network", "")): round(one["ms"]) for one in rows}
-    dear = ("commutator", "mixture_precision", "anisotropy", "spectral_entropy", "effective_rank_f")
-    alone = [ms[name, "two_layer"] for name in dear]
+    found = re.search(r"\| the dearest alone: ([^|]*) \| ([^|]*) \|", page)
+    assert found is not None
+    alone = [ms[name.strip("`"), "two_layer"] for name in found[1].split(", ")]
     assert alone == sorted((one for (name, network), one in ms.items() if network == "two_layer"), reverse=True)[:5]
     assert f"| a training epoch | {ms['training epoch', '']} |" in page
     assert f"| signals of the weights alone, together | {ms['weights', '']} |" in page
     assert f"| all that cost less than a training step, together | {ms['cheap', '']} |" in page
     assert f"| these without ρ, which a run measures anyway | {ms['cheap without rho', '']} |" in page
     assert f"which shares what several need | {ms['all', '']} |" in page
-    assert f"`effective_rank_f` | {', '.join(map(str, alone))} |" in page
+    assert found[2] == ", ".join(map(str, alone))
     tuned = ", ".join(str(ms["tuned_neurons", network]) for network in ("shared_mlp", "one_layer_transformer"))
     assert f"of the MLP and with attention | {tuned} |" in page
-    (share,) = (one["added_share"] for one in rows if "added_share" in one)
-    assert f"the battery adds {share:.2f} of a run's epochs" in page
+    by_parts, measured = (one["added_share"] for one in rows if "added_share" in one)
+    assert f"the battery adds {by_parts:.2f} of a run's epochs by these numbers and {measured:.2f} as measured" in page
 
 
 def test_the_runs_of_the_logit_scale_grok_when_the_page_says(page: str) -> None:
