@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -99,7 +99,7 @@ class Fanout:
                         f"Start one: dask worker {self.scheduler} --nthreads 1."
                     ) from error
 
-    def map(self, task: Callable[[Any], Any], payloads: Sequence[Any]) -> Iterator[Any]:
+    def map(self, task: Callable[[Any], Any], payloads: Sequence[Any]) -> Generator[Any, None, None]:
         """Results as they come, in any order. A payload whose worker dies gives none: the caller sees what is missing.
 
         Args:

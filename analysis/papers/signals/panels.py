@@ -87,6 +87,10 @@ def _board(evidence: Evidence, arm: Arm = MAIN) -> Prepared:
         return Prepared({"board": pd.DataFrame()})
 
 
+TOLD = ["signal", "variant", "rule", "every", "verdict", "lead_t50", "published"]
+"""Columns of the leaderboard that a page tells of."""
+
+
 class Gathered(NamedTuple):
     """The signals of an arm's runs, as published.
 
@@ -169,9 +173,10 @@ def series_table(found: Gathered, name: str, arm: Arm = MAIN) -> pd.DataFrame:
     return out.sort_values(["column", "place", "since"], ignore_index=True)[head]
 
 
-def _verdicts(rows: pd.DataFrame, name: str) -> str:
-    """What the leaderboard says of a signal, rule by rule."""
-    mine = rows[rows["signal"] == name].sort_values(["rule", "variant"], kind="stable")
+def _verdicts(rows: pd.DataFrame, name: str, *, published: bool = False) -> str:
+    """What the leaderboard says of a signal, rule by rule; of its published variant alone if so wished."""
+    mine = rows.loc[rows["signal"] == name, TOLD].sort_values(["rule", "variant"], kind="stable")
+    mine = mine[mine["published"] == True] if published else mine  # noqa: E712  # objects: some rows have none
     words: dict[str, list[str]] = {}
     for row in mine.to_dict("records"):
         lead = f", lead {number(row['lead_t50'])}" if row["verdict"] in OF_LEAD else ""
@@ -198,7 +203,7 @@ def _page(evidence: Evidence, name: str) -> Prepared:
             continue
         threshold = level(rows, name, arm)
         found.append(table.merge(here.events, on="column", how="left").assign(study=arm.study, threshold=threshold))
-        said.append(f"{arm.study}: {_verdicts(rows[rows['published'] == True], name)}.")  # noqa: E712  # objects: some rows have none
+        said.append(f"{arm.study}: {_verdicts(rows, name, published=True)}.")
         every.append(f"{arm.study}: {_verdicts(rows, name)}.")
         run_ids += here.run_ids
     if not found:

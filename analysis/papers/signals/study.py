@@ -5,6 +5,7 @@ The rules are those of analysis/claims/PREREGISTRATION-signals.md.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibits.sources import ENOUGH, Absent, Sources, column
+from analysis.reading.once import once
 from analysis.reading.runs import grid
 from analysis.statistics.alarms import Chances, Halves, Watched, first_two
 from grok.numerics.geometry import most_directions
@@ -154,8 +156,12 @@ def taken(sources: Sources, arm: Arm = MAIN) -> tuple[dict[str, Known], Counter[
         Absent: if too few are there, of all or of a set.
     """
     runs = sources.take(arm.study)
-    whole(runs, arm.study)
-    return *known(sources, runs, arm), runs
+
+    def make() -> tuple[dict[str, Known], Counter[str]]:
+        whole(runs, arm.study)
+        return known(sources, runs, arm)
+
+    return *once(sources.evidence, ("known", arm.study, *runs["run_id"]), make), runs
 
 
 Stored = Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]]
@@ -164,11 +170,17 @@ Stored = Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]]
 
 def arrays(table: pd.DataFrame) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
     """A `signals.parquet` as `Stored`."""
-    ordered = table.sort_values("epoch", kind="stable")
-    return {
-        (str(name), str(variant)): (rows["epoch"].to_numpy(), rows["value"].to_numpy(dtype=np.float64))
-        for (name, variant), rows in ordered.groupby(["signal", "variant"], sort=False)
-    }
+    table = table.dropna(subset=["signal", "variant"])
+    if table.empty:
+        return {}
+    order = np.argsort(table["epoch"].to_numpy(), kind="stable")
+    epochs, values = table["epoch"].to_numpy()[order], table["value"].to_numpy(dtype=np.float64)[order]
+    group = table.groupby(["signal", "variant"], sort=False).ngroup().to_numpy()[order]
+    places = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group))
+    names = table[["signal", "variant"]].drop_duplicates().astype(str).itertuples(index=False, name=None)
+    parts = zip(np.split(epochs[places], ends[:-1]), np.split(values[places], ends[:-1]), strict=True)
+    return dict(zip(names, parts, strict=True))
 
 
 def tables(sources: Sources, about: Mapping[str, Known], arm: Arm = MAIN) -> dict[str, Stored]:
@@ -180,10 +192,16 @@ def tables(sources: Sources, about: Mapping[str, Known], arm: Arm = MAIN) -> dic
     out: dict[str, Stored] = {}
     for run_id, one in about.items():
         try:
-            out[run_id] = _of_rank(arrays(sources.evidence.signals(run_id)), one)
+            read = functools.partial(_read, sources, run_id, one)
+            out[run_id] = once(sources.evidence, ("signals", run_id, one.samples, one.width), read)
         except StoreError as error:
             raise Absent(f"signals of run {run_id} are not there. Run {arm.measure}") from error
     return out
+
+
+def _read(sources: Sources, run_id: str, one: Known) -> Stored:
+    """The signals of a run."""
+    return _of_rank(arrays(sources.evidence.signals(run_id)), one)
 
 
 def _of_rank(stored: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], one: Known) -> Stored:
