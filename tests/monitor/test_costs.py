@@ -103,15 +103,15 @@ def test_the_table_of_the_gpu_has_the_measured_ratios() -> None:
         (line,) = re.findall(rf"^\| {re.escape(NAMES[model])}[^|]*\| {precision}.*$", page, re.MULTILINE)
         shares = ["{:.0f} % [{:.0f} %, {:.0f} %]".format(*_above(kinds[kind])) for kind in ("never", "count")]
         step = f"{kinds['never']['step_ms']:.1f} ms"
-        memory = " / ".join(size(kinds[kind]["gpu_mb"]) for kind in ("never", "count"))
+        memory = (" / ".join(size(kinds[kind][name]) for kind in ("never", "count")) for name in ("gpu_mb", "gpu_peak_mb"))
         told = [cell.strip() for cell in line.strip("|").split("|")]
-        assert (told[2].rpartition(", ")[2], *told[3:]) == (step, *shares, memory)
+        assert (told[2].rpartition(", ")[2], *told[3:]) == (step, *shares, *memory)
         lines.append(line)
     assert len(lines) == page.count("autocast |") + page.count("float32 |")
-    (readme,) = re.findall(
-        r"On an H100, whose steps are short, (\d+) %\s+sketched at 124 M", README.read_text(encoding="utf-8")
-    )
-    assert float(readme) == round(_above(found["transformer-124M", "float32"]["count"])[0])
+    told = r"On an H200, whose steps are short, (\d+) %\s+sketched at 124 M in float32, (\d+) % in bfloat16"
+    (readme,) = re.findall(told, README.read_text(encoding="utf-8"))
+    sketched = [found["transformer-124M", precision]["count"] for precision in ("float32", "bfloat16")]
+    assert [float(one) for one in readme] == [round(_above(one)[0]) for one in sketched]
 
 
 def _above(row: dict[str, Any]) -> list[float]:

@@ -87,7 +87,7 @@ def _board(evidence: Evidence, arm: Arm = MAIN) -> Prepared:
         return Prepared({"board": pd.DataFrame()})
 
 
-TOLD = ["signal", "variant", "rule", "every", "verdict", "lead_t50", "published"]
+TOLD = ["signal", "variant", "rule", "every", "verdict", "lead_t50"]
 """Columns of the leaderboard that a page tells of."""
 
 
@@ -175,8 +175,10 @@ def series_table(found: Gathered, name: str, arm: Arm = MAIN) -> pd.DataFrame:
 
 def _verdicts(rows: pd.DataFrame, name: str, *, published: bool = False) -> str:
     """What the leaderboard says of a signal, rule by rule; of its published variant alone if so wished."""
-    mine = rows.loc[rows["signal"] == name, TOLD].sort_values(["rule", "variant"], kind="stable")
-    mine = mine[mine["published"] == True] if published else mine  # noqa: E712  # objects: some rows have none
+    chosen = rows["signal"] == name
+    if published:
+        chosen &= rows["published"] == True  # noqa: E712  # objects: some rows have none
+    mine = rows.loc[chosen, TOLD].sort_values(["rule", "variant"], kind="stable")
     words: dict[str, list[str]] = {}
     for row in mine.to_dict("records"):
         lead = f", lead {number(row['lead_t50'])}" if row["verdict"] in OF_LEAD else ""
