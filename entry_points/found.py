@@ -25,6 +25,7 @@ __all__ = [
     "of_run",
     "of_study",
     "plan_line",
+    "reused",
     "say",
 ]
 
@@ -88,6 +89,11 @@ def say(*lines: str) -> None:
     for line in lines:
         if line:
             print(line, file=sys.stderr, flush=True)
+
+
+def reused(count: int) -> str:
+    """How many runs of a study were there already."""
+    return f"{'1 run was' if count == 1 else f'{count} runs were'} complete already and reused"
 
 
 def of_strangers(store: Store) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
+from entry_points import found
 from grok.spec.published import DEFAULT_NETWORK
 from grok.spec.studies import training_flops
 
@@ -229,8 +230,7 @@ class CellBar:
         self._thread.join()
         self._bar.close()
         if self._reused:
-            runs = "1 run was" if self._reused == 1 else f"{self._reused} runs were"
-            print(f"{runs} complete already and reused", file=sys.stderr)
+            found.say(found.reused(self._reused))
 
 
 class StageBar:

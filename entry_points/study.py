@@ -95,13 +95,13 @@ def _is_there(flags: argparse.Namespace, study: Study) -> bool:
         return False
     if any(own_code(config) for config in configs):
         return False
-    from grok.store import unchanged, views
+    from grok.store import unchanged
 
-    there = unchanged.done(study, views.EXPERIMENT)
+    there = unchanged.done(study)
     if there is None:
         return False
-    store, parent = there
-    found.say(parent.get(FOUND), _next(flags, store, parent.experiment_id, parent.run_id))
+    store, parent, runs = there
+    found.say(found.reused(runs), parent.get(FOUND), _next(flags, store, parent.experiment_id, parent.run_id))
     print(_line(parent.run_id, study.name, "complete", len(configs), 0, len(configs), 0, time.perf_counter() - began))
     return True
 
@@ -152,8 +152,8 @@ def _train(flags: argparse.Namespace, study: Study) -> int:
             )
         conditions = study_report.write(store, parent, study, results, time.perf_counter() - started)
         if all(result.done for result in results):
-            ids, told = {one.cell.config.hash: one.run_id for one in results}, str(conditions.attrs.get(headline.FOUND) or "")
-            parent.set_tags({LEFT: unchanged.digest(study, ids, told, parent.stored.artifact_uri)})
+            told = str(conditions.attrs.get(headline.FOUND) or "")
+            parent.set_tags({LEFT: unchanged.left(study, told, parent.run_id)})
     except BaseException as error:
         parent.end_by(error)
         raise

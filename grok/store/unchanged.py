@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from grok.spec.artifacts import needed
 from grok.spec.config import PROTOCOL_VERSION
+from grok.spec.fields import ConfigError
 from grok.spec.studies import Study
 from grok.store import glance, whole
 from grok.store.moved import local_path
@@ -29,38 +31,56 @@ from grok.store.tags import (
     TRAIN,
     StoredRun,
 )
+from grok.store.views import EXPERIMENT
 
 PACKAGE = "grok-registry"
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 
 
-def digest(study: Study, runs: Mapping[str, str], found: str, artifact_uri: str) -> str:
+def mark(study: Study, runs: Collection[StoredRun], found: str, parent: StoredRun) -> str:
     """What a study's parent run was made from and what it holds, as a hash; empty where that cannot be told.
 
-    It is told by the words and cells of the study, the runs of these, the version of the code, and every file of the parent.
+    It is told by the words and cells of the study, the runs of these with the sizes and times of the files that they need, the
+    version of the code, and every file of the parent to the last byte.
 
     Args:
-        study: its grid. runs: ids by config hash. found: what was found, a sentence. artifact_uri: of the parent's files.
+        study: its grid. runs: of its cells. found: what was found, a sentence. parent: the parent run.
     """
-    code, root = code_tags(), local_path(artifact_uri)
+    code, root = code_tags(), local_path(parent.artifact_uri)
     if code[CODE_DIRTY] == "true" or root is None or root.is_symlink():
         return ""
     try:
         code["package"] = version(PACKAGE)
     except PackageNotFoundError:
         code["package"] = ""
-    told = [study.name, study.hash, study.sentence, study.source, list(study.windows), sorted(runs.items()), found, code]
-    out = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     try:
+        of_runs = sorted([run.config_hash, run.run_id, *_stamps(run)] for run in runs)
+        told = [study.name, study.hash, study.sentence, study.source, list(study.windows), of_runs, found, code]
+        out = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for path in _files(root):
             out.update(f"\0{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 while part := file.read(CHUNK):
                     out.update(part)
-    except OSError:
+    except (OSError, ConfigError):
         return ""
     return out.hexdigest()
+
+
+def _stamps(run: StoredRun) -> Iterator[str]:
+    """Name, size and time of change of each file that a finished run needs.
+
+    Raises:
+        OSError: if one cannot be had. ConfigError: if its params are those of no config.
+    """
+    root = local_path(run.artifact_uri)
+    if root is None:
+        raise FileNotFoundError(run.artifact_uri)
+    for name in needed(run.config, run.state == "complete"):
+        if name not in run.files_left_out:
+            status = (root / name).stat()
+            yield f"{name} {status.st_size} {status.st_mtime_ns}"
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -76,15 +96,45 @@ def _files(root: Path) -> Iterator[Path]:
             yield path
 
 
-def done(study: Study, name: str) -> tuple[glance.Seen, StoredRun] | None:
-    """The complete parent run of a study in the local store that the environment names, and that store, if nothing has changed
-    since it was written.
+def left(study: Study, found: str, run_id: str) -> str:
+    """`mark` of a study that is complete just now in the local store that the environment names; empty where that cannot be told.
+
+    Args:
+        study: its grid. found: what was found. run_id: of its parent run.
+    """
+    place = glance.seen(EXPERIMENT)
+    parent = None if place is None else next((one for one in _parents(place[1], study) if one.run_id == run_id), None)
+    runs = None if place is None else _runs(place[1], study)
+    return "" if parent is None or runs is None else mark(study, runs, found, parent)
+
+
+def _parents(path: Path, study: Study) -> list[StoredRun]:
+    """The parent runs of a study, newest first."""
+    asked = {KIND: "study", STUDY_NAME: study.name, GRID_HASH: study.hash, PROTOCOL: PROTOCOL_VERSION}
+    return glance.find(path, asked, glance.unfetched) or []
+
+
+def _runs(path: Path, study: Study) -> list[StoredRun] | None:
+    """The newest finished run of each cell that is a member of the study; None where a cell has none."""
+    cells = {cell.config.hash: cell.condition for cell in study.cells}
+    runs = glance.find(path, {KIND: TRAIN, PROTOCOL: PROTOCOL_VERSION}, glance.unfetched, among=(CONFIG_HASH, cells.keys()))
+    newest: dict[str, StoredRun] = {}
+    for run in runs or ():
+        if run.done and run.studies.get(study.name) == cells[run.config_hash]:
+            newest.setdefault(run.config_hash, run)
+    return [*newest.values()] if newest.keys() == cells.keys() else None
+
+
+def done(study: Study, name: str = EXPERIMENT) -> tuple[glance.Seen, StoredRun, int] | None:
+    """The complete parent run of a study in the local store that the environment names, if nothing has changed since it was
+    written.
 
     Args:
         study: its grid. name: of the experiment of new runs, where the environment names none.
 
     Returns:
-        None where something has, or where it takes more than a look to tell.
+        The store, the parent and how many runs it has; None where something has changed, or where it takes more than a look
+        to tell.
 
     Raises:
         StoreError: if the files of all runs are away.
@@ -93,20 +143,10 @@ def done(study: Study, name: str) -> tuple[glance.Seen, StoredRun] | None:
     if place is None:
         return None
     store, path = place
-    asked = {KIND: "study", STUDY_NAME: study.name, GRID_HASH: study.hash, PROTOCOL: PROTOCOL_VERSION}
-    parents = glance.find(path, asked, glance.unfetched)
-    if not parents or parents[0].state != "complete" or parents[0].status != STATES["complete"] or parents[0].forced:
+    parent, runs = next(iter(_parents(path, study)), None), _runs(path, study)
+    if parent is None or parent.state != "complete" or parent.status != STATES["complete"] or parent.forced or runs is None:
         return None
-    parent, left = parents[0], parents[0].get(LEFT)
-    cells = {cell.config.hash: cell.condition for cell in study.cells}
-    runs = glance.find(path, {KIND: TRAIN, PROTOCOL: PROTOCOL_VERSION}, glance.unfetched, among=(CONFIG_HASH, cells.keys()))
-    newest: dict[str, StoredRun] = {}
-    for run in runs or ():
-        if run.done and run.studies.get(study.name) == cells[run.config_hash]:
-            newest.setdefault(run.config_hash, run)
-    ids = {hash: run.run_id for hash, run in newest.items()}
-    if not left or ids.keys() != cells.keys() or left != digest(study, ids, parent.get(FOUND), parent.artifact_uri):
+    if any(run.status != STATES[run.state] or run.edited or whole.flaw(run) for run in runs):
         return None
-    if any(run.status != STATES[run.state] or run.edited or whole.flaw(run) for run in newest.values()):
-        return None
-    return store, parent
+    known = parent.get(LEFT)
+    return (store, parent, len(runs)) if known and known == mark(study, runs, parent.get(FOUND), parent) else None

@@ -18,7 +18,7 @@ from grok.runs.fanout import Fanout
 from grok.spec.artifacts import HISTORY
 from grok.spec.config import PROTOCOL_VERSION
 from grok.spec.studies import Study, load_study
-from grok.store import glance
+from grok.store import glance, unchanged
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, STATE, TRAIN, study_tag
@@ -52,6 +52,9 @@ def test_a_study_from_start_to_reuse(store: Any, write: Any, study: Any, monkeyp
         assert run.tags["grok.study.own/tiny"] == condition
 
     monkeypatch.setattr(train, "train_tracked", must_not_train)
+    monkeypatch.setattr(unchanged, "code_tags", lambda: {"code_version": "1", "code_dirty": "false"})
+    look = unchanged.done
+    monkeypatch.setattr(unchanged, "done", lambda study: None)  # it is looked through
     second = study(path)
     assert second.status == 0
     assert second.words["run"] == parent.run_id
@@ -61,6 +64,12 @@ def test_a_study_from_start_to_reuse(store: Any, write: Any, study: Any, monkeyp
     assert (second.words["trained"], second.words["reused"], second.words["open"]) == ("0", "3", "0")
     assert "3 runs were complete already and reused" in second.err
     assert {r.run_id for r in training_runs(store)} == {r.run_id for r in runs}
+
+    monkeypatch.setattr(unchanged, "done", look)
+    third = study(path)
+    assert third.words | {"seconds": ""} == second.words | {"seconds": ""}
+    assert [line for line in second.err.splitlines() if line not in third.err] == []
+    assert dict(store.get(parent.run_id).tags) == after  # nothing was written
 
 
 def test_parent_run_has_the_studys_results(store: Any, write: Any, study: Any, tmp_path: Path) -> None:
