@@ -97,7 +97,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def left(study: Study, found: str, run_id: str) -> str:
-    """`mark` of a study that is complete just now in the local store that the environment names; empty where that cannot be told.
+    """`mark` of a study that is complete just now in the local store that the environment names; empty where it cannot be told.
 
     Args:
         study: its grid. found: what was found. run_id: of its parent run.
