@@ -153,7 +153,8 @@ def _train(flags: argparse.Namespace, study: Study) -> int:
         conditions = study_report.write(store, parent, study, results, time.perf_counter() - started)
         if all(result.done for result in results):
             told = str(conditions.attrs.get(headline.FOUND) or "")
-            parent.set_tags({LEFT: unchanged.left(study, told, parent.run_id)})
+            whole = conditions.attrs[headline.COUNTED]  # what is not counted is said each time
+            parent.set_tags({LEFT: unchanged.left(study, told, parent.run_id) if whole else ""})
     except BaseException as error:
         parent.end_by(error)
         raise

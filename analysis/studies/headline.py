@@ -16,8 +16,8 @@ from grok.store import views
 
 TOLD = 6
 """Conditions that the sentence tells; the table has all."""
-FOUND = "found"
-"""What the table of conditions calls the sentence of its study."""
+FOUND, COUNTED = "found", "counted"
+"""What the table of conditions calls the sentence of its study, and whether the tables have every complete cell."""
 GRAD_SHARE = "edge/grad_share"
 """Metric of the share of the edge that is the gradient's; a study that has it asks after the edge."""
 HALF = 0.5

@@ -70,12 +70,12 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     known = [*table].index(MADE_BY[-1]) + 1  # after it what was measured, in the order of the runs that had it first
     measured = [name for name in [*table][known:] if name not in RESERVED]
     table = table[[*table][:known] + sorted(measured) + [name for name in [*table][known:] if name in RESERVED]]
-    _say_not_counted(results, table, found.left_out)
+    counted = _all_counted(results, table, found.left_out)
     wall = add_wall_time(store, parent, results, seconds)
     conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
     told = headline.edge(table, histories) or headline.sentence(conditions)
-    conditions.attrs[headline.FOUND] = told
+    conditions.attrs |= {headline.FOUND: told, headline.COUNTED: counted}
     head = _head(study, results, found.left_out, wall, table, told)
     done = sum(result.done for result in results)
     parent.log_summary(headline.metrics(conditions, done, len(results)))
@@ -94,12 +94,13 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     return conditions
 
 
-def _say_not_counted(results: Sequence[Result], table: pd.DataFrame, left_out: pd.DataFrame) -> None:
-    """A line for each complete cell whose run is in no table: as those whose files a server has lost."""
+def _all_counted(results: Sequence[Result], table: pd.DataFrame, left_out: pd.DataFrame) -> bool:
+    """Whether the tables have every complete cell; a line for each that they lack, as those whose files a server has lost."""
     counted, reasons = set(table["config_hash"]), dict(zip(left_out["run_id"], left_out["reason"], strict=True))
-    for result in results:
-        if result.state == "complete" and result.cell.config.hash not in counted:
-            LOG.warning("%s is not counted: %s", result.run_id, reasons.get(result.run_id, "the store does not have it"))
+    lacking = [one for one in results if one.state == "complete" and one.cell.config.hash not in counted]
+    for one in lacking:
+        LOG.warning("%s is not counted: %s", one.run_id, reasons.get(one.run_id, "the store does not have it"))
+    return not lacking
 
 
 def _without_a_setting(table: pd.DataFrame, by_window: pd.DataFrame, windows: Sequence[int]) -> int:
