@@ -125,12 +125,12 @@ def _runs(path: Path, study: Study) -> list[StoredRun] | None:
     return [*newest.values()] if newest.keys() == cells.keys() else None
 
 
-def done(study: Study, name: str = EXPERIMENT) -> tuple[glance.Seen, StoredRun, int] | None:
+def done(study: Study) -> tuple[glance.Seen, StoredRun, int] | None:
     """The complete parent run of a study in the local store that the environment names, if nothing has changed since it was
     written.
 
     Args:
-        study: its grid. name: of the experiment of new runs, where the environment names none.
+        study: its grid.
 
     Returns:
         The store, the parent and how many runs it has; None where something has changed, or where it takes more than a look
@@ -139,7 +139,7 @@ def done(study: Study, name: str = EXPERIMENT) -> tuple[glance.Seen, StoredRun, 
     Raises:
         StoreError: if the files of all runs are away.
     """
-    place = glance.seen(name)
+    place = glance.seen(EXPERIMENT)
     if place is None:
         return None
     store, path = place

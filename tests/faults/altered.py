@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,26 @@ from grok.runs.load import load_run
 from grok.spec.artifacts import FACTORS
 from grok.store.errors import StoreError
 from grok.store.store import connect
-from tests.faults.world import World, same
+from tests.faults.outcome import same
+from tests.faults.world import LATE, LATE_S, LATE_SHARE, Missed, World
 
 Fault = Callable[[World, random.Random], None]
 """Starts the command, disturbs it, and leaves it ended; the store is usable again then."""
 
 
 def disturbed(world: World, rng: random.Random) -> Any:
-    """The command under way, at a random moment after its first save."""
+    """The command under way, at a random moment: any from its first save to its end, or one as a late file comes to be.
+
+    Raises:
+        Missed: if it ends before.
+    """
     process = world.start()
-    world.wait_until_it_trains(process)
-    time.sleep(rng.uniform(0, 4))
+    if rng.random() < LATE_SHARE:
+        world.wait_for(rng.choice(LATE), process)
+        world.at(process, rng.uniform(0, LATE_S))
+    else:
+        world.wait_until_it_trains(process)
+        world.at(process, rng.uniform(0, world.pace.whole_s - world.pace.first_s))
     return process
 
 
@@ -47,11 +55,17 @@ def flip(path: Path, rng: random.Random) -> None:
 
 
 def altered(pattern: str, change: Callable[[Path, random.Random], None]) -> Fault:
-    """The command is killed and a file is altered."""
+    """The command is killed and a file is altered: all of a pattern.
+
+    Raises:
+        Missed: if there is none.
+    """
 
     def fault(world: World, rng: random.Random) -> None:
         world.end(disturbed(world, rng), kill=True)
-        for path in files_of(world, pattern):
+        if not (paths := files_of(world, pattern)):
+            raise Missed
+        for path in paths:
             change(path, rng)
 
     return fault
@@ -61,13 +75,28 @@ def finished_altered(pattern: str) -> Fault:
     """A file of a finished run is cut: that run is named, and its cell trained anew by the same command."""
 
     def fault(world: World, rng: random.Random) -> None:
-        world.end(world.start())
+        world.ends_well(world.start())
         path = rng.choice(files_of(world, pattern))
         cut(path, rng)
         run_id = run_of(world, path)
         if not is_left_out(world, run_id):
             raise AssertionError(f"{path.name} of {run_id} was cut and nobody said so")
         world.broken.add(run_id)
+
+    return fault
+
+
+def finished_beside(*patterns: str) -> Fault:
+    """A file of a finished run that no number of a report comes from is cut, or a bit of it turned over: the run counts.
+
+    The file itself stays as it is, or is written anew.
+    """
+
+    def fault(world: World, rng: random.Random) -> None:
+        world.ends_well(world.start())
+        path = rng.choice(files_of(world, rng.choice(patterns)))
+        rng.choice((cut, flip))(path, rng)
+        world.beside.add(path)
 
     return fault
 
@@ -85,7 +114,7 @@ def is_left_out(world: World, run_id: str) -> bool:
 
 def finished_gone(world: World, rng: random.Random) -> None:
     """The folder of files of a finished run is gone: that run is named, and its cell trained anew by the same command."""
-    world.end(world.start())
+    world.ends_well(world.start())
     run_id = run_of(world, rng.choice(files_of(world, "history.parquet")))
     (root,) = world.folder.glob(f"mlruns/*/{run_id}/artifacts")
     shutil.rmtree(root)
@@ -102,7 +131,7 @@ def finished_flipped(pattern: str) -> Fault:
     """
 
     def fault(world: World, rng: random.Random) -> None:
-        world.end(world.start())
+        world.ends_well(world.start())
         path = rng.choice(files_of(world, pattern))
         run_id = run_of(world, path)
         before = numbers(world, run_id)
@@ -115,8 +144,10 @@ def finished_flipped(pattern: str) -> Fault:
             after = before
             if is_left_out(world, run_id):
                 world.broken.add(run_id)
-            else:
+            elif path.parent.name == "checkpoints":
                 world.client().delete_run(run_id)
+            else:
+                raise AssertionError(f"a bit of {path.name} was turned over, {error} was said, and the run counts") from error
         if not same(before, after):
             raise AssertionError(f"a bit of {path.name} of {run_id} was turned over and other numbers were read")
 

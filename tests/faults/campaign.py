@@ -1,17 +1,19 @@
 """A hundred faults: `python -m tests.faults.campaign --seed 0 --tries 100`.
 
 Each try runs a small study, does something to it at a random moment, repeats the command, three times at most, until it says
-that all is complete, and holds what is left against an undisturbed study: every cell one run, complete and finished, the same
-files with the same content to the last bit, the same tables of the study, no step of any metric twice, no run that stays
-RUNNING. The faults of disks need root and Linux (small file systems in memory); where these cannot be had they are counted as
-not tried. `--only KIND` tries one kind, `--list` names them.
+that all is complete, and holds what is left against an undisturbed study: every cell one run, complete and finished, with one
+model that is ready; the same files with the same content to the last bit, the same points of each metric, none twice; the same
+tables of the study; no run that stays RUNNING. A fault that comes when nothing is left to disturb is tried again at another
+moment. A traceback, a command that hangs, and one that a fault does not concern and that ends with another status than 0 count
+as faults of ours. The faults of disks need root and Linux; what cannot be tried here is named. `--only KIND` tries one kind,
+`--list` names them. Tries are independent of each other: `--part 1/2 --out ONE` and `--part 2/2 --out TWO` can run side by
+side, and `--join ONE TWO --out ALL` puts them together.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import math
 import os
 import random
@@ -20,69 +22,81 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.faults import served
-from tests.faults.kinds import FAULTS, NEED_ROOT, NEW_STORE, ON_DASK, SERVED, faketime
-from tests.faults.world import CELLS, EPOCHS, World, flaws, new, outcome, saved_epochs
+from tests.faults.kinds import FAULTS, GO_ON, NEED_ROOT, NEW_STORE, ON_DASK, SERVED, faketime
+from tests.faults.outcome import flaws, outcome, saved_epochs
+from tests.faults.tries import Try, earlier, joined, keep, planned, table, version
+from tests.faults.world import CELLS, EPOCHS, Missed, Pace, World, new
 
 REPEATS = 3
 """Times that the command may be repeated until it says that all is complete."""
+MOMENTS = 6
+"""That a fault is tried at until one comes while there is something to disturb."""
 
 
-@dataclass(frozen=True)
-class Try:
-    """One fault and what came of it.
+def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expected: dict[str, Any], pace: Pace) -> Try:
+    """One try, each moment of it in a new store."""
+    for missed in range(MOMENTS):
+        try:
+            world = new_for(kind, template, folder / str(missed), pace)
+        except Exception as error:
+            return Try(kind, False, f"no servers: {type(error).__name__}: {str(error)[-300:]}")
+        try:
+            return replace(_survived(kind, rng, world, expected), missed=missed)
+        except Missed:
+            continue
+        finally:
+            for process in world.processes:
+                world.kill(process)
+                process.wait()
+            world.close()
+    return Try(kind, False, f"nothing was left to disturb at {MOMENTS} moments", missed=MOMENTS)
 
-    Attributes:
-        kind: of the fault. survived: whether all is as it should be. why: what is not.
-        again_s: seconds of the repeated command. undisturbed_s: of the command on an undisturbed study, in the same sitting.
-        commands: that were given after the fault until one said that all is complete.
-        kept: share of all epochs that had not to be trained again when the first of them was given; NaN if it is not known.
+
+def _survived(kind: str, rng: random.Random, world: World, expected: dict[str, Any]) -> Try:
+    """A fault, the command again, and what is left; the store is kept as it is where something is amiss.
+
+    Raises:
+        Missed: if there was nothing to disturb.
     """
-
-    kind: str
-    survived: bool
-    why: str
-    again_s: float
-    undisturbed_s: float = 0.0
-    commands: int = 0
-    kept: float = math.nan
-
-
-def attempt(kind: str, rng: random.Random, template: Path, folder: Path, expected: dict[str, dict[str, Any]]) -> Try:
-    """One try in a new store."""
+    began, commands, kept = time.monotonic(), 0, math.nan
     try:
-        world = new_for(kind, template, folder)
-    except Exception as error:
-        return Try(kind, False, f"no servers: {type(error).__name__}: {str(error)[-300:]}", 0.0)
-    try:
-        (SERVED | FAULTS)[kind](world, rng)  # type: ignore[operator]
-        kept = saved_epochs(world) / (CELLS * EPOCHS) if (world.folder / "mlflow.db").exists() or kind in SERVED else 0.0
-        began, status, commands = time.monotonic(), 1, 0
+        (SERVED | FAULTS)[kind](world, rng)  # type: ignore[arg-type]
+        kept = math.nan if kind in GO_ON else saved_epochs(world) / (CELLS * EPOCHS)
+        began, status = time.monotonic(), 1
         while status != 0 and commands < REPEATS:
             (status,) = world.end(world.start())
             commands += 1
         again = time.monotonic() - began
-        found = ([] if status == 0 else [f"exit status {status} after {REPEATS} repeats"]) + flaws(world, expected)
-        return Try(kind, not found, "; ".join(found), again, commands=commands, kept=kept)
+        found = [] if status == 0 else [f"exit status {status} after {REPEATS} repeats"]
+        found += ["a traceback is printed"] if "Traceback" in world.log.read_text(encoding="utf-8") else []
+        found += flaws(world, expected)
+    except Missed:
+        raise
     except Exception as error:
-        return Try(kind, False, f"{type(error).__name__}: {error}", 0.0)
-    finally:
-        for process in world.processes:
-            world.kill(process)
-            process.wait()
-        world.close()
+        again, found = time.monotonic() - began, [*world.noted, f"{type(error).__name__}: {error}"]
+    if found:
+        _keep_the_store(world)
+    return Try(kind, not found, "; ".join(found), again, commands=commands, kept=kept)
 
 
-def new_for(kind: str, template: Path, folder: Path) -> World:
+def _keep_the_store(world: World) -> None:
+    """Copy a store that is amiss, with what was printed, to a folder of its own; not the files of a database server."""
+    place = Path(tempfile.mkdtemp(prefix="amiss-"))
+    shutil.copytree(world.folder.parent, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("postgres*"))
+    print(f"the store is kept in {place}; printed was:\n{world.log.read_text(encoding='utf-8')[-1500:]}", file=sys.stderr)
+
+
+def new_for(kind: str, template: Path, folder: Path, pace: Pace) -> World:
     """The store of a kind of fault: a file, or servers."""
     if kind in SERVED:
-        return served.new("dask" if kind in ON_DASK else "loky")
-    return new(None if kind in NEW_STORE else template, folder)
+        return served.new("dask" if kind in ON_DASK else "loky", pace)
+    return new(None if kind in NEW_STORE else template, folder, pace)
 
 
 def possible(kind: str) -> bool:
@@ -92,63 +106,34 @@ def possible(kind: str) -> bool:
     return (os.geteuid() == 0 or kind not in NEED_ROOT) and (faketime() is not None or kind != "clock moved back")
 
 
-def table(tries: list[Try]) -> str:
-    """Fault, tries, survived; commands until all was there, epochs that were kept, seconds against an undisturbed study."""
-    head = "| fault | tries | survived | commands, most | epochs kept, least | their time, mean share of an undisturbed study |"
-    lines = [head, "|---|---|---|---|---|---|"]
-    for kind in sorted({one.kind for one in tries}):
-        mine = [one for one in tries if one.kind == kind]
-        mean = sum(one.again_s / one.undisturbed_s for one in mine) / len(mine)
-        share = "–" if kind in SERVED else f"{mean:.2f}"  # the undisturbed study has no server
-        told = f"{max(one.commands for one in mine)} | {min(one.kept for one in mine):.2f} | {share}"
-        lines.append(f"| {kind} | {len(mine)} | {sum(one.survived for one in mine)} | {told} |")
-    lines.append(f"| all | {len(tries)} | {sum(one.survived for one in tries)} | {max(one.commands for one in tries)} | | |")
-    return "\n".join(lines)
-
-
-def planned(seed: int, tries: int, kinds: list[str]) -> list[str]:
-    """The kind of each try: each as often as another, in an order of the seed."""
-    chosen = [kinds[i % len(kinds)] for i in range(tries)]
-    random.Random(seed).shuffle(chosen)
-    return chosen
-
-
-def earlier(out: Path | None, chosen: list[str]) -> list[Try]:
-    """The tries of a campaign that was stopped, from its file; none where there is no file.
+def part(text: str) -> tuple[int, int]:
+    """Which of how many parts, as `2/3`.
 
     Raises:
-        ValueError: if they are of another campaign.
+        argparse.ArgumentTypeError: if it is neither.
     """
-    if out is None or not out.exists():
-        return []
-    tries = [Try(**one) for one in json.loads(out.read_text(encoding="utf-8"))["tries"]]
-    if [one.kind for one in tries] != chosen[: len(tries)]:
-        raise ValueError(f"out must be of the same seed, tries and kinds, got {out} with other tries. Name another file.")
-    return tries
+    which, _, of = text.partition("/")
+    if not (which.isdigit() and of.isdigit() and 1 <= int(which) <= int(of)):
+        raise argparse.ArgumentTypeError(f"part must be as 1/2, got {text}. Give which of how many")
+    return int(which), int(of)
 
 
-def keep(out: Path | None, seed: int, count: int, tries: list[Try]) -> None:
-    """Write the tries so far, with what made them; whole or not at all."""
-    if out is None:
-        return
-    from benchmarks import record
-
-    about = record.environment(f"python -m tests.faults.campaign --seed {seed} --tries {count}")
-    content = about | {"survived": sum(one.survived for one in tries), "tries": [vars(one) for one in tries]}
-    beside = out.with_name(f".{out.name}.partial")
-    beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    beside.replace(out)
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    out = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
+    out.add_argument("--seed", type=int, default=0, help="of the kinds and the moments")
+    out.add_argument("--tries", type=int, default=100)
+    out.add_argument("--part", type=part, default=(1, 1), metavar="1/2", help="every second try from the first on")
+    out.add_argument("--only", choices=sorted(FAULTS | SERVED), action="append", help="this kind of fault; may be repeated")
+    out.add_argument("--list", action="store_true", help="name the kinds of faults")
+    out.add_argument("--out", type=Path, help="file for the tries as JSON; a campaign that was stopped goes on from it")
+    out.add_argument("--join", type=Path, nargs="+", metavar="FILE", help="nothing is tried: put the parts together")
+    return out
 
 
 def main(arguments: list[str]) -> int:
     """Try faults, print the table and what went wrong; exit status 1 if anything did."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="of the kinds and the moments")
-    parser.add_argument("--tries", type=int, default=100)
-    parser.add_argument("--only", choices=sorted(FAULTS | SERVED), action="append", help="this kind of fault; may be repeated")
-    parser.add_argument("--list", action="store_true", help="name the kinds of faults")
-    parser.add_argument("--out", type=Path, help="file for the tries as JSON; a campaign that was stopped goes on from it")
-    flags = parser.parse_args(arguments)
+    flags = parser().parse_args(arguments)
     if flags.list:
         print("\n".join([*FAULTS, *SERVED]))
         return 0
@@ -157,22 +142,29 @@ def main(arguments: list[str]) -> int:
     if left := [kind for kind in wanted if kind not in kinds]:
         print(f"not tried here, for want of root, PostgreSQL with psycopg2, or libfaketime: {', '.join(left)}", file=sys.stderr)
     chosen = planned(flags.seed, flags.tries, kinds)
+    which, of = flags.part
+    numbers, words = range(which - 1, flags.tries, of), f"--seed {flags.seed} --tries {flags.tries}"
     try:
-        tries = earlier(flags.out, chosen)
+        if flags.join:
+            tries = joined(flags.join, chosen)
+            keep(flags.out, words, left, tries)
+        else:
+            tries = earlier(flags.out, numbers, chosen)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, and its folders go
-    with tempfile.TemporaryDirectory(prefix="faults-") as name:
-        for one in campaign(Path(name), flags.seed, chosen, len(tries)):
-            tries.append(one)
-            keep(flags.out, flags.seed, flags.tries, tries)
+    if not flags.join and len(tries) < len(numbers):
+        with tempfile.TemporaryDirectory(prefix="faults-") as name:
+            for one in campaign(Path(name), flags.seed, chosen, numbers[len(tries) :]):
+                tries.append(one)
+                keep(flags.out, f"{words} --part {which}/{of}" if of > 1 else words, left, tries)
     print(table(tries))
     return int(not all(one.survived for one in tries))
 
 
-def campaign(folder: Path, seed: int, chosen: list[str], first: int) -> Iterator[Try]:
-    """Each try from `first` on, told as it ends.
+def campaign(folder: Path, seed: int, chosen: list[str], numbers: Sequence[int]) -> Iterator[Try]:
+    """Each try of these numbers, told as it ends.
 
     Raises:
         RuntimeError: if the study is amiss undisturbed.
@@ -182,23 +174,35 @@ def campaign(folder: Path, seed: int, chosen: list[str], first: int) -> Iterator
     template = folder / "template" / "mlflow.db"
     template.parent.mkdir()
     sqlite.make(template)
-    world = new(template, folder / "undisturbed")
-    began = time.monotonic()
-    world.end(world.start())
-    undisturbed_s = time.monotonic() - began
-    expected = outcome(world)
-    if found := flaws(world, expected):
-        raise RuntimeError("; ".join([*found, (folder / "undisturbed" / "log.txt").read_text()[-2000:]]))
-    for number in range(first, len(chosen)):
+    expected, pace = undisturbed(template, folder / "undisturbed")
+    for number in numbers:
         place = folder / f"try-{number}"
         rng = random.Random(f"{seed} {number}")
-        one = replace(attempt(chosen[number], rng, template, place, expected), undisturbed_s=undisturbed_s)
-        told = "survived" if one.survived else one.why
-        print(f"{number + 1}/{len(chosen)} {one.kind}: {told}", file=sys.stderr, flush=True)
-        if not one.survived and (place / "log.txt").exists():
-            print((place / "log.txt").read_text()[-1500:], file=sys.stderr)
+        found = attempt(chosen[number], rng, template, place, expected, pace)
+        one = replace(found, number=number, undisturbed_s=pace.whole_s, code=version())
+        print(f"{number + 1}/{len(chosen)} {one.kind}: {'survived' if one.survived else one.why}", file=sys.stderr, flush=True)
         shutil.rmtree(place, ignore_errors=True)
         yield one
+
+
+def undisturbed(template: Path, folder: Path) -> tuple[dict[str, Any], Pace]:
+    """What an undisturbed study leaves, and how long it takes.
+
+    Raises:
+        RuntimeError: if it is amiss.
+    """
+    world = new(template, folder)
+    began = time.monotonic()
+    process = world.start()
+    world.wait_until_it_trains(process)
+    first_s = time.monotonic() - began
+    world.ends_well(process)
+    whole_s = time.monotonic() - began
+    expected = outcome(world)
+    if found := flaws(world, expected):
+        raise RuntimeError("; ".join([*found, world.log.read_text(encoding="utf-8")[-2000:]]))
+    files = sum(path.stat().st_size for path in world.artifacts.rglob("*") if path.is_file())
+    return expected, Pace(first_s, whole_s, files, (world.folder / "mlflow.db").stat().st_size)
 
 
 if __name__ == "__main__":

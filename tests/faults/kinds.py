@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from entry_points.cli import INTERRUPTED
 from grok.spec.studies import load_file
-from tests.faults import served
+from tests.faults import disks, served
 from tests.faults.altered import (
     Fault,
     altered,
@@ -22,6 +21,7 @@ from tests.faults.altered import (
     cut,
     disturbed,
     finished_altered,
+    finished_beside,
     finished_flipped,
     finished_gone,
     flip,
@@ -44,7 +44,7 @@ def kill_parent(world: World, rng: random.Random) -> None:
 def kill_early(world: World, rng: random.Random) -> None:
     """kill -9 at any moment from the first on, imports among them."""
     process = world.start()
-    time.sleep(rng.uniform(0, 15))
+    world.at(process, rng.uniform(0, world.pace.whole_s))
     world.end(process, kill=True)
 
 
@@ -62,7 +62,7 @@ def kill_train(world: World, rng: random.Random) -> None:
     flags = [word for name in CELL for word in (f"--{name.replace('_', '-')}", shown_value(getattr(cell, name)))]
     process = world.start("entry_points.train", *flags)
     world.wait_until_it_trains(process)
-    time.sleep(rng.uniform(0, 2))
+    world.at(process, rng.uniform(0, 10))
     world.end(process, kill=True)
     if len(world.runs()) != 1:
         raise AssertionError(f"the command began {len(world.runs())} runs")
@@ -79,7 +79,7 @@ def kill_new_store(world: World, rng: random.Random) -> None:
     deadline = time.monotonic() + 60
     while not any(world.folder.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(rng.uniform(0, 6))
+    world.at(process, rng.uniform(0, 6))
     world.end(process, kill=True)
 
 
@@ -87,7 +87,9 @@ def interrupt(world: World, rng: random.Random) -> None:
     """Ctrl-C."""
     process = disturbed(world, rng)
     process.send_signal(signal.SIGINT)
-    world.end(process)
+    (status,) = world.end(process)
+    if status not in (0, INTERRUPTED):  # 0: all was there when it came
+        world.noted.append(f"exit status {status} after Ctrl-C")
 
 
 def stop_and_continue(world: World, rng: random.Random) -> None:
@@ -99,7 +101,7 @@ def stop_and_continue(world: World, rng: random.Random) -> None:
     time.sleep(10)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGCONT)
-    world.end(process, other)
+    world.ends_well(process, other)
 
 
 def stopped_long(world: World, rng: random.Random) -> None:
@@ -122,10 +124,10 @@ def clock_back(world: World, rng: random.Random) -> None:
     fake |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "0"}
     process = world.start(**fake)
     world.wait_until_it_trains(process)
-    time.sleep(rng.uniform(0, 4))
+    world.at(process, rng.uniform(0, world.pace.whole_s - world.pace.first_s))
     clock.write_text("-5400\n")
-    time.sleep(2)
-    world.end(process, world.start(**fake))
+    world.at(process, 2)
+    world.ends_well(process, world.start(**fake))
 
 
 def faketime() -> Path | None:
@@ -136,22 +138,23 @@ def faketime() -> Path | None:
 
 def two_commands(world: World, rng: random.Random) -> None:
     """Two identical commands at once."""
-    world.end(*(world.start() for _ in range(2)))
+    world.ends_well(*(world.start() for _ in range(2)))
 
 
 def four_commands(world: World, rng: random.Random) -> None:
     """Four identical commands at once, and one of them is killed."""
     processes = [world.start() for _ in range(4)]
-    world.wait_until_it_trains(processes[0])
-    world.kill(processes[rng.randrange(4)])
-    world.end(*processes)
+    killed = processes.pop(rng.randrange(4))
+    world.wait_until_it_trains(killed)
+    world.at(killed, rng.uniform(0, world.pace.whole_s - world.pace.first_s))
+    world.kill(killed)
+    world.ends_well(*processes)
 
 
 def run_deleted(world: World, rng: random.Random) -> None:
     """A run is deleted in the UI while it trains."""
     process = disturbed(world, rng)
-    if found := world.runs():
-        world.client().delete_run(rng.choice(found).info.run_id)
+    world.client().delete_run(rng.choice(world.runs()).info.run_id)
     world.end(process)
 
 
@@ -160,7 +163,7 @@ def run_renamed(world: World, rng: random.Random) -> None:
     process = disturbed(world, rng)
     for run in world.runs():
         world.client().update_run(run.info.run_id, name="'; drop table runs; --")
-    world.end(process)
+    world.ends_well(process)
 
 
 def tags_edited(world: World, rng: random.Random) -> None:
@@ -170,46 +173,6 @@ def tags_edited(world: World, rng: random.Random) -> None:
         key, value = rng.choice([("grok.state", "interrupted"), ("grok.process", "1:1.00"), ("grok.claim", "x")])
         world.client().set_tag(run.info.run_id, key, value)
     world.end(process)
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[None]:
-    """A file system of a size over a folder with what is in it; what is there at the end is copied back."""
-    kept = place.parent / f"{place.name}.kept"
-    place.mkdir(exist_ok=True)
-    shutil.copytree(place, kept, dirs_exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True, capture_output=True)
-    try:
-        shutil.copytree(kept, place, dirs_exist_ok=True)
-        yield
-        shutil.rmtree(kept)
-        shutil.copytree(place, kept)
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-        shutil.copytree(kept, place, dirs_exist_ok=True)
-        shutil.rmtree(kept)
-
-
-def disk_full(world: World, rng: random.Random) -> None:
-    """The disk of the artifacts is full in the middle."""
-    with small_disk(world.folder / "mlruns", f"{rng.randrange(300, 1500)}k"):
-        world.end(world.start())
-
-
-def database_full(world: World, rng: random.Random) -> None:
-    """The disk of the database, and of the artifacts with it, is full in the middle."""
-    size = (world.folder / "mlflow.db").stat().st_size // 1024 + rng.randrange(300, 1500)
-    with small_disk(world.folder, f"{size}k"):
-        world.end(world.start())
-
-
-def read_only(world: World, rng: random.Random) -> None:
-    """The store becomes read-only in the middle."""
-    with small_disk(world.folder, "200m"):
-        process = disturbed(world, rng)
-        subprocess.run(["mount", "-o", "remount,ro", str(world.folder)], check=False, capture_output=True)
-        world.end(process)
-        subprocess.run(["mount", "-o", "remount,rw", str(world.folder)], check=True)
 
 
 FAULTS: dict[str, Fault] = {
@@ -237,17 +200,22 @@ FAULTS: dict[str, Fault] = {
     "bit of a band or of factors turned over": finished_flipped("delta_w/*.npz"),
     "bit of a history turned over": finished_flipped("history.parquet"),
     "bit of a checkpoint turned over": finished_flipped("checkpoints/*.safetensors"),
+    "checkpoint of a finished run cut": finished_altered("checkpoints/*.safetensors"),
+    "pairs or modes of a finished run cut": finished_beside("repulsion_pairs.parquet", "delta_w/modes.safetensors"),
+    "bit of config.json turned over": finished_beside("config.json"),
     "files of a finished run gone": finished_gone,
     "artifacts gone": artifacts_gone,
-    "disk of artifacts full": disk_full,
-    "disk of the database full": database_full,
-    "store read-only": read_only,
+    "disk of artifacts full": disks.disk_full,
+    "disk of the database full": disks.database_full,
+    "store read-only": disks.read_only,
 }
 SERVED: dict[str, Callable[[served.Served, random.Random], None]] = {
     "MLflow server killed": served.server_killed,
     "PostgreSQL killed": served.postgres_killed,
     "Dask scheduler killed": served.scheduler_killed,
     "Dask worker killed": served.worker_killed,
+    "PostgreSQL stopped": served.postgres_stopped,
+    "Dask scheduler stopped": served.scheduler_stopped,
     "disk of PostgreSQL full": served.database_full,
     "tags edited on a server": tags_edited,
     "MLflow server stopped beyond a request's time-out": served.server_stopped,
@@ -255,8 +223,14 @@ SERVED: dict[str, Callable[[served.Served, random.Random], None]] = {
     "four commands at once, on a server": served.four_on_a_server,
 }
 """On servers, where PostgreSQL is installed."""
-ON_DASK = ("Dask scheduler killed", "Dask worker killed")
+ON_DASK = ("Dask scheduler killed", "Dask scheduler stopped", "Dask worker killed")
 NEED_ROOT = ("disk of artifacts full", "disk of the database full", "store read-only", "disk of PostgreSQL full")
+GO_ON = frozenset(
+    {"worker killed", "stopped for ten seconds", "stopped beyond a database's time-out", "clock moved back"}
+    | {"two commands at once", "four at once, one killed", "run renamed while it trains", "run deleted while it trains"}
+    | {"tags edited while it trains", *SERVED}
+)
+"""Faults whose commands end by themselves: what these train again cannot be told from what is left."""
 NEW_STORE = ("killed while the store is made",)
 CELL = ("modulus", "width", "epochs", "max_window", "window", "slope_lag", "first_epoch", "top_pairs", "threads", "save_every")
 CELL += ("checkpoint_epochs", "observe_every", "device", "seed")

@@ -12,12 +12,11 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from tests.faults.altered import disturbed
-from tests.faults.world import STUDY, World
+from tests.faults.world import STUDY, USUAL, Pace, World
 from tests.runs import test_several_machines as machines
 
 STOPPED_S = 75
@@ -87,9 +86,9 @@ class Served(World):
         """Where the server keeps them."""
         return self.folder / "server" / "artifacts"
 
-    def root(self, run: Any) -> Path:
-        """The server's own folder of a run."""
-        return self.artifacts / run.info.artifact_uri.partition("mlflow-artifacts:/")[2].lstrip("/")
+    def place(self, uri: str) -> Path:
+        """The server's own folder of an artifact URI."""
+        return self.artifacts / uri.partition("mlflow-artifacts:/")[2].lstrip("/")
 
     def ready(self) -> None:
         """Wait for every server."""
@@ -103,7 +102,7 @@ class Served(World):
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
-def new(backend: str = "loky") -> Served:
+def new(backend: str = "loky", pace: Pace = USUAL) -> Served:
     """Servers with an empty store, in a folder that the database's user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="served-"))
     folder.chmod(0o755)
@@ -114,7 +113,11 @@ def new(backend: str = "loky") -> Served:
     store.chmod(0o755)
     servers = Servers(folder / "logs")
     world = Served(
-        store, servers=servers, backend=backend, ports={name: machines.free_port() for name in ("postgres", "mlflow", "dask")}
+        store,
+        pace=pace,
+        servers=servers,
+        backend=backend,
+        ports={name: machines.free_port() for name in ("postgres", "mlflow", "dask")},
     )
     try:
         database = machines.start_postgres(servers, store / "postgres", world.ports["postgres"])
@@ -193,7 +196,6 @@ def database_full(world: Served, rng: random.Random) -> None:
             world.servers.processes.remove(world.servers.by_name["postgres"])
             world.servers.again("postgres")
         world.ready()
-        world.end(world.start())
         world.servers.kill("postgres")
         shutil.rmtree(kept)
         subprocess.run(["cp", "-a", str(data), str(kept)], check=True)
@@ -207,23 +209,42 @@ def database_full(world: Served, rng: random.Random) -> None:
 
 def server_stopped(world: Served, rng: random.Random) -> None:
     """SIGSTOP of the MLflow server for longer than a request may take."""
-    process = disturbed(world, rng)
-    server = world.servers.by_name["mlflow"]
-    os.killpg(server.pid, signal.SIGSTOP)
-    time.sleep(SERVER_STOPPED_S)
-    os.killpg(server.pid, signal.SIGCONT)
-    world.end(process)
-    world.ready()
+    _stopped(world, rng, "mlflow", SERVER_STOPPED_S)
+
+
+def postgres_stopped(world: Served, rng: random.Random) -> None:
+    """SIGSTOP of PostgreSQL and all its processes for longer than a lease's poll."""
+    _stopped(world, rng, "postgres", STOPPED_S)
+
+
+def scheduler_stopped(world: Served, rng: random.Random) -> None:
+    """SIGSTOP of the Dask scheduler for as long."""
+    _stopped(world, rng, "scheduler", STOPPED_S)
 
 
 def two_on_a_server(world: Served, rng: random.Random) -> None:
     """Two identical commands at once, on a server with PostgreSQL."""
-    world.end(*(world.start() for _ in range(2)))
+    world.ends_well(*(world.start() for _ in range(2)))
 
 
 def four_on_a_server(world: Served, rng: random.Random) -> None:
     """Four identical commands at once, on a server with PostgreSQL."""
-    world.end(*(world.start() for _ in range(4)))
+    world.ends_well(*(world.start() for _ in range(4)))
+
+
+def _stopped(world: Served, rng: random.Random, name: str, seconds: float) -> None:
+    process = disturbed(world, rng)
+    server = psutil.Process(world.servers.by_name[name].pid)
+    every = [server, *server.children(recursive=True)]
+    for one in every:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.suspend()
+    time.sleep(seconds)
+    for one in every:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.resume()
+    world.end(process)
+    world.ready()
 
 
 def _back_after(world: Served, rng: random.Random, name: str) -> None:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import psutil
-from safetensors.numpy import load_file as load_file_of_tensors
 
-from grok.spec.studies import load_file
 from grok.store.moved import rebase
 from tests.conftest import PROJECT
 
@@ -38,12 +32,37 @@ CELLS, EPOCHS = 3, 600
 """Of the study."""
 LIMIT_S = 600
 """Of one command."""
-TABLES = ("conditions.csv", "repulsion.csv", "runs.csv")
-STUDY_TABLES = "the study"
-OF_A_SITTING = re.compile(r"run_id|elapsed|_s$|code_version|made_on|rounding_facts|^system/")
-"""Names of what another sitting changes."""
-PART = re.compile(r"partial|\.new$|\.tmp$")
-"""In the name of a file that is being written."""
+LATE = (
+    "history.parquet",
+    "figures/accuracy.png",
+    "figures/top_pairs.png",
+    "artifacts/network.safetensors",
+    "artifacts/MLmodel",
+    "artifacts/python_env.yaml",
+    "figures/series.png",
+    "artifacts/runs.csv",
+    "artifacts/summary.md",
+)
+"""Files that a run and a study leave last, by the end of their paths, in this order."""
+LATE_SHARE, LATE_S = 0.3, 0.4
+"""Of the moments of a fault, those that follow such a file; and by how much at most."""
+
+
+class Missed(Exception):
+    """A fault came when there was nothing left to disturb: it is tried again at another moment."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long an undisturbed study takes: until its first save, and in all; and the bytes of its files and of its database."""
+
+    first_s: float = 15.0
+    whole_s: float = 45.0
+    files: int = 7_000_000
+    database: int = 5_000_000
+
+
+USUAL = Pace()
 
 
 @dataclass
@@ -53,11 +72,16 @@ class World:
     Attributes:
         folder: of the store. processes: started here, and ended here by their ids.
         broken: ids of finished runs that a fault has broken: they are kept as they are, and no cell is theirs.
+        beside: files of finished runs that a fault has broken, and that their runs can do without.
+        noted: what was seen amiss while the fault was done. pace: of an undisturbed study.
     """
 
     folder: Path
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    beside: set[Path] = field(default_factory=set)
+    noted: list[str] = field(default_factory=list)
+    pace: Pace = USUAL
 
     @property
     def uri(self) -> str:
@@ -79,9 +103,18 @@ class World:
         """The folder of all artifacts."""
         return self.folder / "mlruns"
 
+    def place(self, uri: str) -> Path:
+        """The folder of an artifact URI."""
+        return Path(uri.removeprefix("file://"))
+
     def root(self, run: Any) -> Path:
         """The folder of a run's artifacts."""
-        return Path(run.info.artifact_uri.removeprefix("file://"))
+        return self.place(run.info.artifact_uri)
+
+    @property
+    def log(self) -> Path:
+        """What the commands print."""
+        return self.folder.parent / "log.txt"
 
     def close(self) -> None:
         """Nothing is left running here."""
@@ -92,7 +125,7 @@ class World:
         own = {"MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "faults", "OMP_NUM_THREADS": "1"}
         command = other or ("entry_points.study", "--study", str(self.own), *self.words)
         words = [sys.executable, "-m", *command]
-        with (self.folder.parent / "log.txt").open("a") as log:
+        with self.log.open("a") as log:
             process = subprocess.Popen(
                 words, cwd=PROJECT, env=keep | own | environment, stdout=log, stderr=log, text=True, start_new_session=True
             )
@@ -107,17 +140,42 @@ class World:
                 return
             time.sleep(0.02)
 
+    def wait_for(self, name: str, process: subprocess.Popen[str]) -> None:
+        """Until a file whose path ends so is there, or the command has ended."""
+        deadline = time.monotonic() + LIMIT_S
+        while process.poll() is None and time.monotonic() < deadline:
+            if any(path.as_posix().endswith(name) for path in self.artifacts.rglob(name.rpartition("/")[2])):
+                return
+            time.sleep(0.01)
+
+    def at(self, process: subprocess.Popen[str], seconds: float) -> None:
+        """Let so many seconds pass.
+
+        Raises:
+            Missed: if the command ends meanwhile.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        if process.poll() is not None:
+            raise Missed
+
     def end(self, *processes: subprocess.Popen[str], kill: bool = False) -> list[int]:
-        """Exit statuses, of commands that are killed first if so wished; with all their workers."""
+        """Exit statuses, of commands that are killed first if so wished; with all their workers. One that hangs is noted."""
         for process in processes:
             if kill:
                 self.kill(process)
             try:
                 process.wait(LIMIT_S)
             except subprocess.TimeoutExpired:
+                self.noted.append(f"a command hung for {LIMIT_S} s")
                 self.kill(process)
                 process.wait()
         return [process.returncode for process in processes]
+
+    def ends_well(self, *processes: subprocess.Popen[str]) -> None:
+        """Commands that the fault does not concern must end with 0; another status is noted."""
+        if any(statuses := self.end(*processes)):
+            self.noted.append(f"exit statuses {statuses} of commands that were to go on")
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Kill a command and its workers, all in its group."""
@@ -143,123 +201,23 @@ class World:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         return list(client.search_runs(experiments, f"tags.`grok.kind` = '{kind}'", max_results=1000))
 
+    def models(self, run: Any) -> list[Any]:
+        """The logged models of a run, whole or not."""
+        of = f"source_run_id = '{run.info.run_id}'"
+        return list(self.client().search_logged_models([run.info.experiment_id], filter_string=of, max_results=50))
+
     def sound(self) -> list[Any]:
         """Active training runs but those that a fault has broken."""
         return [run for run in self.runs() if run.info.run_id not in self.broken]
 
 
-def new(template: Path | None, folder: Path) -> World:
+def new(template: Path | None, folder: Path, pace: Pace = USUAL) -> World:
     """An empty store in a new folder, a copy of a template or not made yet, and the study beside it."""
     folder.mkdir(parents=True)
     (folder / "store").mkdir()
     (folder / "own.yaml").write_text(STUDY, encoding="utf-8")
-    world = World(folder / "store")
+    world = World(folder / "store", pace=pace)
     if template is not None:
         shutil.copy(template, world.folder / "mlflow.db")
         rebase(world.folder / "mlflow.db")
     return world
-
-
-def outcome(world: World) -> dict[str, dict[str, Any]]:
-    """What a study left: of each run by config hash its newest metrics and the content of each of its files, by name; under
-    `STUDY_TABLES` the tables of the study itself. Without what another sitting changes: ids, times, pictures' bytes.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for run in world.sound():
-        root = world.root(run)
-        files = {str(path.relative_to(root)): content(path) for path in sorted(root.rglob("*")) if path.is_file()}
-        metrics = {key: value for key, value in run.data.metrics.items() if not OF_A_SITTING.search(key)}
-        found[run.data.tags["grok.config_hash"]] = files | {"metrics": metrics}
-    for study in world.runs("study"):
-        root = world.root(study)
-        found[STUDY_TABLES] = {name: study_table(root / name) for name in sorted(TABLES) if (root / name).exists()}
-    return found
-
-
-def content(path: Path) -> Any:
-    """What is in a file: a table, arrays or a text; of a picture that it is one."""
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    if path.suffix == ".npz":
-        with np.load(path) as arrays:
-            return dict(arrays)
-    if path.suffix == ".safetensors":
-        return load_file_of_tensors(path)
-    return "" if path.suffix == ".png" and path.stat().st_size else path.read_text(encoding="utf-8")
-
-
-def study_table(path: Path) -> pd.DataFrame:
-    """A table of a study without ids and times, in an order of its own."""
-    table = pd.read_csv(path)
-    table = table[[name for name in table if not OF_A_SITTING.search(str(name))]]
-    return table.sort_values([*table], ignore_index=True)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two contents are equal to the last bit; NaN is NaN."""
-    if isinstance(one, pd.DataFrame):
-        return isinstance(other, pd.DataFrame) and bool(one.equals(other))
-    if isinstance(one, np.ndarray):
-        return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other, one.dtype.kind == "f")
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
-    return bool(one == other) or (one != one and other != other)
-
-
-def where(wanted: Any, left: Any) -> str:
-    """In which columns two tables differ, with their first values; empty for other contents."""
-    if not isinstance(wanted, pd.DataFrame) or not isinstance(left, pd.DataFrame):
-        return ""
-    if wanted.shape != left.shape or [*wanted] != [*left]:
-        return f" ({wanted.shape} and {left.shape}, {sorted(set(wanted) ^ set(left))})"
-    names = [name for name in wanted if not wanted[name].equals(left[name])]
-    return "".join(f" ({name}: {wanted[name].tolist()[:3]}, {left[name].tolist()[:3]})" for name in names[:3])
-
-
-def flaws(world: World, expected: dict[str, dict[str, Any]]) -> list[str]:
-    """What is not as it should be after a fault and the repetition of the command."""
-    found = list(_run_flaws(world))
-    hashes = [run.data.tags.get("grok.config_hash") for run in world.sound()]
-    cells = {cell.config.hash for study in load_file(world.own).values() for cell in study.cells}
-    found += [f"{hashes.count(one)} runs of {one}" for one in cells if hashes.count(one) != 1]
-    found += [f"a run of {one}, which is no cell" for one in sorted({str(one) for one in hashes} - cells)]
-    if len(parents := world.runs("study")) != 1:
-        found.append(f"{len(parents)} studies")
-    if found:
-        return found
-    for one, left in outcome(world).items():
-        wanted = expected.get(one, left)
-        found += [f"{name} of {one} is left" for name in left.keys() - wanted.keys()]
-        found += [f"{name} of {one} is missing" for name in wanted.keys() - left.keys()]
-        others = [name for name in sorted(wanted.keys() & left.keys()) if not same(wanted[name], left[name])]
-        found += [f"another {name} of {one}{where(wanted[name], left[name])}" for name in others]
-    return found + [f"half-written {path}" for path in half_written(world)]
-
-
-def half_written(world: World) -> list[str]:
-    """Files of the store that bear the name of one that is being written."""
-    return [path.name for path in world.folder.rglob(".*") if path.is_file() and PART.search(path.name)]
-
-
-def saved_epochs(world: World) -> int:
-    """Epochs of all cells that need not be trained again: of finished runs all, of others those up to the newest state."""
-    epochs = 0
-    for run in world.sound():
-        if run.data.tags.get("grok.state") == "complete":
-            epochs += EPOCHS
-        else:
-            states = [path.name for path in (world.root(run) / "resume").glob("epoch-*.safetensors")]
-            epochs += max((int(re.findall(r"\d+", name)[0]) for name in states), default=0)
-    return epochs
-
-
-def _run_flaws(world: World) -> Iterator[str]:
-    client = world.client()
-    for run in (*world.runs(), *world.runs("study")):
-        if run.info.status == "RUNNING" or run.data.tags.get("grok.state") != "complete":
-            yield f"{run.info.run_id} is {run.data.tags.get('grok.state')}, {run.info.status}"
-    for run in world.runs():
-        for key in run.data.metrics:
-            steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
-            if len(steps) != len(set(steps)):
-                yield f"{run.info.run_id} has {len(steps) - len(set(steps))} steps of {key} twice"
