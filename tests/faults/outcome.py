@@ -24,8 +24,8 @@ OF_A_SITTING = re.compile(r"run_id|elapsed|_s$|code_version|made_on|rounding_fac
 """Names of what another sitting changes."""
 PART = re.compile(r"partial|\.new$|\.tmp$")
 """In the name of a file that is being written."""
-ID, OF_TIMES = re.compile(r"\b[0-9a-f]{32}\b"), re.compile(r"^Source: .*$", re.MULTILINE)
-"""In the summary of a study: what names a run, and the line that has the times."""
+ID, OF_TIMES = re.compile(r"\b[0-9a-f]{32}\b"), re.compile(r"^Source: .*$| \(reused\)", re.MULTILINE)
+"""In the summary of a study: what names a run, the line that has the times, and what the last command did not train."""
 END_OF_PNG = b"IEND\xaeB`\x82"
 
 Content = dict[str, Any]
