@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.faults.altered import disturbed
 from tests.faults.world import Missed, World
 
-DISK = re.compile(r"full|space left|[Rr]ead-only|readonly|disk I/O|cannot be written")
+DISK = re.compile(r"full|space left|[Rr]ead-only|readonly|disk I/O|must be writable")
 """What is said of a disk."""
 
 
