@@ -34,7 +34,7 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 SPINS = "1000"
 """Looks of a waiting thread before it sleeps, of some nanoseconds each; measured by `benchmarks.waiting`."""
 IDLE = 0.25
-"""Load a core below which a machine does nothing else."""
+"""Load a core below which a machine does nothing else, where nobody says who is at work."""
 SPELT = {"optimiser": "optimizer", "batchsize": "batch_size", "lr": "learning_rate", "wd": "weight_decay"}
 """What flags are called elsewhere."""
 FAULTS = (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError)
@@ -134,31 +134,37 @@ def wait_briefly() -> None:
 
     They spin for milliseconds otherwise, which is an eighth faster on a machine that does nothing else, and takes twice as
     long on a shared one, whose core the thread needs which they wait for. So they may spin where nobody else is at work, and
-    sleep at once where others want more than all cores. The numbers are the same. Whoever has set one of `WAITING` has decided.
+    sleep at once where the mean load is above the number of cores. The numbers are the same. Whoever has set one of `WAITING`
+    has decided.
+
+    Who is at work Linux tells. Elsewhere the mean load does, in which one's own last command lingers. macOS has that mean, but
+    its OpenMP knows `OMP_WAIT_POLICY` alone: threads sleep there above a load of one a core, and spin below it. Windows has
+    neither, and its threads wait as they would.
     """
     if any(name in os.environ for name in WAITING):
         return
-    name, value = "GOMP_SPINCOUNT", SPINS
-    with contextlib.suppress(AttributeError, OSError):  # not every system tells its load, or which cores are ours
-        load = os.getloadavg()[0] / len(os.sched_getaffinity(0))
-        if load < IDLE and not _others_run():
-            return
-        if load > 1:
-            name, value = "OMP_WAIT_POLICY", "PASSIVE"
-    os.environ[name] = value
+    load, others = _load(), _others_run()
+    if load is not None and load > 1:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    elif others or (others is None and (load is None or load >= IDLE)):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
-def _others_run() -> bool:
-    """Whether another process wants a core at this moment, which a mean over a minute does not tell yet.
-
-    Raises:
-        OSError: if the system does not say so.
-    """
-    text = Path("/proc/loadavg").read_text(encoding="ascii")
+def _load() -> float | None:
+    """The mean load of the last minute for each core that is ours; None where the system does not say so."""
     try:
-        return int(text.split()[3].partition("/")[0]) > 1
-    except (IndexError, ValueError) as error:
-        raise OSError(f"/proc/loadavg must say how many run, got {text!r}") from error
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return os.getloadavg()[0] / cores
+    except (AttributeError, OSError):
+        return None
+
+
+def _others_run() -> bool | None:
+    """Whether another process wants a core at this moment, as Linux tells and a mean over a minute does not; None elsewhere."""
+    try:
+        return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0]) > 1
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _status(main: Callable[[list[str]], int]) -> int:

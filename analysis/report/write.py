@@ -9,19 +9,18 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from analysis.exhibits.panels import Drawn
 from analysis.report import html, markdown, words
 from analysis.report.compare import claims_json
 from analysis.report.content import Content, Over
-from grok.runs.fanout import Fanout
+from analysis.report.pictures import save_all
 from grok.spec.fields import ConfigError, shown
 from grok.store.errors import StoreError, brief
 from grok.store.files import load_json, whole
@@ -32,8 +31,6 @@ PARTS = ("data", "figures")
 """Folders of a report."""
 WORKSPACE, LOCK, FRESH_S = ".report-", ".lock", 60
 """What the name of a folder to build in begins with; the lock in it; how long one may be there without."""
-MANY = 12
-"""Figures from which on processes of their own are worth their start."""
 FORMULA = re.compile(r"^[=+\-@\t\r]")
 """How a text begins that a spreadsheet would run."""
 
@@ -46,7 +43,7 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
     """
     (folder / "data").mkdir()
     (folder / "figures").mkdir()
-    inline, figures = _save(content.drawn, folder, over), []
+    inline, figures = save_all(content.drawn, folder, over), []
     for drawn in content.drawn:
         files = [_csv(table, folder, f"{drawn.panel.id}-{part}") for part, table in drawn.tables.items()]
         svg, saved = inline.get(drawn.panel.id, ("", []))
@@ -69,62 +66,6 @@ def build(content: Content, folder: Path, over: Over = lambda _, items: items) -
         (folder / f"{name}.html").write_text(html.render_page(content, name, own), encoding="utf-8", newline="\n")
     (folder / "report.md").write_text(markdown.render(content, figures), encoding="utf-8", newline="\n")
     _manifest(folder, digests(folder))
-
-
-class _Figure(NamedTuple):
-    """A figure to be saved, by this process or another.
-
-    Attributes:
-        name: of its files. figure: as it was drawn. title: for who cannot see it. picture: whether a page holds it as pixels.
-        folder: of the report.
-    """
-
-    name: str
-    figure: Any
-    title: str
-    picture: bool
-    folder: Path
-
-
-def _saved(one: _Figure) -> tuple[str, str, list[str]]:
-    """Write the files of a figure: its name, what a page holds of it, and the files by their paths in the report."""
-    from analysis.figures.hover import places
-    from analysis.figures.inline import inline_picture, inline_svg
-    from analysis.figures.save import save
-
-    paths = save(one.figure, one.folder / "figures", one.name)
-    text = inline_picture(paths[2], one.title) if one.picture else inline_svg(paths[0], one.title, places(one.figure))
-    return one.name, text, [path.relative_to(one.folder).as_posix() for path in paths]
-
-
-def _save(drawn: Sequence[Drawn], folder: Path, over: Over) -> dict[str, tuple[str, list[str]]]:
-    """Save all figures, on as many processes as there are cores where there are many: a second each, one after the other.
-
-    Returns:
-        By name what a page holds of a figure, and its files.
-    """
-    todo = [
-        _Figure(
-            one.panel.id,
-            one.figure,
-            f"{one.panel.title}: {one.panel.caption.partition(':')[0]}" if one.panel.page else one.panel.title,
-            bool(one.panel.page),
-            folder,
-        )
-        for one in drawn
-        if one.figure is not None
-    ]
-    fanout = Fanout()
-    if len(todo) < MANY or fanout.local_workers == 1:
-        fanout = Fanout("sequential")
-    found: dict[str, tuple[str, list[str]]] = {}
-    with closing(fanout.map(_saved, todo)) as results:
-        for _ in over("files of figures", todo):
-            if (one := next(results, None)) is not None:
-                found[one[0]] = one[1:]
-    for name, text, files in map(_saved, [one for one in todo if one.name not in found]):  # of a process that died
-        found[name] = text, files
-    return found
 
 
 def _claims_table(content: Content) -> pd.DataFrame:

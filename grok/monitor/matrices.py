@@ -19,6 +19,8 @@ from grok.spec.fields import refuse
 
 if TYPE_CHECKING:
     from grok.signals.base import Signal
+else:
+    Signal = Any  # for who reads hints as the program runs: the module comes with the first monitor
 
 CHAIN = ("w", "v")
 """Layers that any block may have: one matrix, or two of which the second takes what the first gives."""

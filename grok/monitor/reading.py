@@ -17,7 +17,9 @@ from grok.numerics.spectra import EIGENVALUES, check_window, gap
 from grok.spec.fields import refuse
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame
+else:
+    DataFrame = Any  # for who reads hints as the program runs: a monitor needs no pandas
 
 
 class Reading:
@@ -98,7 +100,7 @@ class Reading:
         tracks = self._tracks()
         return tracks[self._block(block)].series.table() if tracks else {}
 
-    def frame(self, block: str | None = None) -> pd.DataFrame:
+    def frame(self, block: str | None = None) -> DataFrame:
         """`columns` as a pandas table; pandas must be installed."""
         import pandas as pd
 

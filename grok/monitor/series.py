@@ -18,6 +18,8 @@ from grok.spec.fields import refuse
 
 if TYPE_CHECKING:
     from grok.signals.base import Signal
+else:
+    Signal = Any  # for who reads hints as the program runs: the module comes with the first monitor
 
 SIGNALS = ("gap", "cosine", "weight_norm", "clock")
 """Signals of the project that need no more than the weights."""

@@ -7,10 +7,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from grok.monitor.events import Event
+from grok.monitor.events import Event
 
 BATCH = 256
 """Rows that are written at a time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -15,6 +15,8 @@ from grok.monitor.series import Series
 
 if TYPE_CHECKING:
     from grok.signals.base import Signal
+else:
+    Signal = Any  # for who reads hints as the program runs: the module comes with the first monitor
 
 
 @dataclass(frozen=True)

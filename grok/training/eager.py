@@ -1,6 +1,8 @@
 """Optimisers of torch without its compiler, which they import to tell it to stay away: seconds before the first step.
 
-Where torch is otherwise than is known here, its own way is taken; the numbers are the same.
+Where torch is otherwise than is known here, its own way is taken; the numbers are the same. Left out around a step of torch's
+own optimisers is what no run here uses: its record in torch's profiler, and hooks (of `register_optimizer_step_pre_hook` and
+`register_optimizer_step_post_hook`, and an optimiser's own).
 """
 
 from __future__ import annotations

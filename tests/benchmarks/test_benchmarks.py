@@ -370,7 +370,7 @@ def test_determinism_tells_equal_bytes_from_others(capsys: pytest.CaptureFixture
     fields += ["top_pairs=20", "device=cpu"]
     words = [word for field in fields for word in ("--set", field)]
     out = tmp_path / "rows.json"
-    ways = ["--way", "again", "--way", "onednn-256-1-reversed", "--way", "lockstep"]
+    ways = ["--way", "onednn-256-1-reversed", "--way", "lockstep"]
     assert determinism.main([*words, "--seeds", "2", *ways, "--json", str(out)]) == 0
     rows = {row["way"]: row for row in record.read(out)["rows"]}
     assert rows["again"]["equal"] == 2
@@ -397,12 +397,22 @@ def test_a_byte_that_differs_is_told() -> None:
     assert found["epochs_moved_at_most"] == {"fire_epoch": 4.0, "test_50_epoch": 0.0, "test_99_epoch": None}
 
 
-def test_the_slope_of_a_leak_is_found_and_none_where_there_is_none() -> None:
-    """A leak of 3 a run under noise, and noise alone; both intervals hold the truth."""
-    from benchmarks.load import line
+def test_the_same_way_again_is_always_trained() -> None:
+    from benchmarks.determinism import WAYS, asked
 
-    x = np.arange(200.0)
-    noise = np.random.default_rng(0).standard_normal(200)
-    for truth in (0.0, 3.0):
-        slope, half = line(x, 100 + truth * x + noise)
-        assert abs(slope - truth) < half < 0.01
+    first = next(iter(WAYS))
+    assert asked(None) == list(WAYS)
+    assert asked(["lockstep", "mkl-256-1", "lockstep"]) == [first, "again", "lockstep", "mkl-256-1"]
+    assert asked(["again"]) == [first, "again"]
+
+
+def test_ways_that_differ_where_the_same_is_asked_twice_are_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import determinism
+
+    def child(words: list[str], **given: object) -> None:
+        path = words[-1]
+        score = {"default, one thread": 1.0, "again": 2.0, "lockstep": 1.0}[words[-2]]
+        np.savez(path, **{"0/scores": np.full((3, 1), score), "0/weights/w": np.ones(2), "0/epochs": np.ones(3)})
+
+    monkeypatch.setattr(determinism.subprocess, "run", child)
+    assert determinism.main(["--seeds", "1", "--way", "lockstep"]) == 1

@@ -604,11 +604,12 @@ def test_others_at_work_are_those_that_run_beside_this_process(
     monkeypatch: pytest.MonkeyPatch, text: str, told: bool | None
 ) -> None:
     monkeypatch.setattr(Path, "read_text", lambda path, encoding: text)
-    if told is None:
-        with pytest.raises(OSError, match="must say how many run"):
-            cli._others_run()
-    else:
-        assert cli._others_run() is told
+    assert cli._others_run() is told
+
+
+def test_a_system_without_that_file_does_not_say_who_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "Path", lambda name: Path(f"/nowhere{name}"))
+    assert cli._others_run() is None
 
 
 @pytest.mark.parametrize(
@@ -616,21 +617,38 @@ def test_others_at_work_are_those_that_run_beside_this_process(
     [
         (0.0, False, {}, {}),
         (0.0, True, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
-        (0.5, False, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
-        (1e6, True, {}, {"OMP_WAIT_POLICY": "PASSIVE"}),
+        (0.5, False, {}, {}),  # the load is what one's own last command left
+        (1.0, False, {}, {}),
+        (0.1, None, {}, {}),
+        (0.5, None, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
+        (None, False, {}, {}),
+        (None, True, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
+        (None, None, {}, {"GOMP_SPINCOUNT": cli.SPINS}),
+        *((1.1, others, {}, {"OMP_WAIT_POLICY": "PASSIVE"}) for others in (False, True, None)),
         *((load, True, {name: "7"}, {name: "7"}) for load in (0.0, 1e6) for name in cli.WAITING),
     ],
 )
 def test_threads_wait_briefly_or_asleep_unless_they_are_alone_or_somebody_has_decided(
-    monkeypatch: pytest.MonkeyPatch, load: float, others: bool, given: dict[str, str], then: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch, load: float | None, others: bool | None, given: dict[str, str], then: dict[str, str]
 ) -> None:
     for name in cli.WAITING:
         monkeypatch.setenv(name, "")  # so that what is set below is undone
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    total = load * len(os.sched_getaffinity(0))
-    monkeypatch.setattr("os.getloadavg", lambda: (total, total, total))
+    monkeypatch.setattr(cli, "_load", lambda: load)
     monkeypatch.setattr(cli, "_others_run", lambda: others)
     cli.wait_briefly()
     assert {name: os.environ[name] for name in cli.WAITING if name in os.environ} == then
+
+
+def test_the_load_is_of_each_core_that_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Linux those that this process may use; macOS tells of none, and Windows has no mean load."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (6.0, 60.0, 60.0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5, 7}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert cli._load() == 2.0
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cli._load() == 0.5
+    monkeypatch.delattr(os, "getloadavg")
+    assert cli._load() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,15 @@ def test_figures_of_a_page_of_their_own_stand_there_and_are_linked(tmp_path: Pat
     without.mkdir()
     write.build(Content((), (), figures[:1], (), NOBODY, 1), without)
     assert [path.name for path in without.glob("*.html")] == ["report.html"]
+
+
+def test_what_a_figures_fold_says_is_in_the_markdown_too(tmp_path: Path) -> None:
+    folded = replace(drawn("plain"), details=(("How it is drawn", "Dashed: 0.1 | each_run."), ("Rule", "None.")))
+    write.build(Content((), (), (folded,), (), NOBODY, 1), tmp_path)
+    assert "<dt>How it is drawn</dt><dd>Dashed: 0.1 | each_run.</dd>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    said = "Caption of plain.\n\nHow it is drawn: Dashed: 0.1 \\| each\\_run.\n\nRule: None.\n\n[plain.svg](figures/plain.svg)"
+    assert said in text
 
 
 def test_a_long_chapter_is_folded_and_its_file_has_all(tmp_path: Path) -> None:

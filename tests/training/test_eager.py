@@ -70,3 +70,16 @@ def test_torch_is_left_as_it_was_and_an_optimiser_of_ones_own_takes_its_own_step
 
     own = Own([torch.zeros(1)], lr=0.1)
     assert eager.step_of(own) == own.step
+
+
+def test_a_step_is_without_hooks_as_it_says_and_one_of_ones_own_has_them() -> None:
+    class Own(torch.optim.SGD):
+        pass
+
+    called: list[str] = []
+    for kind in (torch.optim.SGD, Own):
+        one = kind([torch.zeros(1, requires_grad=True)], lr=0.1)
+        one.register_step_pre_hook(lambda *_: called.append("before"))
+        one.register_step_post_hook(lambda *_: called.append("after"))
+        eager.step_of(one)()
+        assert called == ([] if kind is torch.optim.SGD else ["before", "after"])
