@@ -180,7 +180,7 @@ def test_what_keeps_a_file_from_being_read_says_nothing_of_its_run(done: Any, mo
     _, run = done
     for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError("none")):
 
-        def fail(path: Path, error: BaseException = error) -> None:
+        def fail(path: Path, most: int, error: BaseException = error) -> None:
             raise error
 
         monkeypatch.setitem(whole.CHECKS, ".npz", fail)
