@@ -21,6 +21,8 @@ from grok.store.store import Store
 from grok.store.tags import CONFIG_HASH, FORCED, FOUND, GRID_HASH, KIND, LEFT, PROTOCOL, STUDY_NAME, study_tag
 from tests.helpers.left import leave_files
 
+NO_TEXT = os.fsdecode(b"\xff")
+"""The name of a file that is not UTF-8."""
 RUNS = "{condition: a, modulus: 7, width: 16, epochs: 30, top_pairs: 20, seed: 0..1}"
 OWN = f"two:\n  sentence: Two.\n  source: ours\n  runs: [{RUNS}]\n"
 TELLING = """
@@ -55,7 +57,7 @@ Meanwhile = Callable[[Store, list[TrackedRun]], Any]
 
 
 def leave(
-    store: Store, study: Study, meanwhile: Meanwhile = nothing, used: int = 2, code: str = ""
+    store: Store, study: Study, meanwhile: Meanwhile = nothing, *, used: int = 2, code: str = ""
 ) -> tuple[TrackedRun, list[TrackedRun]]:
     """A study as a command leaves it: a failed run, two finished ones, and the parent with a table.
 
@@ -64,15 +66,22 @@ def leave(
     """
     leave_run(store, study, study.cells[0], "failed")
     runs = [leave_run(store, study, cell) for cell in study.cells]
+    return leave_parent(store, study, runs, meanwhile, used, code), runs
+
+
+def leave_parent(
+    store: Store, study: Study, runs: list[TrackedRun], meanwhile: Meanwhile = nothing, used: int = 2, code: str = ""
+) -> TrackedRun:
     told = {"code": code or unchanged.code_digest(), "before": unchanged.members(study)}
     meanwhile(store, runs)
     tags = {KIND: "study", STUDY_NAME: study.name, GRID_HASH: study.hash, PROTOCOL: "1", FOUND: "It is so."}
     parent = store.create("study", tags)
     parent.put_json("grid.json", {"cells": 2})
+    (root_of(parent) / NO_TEXT).write_bytes(b"x")
     ids = [run.run_id for run in runs[:used]]
     parent.set_tags({LEFT: unchanged.left(study, "It is so.", parent.run_id, **told, used=ids)})
     parent.end("complete")
-    return parent, runs
+    return parent
 
 
 def root_of(run: TrackedRun) -> Path:
@@ -116,6 +125,8 @@ CHANGES: dict[str, Change] = {
     "a bit of the parent's file": lambda store, parent, runs: broken(root_of(parent) / "grid.json"),
     "the parent's file gone": lambda store, parent, runs: (root_of(parent) / "grid.json").unlink(),
     "another file of the parent": lambda store, parent, runs: (root_of(parent) / "more.txt").write_text("x"),
+    "a bit of the parent's file whose name is no text": lambda store, parent, runs: broken(root_of(parent) / NO_TEXT),
+    "a run's file whose name is no text": lambda store, parent, runs: (root_of(runs[0]) / NO_TEXT).write_bytes(b"x"),
     "a link": lambda store, parent, runs: (root_of(parent) / "more").symlink_to("/etc"),
     "the parent at work": lambda store, parent, runs: store.client.update_run(parent.run_id, status="RUNNING"),
     "the parent deleted": lambda store, parent, runs: store.client.delete_run(parent.run_id),
@@ -224,11 +235,11 @@ def test_a_run_that_was_changed_or_broken_before_is_looked_through(store: Store,
     _, runs = leave(store, study)
     path = root_of(runs[0]) / "delta_w" / "band.npz"
     before = path.stat()
-    broken(path, -40)
+    broken(path, 80)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
     assert not done(study)
-    broken(path, -40)
+    broken(path, 80)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert done(study)
 
@@ -238,25 +249,8 @@ def test_so_is_a_run_whose_params_were_changed_before_the_tables_were_made(store
     run = leave_run(store, study, replace(study.cells[0], config=wrong))
     run.set_tags({CONFIG_HASH: study.cells[0].config.hash})
     assert store.get(run.run_id).edited
-    runs = [run, leave_run(store, study, study.cells[1])]
-    parent = store.create("study", {KIND: "study", STUDY_NAME: study.name, GRID_HASH: study.hash, PROTOCOL: "1"})
-    told = {"code": unchanged.code_digest(), "before": unchanged.members(study), "used": [one.run_id for one in runs]}
-    mark = unchanged.left(study, "", parent.run_id, **told)
-    assert mark
-    parent.set_tags({LEFT: mark})
-    parent.end("complete")
-    assert not done(study)
-
-
-def test_names_of_files_need_not_be_text(store: Store, study: Study) -> None:
-    name = os.fsdecode(b"\xff")
-    parent, runs = leave(store, study)
-    for run in (parent, runs[0]):
-        (root_of(run) / name).write_bytes(b"x")
-    told = {"code": unchanged.code_digest(), "before": unchanged.members(study), "used": [run.run_id for run in runs]}
-    parent.set_tags({LEFT: unchanged.left(study, "It is so.", parent.run_id, **told)})
-    assert done(study)
-    (root_of(parent) / name).write_bytes(b"y")
+    parent = leave_parent(store, study, [run, leave_run(store, study, study.cells[1])])
+    assert store.get(parent.run_id).get(LEFT)
     assert not done(study)
 
 
