@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from entry_points import found
 from entry_points.cli import INTERRUPTED, OneLineParser, StopRequest, integer, run_main
 from grok.spec.fields import ConfigError
-from grok.spec.plugins import own_code
+from grok.store.provenance import code_digest
 from grok.store.tags import FOUND, LEFT
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def main(arguments: list[str]) -> int:
 
 def run(flags: argparse.Namespace) -> int:
     """Run the study that the flags name."""
+    code = "" if flags.plan else code_digest()  # before the rest of it is loaded
     from grok.spec.studies import load_study
 
     study = load_study(flags.study)
@@ -84,20 +85,18 @@ def run(flags: argparse.Namespace) -> int:
     if flags.seeds_at_once < 0:
         raise ConfigError(f"seeds_at_once must be a whole number ≥ 0, got {flags.seeds_at_once}. 1 trains them one by one.")
     found.check_store_flags(flags)
-    return 0 if _is_there(flags, study) else _train(flags, study)
+    return 0 if _is_there(flags, study, code) else _train(flags, study, code)
 
 
-def _is_there(flags: argparse.Namespace, study: Study) -> bool:
+def _is_there(flags: argparse.Namespace, study: Study, code: str) -> bool:
     """Whether a local store has the study as it was left complete; told then, without what it takes to train and to draw."""
     began, configs = time.perf_counter(), [cell.config for cell in study.cells]
     asked = flags.force or flags.register != "none" or flags.system_metrics or flags.scheduler != "none" or flags.workers < 0
     if asked or flags.backend not in LOCAL or any(c.device not in found.ANYWHERE or c.rounding != "auto" for c in configs):
         return False
-    if any(own_code(config) for config in configs):
-        return False
     from grok.store import unchanged
 
-    there = unchanged.done(study)
+    there = unchanged.done(study, code)
     if there is None:
         return False
     store, parent, runs = there
@@ -118,7 +117,7 @@ def _line(run_id: str, name: str, state: str, cells: int, trained: int, reused: 
     return f"run={run_id} study={name} state={state} {counts} seconds={seconds:.0f}"
 
 
-def _train(flags: argparse.Namespace, study: Study) -> int:
+def _train(flags: argparse.Namespace, study: Study, code: str) -> int:
     """Train what is not there, write the tables, print one line."""
     stop = StopRequest()
     from analysis.figures import run_figures
@@ -150,11 +149,13 @@ def _train(flags: argparse.Namespace, study: Study) -> int:
                 should_stop=stop,
                 watch=watch,
             )
+        before = unchanged.members(study)
         conditions = study_report.write(store, parent, study, results, time.perf_counter() - started)
         if all(result.done for result in results):
             told = str(conditions.attrs.get(headline.FOUND) or "")
-            whole = conditions.attrs[headline.COUNTED]  # what is not counted is said each time
-            parent.set_tags({LEFT: unchanged.left(study, told, parent.run_id) if whole else ""})
+            used = conditions.attrs[headline.COUNTED]  # empty where a cell is not counted, which is said each time
+            mark = unchanged.left(study, told, parent.run_id, code=code, before=before, used=used) if used else ""
+            parent.set_tags({LEFT: mark})
     except BaseException as error:
         parent.end_by(error)
         raise

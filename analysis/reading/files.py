@@ -17,7 +17,7 @@ from grok.recorders._stored import flaw_of_band, flaw_of_factors, flaw_of_scores
 from grok.recorders.base import File
 from grok.runs.saving import get
 from grok.spec import limited
-from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS
+from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS, bounds
 from grok.spec.config import ResolvedConfig
 from grok.store import files
 from grok.store.errors import StoreError
@@ -28,10 +28,6 @@ from grok.store.tags import StoredRun
 
 KEPT, FACTORS_KEPT = 256, 8
 """Files that stay in memory, the latest used: 256 bands are 0.2 GB and 8 runs' factors 0.06 GB, at 800 epochs."""
-SLACK = 1 << 20
-"""Bytes that a file may have beyond what its run's config asks for."""
-LAYERS = 16
-"""Layers of a network at most, where it is not known."""
 MOST_ROWS = 10_000_000
 """Rows of a history whose run's length is not known."""
 WORKERS = 8
@@ -97,10 +93,7 @@ class RunFiles:
         Its factors are held against the config too, once they are read.
         """
         self._configs[run_id] = config
-        epochs, size = config.epochs + 1, config.window**2
-        self._bounds[run_id, BAND] = 8 * LAYERS * epochs * config.max_window + SLACK
-        self._bounds[run_id, FACTORS] = 8 * LAYERS * len(config.spectrum_methods) * epochs * size + SLACK
-        self._bounds[run_id, HISTORY] = epochs
+        self._bounds |= {(run_id, name): most for name, most in bounds(config).items()}
 
     def width(self, run_id: str) -> int:
         """Lags of the bands of a run, as `load` has read them."""

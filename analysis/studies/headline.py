@@ -17,7 +17,7 @@ from grok.store import views
 TOLD = 6
 """Conditions that the sentence tells; the table has all."""
 FOUND, COUNTED = "found", "counted"
-"""What the table of conditions calls the sentence of its study, and whether the tables have every complete cell."""
+"""What the table of conditions calls the sentence of its study, and the runs of its tables, none where these lack a cell."""
 GRAD_SHARE = "edge/grad_share"
 """Metric of the share of the edge that is the gradient's; a study that has it asks after the edge."""
 HALF = 0.5

@@ -70,7 +70,7 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     known = [*table].index(MADE_BY[-1]) + 1  # after it what was measured, in the order of the runs that had it first
     measured = [name for name in [*table][known:] if name not in RESERVED]
     table = table[[*table][:known] + sorted(measured) + [name for name in [*table][known:] if name in RESERVED]]
-    counted = _all_counted(results, table, found.left_out)
+    counted = _counted(results, table, found.left_out)
     wall = add_wall_time(store, parent, results, seconds)
     conditions, sections = summary.conditions(table) if len(table) else pd.DataFrame(), list[str]()
     histories = {str(run_id): evidence.history(run_id) for run_id in table["run_id"]}
@@ -94,13 +94,15 @@ def write(store: Store, parent: TrackedRun, study: Study, results: Sequence[Resu
     return conditions
 
 
-def _all_counted(results: Sequence[Result], table: pd.DataFrame, left_out: pd.DataFrame) -> bool:
-    """Whether the tables have every complete cell; a line for each that they lack, as those whose files a server has lost."""
+def _counted(results: Sequence[Result], table: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
+    """Ids of the runs in the tables, none where these lack a complete cell; a line for each such, as those whose files a server
+    has lost.
+    """
     counted, reasons = set(table["config_hash"]), dict(zip(left_out["run_id"], left_out["reason"], strict=True))
     lacking = [one for one in results if one.state == "complete" and one.cell.config.hash not in counted]
     for one in lacking:
         LOG.warning("%s is not counted: %s", one.run_id, reasons.get(one.run_id, "the store does not have it"))
-    return not lacking
+    return [] if lacking else [str(run_id) for run_id in table["run_id"]]
 
 
 def _without_a_setting(table: pd.DataFrame, by_window: pd.DataFrame, windows: Sequence[int]) -> int:

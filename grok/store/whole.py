@@ -6,15 +6,18 @@ of a run is for the report.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from grok.spec.artifacts import needed
+from grok.spec.artifacts import SLACK, bounds, needed
 from grok.spec.fields import ConfigError
-from grok.spec.limited import MOST_BYTES, BrokenFileError, check_table, plain_file, untrusted
+from grok.spec.limited import MOST_BYTES, PLACE, BrokenFileError, check_table, plain_file, untrusted
+from grok.spec.plugins import own_code
 from grok.store.errors import StoreError
 from grok.store.moved import local_path
 from grok.store.tags import StoredRun
@@ -23,6 +26,13 @@ CHUNK = 1 << 20
 """Bytes that are read at a time."""
 MOST_HEADER = 100_000_000
 """Bytes of the header of a safetensors file, as its own library has it."""
+COLUMNS = 512
+"""Columns of a history at most, where it is so long that they are more than `MOST_BYTES`; ours."""
+NAMES = "EACCES EPERM EIO ENOMEM EMFILE ENFILE ESTALE ETIMEDOUT EREMOTEIO ENODEV ENXIO EBUSY EAGAIN EINTR ENOBUFS EUCLEAN"
+OF_THE_MACHINE = frozenset(number for name in NAMES.split() if (number := getattr(errno, name, None)) is not None)
+"""Errors that say nothing of a file: no right to it, no memory, no handle left, a disk or a server that fails."""
+ASKED = re.compile(r"of size (\d+)")
+"""How Arrow says what memory it did not get."""
 
 
 def flaw(run: StoredRun) -> str:
@@ -43,18 +53,21 @@ def flaw(run: StoredRun) -> str:
     if not root.is_dir() or root.is_symlink() or root.parts[-2:] != (run.run_id, "artifacts"):
         return f"its folder of files is gone: {root}"
     try:
-        names = needed(run.config, run.state == "complete")
+        config = run.config
+        names, most = needed(config, run.state == "complete"), bounds(config)
     except ConfigError:
         return ""  # `StoredRun.edited` says so
+    if own_code(config, ("network",)):  # how many layers it has is not known
+        most |= {name: max(count, MOST_BYTES) for name, count in most.items() if name.endswith(".npz")}
     left_out = frozenset(run.files_left_out)
     for name in names:
         try:
-            _check(root / name) if name not in left_out else None
+            _check(root / name, most.get(name, 0)) if name not in left_out else None
         except FileNotFoundError:
             return f"its file {name} is gone"
         except (BrokenFileError, OSError) as error:
             cause = error.__cause__ or error
-            if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None):
+            if _of_the_machine(cause, most.get(name, 0)):
                 raise StoreError(
                     f"files of finished runs must be readable, got {root / name} ({type(cause).__name__} {cause!s:.100}). "
                     "Mend that, or train anew with --force."
@@ -63,34 +76,46 @@ def flaw(run: StoredRun) -> str:
     return ""
 
 
-def _check(path: Path) -> None:
-    """Raises BrokenFileError if a file is not what was written, FileNotFoundError if it is not there."""
+def _of_the_machine(error: BaseException, most: int) -> bool:
+    """Whether an error says nothing of a file. Want of memory does where it is less than a whole file would ask for."""
+    if isinstance(error, MemoryError):
+        asked = ASKED.search(str(error))
+        return asked is None or int(asked[1]) <= PLACE * most + SLACK
+    return isinstance(error, OSError) and error.errno in OF_THE_MACHINE
+
+
+def _check(path: Path, most: int) -> None:
+    """Raises BrokenFileError if a file is not what was written or is more than `bounds` says, FileNotFoundError if it is not
+    there.
+    """
     plain_file(path)
     path.open("rb").close()
     with untrusted():
-        CHECKS[path.suffix](path)
+        CHECKS[path.suffix](path, most)
 
 
-def _table(path: Path) -> None:
+def _table(path: Path, most_rows: int) -> None:
     import pyarrow.parquet as pq
 
-    check_table(path)
+    check_table(path, max(MOST_BYTES, 8 * COLUMNS * most_rows), most_rows)
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for _ in file.iter_batches():
             pass
 
 
-def _archive(path: Path) -> None:
+def _archive(path: Path, most_bytes: int) -> None:
     with zipfile.ZipFile(path) as archive:
-        if (size := sum(entry.file_size for entry in archive.infolist())) > MOST_BYTES:
-            raise BrokenFileError(f"{size} bytes of arrays, at most {MOST_BYTES} are expected")
+        if (size := sum(entry.file_size for entry in archive.infolist())) > most_bytes:
+            raise BrokenFileError(f"{size} bytes of arrays, at most {most_bytes} are expected")
+        if strange := {entry.compress_type for entry in archive.infolist()} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise BrokenFileError(f"arrays packed by method {min(strange)}")  # whose header may ask for any memory
         for entry in archive.infolist():
             with archive.open(entry) as member:
                 while member.read(CHUNK):  # to the end, where its checksum is held against what was read
                     pass
 
 
-def _tensors(path: Path) -> None:
+def _tensors(path: Path, _: int) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         size = os.fstat(file.fileno()).st_size
@@ -102,5 +127,5 @@ def _tensors(path: Path) -> None:
         raise BrokenFileError(f"{size} bytes in place of {8 + length + end}")
 
 
-CHECKS: dict[str, Callable[[Path], None]] = {".parquet": _table, ".npz": _archive, ".safetensors": _tensors}
+CHECKS: dict[str, Callable[[Path, int], None]] = {".parquet": _table, ".npz": _archive, ".safetensors": _tensors}
 """By the ending of a file. Weights have a checksum too, which whoever reads them looks at."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from grok.runs import train
-from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS, needed
-from grok.store import unchanged, whole
+from grok.spec.artifacts import BAND, FACTORS, HISTORY, WEIGHTS, bounds, needed
+from grok.store import whole
 from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.tables import load_table, save_table
@@ -44,6 +47,18 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def bomb(path: Path, method: int, numbers: int = 2_500_000) -> None:
+    """Many zeros in few bytes."""
+    with zipfile.ZipFile(path, "w", method) as archive, archive.open("w.npy", "w") as member:
+        np.save(member, np.zeros(numbers))
+
+
+def repeat(path: Path) -> None:
+    """Every row of a table twice."""
+    table = load_table(path)
+    save_table(path, pd.concat([table, table], ignore_index=True))
+
+
 DAMAGES: list[tuple[str, Callable[[Path], None], str]] = [
     (HISTORY, Path.unlink, f"its file {HISTORY} is gone"),
     (BAND, Path.unlink, f"its file {BAND} is gone"),
@@ -56,6 +71,11 @@ DAMAGES: list[tuple[str, Callable[[Path], None], str]] = [
     (LAST, lambda path: path.write_bytes(b""), f"its file {LAST} is not whole"),
     (HISTORY, lambda path: turn(path, 200), f"its file {HISTORY} is not whole"),
     (BAND, lambda path: turn(path, 200), f"its file {BAND} is not whole"),
+    (HISTORY, lambda path: turn(path, -3), f"its file {HISTORY} is not whole"),
+    (BAND, lambda path: turn(path, -3), f"its file {BAND} is not whole"),  # where its list of arrays begins: before the file
+    (BAND, lambda path: bomb(path, zipfile.ZIP_DEFLATED), f"its file {BAND} is not whole (20000128 bytes of arrays, at most"),
+    (BAND, lambda path: bomb(path, zipfile.ZIP_LZMA, 9), f"its file {BAND} is not whole (arrays packed by method 14"),
+    (HISTORY, repeat, f"its file {HISTORY} is not whole (130 rows, at most 65 are expected"),
     ("", shutil.rmtree, "its folder of files is gone"),
 ]
 """A file of a run, what is done to it, and what is said."""
@@ -86,6 +106,15 @@ def test_what_a_run_needs_follows_from_its_config(tiny: Any) -> None:
     assert needed(config, complete=True) == (HISTORY, BAND, WEIGHTS.format(0), LAST)
     assert needed(config, complete=False) == (HISTORY, BAND)
     assert FACTORS in needed(tiny(spectrum_methods=("gram", "svd")), complete=False)
+
+
+def test_a_large_run_is_held_against_what_its_config_asks_for(done: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not against one bound for all."""
+    large = tiny(epochs=800, max_window=512, window=512, slope_lag=25, spectrum_methods=("gram", "svd"))
+    assert bounds(large)[FACTORS] > 8 * 2 * 801 * 512**2 > whole.MOST_BYTES
+    _, run = done
+    monkeypatch.setattr(whole, "MOST_BYTES", 10)
+    assert whole.flaw(run()) == ""
 
 
 def test_files_that_did_not_come_with_a_run_are_not_missed(store: Any, done: Any) -> None:
@@ -175,22 +204,44 @@ def test_a_study_has_the_same_table_in_whatever_order_its_runs_came(store: Any, 
     assert "delta_w_svd/gap_23" in before
 
 
-def test_what_keeps_a_file_from_being_read_says_nothing_of_its_run(done: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No right to it, a bad disk, no memory: refused, and nothing is trained anew."""
-    _, run = done
-    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError("none")):
+SAYS_NOTHING = (
+    PermissionError(13, "Permission denied"),
+    OSError(5, "Input/output error"),
+    OSError(24, "Too many open files"),
+    MemoryError("none"),
+    MemoryError("malloc of size 4096 failed"),
+)
+BROKEN = (
+    OSError(22, "Invalid argument"),
+    OSError(27, "File too large"),
+    NotADirectoryError(20, "Not a directory"),
+    MemoryError("malloc of size 2147483584 failed"),  # what no file of so small a run asks for
+    RecursionError("too deep"),
+)
 
-        def fail(path: Path, error: BaseException = error) -> None:
-            raise error
 
-        monkeypatch.setitem(whole.CHECKS, ".npz", fail)
-        with pytest.raises(StoreError, match=r"files of finished runs must be readable, got .*band\.npz"):
-            whole.flaw(run())
-
-
-def test_a_study_names_a_cell_that_its_tables_do_not_count(
-    store: Any, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", [BAND, HISTORY])
+def test_what_keeps_a_file_from_being_read_says_nothing_of_its_run(
+    done: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    """No right to it, a bad disk, no memory: refused, and nothing is trained anew. Not so what broken bytes end in."""
+    _, run = done
+    raised: list[BaseException] = []
+
+    def fail(path: Path, most: int) -> None:
+        raise raised[-1]
+
+    monkeypatch.setitem(whole.CHECKS, Path(name).suffix, fail)
+    for error in SAYS_NOTHING:
+        raised.append(error)
+        with pytest.raises(StoreError, match=rf"files of finished runs must be readable, got .*{Path(name).name}"):
+            whole.flaw(run())
+    for error in BROKEN:
+        raised.append(error)
+        assert whole.flaw(run()).startswith(f"its file {name} is not whole"), error
+
+
+def test_a_study_names_a_cell_that_its_tables_do_not_count(store: Any, tmp_path: Path, caplog: Any) -> None:
     """Whole files with numbers that no run has."""
     (tmp_path / "own.yaml").write_text(STUDY, encoding="utf-8")
     words = ("study", "--study", str(tmp_path / "own.yaml"), "--backend", "sequential")
@@ -198,7 +249,6 @@ def test_a_study_names_a_cell_that_its_tables_do_not_count(
     wrong = store.find({"kind": "train"})[0].run_id
     path = Path(str(TrackedRun(store.client, wrong)._root)) / HISTORY
     save_table(path, load_table(path).assign(**{"accuracy/test": 2.0}))
-    monkeypatch.setattr(unchanged, "code_tags", lambda: {"code_version": "1", "code_dirty": "false"})
     for _ in range(2):  # each time
         caplog.clear()
         call(*words)

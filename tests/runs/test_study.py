@@ -52,9 +52,8 @@ def test_a_study_from_start_to_reuse(store: Any, write: Any, study: Any, monkeyp
         assert run.tags["grok.study.own/tiny"] == condition
 
     monkeypatch.setattr(train, "train_tracked", must_not_train)
-    monkeypatch.setattr(unchanged, "code_tags", lambda: {"code_version": "1", "code_dirty": "false"})
     look = unchanged.done
-    monkeypatch.setattr(unchanged, "done", lambda study: None)  # it is looked through
+    monkeypatch.setattr(unchanged, "done", lambda study, code: None)  # it is looked through
     second = study(path)
     assert second.status == 0
     assert second.words["run"] == parent.run_id
