@@ -155,10 +155,10 @@ def _train(flags: argparse.Namespace, study: Study) -> int:
             told = str(conditions.attrs.get(headline.FOUND) or "")
             whole = conditions.attrs[headline.COUNTED]  # what is not counted is said each time
             parent.set_tags({LEFT: unchanged.left(study, told, parent.run_id) if whole else ""})
+        _register(store, flags.register, results)
     except BaseException as error:
         parent.end_by(error)
         raise
-    _register(store, flags.register, results)
     if all(result.done for result in results):
         found.say(found.of_study(conditions), _next(flags, store, parent.stored.experiment_id, parent.run_id))
     elif stop():

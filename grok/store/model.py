@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import mlflow
 import numpy as np
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
@@ -23,7 +24,7 @@ from grok.store.moved import local_path
 from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
 from grok.store.sqlite import is_sqlite
-from grok.store.tags import ACTIVATION, tag
+from grok.store.tags import ACTIVATION, StoredRun, tag
 
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells that it tries the example
 SERVED = PROJECT / "grok" / "store" / "served.py"
@@ -57,7 +58,7 @@ def log_network(
         example: inputs to try it with, and scores of any number of them, for the signature.
         params: of its config, for its page in the UI.
     """
-    earlier = _logged(run) if run.resumed else None
+    earlier = model_of(run.client, run.look()) if run.resumed else None
     if run.resumed:
         _drop_others(run, earlier)
     with warnings.catch_warnings():
@@ -106,7 +107,7 @@ def logged_network(run: TrackedRun, folder: Path) -> tuple[dict[str, Tensor], di
     Raises:
         StoreError: if the run has none.
     """
-    model = _logged(run)
+    model = model_of(run.client, run.look())
     if model is None:
         raise StoreError(f"run must have logged its network, got {run.run_id} without. Repeat the command that trained it.")
     place, own = str(model.artifact_location), ("models", str(model.model_id), "artifacts")
@@ -119,12 +120,12 @@ def logged_network(run: TrackedRun, folder: Path) -> tuple[dict[str, Tensor], di
     return files.load(local / NETWORK_FILE)
 
 
-def _logged(run: TrackedRun) -> Any:
+def model_of(client: mlflow.MlflowClient, run: StoredRun) -> Any:
     """The model that is an output of a run and is not deleted; None if there is none."""
-    outputs = run.look().outputs
+    outputs = run.outputs
     for output in outputs.model_outputs if outputs is not None else []:
         try:
-            return run.client.get_logged_model(str(output.model_id))
+            return client.get_logged_model(str(output.model_id))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
