@@ -61,9 +61,11 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
                 return mend(store, run)
             continue
         try:
-            resumable = resumable or with_files(store, _free(run, session))
+            free = _free(run, session)  # also behind one that can go on: one that is trained comes first
         except BusyError as error:
             busy = busy or error
+            continue
+        resumable = resumable or with_files(store, free)
     if busy is not None:
         raise busy
     return resumable
