@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ def server(store: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def repeat(monkeypatch: pytest.MonkeyPatch) -> Repeat:
+def repeat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repeat]:
     """`repeat(answered)`: each request for a run is made twice, and the first or the second answered; none by None."""
     right = MlflowClient.create_run
 
