@@ -156,10 +156,10 @@ def _train(flags: argparse.Namespace, study: Study, code: str) -> int:
             used = conditions.attrs[headline.COUNTED]  # empty where a cell is not counted, which is said each time
             mark = unchanged.left(study, told, parent.run_id, code=code, before=before, used=used) if used else ""
             parent.set_tags({LEFT: mark})
+        _register(store, flags.register, results)
     except BaseException as error:
         parent.end_by(error)
         raise
-    _register(store, flags.register, results)
     if all(result.done for result in results):
         found.say(found.of_study(conditions), _next(flags, store, parent.stored.experiment_id, parent.run_id))
     elif stop():

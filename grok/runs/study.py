@@ -24,11 +24,13 @@ from grok.spec.studies import Cell, Study, training_flops
 from grok.store import lease
 from grok.store.errors import brief
 from grok.store.files import load_json
+from grok.store.ghosts import drop_left, without_empty
 from grok.store.prior import is_sound, mend, with_files
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
 from grok.store.tags import (
+    CLAIM,
     CONFIG_HASH,
     FORCED,
     GRID_HASH,
@@ -92,13 +94,13 @@ def open_parent(store: Store, study: Study, force: bool) -> TrackedRun:
     """
     tags = {KIND: "study", STUDY_NAME: study.name, GRID_HASH: study.hash, PROTOCOL: PROTOCOL_VERSION}
     with store.lock():  # two commands at once share one parent
-        found = [run for run in store.find(tags) if with_files(store, run)]
+        found = [mend(store, run) for run in without_empty(store, store.find(tags)) if with_files(store, run)]
         if found and (not force or (found[0].forced and found[0].state != "complete")):
             point_to(store, found[0])
             parent = store.reopen(found[0])
         else:
-            parent = store.create(f"study {study.name}", {**tags, **code_tags()})
-            other = None if force else lease.one_of(store, parent, tags)
+            parent = store.create(f"study {study.name}", {**tags, **code_tags(), CLAIM: uuid.uuid4().hex})
+            other = lease.one_of(store, parent, tags, force)
             if other is not None:  # of a command that began at the same moment, on a server
                 parent = store.reopen(other)
             if force:
@@ -261,14 +263,16 @@ def _prior(store: Store, study: Study, but: Collection[str]) -> tuple[dict[str, 
     runs = store.find_among(
         asked, CONFIG_HASH, hashes, study_tag(study.name), lambda run: rank(run) == BEST and run.run_id not in but
     )
+    runs = [run for run in runs if run.run_id not in but]
     out, unsound = dict[str, StoredRun](), set[str]()
-    for run in sorted((run for run in runs if run.done and run.run_id not in but), key=rank, reverse=True):
+    for run in sorted((run for run in runs if run.done), key=rank, reverse=True):
         if run.config_hash in out:
             continue
         if is_sound(run):
             out[run.config_hash] = run
         else:
             unsound.add(run.run_id)
+    drop_left(store, (run for run in runs if run.config_hash in out))
     return out, frozenset(unsound)
 
 

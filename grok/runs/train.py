@@ -34,6 +34,8 @@ from grok.training.parts import check_parts, task_of
 from grok.training.size import check_size
 
 LOG = logging.getLogger("grok")
+FAILURE = "failure.txt"
+"""What a run was stopped by, until it goes on."""
 
 
 def train_tracked(
@@ -82,11 +84,14 @@ def train_tracked(
     try:
         for config, run in zip(configs, prior, strict=True):
             tracked.append(create(store, config, parent, tags) if run is None else store.reopen(run, tags))
-            if "config.json" not in tracked[-1].list_files(""):
+            files = tracked[-1].list_files("")
+            if "config.json" not in files:
                 _log_start(config, tracked[-1], training, len(tracked) - 1)
             elif run is not None:
                 tracked[-1].check_config(config)
                 _note_resumed(config, tracked[-1], run, training)
+            if FAILURE in files:
+                tracked[-1].delete(FAILURE)
         members = [Member(training, index) for index in range(len(configs))]
         restored = all(run.resumed for run in tracked) and _restore(training, members, tracked)
         if branch is not None and not restored:
@@ -140,7 +145,6 @@ def _note_resumed(config: ResolvedConfig, run: TrackedRun, before: StoredRun, tr
     _put_config(config, run)
     now = {**code_tags(), **words.host_tags(training)}
     differs = [f"{name} {value}" for name, value in now.items() if before.get(name) != value]
-    run.delete("failure.txt")
     run.set_tags({NOTE: words.running(config)} | ({RESUMED_WITH: ", ".join(differs)} if differs else {}))
 
 
@@ -198,7 +202,10 @@ def _load_branch(training: Training, member: Member, branch: Branch) -> None:
 def _mark_failed(
     configs: Sequence[ResolvedConfig], tracked: list[TrackedRun], error: BaseException, confirm: Callable[[], None]
 ) -> None:
-    """End the runs that are this process's still and that are not done: of a group, some may be."""
+    """End the runs that are this process's still and that are not done: of a group, some may be.
+
+    What is told of the failure is written first: a run that is ended may be another process's at once.
+    """
     state = "interrupted" if isinstance(error, (KeyboardInterrupt, TakenOverError)) else "failed"
     lost = set(error.run_ids) if isinstance(error, TakenOverError) else set()
     try:
@@ -210,6 +217,8 @@ def _mark_failed(
             if run.run_id in lost or run.look().done:
                 continue
             reason = f"{type(error).__name__}: {one_line(error)}"
+            with contextlib.suppress(Exception):
+                run.set_tags({NOTE: words.stopped(config, f"Failed: {reason}")})
+            with contextlib.suppress(Exception):
+                run.put_text(FAILURE, masked("".join(traceback.format_exception(error))))
             run.end(state, reason)
-            run.set_tags({NOTE: words.stopped(config, f"Failed: {reason}")})
-            run.put_text("failure.txt", masked("".join(traceback.format_exception(error))))

@@ -74,6 +74,11 @@ def is_ours(run: StoredRun) -> bool:
     return run.state == RUNNING and run.run_id in _held
 
 
+def is_this_process(run: StoredRun) -> bool:
+    """Whether it was last set running by this very process, which may have let go of it, or not know of it."""
+    return run.get(HOST) == socket.gethostname() and run.get(PROCESS) == process_name(os.getpid())
+
+
 def is_alive(run: StoredRun) -> bool:
     """Whether the process that holds a `running` run still lives, as far as can be told from here."""
     if run.state != RUNNING:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from grok.spec.config import ResolvedConfig
 from grok.store.alive import is_alive, let_go
 from grok.store.errors import BusyError, TakenOverError, one_line
+from grok.store.ghosts import drop_twins
 from grok.store.prior import create, find_prior, named_prior, own_tags, run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store, hand_over
@@ -131,10 +132,13 @@ def _holds(store: Store, lease: Lease, but: Collection[str]) -> bool:
     if not _is_owner(store.get(lease.run_id), lease):
         let_go(lease.run_id)
         return False
-    if not lease.made:
-        return True
+    if not lease.made and lease.run.params:
+        return True  # it was there before
     identity = {name: lease.run.get(name) for name in (KIND, CONFIG_HASH, PROTOCOL)}
     rivals = [run for run in store.find(identity) if run.run_id not in but]
+    drop_twins(store, rivals, lease.run)
+    if not lease.made:
+        return True
     first = _first([run for run in rivals if run.done or is_alive(run) or run.run_id == lease.run_id])
     if first.run_id == lease.run_id:
         return True
@@ -142,18 +146,20 @@ def _holds(store: Store, lease: Lease, but: Collection[str]) -> bool:
     return False
 
 
-def one_of(store: Store, made: TrackedRun, identity: Mapping[str, str]) -> StoredRun | None:
+def one_of(store: Store, made: TrackedRun, identity: Mapping[str, str], forced: bool = False) -> StoredRun | None:
     """Of several new runs that commands made at once on a server for one purpose, the one that stays, if it is not this one.
 
     Args:
-        store: of the runs. made: by this process, just now; it is deleted if it does not stay.
-        identity: tags that all of them have.
+        store: of the runs. made: by this process, just now, with a claim; it is deleted if it does not stay.
+        identity: tags that all of them have. forced: whether it stays whatever is there.
     """
     if store.is_local:
         return None
     time.sleep(SETTLE_S)
-    first = _first([run for run in store.find(identity) if is_alive(run) or run.run_id == made.run_id])
-    if first.run_id == made.run_id:
+    found = store.find(identity)
+    drop_twins(store, found, made.stored)
+    first = _first([run for run in found if is_alive(run) or run.run_id == made.run_id])
+    if forced or first.run_id == made.run_id:
         return None
     _give_way(store, made.stored, first)
     return first

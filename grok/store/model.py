@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import mlflow
 import numpy as np
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from torch import Tensor
 
 from grok.store import files, places
@@ -21,7 +23,8 @@ from grok.store.errors import StoreError
 from grok.store.moved import local_path
 from grok.store.provenance import PROJECT
 from grok.store.run import TrackedRun
-from grok.store.tags import ACTIVATION, tag
+from grok.store.sqlite import is_sqlite
+from grok.store.tags import ACTIVATION, StoredRun, tag
 
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells that it tries the example
 SERVED = PROJECT / "grok" / "store" / "served.py"
@@ -43,7 +46,9 @@ def log_network(
     example: tuple[np.ndarray, np.ndarray],
     params: Mapping[str, str] | None = None,
 ) -> None:
-    """Log the network of a run as an MLflow model, once.
+    """Log the network of a run as an MLflow model, once: the run has one that can be loaded, whatever an earlier process left.
+
+    One that the run has already, of a process that was killed before the run's end, gets its files anew, which may be gone.
 
     Args:
         run: that trained it. tensors: by layer. step: epoch.
@@ -53,18 +58,14 @@ def log_network(
         example: inputs to try it with, and scores of any number of them, for the signature.
         params: of its config, for its page in the UI.
     """
+    earlier = model_of(run.client, run.look()) if run.resumed else None
     if run.resumed:
-        outputs = run.look().outputs
-        if outputs is not None and outputs.model_outputs:
-            return  # an earlier process got this far
-        for left in run.client.search_logged_models([run.stored.experiment_id], f"source_run_id = '{run.run_id}'"):
-            run.client.delete_logged_model(left.model_id)  # or not quite
-            _drop_files(left)
+        _drop_others(run, earlier)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*type hint", UserWarning)  # of MLflow's own classes
         from mlflow.models import infer_signature
         from mlflow.pyfunc import save_model
-    model = run.client.create_logged_model(
+    model = earlier or run.client.create_logged_model(
         run.stored.experiment_id,
         name=FORBIDDEN.sub("_", f"network of {run.stored.name}"),
         source_run_id=run.run_id,
@@ -87,9 +88,14 @@ def log_network(
             code_paths=[str(PROJECT / "grok"), *map(str, code)],
             pip_requirements=[*requirements, "safetensors"],
         )
+        if earlier is not None:
+            _drop_files(earlier)
         run.client.log_model_artifacts(model.model_id, f"{folder}/model")
     run.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    run.client.log_outputs(run.run_id, models=[LoggedModelOutput(model.model_id, step)])
+    if earlier is None:
+        run.client.log_outputs(run.run_id, models=[LoggedModelOutput(model.model_id, step)])
+        if not is_sqlite(run.client.tracking_uri):
+            _drop_others(run, model)  # a request that got no answer is repeated, and makes another
 
 
 def logged_network(run: TrackedRun, folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -101,12 +107,10 @@ def logged_network(run: TrackedRun, folder: Path) -> tuple[dict[str, Tensor], di
     Raises:
         StoreError: if the run has none.
     """
-    outputs = run.look().outputs
-    models = outputs.model_outputs if outputs is not None else []
-    if not models:
+    model = model_of(run.client, run.look())
+    if model is None:
         raise StoreError(f"run must have logged its network, got {run.run_id} without. Repeat the command that trained it.")
-    model_id = str(models[0].model_id)
-    place, own = str(run.client.get_logged_model(model_id).artifact_location), ("models", model_id, "artifacts")
+    place, own = str(model.artifact_location), ("models", str(model.model_id), "artifacts")
     local = places.folder(place, *own)
     if local is None:
         repository = places.repository(run.client, place, *own)
@@ -114,6 +118,26 @@ def logged_network(run: TrackedRun, folder: Path) -> tuple[dict[str, Tensor], di
     if any((local / part).is_symlink() for part in (NETWORK_FILE, PurePosixPath(NETWORK_FILE).parent)):
         raise StoreError(f"logged network must be in the folder of its model, got a link in {local}. Remove the link.")
     return files.load(local / NETWORK_FILE)
+
+
+def model_of(client: mlflow.MlflowClient, run: StoredRun) -> Any:
+    """The model that is an output of a run and is not deleted; None if there is none."""
+    outputs = run.outputs
+    for output in outputs.model_outputs if outputs is not None else []:
+        try:
+            return client.get_logged_model(str(output.model_id))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return None
+
+
+def _drop_others(run: TrackedRun, but: Any) -> None:
+    """Delete the models that were begun for a run, all but one, if any."""
+    for left in run.client.search_logged_models([run.stored.experiment_id], f"source_run_id = '{run.run_id}'"):
+        if but is None or left.model_id != but.model_id:
+            run.client.delete_logged_model(left.model_id)
+            _drop_files(left)
 
 
 def _drop_files(model: Any) -> None:

@@ -8,16 +8,32 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from mlflow.exceptions import MlflowException
+
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.spec.fields import ConfigError
 from grok.spec.plugins import EVERY, own_code
 from grok.store import whole
 from grok.store.alive import is_alive
 from grok.store.errors import AstrayError, BusyError, StoreError
+from grok.store.ghosts import without_empty
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tags import CONFIG_HASH, HOST, KIND, OWN_SOURCES, PROTOCOL, RUNNING, STATE, STATES, TRAIN, StoredRun, tag
+from grok.store.tags import (
+    CONFIG_HASH,
+    HEARTBEAT,
+    HOST,
+    KIND,
+    OWN_SOURCES,
+    PROTOCOL,
+    RUNNING,
+    STATE,
+    STATES,
+    TRAIN,
+    StoredRun,
+    tag,
+)
 
 LOG = logging.getLogger("grok")
 
@@ -27,7 +43,7 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
 
     One that is done comes before any other, then one that is being trained, then one that can go on. One whose files are not
     at a place of its own is passed over, and said so; and one that is done and whose params or files are not any more what it
-    left, which no report counts.
+    left, which no report counts. Of those in which a dead process logged nothing one stays where there is no other.
 
     Args:
         store: to look in. config: whose identity.
@@ -38,17 +54,18 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
         BusyError: if none is done and a process of another session is training one now.
     """
     resumable = busy = None
-    for run in store.prior(config):
-        if run.run_id in but:
-            continue
+    runs = without_empty(store, [run for run in store.prior(config) if run.run_id not in but])
+    for run in sorted(runs, key=lambda run: not run.params):  # what has something logged in it first
         if run.done:
             if is_sound(run):
                 return mend(store, run)
             continue
         try:
-            resumable = resumable or with_files(store, _free(run, session))
+            free = _free(run, session)  # also behind one that can go on: one that is trained comes first
         except BusyError as error:
             busy = busy or error
+            continue
+        resumable = resumable or with_files(store, free)
     if busy is not None:
         raise busy
     return resumable
@@ -80,6 +97,9 @@ def mend(store: Store, run: StoredRun) -> StoredRun:
     if run.status == STATES[RUNNING]:
         with contextlib.suppress(AstrayError):
             TrackedRun(store.client, run).drop_states()
+        if tag(HEARTBEAT) in run.tags:
+            with contextlib.suppress(MlflowException):  # another command did the same at this moment
+                store.client.delete_tag(run.run_id, tag(HEARTBEAT))
         store.client.set_terminated(run.run_id, status=STATES[run.state])
         return replace(run, status=STATES[run.state])
     return run

@@ -10,6 +10,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from grok.spec.fields import ConfigError, shown
+from grok.store.model import model_of
 from grok.store.store import Store
 from grok.store.tags import tag
 
@@ -58,10 +59,10 @@ def register(store: Store, name: str, run_ids: Mapping[str, str], aliases: Mappi
     there = {version.run_id: str(version.version) for version in client.search_model_versions(f"name = '{name}'")}
     for run_id, told in run_ids.items():
         run = store.get(run_id)
-        outputs = [] if run.outputs is None else run.outputs.model_outputs
-        if run_id in there or not outputs:
+        model = None if run_id in there else model_of(client, run)
+        if model is None:
             continue
-        model_id = outputs[-1].model_id
+        model_id = model.model_id
         tags = {tag("config_hash"): run.config_hash}
         with _looked_up_in(store):
             made = client.create_model_version(

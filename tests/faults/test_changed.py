@@ -84,3 +84,14 @@ def test_a_config_that_was_cut_short_is_written_again(store: Any, tiny: Any, lef
     (outcome,) = train.train_tracked([tiny()], store, resume=[stopped.run_id])
     assert (outcome.run_id, outcome.state) == (stopped.run_id, "complete")
     assert path.read_bytes() == whole
+
+
+def test_a_config_of_a_finished_run_is_for_people(store: Any, tiny: Any, flags: Any, command: Any) -> None:
+    """Its params are its config: no command reads the file, and numbers that are whole are not trained anew for it."""
+    done = train.train_tracked([tiny()], store, tags={"study.headline": "grok"})[0].run_id
+    (Path(str(TrackedRun(store.client, done)._root)) / "config.json").write_text("{")
+    answer = command(*flags(tiny()))
+    assert (answer.words["run"], answer.words["reused"]) == (done, "yes")
+    assert list(Evidence(store).runs("headline")["run_id"]) == [done]
+    assert load_run(done, store=store).config.hash == tiny().hash
+    assert command("--replay", done).status == 0

@@ -274,11 +274,12 @@ def test_a_run_whose_process_died_between_its_last_calls_is_finished_when_next_s
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     (run,) = store.prior(config)
     assert (run.state, run.status) == ("complete", "RUNNING")
+    assert run.get("heartbeat")
     study = Study("own/one", "One.", "ours", (Cell("grok", config),))
     parent = studies.open_parent(store, study, force=False)
     (result,) = studies.run_study(study, store, Fanout("sequential"), parent=parent)
     assert result.reused
-    assert store.get(run.run_id).status == "FINISHED"
+    assert (store.get(run.run_id).status, store.get(run.run_id).get("heartbeat")) == ("FINISHED", "")
     store.client.update_run(run.run_id, status="RUNNING")
     root = TrackedRun(store.client, run.run_id)._root
     assert root is not None

@@ -16,7 +16,7 @@ from grok.runs.train import train_tracked
 from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import files as checkpoint
 from grok.store.run import TrackedRun
-from grok.store.tags import SEARCHED
+from grok.store.tags import NOTE, SEARCHED
 from grok.tasks.modular import modular_addition
 from grok.training.loop import train
 
@@ -315,6 +315,51 @@ def test_raw_updates_reproduce_the_band(store, finish, tiny, kept):
             gram = flat @ flat.T
             t, lag = np.nonzero(~np.isnan(band[layer]))
             np.testing.assert_allclose(band[layer][t, lag], gram[t, t - lag], rtol=0, atol=1e-13 * gram.max())
+
+
+def test_a_run_that_failed_before_its_config_was_written_forgets_its_failure(store, tiny, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TrackedRun, "put_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        train_tracked([tiny()], store)
+    monkeypatch.undo()
+    (failed,) = store.prior(tiny())
+    assert TrackedRun(store.client, failed.run_id).list_files("") == ["failure.txt"]
+    (done,) = train_tracked([tiny()], store, resume=[failed.run_id])
+    files = TrackedRun(store.client, failed.run_id).list_files("")
+    assert (done.state, "failure.txt" in files, "config.json" in files) == ("complete", False, True)
+
+
+@pytest.mark.parametrize("broken", [None, "put_text", "set_tags"])
+def test_what_is_told_of_a_failure_is_written_before_the_run_is_another_processs(store, tiny, monkeypatch, broken):
+    """And where it cannot be written the run is ended all the same."""
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def end(run, state, error=""):
+        there.append((run.look().state, "Failed: ZeroDivisionError" in run.look().tags[NOTE], run.list_files("")))
+        with monkeypatch.context() as patch:
+            patch.setattr(TrackedRun, "set_tags", set_tags)
+            right(run, state, error)
+
+    there, right, set_tags = [], TrackedRun.end, TrackedRun.set_tags
+    monkeypatch.setattr(TrackedRun, "end", end)
+
+    def summary(member):
+        if broken is not None:
+            monkeypatch.setattr(TrackedRun, broken, fail)
+        return 1 / 0
+
+    monkeypatch.setattr(Member, "summary", summary)
+    with pytest.raises(ZeroDivisionError):
+        train_tracked([tiny()], store)
+    ((state, told, files),) = there
+    assert (state, told, "failure.txt" in files) == ("running", broken != "set_tags", broken != "put_text")
+    (run,) = store.prior(tiny())
+    assert (run.state, run.status) == ("failed", "FAILED")
 
 
 def test_a_run_that_went_on_forgets_its_failure_and_says_what_changed(store, tiny, monkeypatch):

@@ -173,6 +173,19 @@ def test_force_that_was_stopped_is_finished_by_the_same_command(
     assert parent.run_id != first.words["run"]  # that one is complete: a new order
 
 
+def test_a_study_whose_networks_cannot_be_registered_is_ended(
+    store: Any, write: Any, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*words: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("grok.store.register.register", refuse)
+    path = write([("grok", {"seed": 0})])
+    assert study(path, "--register", "networks").status == 1
+    (parent,) = store.find({KIND: "study"})
+    assert (parent.state, parent.status) == ("failed", "FAILED")
+
+
 def test_cells_of_a_worker_that_died_are_told_before_they_are_tried_again(
     store: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

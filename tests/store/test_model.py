@@ -1,6 +1,7 @@
 """A stored network is a model that MLflow loads, whatever code wrote it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import torch
 
 from grok.store import files as checkpoint
-from grok.store.model import log_network
+from grok.store.model import log_network, logged_network
+from grok.store.run import TrackedRun
 from grok.tasks.modular import modular_addition
 from tests.frozen import networks
 from tests.frozen.configs import CONFIGS
@@ -100,6 +102,43 @@ def test_a_network_that_a_killed_process_was_logging_is_replaced(store):
     (found,) = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run.run_id}'")
     assert found.model_id != left.model_id
     assert found.status == "READY"
+
+
+@pytest.mark.parametrize("lost", ["files", "a file", "model"])
+def test_a_network_whose_files_went_before_the_runs_end_is_there_again_once(store, lost, tmp_path):
+    """A process was killed between the last two calls of a run: its model is an output, and is looked at by nobody."""
+    run = store.create("half", {"kind": "train"})
+    weights = {"w": torch.arange(24.0).reshape(6, 4), "v": torch.zeros(4, 3)}
+    log_network(run, weights, {"activation": "relu"}, 1, **NETWORK)
+    (output,) = store.get(run.run_id).outputs.model_outputs
+    place = Path(store.client.get_logged_model(output.model_id).artifact_location.removeprefix("file://"))
+    if lost == "files":
+        shutil.rmtree(place)
+    elif lost == "a file":
+        (place / "MLmodel").unlink()
+    else:
+        store.client.delete_logged_model(output.model_id)
+    log_network(store.reopen(run.run_id), weights, {"activation": "relu"}, 1, **NETWORK)
+    found = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run.run_id}'")
+    assert [(model.status, model.model_id == output.model_id) for model in found] == [("READY", lost != "model")]
+    assert len(store.get(run.run_id).outputs.model_outputs) == 1 + (lost == "model")
+    there = Path(found[0].artifact_location.removeprefix("file://"))
+    assert (there / "MLmodel").is_file()
+    tensors, _ = logged_network(TrackedRun(store.client, run.run_id), tmp_path)
+    assert torch.equal(tensors["w"], weights["w"])
+
+
+def test_a_network_that_a_server_made_twice_by_one_request_is_one(store, monkeypatch):
+    right = mlflow.MlflowClient.create_logged_model
+    monkeypatch.setattr("grok.store.model.is_sqlite", lambda uri: False)
+    monkeypatch.setattr(
+        mlflow.MlflowClient, "create_logged_model", lambda *words, **named: right(*words, **named) and right(*words, **named)
+    )
+    run = store.create("twice", {"kind": "train"})
+    log_network(run, {"w": torch.zeros(6, 4), "v": torch.zeros(4, 3)}, {"activation": "relu"}, 1, **NETWORK)
+    (found,) = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run.run_id}'")
+    (output,) = store.get(run.run_id).outputs.model_outputs
+    assert (found.model_id, found.status) == (output.model_id, "READY")
 
 
 ANSWER = """
