@@ -71,8 +71,17 @@ def _delete(store: Store, run: StoredRun) -> None:
     """Delete a run that has nothing in it; end it where a server does not let us."""
     let_go(run.run_id)
     with contextlib.suppress(MlflowException, StoreError):
-        try:
-            store.client.delete_run(run.run_id)
-        except MlflowException:
-            TrackedRun(store.client, run).end("failed", "nothing was logged in it: another run has the work")
+        take_back(store, run)
         LOG.warning("%s is taken away: it was begun, and nothing was logged in it.", run.run_id)
+
+
+def take_back(store: Store, run: StoredRun) -> None:
+    """Delete a run that another stands for; end it where a server does not let us, as one does whose user may only edit.
+
+    Raises:
+        MlflowException, StoreError: if neither can be done.
+    """
+    try:
+        store.client.delete_run(run.run_id)
+    except MlflowException:
+        TrackedRun(store.client, run).end("failed", "nothing was logged in it: another run has the work")

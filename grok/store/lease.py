@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from grok.spec.config import ResolvedConfig
 from grok.store.alive import is_alive, let_go
 from grok.store.errors import BusyError, TakenOverError, one_line
-from grok.store.ghosts import drop_twins
+from grok.store.ghosts import drop_twins, take_back
 from grok.store.prior import create, find_prior, named_prior, own_tags, run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store, hand_over
@@ -171,7 +171,7 @@ def _give_way(store: Store, run: StoredRun, first: StoredRun) -> None:
     if PROJECT_ENTRY in run.tags:  # `mlflow run` made it, and will want to end it
         hand_over(store, run.run_id, first)
     else:
-        store.client.delete_run(run.run_id)
+        take_back(store, run)
 
 
 def _first(rivals: Sequence[StoredRun]) -> StoredRun:

@@ -8,6 +8,8 @@ import sys
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from grok.runs import group, train
 from grok.store import lease
@@ -87,6 +89,20 @@ def test_of_two_runs_made_at_once_on_a_server_one_goes(
     assert sorted(holds.values()) == [[False], [True]]
     (left,) = server.prior(tiny())
     assert holds[left.run_id] == [True]
+
+
+def test_one_that_may_not_delete_its_run_ends_it(server: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = at_once(monkeypatch, server, tiny())
+
+    def delete_run(self: Any, run_id: str) -> None:
+        raise MlflowException("API request failed with error code 403 != 200. Response body: 'Permission denied'")
+
+    monkeypatch.setattr(MlflowClient, "delete_run", delete_run)
+    holds = {one.run_id: settled(server, [one]) for one in both}
+    assert sorted(holds.values()) == [[False], [True]]
+    statuses = {run.status: run.run_id for run in server.prior(tiny())}
+    assert holds[statuses["FAILED"]] == [False]
+    assert holds[statuses["RUNNING"]] == [True]
 
 
 def test_a_dead_sibling_is_no_rival(server: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
