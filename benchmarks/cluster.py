@@ -1,9 +1,10 @@
 """What fan-out and a server bear: `python -m benchmarks.cluster dask`, `python -m benchmarks.cluster server --uri URI`.
 
 `dask`: a study of tiny runs on 1, 2, 4 and 8 Dask workers on loopback, into a new SQLite store, against the same runs one after
-the other in this process without a study. Workers have had a run each before. Runs an hour; and what a run costs beside its
-training, in seconds of a core: workers that have a core each times seconds a run, less those of a single run. A run that
-trains fifty times as long has it below 2 %.
+the other in this process without a study. Workers have had runs before. Runs an hour, and the processor time of a run, in this
+process and in the workers, so that what waits and what works can be told apart. What a fan-out costs a run: the processor time
+beyond that of a run without one, and the seconds beyond it of the workers that have a core each, in which waiting for the
+database is counted. A run that trains fifty times as long has either below 2 %.
 `server`: processes that write batches of metrics as a run does, at once, into a store that is there; batches and values a
 second, and the slowest batch. The server is one as docs/shared-server.md has it; its runs are in an experiment of their own.
 """
@@ -11,6 +12,7 @@ second, and the slowest batch. The server is one as docs/shared-server.md has it
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks import record
 from grok.runs import study
@@ -59,18 +62,31 @@ def dask(runs: int, counts: Sequence[int] = WORKERS) -> Iterator[dict[str, Any]]
     """A row for the single runs, and one for each number of workers, each on a store of its own."""
     import distributed
 
-    alone = timed(runs, None)
-    yield {"part": "dask", "workers": 0, "runs": runs, "seconds_a_run": alone, "runs_an_hour": 3600 / alone}
+    alone, cpu_alone = timed(runs, None)
+    row: dict[str, Any] = {"part": "dask", "workers": 0, "runs": runs, "seconds_a_run": alone, "runs_an_hour": 3600 / alone}
+    yield row | {"cpu_s_a_run": cpu_alone}
     for workers in counts:
         with distributed.LocalCluster(workers, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as site:
-            each = timed(runs, Fanout("dask", scheduler=site.scheduler_address), workers)
+            each, cpu = timed(runs, Fanout("dask", scheduler=site.scheduler_address), workers)
         beside = each * min(workers, os.cpu_count() or 1) - alone
         row = {"part": "dask", "workers": workers, "runs": runs, "seconds_a_run": each, "runs_an_hour": 3600 / each}
-        yield row | {"beside_training_s": beside, "run_of_2_percent_s": beside / SHARE}
+        row |= {"cpu_s_a_run": cpu, "cpu_beside_s": cpu - cpu_alone, "beside_s": beside}
+        yield row | {"run_of_2_percent_s": max(beside, cpu - cpu_alone) / SHARE}
 
 
-def timed(runs: int, fanout: Fanout | None, workers: int = 1) -> float:
-    """Seconds a run: as a study on a fan-out, or one after the other in this process without one; into a new store.
+def processor_s() -> float:
+    """Processor time of this process and of all that it has begun and that are there."""
+    found = 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found += times.user + times.system
+    return found
+
+
+def timed(runs: int, fanout: Fanout | None, workers: int = 1) -> tuple[float, float]:
+    """Seconds a run, and processor seconds: as a study on a fan-out, or one after the other in this process without one; into a
+    new store.
 
     Args:
         runs: how many. fanout: where, None for this process. workers: that it has; each has had some runs before.
@@ -79,9 +95,9 @@ def timed(runs: int, fanout: Fanout | None, workers: int = 1) -> float:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path(folder) / 'mlflow.db'}"
         store = open_store()
         trained(store, fanout, "warm", range(runs, runs + 2 * workers))
-        began = time.perf_counter()
+        cpu, began = processor_s(), time.perf_counter()
         trained(store, fanout, "cluster", range(runs))
-        return (time.perf_counter() - began) / runs
+        return (time.perf_counter() - began) / runs, (processor_s() - cpu) / runs
 
 
 def trained(store: Store, fanout: Fanout | None, name: str, seeds: Iterable[int]) -> None:
