@@ -5,7 +5,8 @@ trained in this process by turns; the loop records and evaluates nothing. A run'
 of two lengths, between which it saves its state once.
 `record`: the share of its time that recording by interval (the recorder `edge`: exact split and inner products) adds to the
 training loop of Dyck-1, evaluations included: two loops of the same seed by turns, block by block, one without the recorder.
-Beside it what the recorder adds to a save.
+Beside it the processor time inside the recorder's own calls, which no other process and no cache of another loop blurs, and what it
+adds to a save.
 `buckets`: a training step of SCAN with batches cut by length, as its network does, and without: two loops of the same seed by
 turns; nothing is recorded or evaluated. Everything on one thread.
 """
@@ -133,8 +134,10 @@ def recorded(rounds: int, steps: int = INTERVALS) -> Row:
     whole = config((rounds + 2) * steps)
     watched, plain = Training(whole), Training(whole)
     edge = watched.runs[0].recordings["edge"]
+    inside = _timed(edge)
     del plain.runs[0].recordings["edge"]
     row: Row = {"what": "record", "steps": steps} | _by_turns(_blocks(watched, steps), _blocks(plain, steps), rounds)
+    inside_s = sum(inside) / (1 + (rounds + 1) * steps)
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         tensors = {name: value.detach().clone().cpu() for name, value in edge.state()[0].items()}
@@ -143,7 +146,22 @@ def recorded(rounds: int, steps: int = INTERVALS) -> Row:
     size = sum(value.numel() * value.element_size() for value in tensors.values())
     saves = seconds / whole.save_every if whole.save_every else 0.0  # a step's part of a save
     shares = {"added": row["cpu_ratio"] - 1, "added_with_saves": row["cpu_ratio"] - 1 + saves / row["cpu_s_without"]}
+    shares |= {"inside_s": inside_s, "inside": inside_s / row["cpu_s_without"]}
     return row | shares | {"save_cpu_s": seconds, "save_mb": size / 1e6, "save_every": whole.save_every, "load": _load()}
+
+
+def _timed(recording: Any) -> list[float]:
+    """Processor seconds of each call by which a recording sees a step, from now on."""
+    seconds, see = list[float](), recording.see
+
+    def timed(*arguments: Any) -> Any:
+        start = time.process_time()
+        found = see(*arguments)
+        seconds.append(time.process_time() - start)
+        return found
+
+    recording.see = timed
+    return seconds
 
 
 def bucketed(rounds: int, steps: int, network: str) -> Row:
