@@ -122,6 +122,15 @@ def _environment(**variables: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def elsewhere() -> str:
+    """Torch's lazy device, which stands for a GPU: numpy cannot read its tensors either. A process may begin it once."""
+    import torch._lazy.ts_backend
+
+    torch._lazy.ts_backend.init()
+    return "lazy"
+
+
+@pytest.fixture(scope="session")
 def tiny() -> Callable[..., RunConfig]:
     """`tiny(**changes)`: a config that trains and is tracked in about a second."""
     return lambda **changes: replace(TINY, **changes).resolved()

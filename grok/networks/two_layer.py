@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from grok.networks._activations import Activation, activation
 from grok.networks.base import EVERY_NETWORK, Network, Predictor, Stack
+from grok.numerics import placement
 from grok.numerics.linalg import product
 from grok.spec.config import RunConfig
 from grok.spec.roundings import Rounding, named
@@ -221,8 +222,10 @@ class TwoLayerNetwork(Stack):
         """Samples of each seed in a block at most."""
         if self.rounding is not None:
             return self.rounding.rows
+        if placement.on_gpu(self.w.device):
+            return 1 << 30  # all of them
         seeds, _, width = self.w.shape
-        return 1 << 30 if self.w.is_cuda else torch.get_num_threads() * max(LEAST_ROWS, BLOCK_VALUES // (seeds * width))
+        return torch.get_num_threads() * max(LEAST_ROWS, BLOCK_VALUES // (seeds * width))
 
     @staticmethod
     def _score(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

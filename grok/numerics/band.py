@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grok.numerics import placement
 from grok.numerics.methods import BLOCK
 
 CHUNK = 2048
@@ -67,7 +68,7 @@ class BandedGram:
         self.lags, self.block = lags, block
         self.slots = -(-(lags + block) // block) * block  # a whole number of blocks, so that no block wraps around
         self.parameters = parameters
-        chunk = min(parameters, chunk or (parameters if torch.device(device).type == "cuda" else CHUNK))
+        chunk = min(parameters, chunk or (parameters if placement.on_gpu(torch.device(device)) else CHUNK))
         self.ring = torch.zeros(seeds, -(-parameters // chunk), self.slots, chunk, dtype=dtype, device=device)
         self.count, self.keep_rows = 0, keep_rows  # T
         self._rows: list[np.ndarray] = []  # (S, block, L) each: the band as far as whole blocks go

@@ -13,6 +13,8 @@ import torch
 from scipy.linalg import blas, lapack
 from torch import Tensor
 
+from grok.numerics import placement
+
 
 def _has_onednn() -> bool:
     """Whether this torch has oneDNN's product under the name that its compiler uses, and it multiplies."""
@@ -73,7 +75,7 @@ def product(x: Tensor, y: Tensor) -> Tensor:
     library = _library.get()
     if library == "mkl":
         out = [torch.mm(a, b.T) for a, b in zip(x, y, strict=True)]
-    elif x.is_cuda or x.dtype != torch.float32 or not ONEDNN:
+    elif placement.on_gpu(x.device) or x.dtype != torch.float32 or not ONEDNN:
         return torch.bmm(x, y.transpose(1, 2))
     else:
         pairs = ((_dense(a), _dense(b)) for a, b in zip(x, y, strict=True))
@@ -95,7 +97,7 @@ def upper_gram(x: Tensor) -> Tensor:
 
     On a CPU a symmetric rank-n update does half the work of a product and leaves the lower triangle zero.
     """
-    if x.is_cuda:
+    if placement.on_gpu(x.device):
         return (x.T @ x).triu_()
     syrk = blas.ssyrk if x.dtype == torch.float32 else blas.dsyrk
     if x.stride(1) == 1:
@@ -118,7 +120,7 @@ def gram_panels(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     Yields:
         The rows, and (rows, n − first row): the products of these rows of X with all from the first of them on.
     """
-    step = len(x) if x.is_cuda else PANEL_ROWS
+    step = len(x) if placement.on_gpu(x.device) else PANEL_ROWS
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
         yield rows, product(x[None, rows], x[None, start:])[0]
@@ -178,14 +180,15 @@ def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
         >>> cholesky_solve(a, right).round(decimals=12).tolist()
         [[2.0], [0.5]]
     """
-    if upper.is_cuda:
+    gpu = placement.on_gpu(upper.device)
+    if gpu:
         factor, pivot = torch.linalg.cholesky_ex(upper, upper=True)
         failed = int(pivot)
     else:  # upper in our order is lower in LAPACK's
         factor, failed = lapack.dpotrf(upper.numpy().T, lower=1, clean=0, overwrite_a=1)
     if failed:
         raise np.linalg.LinAlgError(f"matrix must be positive definite, got a pivot ≤ 0 at {failed}. Raise the ridge.")
-    if upper.is_cuda:
+    if gpu:
         return torch.cholesky_solve(right, factor, upper=True)
     solution, _ = lapack.dpotrs(factor, right.numpy(), lower=1)
     return torch.from_numpy(solution)

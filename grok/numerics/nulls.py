@@ -21,6 +21,7 @@ from scipy import fft
 from scipy.linalg import lapack
 from torch import Tensor
 
+from grok.numerics import placement
 from grok.numerics.linalg import upper_gram
 from grok.numerics.repulsion import DEFAULT_RIDGE, PairError, rank_pairs
 
@@ -158,10 +159,10 @@ def upper_inverse(gram_matrix: Tensor, ridge: float) -> Tensor:
     """
     work = gram_matrix.clone(memory_format=torch.contiguous_format)
     work.diagonal().add_(ridge)
-    if work.is_cuda:
-        cuda_factor, info = torch.linalg.cholesky_ex(work, upper=True)
+    if placement.on_gpu(work.device):
+        torch_factor, info = torch.linalg.cholesky_ex(work, upper=True)
         failed = int(info)
-        inverse = torch.cholesky_inverse(cuda_factor, upper=True)
+        inverse = torch_factor if failed else torch.cholesky_inverse(torch_factor, upper=True)
     else:  # upper in our order is lower in LAPACK's, which then does half the work of torch's
         factor, failed = lapack.dpotrf(work.numpy().T, lower=1, clean=0, overwrite_a=1)
         if not failed:

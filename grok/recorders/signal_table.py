@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from grok.networks.base import View
+from grok.numerics import placement
 from grok.recorders._battery import (
     MEMORISED,
     TABLE,
@@ -76,7 +77,7 @@ class SignalTable(Recording):
         then pass in other blocks.
         """
         first = next(iter(view.stack.layers.values()))
-        if self.config.rounding != AUTO or self.config.batch_size or first.device.type != "cpu":
+        if self.config.rounding != AUTO or self.config.batch_size or placement.on_gpu(first.device):
             return {}
         if "features" not in self.run.network.gives:
             return {}

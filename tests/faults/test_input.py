@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from grok.spec import limited_yaml
 from grok.spec.config import ResolvedConfig, RunConfig
 from grok.spec.fields import ConfigError
 from grok.spec.studies import load_file, registry
-from grok.training.size import check_size, row_bytes, shown, tensor_bytes
+from grok.training.size import check_size, memory, row_bytes, shown, tensor_bytes
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.faults
@@ -84,6 +85,13 @@ def test_a_containers_share_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         check_size(RunConfig(device="cpu").resolved())
     (tmp_path / "memory.max").write_text("max\n")
     check_size(RunConfig(device="cpu").resolved())
+
+
+def test_the_memory_of_a_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of a stand-in for the driver."""
+    cards = {torch.device("cuda", 1): SimpleNamespace(total_memory=7)}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
+    assert memory(torch.device("cuda", 1)) == 7
 
 
 @pytest.mark.parametrize(("count", "text"), [(5, "5 bytes"), (3 << 30, "3 GiB"), (10**30, "10^14 PiB"), (1 << 55, "32 PiB")])

@@ -1,4 +1,8 @@
-"""A monitor on a GPU, where there is one: the same numbers as the truth of the weights that it trained."""
+"""A monitor on a GPU, where there is one: the same numbers as the truth of the weights that it trained.
+
+Every test here needs the card: fused and capturable optimisers, the scaler, autocast, copies between the two memories. What a
+GPU changes of our own code is tested without one, as `tests/numerics/test_placement.py` lists.
+"""
 
 from __future__ import annotations
 

@@ -11,17 +11,11 @@ import torch
 from torch import nn
 
 from grok import RollingSpectrum, SpectralMonitor
+from grok.monitor import budget
+from grok.numerics.band import BandedGram
 from tests.monitor.loops import Weights, batches, close, loss
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> str:
-    import torch._lazy.ts_backend
-
-    torch._lazy.ts_backend.init()
-    return "lazy"
 
 
 class Split(nn.Module):
@@ -112,6 +106,19 @@ def test_what_is_not_finite_on_another_device_is_an_event(elsewhere: str) -> Non
         model.first.bias[0] = float("nan")
     train(model, optimizer, 2)
     assert [(event.kind, event.update) for event in monitor.events] == [("divergence", 4)]
+
+
+@pytest.mark.parametrize("size", [50, 1000])
+def test_doubles_are_what_is_brought_to_float64_at_a_time(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest copy that the band of a GPU's chunks makes, counted on the CPU; on the CPU itself it stays in the cache."""
+    monkeypatch.setattr(budget, "GPU_CHUNK", 64)
+    grams = BandedGram(5, size, block=3, chunk=64)
+    copied, double = [], torch.Tensor.double
+    monkeypatch.setattr(torch.Tensor, "double", lambda x: (copied.append(8 * x.numel()), double(x))[1])
+    for _ in range(3):
+        grams.append(torch.ones(1, size), torch.zeros(1, size))
+    assert max(copied) == budget.doubles(size, grams.slots, torch.device("cuda"))
+    assert budget.doubles(size, grams.slots, torch.device("cpu")) == 0
 
 
 def test_a_rolling_spectrum_reads_another_device(elsewhere: str) -> None:

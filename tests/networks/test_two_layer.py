@@ -13,6 +13,7 @@ from grok.numerics import linalg
 from grok.spec.config import ACTIVATIONS
 from grok.spec.fields import ConfigError
 from grok.tasks.modular import modular_addition
+from tests.helpers.gpu_path import gpu_path
 from tests.helpers.references import SIGMA, identity, loss_and_gradient, one_hots, one_thread  # noqa: F401
 
 M, K, N = 7, 24, 30
@@ -82,6 +83,27 @@ def test_blocks_change_nothing_but_rounding(name: str, monkeypatch: pytest.Monke
     got = (*split.loss_and_gradient(batch), *split.evaluate(batch), split.features(batch), split.grad_w, split.grad_v)
     for mine, reference in zip(got, expected, strict=True):
         torch.testing.assert_close(mine, reference, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("name", ["square", "relu", "tests.helpers.references:identity"])
+def test_a_gpu_has_one_block_with_the_bits_of_one_on_a_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64, whose products are the same; whatever the blocks of a CPU would be."""
+
+    def computed(network: TwoLayerNetwork, batch: Batch) -> tuple[torch.Tensor, ...]:
+        scores = *network.loss_and_gradient(batch), *network.evaluate(batch)
+        return *scores, network.features(batch), network.grad_w, network.grad_v
+
+    whole, batch = network_and_batch(name, (0, 5))
+    assert len(batch.blocks(whole.block_rows)) == 1
+    expected = computed(whole, batch)
+    monkeypatch.setattr(model, "LEAST_ROWS", 1)
+    monkeypatch.setattr(model, "BLOCK_VALUES", 7 * K)
+    other, batch = network_and_batch(name, (0, 5))
+    assert len(batch.blocks(other.block_rows)) > 1
+    with gpu_path():
+        assert len(batch.blocks(other.block_rows)) == 1
+        found = computed(other, batch)
+    assert all(torch.equal(mine, reference) for mine, reference in zip(found, expected, strict=True))
 
 
 def test_evaluate_equals_training_score_and_keeps_the_gradient() -> None:

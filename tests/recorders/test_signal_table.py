@@ -27,6 +27,7 @@ from grok.training.loop import Training
 from grok.training.parts import names, network_of, task_of
 from tests.conftest import TINY
 from tests.contracts.test_recorders import Recorded, assert_same
+from tests.helpers.gpu_path import gpu_path
 
 EPOCHS = tuple(range(0, 65, 8))
 PAIRS = RunConfig(
@@ -183,6 +184,8 @@ def test_only_what_has_the_same_bits_is_handed_over(changed: Any, given: set[str
         view = View(training.network, training.batches.train, 0, 0, {}, training.batches.test)
         table = signal_table.SignalTable(training.runs[0])
         assert set(table._given(view)) == given - less
+        with gpu_path():
+            assert table._given(view) == {}
         table.see(step, view)
 
 

@@ -84,6 +84,22 @@ def test_a_study_fits_the_gpus(
     assert study_runs.fit(study, Fanout("dask", scheduler="tcp://h:1"), 0)[1] == 1  # a cluster's workers know their devices
 
 
+def test_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of a stand-in for the driver, in the place of the processor."""
+    import torch
+
+    from grok.runs.words import host_tags
+    from grok.training.loop import Training
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", {torch.device("cuda", 1): "A card"}.__getitem__)
+    training = Training(TINY)
+    here = host_tags(training)
+    training.device = torch.device("cuda", 1)
+    there = host_tags(training)
+    assert (there["device"], there["rounding"]) == ("A card", "cuda")
+    assert "A card" not in here.values()
+
+
 def test_sequential_is_in_this_process() -> None:
     assert list(Fanout("sequential").map(lambda n: (n, os.getpid()), [1, 2])) == [(1, os.getpid()), (2, os.getpid())]
     assert list(Fanout().map(abs, [])) == []

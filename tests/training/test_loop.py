@@ -29,6 +29,7 @@ from grok.tasks.base import Problem
 from grok.tasks.modular import ModularAddition, modular_addition
 from grok.training import loop as training_module
 from grok.training.loop import Record, Training, own_names, problem, train
+from tests.helpers.gpu_path import gpu_path
 from tests.helpers.references import EPS, one_thread, plain_loop  # noqa: F401
 
 TINY = RunConfig(
@@ -453,6 +454,35 @@ def test_lockstep_seeds_are_single_runs(precision: str, optimizer: str) -> None:
         for row, expected in zip(together, alone, strict=True):
             assert set(row[s]) == set(expected)
             assert row[s]["loss/train"] == pytest.approx(expected["loss/train"], rel=10 * tolerance)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_the_code_of_a_gpu_trains_alike(precision: str) -> None:
+    """Run on the CPU. In float64, where the CPU too has one block and one chunk, weights, spectra, scores and features are the
+    same to the bit, and repulsion, by another Cholesky factor, has the same pairs and rates. In float32 products are of another
+    library: as lockstep seeds, ε for each sum of 25 samples × 16 units, grown by 24 steps of at most lr each."""
+    config = tiny(precision=precision)
+    here, one = run(config)
+    with gpu_path():
+        there, other = run(config)
+    tolerance = {"float32": 2e-5, "float64": 0.0}[precision]
+    for layer, weights in one.weights.items():
+        torch.testing.assert_close(other.weights[layer], weights, rtol=0, atol=tolerance)
+    if precision == "float32":
+        assert [row["loss/train"] for row in there] == pytest.approx([row["loss/train"] for row in here], rel=10 * tolerance)
+        return
+    for layer, updates in one.updates.items():
+        np.testing.assert_array_equal(other.updates[layer].band(), updates.band())
+    rounded = 0
+    for row, expected in zip(there, here, strict=True):
+        assert set(row) == set(expected)
+        for name, value in expected.items():
+            if name in ("repulsion/median_cos", "repulsion/theorem6_error"):
+                assert row[name] == pytest.approx(value, abs=1e-12, nan_ok=True)
+                rounded += 1
+            else:
+                assert row[name] == value or math.isnan(value), name
+    assert rounded
 
 
 def test_problem_of_a_config() -> None:
