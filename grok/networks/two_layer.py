@@ -222,7 +222,7 @@ class TwoLayerNetwork(Stack):
         """Samples of each seed in a block at most."""
         if self.rounding is not None:
             return self.rounding.rows
-        if placement.on_gpu(self.w.device):
+        if placement.on_gpu(self.w):
             return 1 << 30  # all of them
         seeds, _, width = self.w.shape
         return torch.get_num_threads() * max(LEAST_ROWS, BLOCK_VALUES // (seeds * width))

@@ -68,7 +68,8 @@ class BandedGram:
         self.lags, self.block = lags, block
         self.slots = -(-(lags + block) // block) * block  # a whole number of blocks, so that no block wraps around
         self.parameters = parameters
-        chunk = min(parameters, chunk or (parameters if placement.on_gpu(torch.device(device)) else CHUNK))
+        whole = placement.on_gpu(torch.empty(0, device=device))
+        chunk = min(parameters, chunk or (parameters if whole else CHUNK))
         self.ring = torch.zeros(seeds, -(-parameters // chunk), self.slots, chunk, dtype=dtype, device=device)
         self.count, self.keep_rows = 0, keep_rows  # T
         self._rows: list[np.ndarray] = []  # (S, block, L) each: the band as far as whole blocks go

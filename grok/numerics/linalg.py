@@ -75,7 +75,7 @@ def product(x: Tensor, y: Tensor) -> Tensor:
     library = _library.get()
     if library == "mkl":
         out = [torch.mm(a, b.T) for a, b in zip(x, y, strict=True)]
-    elif placement.on_gpu(x.device) or x.dtype != torch.float32 or not ONEDNN:
+    elif placement.on_gpu(x) or x.dtype != torch.float32 or not ONEDNN:
         return torch.bmm(x, y.transpose(1, 2))
     else:
         pairs = ((_dense(a), _dense(b)) for a, b in zip(x, y, strict=True))
@@ -97,7 +97,7 @@ def upper_gram(x: Tensor) -> Tensor:
 
     On a CPU a symmetric rank-n update does half the work of a product and leaves the lower triangle zero.
     """
-    if placement.on_gpu(x.device):
+    if placement.on_gpu(x):
         return (x.T @ x).triu_()
     syrk = blas.ssyrk if x.dtype == torch.float32 else blas.dsyrk
     if x.stride(1) == 1:
@@ -120,7 +120,7 @@ def gram_panels(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     Yields:
         The rows, and (rows, n − first row): the products of these rows of X with all from the first of them on.
     """
-    step = len(x) if placement.on_gpu(x.device) else PANEL_ROWS
+    step = len(x) if placement.on_gpu(x) else PANEL_ROWS
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
         yield rows, product(x[None, rows], x[None, start:])[0]
@@ -180,7 +180,7 @@ def cholesky_solve(upper: Tensor, right: Tensor) -> Tensor:
         >>> cholesky_solve(a, right).round(decimals=12).tolist()
         [[2.0], [0.5]]
     """
-    gpu = placement.on_gpu(upper.device)
+    gpu = placement.on_gpu(upper)
     if gpu:
         factor, pivot = torch.linalg.cholesky_ex(upper, upper=True)
         failed = int(pivot)

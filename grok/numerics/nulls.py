@@ -159,7 +159,7 @@ def upper_inverse(gram_matrix: Tensor, ridge: float) -> Tensor:
     """
     work = gram_matrix.clone(memory_format=torch.contiguous_format)
     work.diagonal().add_(ridge)
-    if placement.on_gpu(work.device):
+    if placement.on_gpu(work):
         torch_factor, info = torch.linalg.cholesky_ex(work, upper=True)
         failed = int(info)
         inverse = torch_factor if failed else torch.cholesky_inverse(torch_factor, upper=True)

@@ -77,7 +77,7 @@ class SignalTable(Recording):
         then pass in other blocks.
         """
         first = next(iter(view.stack.layers.values()))
-        if self.config.rounding != AUTO or self.config.batch_size or placement.on_gpu(first.device):
+        if self.config.rounding != AUTO or self.config.batch_size or placement.on_gpu(first):
             return {}
         if "features" not in self.run.network.gives:
             return {}

@@ -14,5 +14,5 @@ from grok.numerics import placement
 def gpu_path() -> Iterator[None]:
     """Within it the library takes every tensor for one on a GPU."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(placement, "on_gpu", lambda device: True)
+        patch.setattr(placement, "on_gpu", lambda x: True)
         yield

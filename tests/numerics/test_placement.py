@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from grok.numerics import band, linalg, placement
 from grok.numerics.linalg import cholesky_solve, gram_panels, product, upper_gram
@@ -67,6 +68,10 @@ def test_all_else_that_asks_for_a_device_is_named() -> None:
         if asks.search(path.read_text(encoding="utf-8"))
     }
     assert found == set(ELSEWHERE)
+    tests = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tests").rglob("test_*.py"))
+    for said in ELSEWHERE.values():
+        assert all((PROJECT / path).is_file() for path in re.findall(r"tests/[\w/]+\.py", said)), said
+        assert all(f"def {name}(" in tests for name in re.findall(r"\b(?<!/)test_\w+\b(?!\.py)", said)), said
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -214,6 +219,8 @@ def test_none_of_it_hands_a_gpus_tensor_to_numpy(name: str, elsewhere: str) -> N
     np.testing.assert_allclose(there.cpu().triu(), here.triu(), rtol=0, atol=1000 * EPS)
 
 
-def test_the_question_is_asked_of_the_device() -> None:
-    assert placement.on_gpu(torch.device("cuda", 1))
-    assert not placement.on_gpu(torch.device("cpu"))
+def test_the_answer_is_where_the_tensor_is() -> None:
+    """Torch's fake tensors say that they are on a GPU without one."""
+    with FakeTensorMode():
+        assert placement.on_gpu(torch.empty(2, device="cuda:0"))
+    assert not placement.on_gpu(torch.empty(2))

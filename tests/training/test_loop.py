@@ -460,16 +460,16 @@ def test_lockstep_seeds_are_single_runs(precision: str, optimizer: str) -> None:
 def test_the_code_of_a_gpu_trains_alike(precision: str) -> None:
     """Run on the CPU. In float64, where the CPU too has one block and one chunk, weights, spectra, scores and features are the
     same to the bit, and repulsion, by another Cholesky factor, has the same pairs and rates. In float32 products are of another
-    library: as lockstep seeds, ε for each sum of 25 samples × 16 units, grown by 24 steps of at most lr each."""
+    library: a gradient, a sum over 25 samples × 16 units, is off by 400 ε of its size, and so is each of 24 steps of lr."""
     config = tiny(precision=precision)
     here, one = run(config)
     with gpu_path():
         there, other = run(config)
-    tolerance = {"float32": 2e-5, "float64": 0.0}[precision]
+    off = 400 * torch.finfo(torch.float32).eps if precision == "float32" else 0.0
     for layer, weights in one.weights.items():
-        torch.testing.assert_close(other.weights[layer], weights, rtol=0, atol=tolerance)
+        torch.testing.assert_close(other.weights[layer], weights, rtol=0, atol=24 * one.config.learning_rate * off)
     if precision == "float32":
-        assert [row["loss/train"] for row in there] == pytest.approx([row["loss/train"] for row in here], rel=10 * tolerance)
+        assert [row["loss/train"] for row in there] == pytest.approx([row["loss/train"] for row in here], rel=off)
         return
     for layer, updates in one.updates.items():
         np.testing.assert_array_equal(other.updates[layer].band(), updates.band())
@@ -478,7 +478,7 @@ def test_the_code_of_a_gpu_trains_alike(precision: str) -> None:
         assert set(row) == set(expected)
         for name, value in expected.items():
             if name in ("repulsion/median_cos", "repulsion/theorem6_error"):
-                assert row[name] == pytest.approx(value, abs=1e-12, nan_ok=True)
+                assert row[name] == pytest.approx(value, abs=100 * EPS, nan_ok=True)
                 rounded += 1
             else:
                 assert row[name] == value or math.isnan(value), name
