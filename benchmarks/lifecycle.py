@@ -5,8 +5,8 @@ trained in this process by turns; the loop records and evaluates nothing. A run'
 of two lengths, between which it saves its state once.
 `record`: the share of its time that recording by interval (the recorder `edge`: exact split and inner products) adds to the
 training loop of Dyck-1, evaluations included: two loops of the same seed by turns, block by block, one without the recorder.
-Beside it the processor time inside the recorder's own calls, which no other process and no cache of another loop blurs, and what it
-adds to a save.
+Beside it the processor time inside the recorder's own calls, which no other process blurs, nor the cache
+of another loop, and what it adds to a save.
 `buckets`: a training step of SCAN with batches cut by length, as its network does, and without: two loops of the same seed by
 turns; nothing is recorded or evaluated. Everything on one thread.
 """
