@@ -66,7 +66,10 @@ def _survived(kind: str, rng: random.Random, world: World, expected: dict[str, A
     """
     began, commands, kept = time.monotonic(), 0, math.nan
     try:
-        (SERVED | FAULTS)[kind](world, rng)  # type: ignore[arg-type]
+        if isinstance(world, served.Served):
+            SERVED[kind](world, rng)
+        else:
+            FAULTS[kind](world, rng)
         kept = math.nan if kind in GO_ON else saved_epochs(world) / (CELLS * EPOCHS)
         began, status = time.monotonic(), 1
         while status != 0 and commands < REPEATS:

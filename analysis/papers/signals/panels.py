@@ -177,7 +177,7 @@ def _verdicts(rows: pd.DataFrame, name: str, *, published: bool = False) -> str:
     """What the leaderboard says of a signal, rule by rule; of its published variant alone if so wished."""
     chosen = rows["signal"] == name
     if published:
-        chosen &= rows["published"] == True  # noqa: E712  # objects: some rows have none
+        chosen &= rows["published"].eq(True)  # of some rows None
     mine = rows.loc[chosen, TOLD].sort_values(["rule", "variant"], kind="stable")
     words: dict[str, list[str]] = {}
     for row in mine.to_dict("records"):
