@@ -5,6 +5,7 @@ either way.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing.resource_tracker
 import os
 import signal
@@ -13,7 +14,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,6 +28,10 @@ BACKENDS = ("loky", "dask", "sequential")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 FIRST_WORKER_S = 60
 """How long a scheduler may take to have its first worker."""
+
+
+class ClusterLost(RuntimeError):
+    """A cluster's scheduler went away in the middle: what its workers had at hand may be done or not."""
 
 
 class _Place(Protocol):
@@ -107,20 +112,25 @@ class Fanout:
             payloads: picklable; begun in this order.
 
         Raises:
-            ConfigError: if the scheduler does not answer.
+            ConfigError: if the scheduler does not answer. ClusterLost: if it goes away later.
         """
         if self.backend == "sequential":
             yield from map(task, payloads)
         elif payloads:
             with self._places(len(payloads)) as places:
-                yield from _feed(task, payloads, places)
+                try:
+                    yield from _feed(task, payloads, places)
+                except CancelledError as error:  # by Dask's client, once the scheduler is gone; nobody here cancels
+                    raise ClusterLost(
+                        f"the Dask scheduler must be there until the last run is done, got none at {self.scheduler}. Start it "
+                        "and its workers again, then repeat the command: it goes on from the last saves"
+                    ) from error
 
     @contextlib.contextmanager
     def _places(self, most: int) -> Iterator[list[_Place]]:
         if self.backend == "dask":
-            with self._client() as client:
-                executor = client.get_executor(pure=False)
-                yield [_ClusterPlace(executor)] * min(self.workers or most, most)
+            with _without_tracebacks(), self._client() as client:
+                yield [_ClusterPlace(client.get_executor(pure=False))] * min(self.workers or most, most)
             return
         # A worker whose memory has grown makes room for a new one between two payloads: as meant, and nothing is lost.
         warnings.filterwarnings("ignore", "A worker (stopped|was restarted) while some jobs were given", UserWarning)
@@ -202,6 +212,21 @@ def _leave_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Dask's client prints one where the connection breaks; what that means for the runs is said by us."""
+    logger = logging.getLogger("distributed.client")  # whose level Dask sets anew when it is imported
+    logger.addFilter(_is_no_error)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_error)
+
+
+def _is_no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR
+
+
 class _ClusterPlace:
     """A slot of a Dask cluster, which finds a worker for each payload, and another one if that dies."""
 
@@ -209,7 +234,12 @@ class _ClusterPlace:
         self._executor = executor
 
     def submit(self, task: Callable[[Any], Any], payload: Any) -> Future[Any]:
-        future: Future[Any] = self._executor.submit(task, payload)
+        from distributed.client import ClosedClientError
+
+        try:
+            future: Future[Any] = self._executor.submit(task, payload)
+        except ClosedClientError as error:
+            raise CancelledError from error
         return future
 
     def close(self, *, kill: bool) -> None:

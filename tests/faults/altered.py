@@ -13,7 +13,7 @@ from grok.runs.load import load_run
 from grok.spec.artifacts import FACTORS
 from grok.store.errors import StoreError
 from grok.store.store import connect
-from tests.faults.outcome import same
+from tests.faults.outcome import same, states
 from tests.faults.world import LATE, LATE_S, LATE_SHARE, Missed, World
 
 Fault = Callable[[World, random.Random], None]
@@ -55,7 +55,7 @@ def flip(path: Path, rng: random.Random) -> None:
 
 
 def altered(pattern: str, change: Callable[[Path, random.Random], None]) -> Fault:
-    """The command is killed and a file is altered: all of a pattern.
+    """The command is killed and a file is altered: all of a pattern. A `config.json` of a run that is finished stays so.
 
     Raises:
         Missed: if there is none.
@@ -65,8 +65,11 @@ def altered(pattern: str, change: Callable[[Path, random.Random], None]) -> Faul
         world.end(disturbed(world, rng), kill=True)
         if not (paths := files_of(world, pattern)):
             raise Missed
+        finished = [root for state, root in states(world) if state == "complete"]
         for path in paths:
             change(path, rng)
+            if path.name == "config.json" and path.parent in finished:
+                world.beside.add(path)
 
     return fault
 

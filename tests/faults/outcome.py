@@ -26,6 +26,8 @@ PART = re.compile(r"partial|\.new$|\.tmp$")
 """In the name of a file that is being written."""
 ID, OF_TIMES = re.compile(r"\b[0-9a-f]{32}\b"), re.compile(r"^Source: .*$| \(reused\)", re.MULTILINE)
 """In the summary of a study: what names a run, the line that has the times, and what the last command did not train."""
+NOT_COUNTED = re.compile(r"^Not counted: (.*)\n\n", re.MULTILINE)
+"""In that summary: runs that are left out, by reason."""
 END_OF_PNG = b"IEND\xaeB`\x82"
 
 Content = dict[str, Any]
@@ -46,8 +48,16 @@ def outcome(world: World) -> dict[str, Content]:
         files = _files(world.root(run), world.beside)
         found[run.data.tags["grok.config_hash"]] = files | {"metrics": series} | _model(world, run)
     for study in world.runs("study"):
-        found[THE_STUDY] = _files(world.root(study), world.beside)
+        found[THE_STUDY] = _of_the_study(world.root(study), world.beside)
     return found
+
+
+def _of_the_study(root: Path, beside: set[Path]) -> Content:
+    """The files of a study; how many runs its summary leaves out stands by itself."""
+    files = _files(root, beside)
+    summary = files.get("summary.md") or ""
+    left_out = sum(int(number) for told in NOT_COUNTED.findall(summary) for number in re.findall(r"(\d+) × ", told))
+    return files | {"summary.md": NOT_COUNTED.sub("", summary), "not counted": left_out}
 
 
 def _files(root: Path, beside: set[Path]) -> Content:
@@ -132,6 +142,7 @@ def flaws(world: World, expected: dict[str, Content]) -> list[str]:
     if found:
         return found
     left_by = outcome(world)
+    expected = expected | {THE_STUDY: expected[THE_STUDY] | {"not counted": len(world.broken)}}
     for one, wanted in expected.items():
         left = left_by[one]
         found += [f"{name} of {one} is left" for name in sorted(left.keys() - wanted.keys())]
@@ -153,16 +164,16 @@ def saved_epochs(world: World) -> int:
     Nothing of the store is touched: a file of a database is read as a copy with its journal, since whoever opens it mends it.
     """
     epochs = 0
-    for state, root in _states(world):
+    for state, root in states(world):
         if state == "complete":
             epochs += EPOCHS
         else:
-            states = (root / "resume").glob("epoch-*.safetensors")
-            epochs += max((int(re.findall(r"\d+", path.name)[0]) for path in states if _sound(path)), default=0)
+            saved = (root / "resume").glob("epoch-*.safetensors")
+            epochs += max((int(re.findall(r"\d+", path.name)[0]) for path in saved if _sound(path)), default=0)
     return epochs
 
 
-def _states(world: World) -> Iterator[tuple[str, Path]]:
+def states(world: World) -> Iterator[tuple[str, Path]]:
     """State and folder of each active training run but those that a fault has broken."""
     if world.uri.startswith("http"):
         yield from ((run.data.tags.get("grok.state", ""), world.root(run)) for run in world.sound())

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from grok.store import sqlite
-from tests.faults import campaign, outcome
+from tests.faults import altered, campaign, outcome
 from tests.faults import world as world_module
 from tests.faults.outcome import content, half_written, same, saved_epochs
 from tests.faults.tries import Try, earlier, keep, planned, read, table, version
@@ -181,3 +181,23 @@ def test_counting_what_is_saved_leaves_a_database_as_it_is(tmp_path: Path) -> No
     assert {path.name: path.read_bytes() for path in world.folder.iterdir()} == dict.fromkeys(
         ("mlflow.db", "mlflow.db-journal"), b"half made"
     )
+
+
+def test_a_config_of_a_finished_run_stays_as_it_was_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "store")
+    for run in "ab":
+        root = world.folder / "mlruns" / "1" / run / "artifacts"
+        root.mkdir(parents=True)
+        (root / "config.json").write_text("{}")
+    made = sqlite3.connect(world.folder / "mlflow.db")
+    made.execute("create table runs (run_uuid, artifact_uri, lifecycle_stage)")
+    made.execute("create table tags (run_uuid, key, value)")
+    for run, state in (("a", "complete"), ("b", "running")):
+        made.execute("insert into runs values (?, ?, 'active')", (run, str(world.folder / "mlruns" / "1" / run / "artifacts")))
+        made.executemany("insert into tags values (?, ?, ?)", [(run, "grok.kind", "train"), (run, "grok.state", state)])
+    made.commit()
+    made.close()
+    monkeypatch.setattr(altered, "disturbed", lambda world, rng: subprocess.Popen([sys.executable, "-c", ""], text=True))
+    altered.altered("config.json", altered.cut)(world, random.Random(0))
+    assert world.beside == {world.folder / "mlruns" / "1" / "a" / "artifacts" / "config.json"}
+    assert all(len(path.read_bytes()) < 2 for path in world.folder.rglob("config.json"))

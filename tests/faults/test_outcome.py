@@ -104,6 +104,18 @@ def test_an_undisturbed_study_that_lacks_something_is_no_measure(world: MadeUp) 
     assert any("the undisturbed study has" in one for one in flaws(world, expected))
 
 
+def test_a_study_tells_as_many_left_out_runs_as_a_fault_has_broken(world: MadeUp) -> None:
+    summary = root(world, "study") / "summary.md"
+    summary.write_text("**Two.**\n\nSource: ours.\n\nMedian.\n")
+    expected = outcome(world)
+    summary.write_text("**Two.**\n\nSource: ours.\n\nNot counted: 1 × history must be whole, 2 × state failed.\n\nMedian.\n")
+    assert any("another not counted of the study (0, 3)" in one for one in flaws(world, expected))
+    world.broken = {"x", "y", "z"}
+    assert flaws(world, expected) == []
+    summary.write_text("**Two.**\n\nSource: ours.\n\nMedian.\n")
+    assert any("another not counted of the study (3, 0)" in one for one in flaws(world, expected))
+
+
 def test_a_broken_file_that_a_run_can_do_without_may_stay(world: MadeUp) -> None:
     expected = outcome(world)
     path = root(world, "a") / "one.json"

@@ -139,6 +139,7 @@ def test_the_compose_file_says_what_the_page_says() -> None:
     command = services["server"]["command"][-1]
     for flag in ("--app-name basic-auth", "--artifacts-destination", "--allowed-hosts", "--backend-store-uri"):
         assert flag in command
+    assert '--cors-allowed-origins "https://$$SERVER_NAME"' in command  # or no browser lists a run
     assert "pip" not in command  # a start needs no network, and changes nothing
     built = services["server"]["build"]["dockerfile_inline"]
     assert re.search(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from grok.spec.config import RunConfig
@@ -30,6 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults]
 CELL = replace(TINY, epochs=40, checkpoint_epochs=(40,), observe_every=0, save_every=20, first_epoch=30)
 """Few requests: a server on a busy machine takes seconds for each."""
 BUCKET = "runs"
+PAGE = "https://runs.example.org"
+"""Where browsers have the server, behind its proxy."""
 ADMIN, ANN, BEN, DATABASE = "the-administrator's 1", "ann's long password 2", "ben's long password 3", "the-databases-4"
 SECRETS = (ADMIN, ANN, BEN, DATABASE, "keyed-5")
 PLACE = {"AWS_ACCESS_KEY_ID": "shared", "AWS_SECRET_ACCESS_KEY": "keyed-5", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -106,6 +109,7 @@ def start_mlflow(servers: machines.Servers, folder: Path, ports: Mapping[str, in
             "$$POSTGRES_PASSWORD@database/mlflow": f"{DATABASE}@127.0.0.1:{ports['postgres']}/postgres",
             "--artifacts-destination /artifacts": f"--artifacts-destination s3://{BUCKET}/kept",
             "$$SERVER_NAME,server:5000": address,
+            "https://$$SERVER_NAME": PAGE,
         }
     )
     servers.start(
@@ -201,6 +205,16 @@ def test_a_stranger_is_told_why_by_every_command(
     assert "ben-guesses-7" not in answer.err
     assert list(tmp_path.iterdir()) == []
     assert shared.objects() == before
+
+
+@pytest.mark.parametrize(("page", "status"), [(PAGE, 200), ("", 200), ("https://elsewhere.example.org", 403)])
+def test_the_server_s_own_page_may_ask_and_no_other(page: str, status: int, shared: Shared) -> None:
+    """A browser names the page with each POST: the UI's that lists runs, the form's that makes users."""
+    for path, sent in (("mlflow/runs/search", {"experiment_ids": ["0"]}), ("mlflow/experiments/search", {"max_results": 1})):
+        told = {"Origin": page} if page else {}
+        answer = requests.post(f"{shared.url}/ajax-api/2.0/{path}", json=sent, headers=told, auth=("ann", ANN), timeout=60)
+        assert answer.status_code == status, answer.text
+        assert ("Cross-origin" in answer.text) == (status == 403)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -40,6 +42,36 @@ def test_every_dependency_is_explained() -> None:
     extras = {name: packages for name, packages in project["optional-dependencies"].items() if name != "test"}
     every = {bare(one) for packages in (project["dependencies"], *extras.values()) for one in packages}
     assert {name.removesuffix("-binary") for name in every} - {"grok-registry"} <= told
+
+
+OURS = {"grok", "analysis", "entry_points"}
+MODULES = {
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "ignite": "pytorch-ignite",
+    "distributed": "dask",
+    "nbformat": "nbclient",
+}
+"""Packages by the module that is imported, where its name is another."""
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    """And not only brought by what is asked for today."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = {
+        bare(one) for packages in (project["dependencies"], *project["optional-dependencies"].values()) for one in packages
+    }
+    imported: dict[str, str] = {}
+    for path in (path for folder in OURS for path in sorted((PROJECT / folder).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            imported |= {name.partition(".")[0]: str(path.relative_to(PROJECT)) for name in names}
+    foreign = {name: path for name, path in imported.items() if name not in OURS | set(sys.stdlib_module_names)}
+    assert {"yaml", "PIL", "mlflow"} <= set(foreign)
+    missing = {name: path for name, path in foreign.items() if MODULES.get(name, name) not in asked}
+    assert missing == {}
 
 
 def bare(requirement: str) -> str:

@@ -22,6 +22,7 @@ from grok.runs.fanout import Fanout
 from grok.spec.config import RunConfig
 from grok.spec.fields import ConfigError
 from tests.conftest import PROJECT, TINY
+from tests.runs import test_several_machines as machines
 
 LONG = replace(TINY, epochs=1500, checkpoint_epochs=(1500,), observe_every=0, save_every=100, first_epoch=100)
 """Long enough to be met in mid-run."""
@@ -161,6 +162,45 @@ def test_what_a_task_raises_is_raised_and_leaves_no_process() -> None:
         list(Fanout(workers=2).map(work, range(2)))
     assert time.monotonic() - start < 25  # did not wait for the other
     assert not [p for p in psutil.Process().children(recursive=True) if "LokyProcess" in " ".join(p.cmdline())]
+
+
+def test_a_cluster_whose_scheduler_goes_away_is_one_line(tmp_path: Path) -> None:
+    """No traceback of Dask's beside it."""
+    pytest.importorskip("distributed", reason="a cluster needs Dask: pip install -e '.[dask]'")
+    port = machines.free_port()
+    address, servers = f"tcp://127.0.0.1:{port}", machines.Servers(tmp_path)
+    scheduler = [str(machines.SCRIPTS / "dask"), "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    script = f"""
+import time
+from grok.runs.fanout import ClusterLost, Fanout
+results = Fanout("dask", scheduler="{address}").map(time.sleep, [0, 60, 60])
+print(next(results), flush=True)
+try:
+    list(results)
+except ClusterLost as error:
+    print(error)
+"""
+    try:
+        server = servers.start("scheduler", scheduler, tmp_path / "scheduler")
+        servers.wait_for("scheduler", lambda: machines.answers(port))
+        machines.start_worker(servers, tmp_path / "worker", address)
+        words = [sys.executable, "-c", script]
+        command = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            assert command.stdout is not None
+            assert command.stdout.readline() == "None\n"
+            server.kill()
+            out, err = command.communicate(timeout=120)
+        finally:
+            command.kill()
+            command.wait()
+    finally:
+        servers.stop()
+    assert err == ""
+    assert out == (
+        f"the Dask scheduler must be there until the last run is done, got none at {address}. Start it and its workers again, "
+        "then repeat the command: it goes on from the last saves\n"
+    )
 
 
 def test_workers_leave_when_their_parent_is_killed() -> None:
