@@ -18,7 +18,7 @@ import torch
 from analysis.reading.evidence import Evidence
 from grok.spec import limited
 from grok.spec.artifacts import BAND, FACTORS, HISTORY
-from grok.spec.limited import check_table
+from grok.spec.limited_tables import check_table
 from grok.store import files
 from grok.store.errors import StoreError
 from grok.store.store import open_store
