@@ -94,7 +94,8 @@ class RunFiles:
     def expect(self, run_id: str, config: ResolvedConfig) -> None:
         """Bound what the files of a run may ask of memory by its config: they are small on disk whatever they unfold to.
 
-        A config is what its run says: beside it they are held against the free memory. Its factors are held against the config too, once they are read.
+        A config is what its run says: `limited` holds them against the free memory too. Its factors are held against the
+        config once more when they are read.
         """
         self._configs[run_id] = config
         self._bounds |= {(run_id, name): most for name, most in bounds(config).items()}

@@ -14,8 +14,8 @@ class Latest(Generic[V]):
     """Keeps what a function gave last, by its arguments; the one used longest ago goes first.
 
     Args:
-        read: the function. size: bytes of what it gives. most: of its values that are kept. most_bytes: that they take together;
-            one of more alone is not kept.
+        read: the function. size: bytes of what it gives. most: of its values that are kept. most_bytes: that they take
+            together; one of more alone is not kept.
     """
 
     def __init__(self, read: Callable[..., V], size: Callable[[V], int], most: int, most_bytes: int) -> None:

@@ -48,12 +48,14 @@ def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None 
 def _table_bytes(path: Path, most_bytes: int, most_rows: int | None, objects: bool) -> int:
     import pyarrow.parquet as pq
 
+    total = 0
+
     with pq.ParquetFile(path) as file:
         known, schema = file.metadata, file.schema
         rows = max(known.num_rows, sum(known.row_group(i).num_rows for i in range(known.num_row_groups)))
         if most_rows is not None and rows > most_rows:
             raise BrokenFileError(f"{rows} rows, at most {most_rows} are expected")
-        total, columns = 0, [schema.column(i) for i in range(known.num_columns)]
+        columns = [schema.column(i) for i in range(known.num_columns)]
         tops = [list(_kinds(top.type)) for top in file.schema_arrow]
         kinds = [kind for top in tops for kind in top]
         if len(kinds) != len(columns):
@@ -75,7 +77,7 @@ def _table_bytes(path: Path, most_bytes: int, most_rows: int | None, objects: bo
 
 
 def _kinds(kind: Any, nests: int = 0) -> Iterator[tuple[Any, int]]:
-    """Types of the columns on disk that a column is made of, in their order, each with how many objects of Python's it is in."""
+    """Types of the columns on disk that a column is made of, in order, each with how many of Python's objects it is in."""
     import pyarrow as pa
 
     if isinstance(kind, pa.BaseExtensionType):
