@@ -259,9 +259,13 @@ class StoredRun:
 
     @property
     def edited(self) -> str:
-        """`unproven` of the config that its params spell, or that they spell none; empty where it has no params yet."""
+        """`unproven` of the config that its params spell, or that they spell none; empty where it has no params yet: they are
+        logged before all else.
+        """
+        if not self.params:
+            return "its params are gone" if self.metrics else ""
         try:
-            return self.unproven(self.config) if self.params else ""
+            return self.unproven(self.config)
         except ConfigError as error:
             return f"its params are those of no config: {error}"
 
