@@ -81,16 +81,19 @@ def tried(name: str, inputs: int, seed: int, stop: float) -> dict[str, Any]:
     """What came of a target: inputs, those that were taken, faults by their words, seconds of the slowest, memory.
 
     Args:
-        name: of the target. inputs: how many. seed: of what is drawn. stop: `time.process_time` at which it ends early.
+        name: of the target. inputs: how many; those that are odd or greedy once each, then drawn ones. seed: of what is drawn.
+        stop: `time.process_time` at which it ends early.
     """
-    rng, seeds = random.Random(f"{seed} {name}"), targets()[name].seeds
-    for content in seeds:
+    rng, target = random.Random(f"{seed} {name}"), targets()[name]
+    first, seeds = (*target.odd, *target.greedy), (*target.seeds, *target.odd)
+    inputs = max(inputs, len(first))
+    for content in target.seeds:
         attempt(name, content)  # what is imported late is no memory of an input
     forget_peak()
     before, began = peak_mb(), time.process_time()
     taken, slowest, done, grown, faults = 0, 0.0, 0, 0.0, dict[str, int]()
     while done < inputs and time.process_time() < stop:
-        content = drawn(rng, seeds)
+        content = first[done] if done < len(first) else drawn(rng, seeds, target.greedy)
         started = time.process_time()
         try:
             with limited():

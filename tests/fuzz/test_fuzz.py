@@ -35,7 +35,7 @@ def test_a_good_input_is_taken(name: str) -> None:
 @PROFILE
 @given(st.data())
 def test_any_input_is_taken_or_refused_in_our_own_words(name: str, data: st.DataObject) -> None:
-    seed = data.draw(st.sampled_from(targets()[name].seeds))
+    seed = data.draw(st.sampled_from((*targets()[name].seeds, *targets()[name].odd)))
     content = data.draw(st.one_of(st.lists(EDITS, min_size=1, max_size=MOST_EDITS).map(lambda e: edited(seed, e)), st.binary()))
     with limited():
         attempt(name, content)
@@ -45,7 +45,7 @@ def test_any_input_is_taken_or_refused_in_our_own_words(name: str, data: st.Data
 def test_the_first_inputs_of_the_campaign_find_nothing(name: str) -> None:
     found = tried(name, 50, seed=1, stop=float("inf"))
     assert found["faults"] == {}
-    assert found["inputs"] == 50
+    assert found["inputs"] >= 50
 
 
 @settings(PROFILE, max_examples=20)
