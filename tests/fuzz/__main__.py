@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import datetime
+import gc
 import importlib.metadata
 import json
 import platform
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 
 from tests.fuzz.mutate import drawn
 from tests.fuzz.targets import attempt, targets
@@ -68,6 +71,15 @@ def forget_peak() -> None:
         RESET.write_text("5")
 
 
+def settle() -> None:
+    """Give back what an input has left behind, so that the next one is not charged with it."""
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # of glibc alone
+        ctypes.CDLL(None).malloc_trim(0)
+    forget_peak()
+
+
 def peak_mb() -> float:
     """Memory that the process has had at most since `forget_peak`; where the system does not tell, what it has now."""
     with contextlib.suppress(OSError):
@@ -89,7 +101,7 @@ def tried(name: str, inputs: int, seed: int, stop: float) -> dict[str, Any]:
     inputs = max(inputs, len(first))
     for content in target.seeds:
         attempt(name, content)  # what is imported late is no memory of an input
-    forget_peak()
+    settle()
     before, began = peak_mb(), time.process_time()
     taken, slowest, done, grown, faults = 0, 0.0, 0, 0.0, dict[str, int]()
     while done < inputs and time.process_time() < stop:
@@ -111,7 +123,8 @@ def tried(name: str, inputs: int, seed: int, stop: float) -> dict[str, Any]:
         if peak > MOST_MB:
             print(f"{name}: memory grew by {peak:.0f} MB\n  {content[:2000]!r}", file=sys.stderr, flush=True)
             faults[MEMORY] = faults.get(MEMORY, 0) + 1
-            forget_peak()
+        if peak > MOST_MB / 8:
+            settle()
     return {
         "target": name,
         "inputs": done,

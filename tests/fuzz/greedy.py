@@ -17,12 +17,12 @@ FACTORS = (
     b"@arrays\nqr_w 100000000,0,5 <f8 zeros\nqr_v 9,5,0 <f8 zeros\ngram32_w 13,0,0 <f4 zeros\ngram32_v 13,0,0 <f4 zeros",
     b"@arrays\nqr_w 5000000,5,5 <f8 zeros\nqr_v 13,5,5 <f8 zeros\ngram32_w 13,5,5 <f4 zeros\ngram32_v 13,5,5 <f4 zeros",
 )
-KINDS = b"struct decimal wide list empty lists fixed structs map word text long bytes null".split()
-TABLES = (
-    *(b"@table\nrows 3000000\nepoch epoch\naccuracy/train real\naccuracy/test real\nrun_id word\na " + one for one in KINDS),
-    b"@table\nrows 3000000\na struct\nb struct\nc struct\nd list\ne map\nf decimal",
+KINDS = b"struct decimal wide list lists structs map text long null".split()
+TABLES = tuple(b"@table\nrows 3000000\nrun_id word\na " + kind for kind in KINDS)
+HISTORIES = tuple(
+    b"@table\nrows 3000000\nepoch epoch\naccuracy/train real\naccuracy/test real\na " + one for one in (b"struct", b"decimal")
 )
-"""Some kB on disk, 24 MB where its rows are numbers."""
+"""Some kB on disk, 24 MB a column where its rows are numbers."""
 HEADER = b"@tensors\n"
 TENSORS = (
     HEADER + b'{"a":[@8000000*[],@[]]}\n',

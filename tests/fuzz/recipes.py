@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 PIECE = re.compile(rb"@(\d{1,9})\*([^@]{1,64})@")
 MOST_INPUT = 32 << 20
 """Bytes that an input has once its pieces are repeated."""
-MOST_CELLS, MOST_COLUMNS, BATCH = 3_000_000, 300, 100_000
-"""Of a table that is made: 24 MB of numbers, of which no reader may make 512 MB. Rows that are made at a time."""
+MOST_CELLS, MOST_COLUMNS, BATCH = 12_000_000, 300, 100_000
+"""Of a table that is made: 96 MB of numbers, of which no reader may make 512 MB. Rows that are made at a time."""
 MOST_UNFOLDED, MOST_SIDE = 1 << 30, 10**8
 """Bytes of all arrays of an archive that is made; a side beside one of zero."""
 CHUNK = 1 << 20

@@ -80,7 +80,7 @@ def reported(content: bytes) -> None:
     for table in left:
         for reason in table["reason"]:
             assert reason.count("\n") == 0
-            raise StoreError(reason)
+            raise LookupError(reason)
 
 
 def monitor(content: bytes) -> None:
@@ -137,12 +137,13 @@ LONG = b"params|epochs|1000000000\nparams|max_window|1000\nfit"
 LONG = b"params|epochs|1000000000\nparams|max_window|1000\nparams|window|900\nfit"
 RUNS = (
     b"params|epochs|1000000000000\nfit",
+    b"params|epochs|1000000000000\nparams|spectrum_methods|gram\nfit",
     b"params|epochs|1000000000000\nparams|max_window|1000000000000\nparams|spectrum_methods|gram\nfit",
     LONG,
     *(FILE % (BAND.encode(), one) for one in greedy.ARRAYS),
     *(LONG + FILE % (name.encode(), greedy.UNFOLDING) for name in (BAND, FACTORS)),
     *(FILE % (FACTORS.encode(), one) for one in greedy.FACTORS),
-    *(LONG + FILE % (HISTORY.encode(), one) for one in greedy.TABLES),
+    *(LONG + FILE % (HISTORY.encode(), one) for one in greedy.HISTORIES),
     *(FILE % (WEIGHTS.format(RAW.checkpoint_epochs[0]).encode(), one) for one in greedy.TENSORS),
 )
 """Runs whose params, or files, ask for much."""

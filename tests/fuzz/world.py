@@ -64,6 +64,8 @@ SCHEMA: dict[str, dict[str, str]] = {
 }
 """Of MLflow's tables, the columns that we read without it; without their rules, which an editor can take away."""
 PAIRS = ("tags", "params", "latest_metrics")
+MOST_ID = 1000
+"""Bytes of the id of a run, which stands in some dozens of rows."""
 LOST = (OverflowError, UnicodeError, sqlite3.Error, ValueError)
 """What SQLite says of a value that no database can have."""
 
@@ -120,7 +122,7 @@ def _edited(database: sqlite3.Connection, words: list[bytes], run: Any, place: s
     """The database after a line; the run that the next is about."""
     table = words[0].decode("ascii", "replace")
     if table == "run" and len(words) > 1:
-        run = _value(words[1])
+        run = _value(words[1][:MOST_ID])
         _add_run(database, run, place)
     elif table == "fit":
         _fit(database, run)
