@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.bundle.layout import BundleError
-from grok.spec.limited import BrokenFileError, check_table, free_memory
+from grok.spec.limited import BrokenFileError, free_memory
+from grok.spec.limited_tables import check_table
 
 RUN = "run_id"
 """The column that says whose a row is."""

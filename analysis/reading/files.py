@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from analysis.reading.latest import Latest
 from grok.recorders._stored import flaw_of_band, flaw_of_factors, flaw_of_scores
 from grok.recorders.base import File
 from grok.runs.saving import get
@@ -28,6 +29,8 @@ from grok.store.tags import StoredRun
 
 KEPT, FACTORS_KEPT = 256, 8
 """Files that stay in memory, the latest used: 256 bands are 0.2 GB and 8 runs' factors 0.06 GB, at 800 epochs."""
+KEPT_BYTES = limited.MOST_BYTES
+"""That they take at most, of each of the three kinds: how large a file may be follows from what its run says."""
 MOST_ROWS = 10_000_000
 """Rows of a history whose run's length is not known."""
 WORKERS = 8
@@ -59,9 +62,10 @@ class RunFiles:
         self._bounds: dict[tuple[str, str], int] = {}
         self._widths: dict[str, int] = {}
         self._flaws: dict[str, str] = {}
-        self.history: Callable[[str], pd.DataFrame] = functools.lru_cache(4 * KEPT)(self._history)
-        self._small: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(KEPT)(self._arrays)
-        self._large: Callable[[str, str], dict[str, np.ndarray]] = functools.lru_cache(FACTORS_KEPT)(self._arrays)
+        self.history: Callable[[str], pd.DataFrame] = Latest(self._history, _table_bytes, 4 * KEPT, KEPT_BYTES)
+        self._small: Callable[[str, str], dict[str, np.ndarray]] = Latest(self._arrays, _array_bytes, KEPT, KEPT_BYTES)
+        self._large: Callable[[str, str], dict[str, np.ndarray]] = Latest(self._arrays, _array_bytes, FACTORS_KEPT, KEPT_BYTES)
+        self._turn = threading.Lock()
 
     def load(self, run_ids: Iterable[str], path: str = HISTORY) -> dict[str, str]:
         """Read a file of each run in parallel, those that were not read before.
@@ -90,7 +94,8 @@ class RunFiles:
     def expect(self, run_id: str, config: ResolvedConfig) -> None:
         """Bound what the files of a run may ask of memory by its config: they are small on disk whatever they unfold to.
 
-        Its factors are held against the config too, once they are read.
+        A config is what its run says: `limited` holds them against the free memory too. Its factors are held against the
+        config once more when they are read.
         """
         self._configs[run_id] = config
         self._bounds |= {(run_id, name): most for name, most in bounds(config).items()}
@@ -130,6 +135,10 @@ class RunFiles:
             local = run.get_file(path, Path(folder))
             try:
                 return read(local)
+            except limited.NoRoomError as error:
+                raise StoreError(
+                    f"{path} must fit into memory, got {run_id} ({error}). Read it on a larger machine."
+                ) from error
             except Exception as error:  # the file is untrusted: broken bytes end in zlib's, the tokenizer's and others' errors
                 kind = {".npz": "npz", ".safetensors": "safetensors"}.get(local.suffix, local.suffix.lstrip("."))
                 told = str(error).replace(str(local), path)  # the same words wherever the store is
@@ -159,10 +168,12 @@ class RunFiles:
         return table
 
     def _arrays(self, run_id: str, path: str) -> dict[str, np.ndarray]:
+        most = self._bounds.get((run_id, path), limited.MOST_BYTES)
+
         def read(local: Path) -> dict[str, np.ndarray]:
-            found = limited.load_arrays(local, self._bounds.get((run_id, path), limited.MOST_BYTES))
+            found = limited.load_arrays(local, most)
             if path == BAND:
-                if any(band.ndim != 2 or band.dtype.kind != "f" for band in found.values()):
+                if any(band.ndim != 2 or band.dtype.kind != "f" or not band.shape[1] for band in found.values()):
                     raise ValueError("no bands of real numbers with a row for each update")
                 if len({band.shape for band in found.values()}) != 1:
                     raise ValueError("no bands of one shape")
@@ -172,7 +183,9 @@ class RunFiles:
                 raise ValueError("no factors of real numbers with a square for each epoch")
             return found
 
-        arrays = self._open(run_id, path, read)
+        # Large ones one at a time: of the free memory that each is held against, another takes nothing meanwhile.
+        with self._turn if most > limited.MOST_BYTES // self.workers else contextlib.nullcontext():
+            arrays = self._open(run_id, path, read)
         config = self._configs.get(run_id)
         if path == FACTORS and config is not None and (flaw := flaw_of_factors(config, arrays, run_id in self._complete)):
             raise StoreError(f"{FACTORS} must have {flaw}, got others in {run_id}. Delete it and train anew.")
@@ -221,6 +234,14 @@ class RunFiles:
             StoreError: if the run has none or it is not whole.
         """
         return self._open(run_id, path, load_csv)
+
+
+def _table_bytes(table: pd.DataFrame) -> int:
+    return int(table.memory_usage().sum())
+
+
+def _array_bytes(arrays: dict[str, np.ndarray]) -> int:
+    return sum(one.nbytes for one in arrays.values())
 
 
 def in_parallel(read: Callable[[str], T], run_ids: list[str], workers: int = WORKERS) -> dict[str, T]:

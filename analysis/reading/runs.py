@@ -288,8 +288,7 @@ def _broken(files: RunFiles, states: Mapping[str, str], configs: Mapping[str, Re
         if run_id not in broken and states[run_id] == "complete":
             rows = files.length(run_id, HISTORY)
             updates = files.length(run_id, BAND) if whole else config.epochs
-            evaluated = sum(config.evaluated(epoch) for epoch in range(config.epochs + 1))
-            if (rows, updates) != (evaluated, config.epochs):
+            if (rows, updates) != (config.evaluations, config.epochs):
                 broken[run_id] = f"its files must cover {config.epochs} epochs, got {rows} rows and {updates} updates"
     return broken
 

@@ -15,8 +15,12 @@ import numpy as np
 from analysis.reading.evidence import Evidence
 from analysis.sensitivity.cells import RATIOS, Cells, Group
 from grok.signals.base import Signal, find
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, refuse
+from grok.spec.limited import MOST_BYTES
 from grok.store.errors import StoreError
+
+MOST_VALUES = MOST_BYTES // 8
+"""Of a condition's series together."""
 
 
 @dataclass
@@ -71,6 +75,11 @@ def with_signal(cells: Cells, evidence: Evidence, text: str) -> Cells:
         ConfigError: if there is no such signal, or a run has not had it computed.
     """
     signal, variant = named(text)
+    for group in cells.cells.values():
+        longest = int(group.table["epochs"].max())  # as the runs say: one that diverged may have few rows for it
+        if len(group.table) * (longest + 1) > MOST_VALUES:
+            told = f"be at most {MOST_VALUES} times the runs of a condition, for a signal's series"
+            refuse("epochs", told, f"{longest} in {len(group.table)} runs", "Leave the longest out of the study")
     series = {
         key: [_series(evidence, signal, variant, row) for row in group.table.to_dict("records")]
         for key, group in cells.cells.items()

@@ -18,7 +18,8 @@ from grok.monitor.track import Settings
 from grok.numerics.spectra import rolling_eigenvalues
 from grok.signals.base import from_history, series
 from grok.spec.fields import refuse, shown
-from grok.spec.limited import BrokenFileError, check_table, load_arrays, plain_file, within_json
+from grok.spec.limited import BrokenFileError, load_arrays, plain_file, within_json
+from grok.spec.limited_tables import check_table
 
 MOST_BYTES, MOST_TEXT, MOST_COLUMNS = 1 << 29, 1 << 30, 10_000
 """Bytes of memory that a negative's file may ask for, that one of text may, and columns; ours."""
@@ -100,7 +101,7 @@ def _table(parts: list[Path]) -> dict[str, np.ndarray]:
 
     left = MOST_BYTES
     for part in parts:
-        left -= check_table(part, left)
+        left -= check_table(part, left, objects=True)
     table = pq.read_table(parts, page_checksum_verification=True)
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 

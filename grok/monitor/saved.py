@@ -14,12 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from grok.spec.fields import refuse, shown
-from grok.spec.limited import BrokenFileError, plain_file, within_json
+from grok.spec.limited import tensors_header
 
 STATE, TENSOR, ITEMS = "state", "tensor", "items"
 """Key of the file's metadata; keys in it for what stands for a tensor, and for a mapping."""
-LENGTH = 8
-"""Bytes at the head of a safetensors file that say how long its header is."""
 MOST_HEADER = 1 << 29
 """Bytes of memory that the header may ask for, as `within_json` tells them; ours."""
 
@@ -46,14 +44,7 @@ def load(path: Path, most_bytes: int) -> dict[str, Any]:
         ConfigError: if it is no such file, or larger than a bound.
     """
     try:
-        plain_file(path)
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(LENGTH), "little")
-            rest = path.stat().st_size - LENGTH - length
-            if not 0 <= rest <= most_bytes:
-                raise BrokenFileError(f"{rest} bytes of tensors, at most {most_bytes} are read")
-            within_json(b"", MOST_HEADER, length)
-            within_json(file.read(length), MOST_HEADER)
+        tensors_header(path, most_bytes, MOST_HEADER)
         with safe_open(path, framework="pt") as known:
             state = json.loads(known.metadata()[STATE])
             found = {name: torch.clone(known.get_tensor(name)) for name in known.keys()}  # noqa: SIM118

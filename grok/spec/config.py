@@ -28,7 +28,7 @@ from grok.spec.blocks import (
     RecordingBlock,
     TaskBlock,
 )
-from grok.spec.fields import Config, pairs, to_text
+from grok.spec.fields import Config, pairs, refuse, to_text
 from grok.spec.pairs_block import PairsBlock
 from grok.spec.plugins import EVERY, OF_SIGNALS, USUAL_RECORDERS, own_code, own_source
 from grok.spec.published import DEFAULT_NETWORK, SHARES, automatic, check_fields, network_of, samples
@@ -56,6 +56,8 @@ PROTOCOL_VERSION = "1"
 """Version of the numbers: it moves when the same config would give different ones."""
 CHECKPOINTS = (50, 100, 175, 250, 300, 400, 500, 800)
 """Epochs of the published sign-match table (Xu, Theorem 6 table) up to 300, and three later ones."""
+MOST_CHECKPOINTS = 100_000
+"""That `auto` stands for where they are the epochs of evaluation; ours: each is a file."""
 CHART_POINTS = 200
 """Of a metric in MLflow, about, unless `log_every` says otherwise: what a chart there shows."""
 BLOCKS = (
@@ -181,6 +183,17 @@ class RunConfig(
         """Whether the run is evaluated at an epoch; resolved configs only."""
         return epoch % (self.evaluate_every or 1) == 0 or epoch == self.last_epoch
 
+    @property
+    def evaluations(self) -> int:
+        """Of how many epochs that holds; resolved configs only.
+
+        Example:
+            >>> config = RunConfig(evaluate_every=4, checkpoint_epochs=()).resolved()
+            >>> [dataclasses.replace(config, epochs=epochs).evaluations for epochs in (3, 4, 5, 10**12)]
+            [2, 2, 3, 250000000001]
+        """
+        return -(-self.last_epoch // (self.evaluate_every or 1)) + 1
+
     def decay_at(self, step: int) -> float:
         """The weight decay of the step that leads from an epoch to the next; resolved configs only.
 
@@ -279,8 +292,11 @@ class RunConfig(
         else:
             first, known = own.activation, RunConfig(activation=own.activation, seed=own.seed)
         mine, default = own.values(), known.resolved().values()
-        free = ResolvedConfig(**mine | {"n_train": None, "checkpoint_epochs": None}).values()  # auto at this modulus, length
-        auto = {name: free[name] for name in ("n_train", "checkpoint_epochs")}
+        names = (
+            ("n_train", "checkpoint_epochs") if own.evaluations <= MOST_CHECKPOINTS else ("n_train",)
+        )  # auto, where it can be
+        free = ResolvedConfig(**mine | dict.fromkeys(names)).values()  # at this modulus, length
+        auto = {name: free[name] for name in names}
         differ = [name for name in ORDER if mine[name] not in (default[name], auto.get(name, default[name]))]
         said = [SHOWN.get(name, name + "={}").format(to_text(mine[name])) for name in differ if name not in EXECUTION_FIELDS]
         return ", ".join([first, *said, f"seed {self.seed}"])
@@ -324,6 +340,9 @@ class ResolvedConfig(RunConfig):
             every = samples(self.task, self.modulus) if self.task == "multiplication" else self.modulus**2
             put["n_train"] = (2 * every) // 5 if share is None else int(share * every)
         if put["checkpoint_epochs"] is None and put["evaluate_every"] > 1:
+            if (count := -(-put["epochs"] // put["evaluate_every"]) + 1) > MOST_CHECKPOINTS:
+                rule = f"be given where a run of {put['epochs']} steps is evaluated more than {MOST_CHECKPOINTS} times"
+                refuse("checkpoint_epochs", rule, f"auto, which are {count}", "Name them, or raise evaluate_every")
             put["checkpoint_epochs"] = tuple(sorted({*range(0, put["epochs"], put["evaluate_every"]), put["epochs"]}))
         if put["checkpoint_epochs"] is None:
             ranked = (self.ranking_epoch,) if self.pair_ranking == "epoch_150" else ()

@@ -1,7 +1,7 @@
-"""Arrays, tables and JSON on disk, without pickle: what they ask of memory is known from headers, or from a count of signs,
-before any of it is taken.
+"""Arrays, tensors and JSON on disk, without pickle: what they ask of memory is known from headers, or from a count of signs,
+before any of it is taken. Tables are in `limited_tables`.
 
-Nothing is imported that the monitor does not have; pyarrow and psutil only where they are needed.
+Nothing is imported that the monitor does not have; psutil only where it is needed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from numpy.lib import format as npy
 
 MOST_BYTES = 1 << 31
 """Bytes of memory that a file may ask for unless it is known how large it should be."""
-WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
-"""Bytes of a cell, by its type on disk; a text has a place of 16 beside its letters."""
-PLACE = 16
-TEXT = "BYTE_ARRAY"
+COPIES = 3
+"""Parts of the free memory of which a file of more than that may take one: itself, a copy, and what is compared with it."""
 MOST_JSON_BYTES = 1 << 28
 """Bytes of memory that a JSON file may ask for; ours: the largest of the stored studies takes 14 MiB."""
 BYTES_A_BRACKET, BYTES_A_COMMA, BYTES_A_LETTER = 160, 64, 10
@@ -30,10 +28,16 @@ BYTES_A_BRACKET, BYTES_A_COMMA, BYTES_A_LETTER = 160, 64, 10
 short text, a letter in the file, as text and as part of a value, of four bytes in these two."""
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 """Where Linux has the bound of a container's memory."""
+LENGTH = 8
+"""Bytes at the head of a safetensors file that say how long its header is."""
 
 
 class BrokenFileError(ValueError):
     """A file is not whole, not of its kind, or asks for more than its bound."""
+
+
+class NoRoomError(MemoryError):
+    """A file is within its bound, and there is not the memory here for it: that says nothing of the file."""
 
 
 @contextlib.contextmanager
@@ -41,7 +45,7 @@ def untrusted() -> Iterator[None]:
     """Whatever broken bytes end in, zlib's errors, the tokenizer's, Arrow's, those of a text's code, is a `BrokenFileError`."""
     try:
         yield
-    except BrokenFileError:
+    except (BrokenFileError, NoRoomError):
         raise
     except Exception as error:
         raise BrokenFileError(f"{type(error).__name__} {' '.join(str(error).split())}") from error
@@ -68,6 +72,16 @@ def free_memory() -> int:
     with contextlib.suppress(OSError, ValueError):  # no such file, or `max`
         free = min(free, int(CGROUP.read_text(encoding="ascii")))
     return free
+
+
+def check_room(size: int) -> None:
+    """Look that so many bytes can be had here. A bound that follows from what a file's own store says is none for its reader.
+
+    Raises:
+        NoRoomError: if they are more than `MOST_BYTES`, and than one part of `COPIES` of the free memory.
+    """
+    if size > MOST_BYTES and size > (room := free_memory() // COPIES):
+        raise NoRoomError(f"{size} bytes, at most {max(room, MOST_BYTES)} of the free memory are taken")
 
 
 def load_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
@@ -119,7 +133,7 @@ def load_arrays(path: Path, most_bytes: int = MOST_BYTES, names: Collection[str]
 
     Raises:
         BrokenFileError: if an array is not of plain numbers, or larger than its header or the bound has it, or cannot be
-            unpacked. OSError: if the file is not there.
+            unpacked. NoRoomError: if they are within the bound and not within `check_room`. OSError: if the file is not there.
     """
     plain_file(path)
     with untrusted():
@@ -134,13 +148,16 @@ def _arrays(path: Path, most_bytes: int, names: Collection[str] | None) -> dict[
                 continue
             with archive.open(entry) as member:
                 shape, dtype = array_header(member, entry.filename)
-                size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+                size = math.prod(shape) * dtype.itemsize
                 if size != entry.file_size - member.tell():
                     rest = entry.file_size - member.tell()
                     raise BrokenFileError(f"{entry.filename} has {rest} bytes, its header says {size}")
-                total += size
+                total += math.prod(side or 1 for side in shape) * (
+                    dtype.itemsize or 4
+                )  # an empty one by its sides, `<U0` as `<U1`
         if total > most_bytes:
             raise BrokenFileError(f"{total} bytes of arrays, at most {most_bytes} are expected")
+        check_room(total)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files if names is None or name in names}
 
@@ -163,89 +180,23 @@ def array_header(member: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]
     return shape, dtype
 
 
-def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None = None) -> int:
-    """Look that a Parquet file, unfolded, stays within a bound of memory: rows by the widths of its columns, and all letters.
-
-    A column of texts is read as its distinct ones and their numbers, so that one long text in every row is told by its length
-    and not by its copies.
+def tensors_header(path: Path, most_bytes: float = math.inf, most_header: int = MOST_JSON_BYTES) -> tuple[bytes, int]:
+    """The header of a safetensors file, which is JSON, and the bytes that follow it: tensors without a gap.
 
     Args:
-        path: of the file. most_bytes: of memory, that the table may take. most_rows: that it may have; None for any.
-
-    Returns:
-        Bytes that it takes, about.
+        path: of the file. most_bytes: of memory, that the tensors may take. most_header: that the header may, once it is read.
 
     Raises:
-        BrokenFileError: if it does not, with the figure, or is no whole file. OSError: if the file is not there.
+        BrokenFileError: if one is beyond its bound, or the file ends in its header. OSError: if it is not there.
     """
     plain_file(path)
-    with untrusted():
-        return _table_bytes(path, most_bytes, most_rows)
-
-
-def _table_bytes(path: Path, most_bytes: int, most_rows: int | None) -> int:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        known, schema = file.metadata, file.schema
-        rows = max(known.num_rows, sum(known.row_group(i).num_rows for i in range(known.num_row_groups)))
-        if most_rows is not None and rows > most_rows:
-            raise BrokenFileError(f"{rows} rows, at most {most_rows} are expected")
-        total, columns = 0, [schema.column(i) for i in range(known.num_columns)]
-        for i, column in enumerate(columns):
-            cells = max(rows, _cells(file, i)) if column.max_repetition_level else rows
-            total += cells * (WIDTHS.get(column.physical_type) or column.length or PLACE)
-        texts = [column.path for column in columns if column.physical_type == TEXT]
-    _within(total, rows, most_bytes)
-    if texts:
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
-            for name in texts:
-                for chunk in file.read(columns=[name]).column(0).chunks:
-                    total += sum(map(_letters, _leaves(chunk)))
-                    _within(total, rows, most_bytes)
-    return total
-
-
-def _cells(file: Any, column: int) -> int:
-    """Values in a column of lists. Its description is looked at once Arrow has begun to read the column: of a description that
-    is broken, reading is an error, looking ends the process.
-    """
-    found = 0
-    for i in range(file.metadata.num_row_groups):
-        next(file.iter_batches(batch_size=1, row_groups=[i]), None)
-        found += file.metadata.row_group(i).column(column).num_values
-    return found
-
-
-def _within(total: int, rows: int, most_bytes: int) -> None:
-    if total > most_bytes:
-        raise BrokenFileError(f"{rows} rows that unfold to {total} bytes or more, at most {most_bytes} are expected")
-
-
-def _leaves(array: Any) -> Iterator[Any]:
-    """The columns that a nested one is made of; itself where it is none."""
-    import pyarrow as pa
-
-    kind = array.type
-    if pa.types.is_struct(kind):
-        for part in array.flatten():
-            yield from _leaves(part)
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_map(kind):
-        yield from _leaves(array.values)
-    else:
-        yield array
-
-
-def _letters(array: Any) -> int:
-    """Bytes of the texts of a column, each as often as it is there; of one that is not of texts, what it has."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_dictionary(array.type):
-        return int(array.nbytes)
-    values = array.dictionary
-    if not (pa.types.is_binary(values.type) or pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return int(array.nbytes)
-    lengths = np.asarray(pc.fill_null(pc.binary_length(values), 0), dtype=np.int64)
-    numbers = array.indices.drop_null()
-    return int(lengths[np.asarray(numbers)].sum()) if len(numbers) else 0
+    with path.open("rb") as file:
+        length, size = int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size - LENGTH
+        if not 2 <= length <= size:
+            raise BrokenFileError(f"a header of {length} bytes in a file of {size + LENGTH}")
+        if size - length > most_bytes:
+            raise BrokenFileError(f"{size - length} bytes of tensors, at most {most_bytes} are read")
+        within_json(b"", most_header, length)
+        header = file.read(length)
+    within_json(header, most_header)
+    return header, size - length

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from grok.spec.limited import MOST_JSON_BYTES, BrokenFileError, free_memory, load_json, plain_file, within_json
+from grok.spec.limited import MOST_JSON_BYTES, free_memory, load_json, tensors_header
 from grok.store.errors import NO_ROOM
 
 PARTIAL = ".*.partial-*"
@@ -27,8 +27,6 @@ EARLIER_PARTIAL = ".*.safetensors.*"
 """The same of earlier versions."""
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """How safetensors tells an error of the system's."""
-LENGTH = 8
-"""Bytes at the head of a safetensors file that say how long its header is."""
 
 __all__ = ["CheckpointError", "copy", "load", "load_json", "save", "whole"]
 
@@ -97,7 +95,7 @@ def load(path: Path, most_bytes: int | None = None) -> tuple[dict[str, Tensor], 
     """
     path = Path(path)  # a model that MLflow serves gives a text
     try:
-        _check_sizes(path, free_memory() if most_bytes is None else most_bytes)
+        tensors_header(path, free_memory() if most_bytes is None else most_bytes, MOST_JSON_BYTES)
         with safe_open(path, framework="pt") as file:
             known = file.metadata() or {}
             tensors = {key: torch.clone(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
@@ -110,23 +108,6 @@ def load(path: Path, most_bytes: int | None = None) -> tuple[dict[str, Tensor], 
     if known.get("sha256", "") not in ("", _digest(tensors, known["facts"])):
         raise CheckpointError(f"checkpoint must be as it was written, got {path.name}, whose checksum is another.")
     return tensors, facts
-
-
-def _check_sizes(path: Path, most_bytes: int) -> None:
-    """Look at the lengths of a safetensors file's header and of what follows, which its tensors fill without a gap.
-
-    Raises:
-        BrokenFileError: if one is beyond its bound. OSError: if the file is not there.
-    """
-    plain_file(path)
-    with path.open("rb") as file:
-        length, size = int.from_bytes(file.read(LENGTH), "little"), path.stat().st_size - LENGTH
-        if length > size:
-            raise BrokenFileError(f"a header of {length} bytes in a file of {size + LENGTH}")
-        if size - length > most_bytes:
-            raise BrokenFileError(f"{size - length} bytes of tensors, at most {most_bytes} are read")
-        within_json(b"", MOST_JSON_BYTES, length)
-        within_json(file.read(length), MOST_JSON_BYTES)
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:

@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grok.spec.limited import MOST_BYTES, BrokenFileError, check_table, plain_file, untrusted
+from grok.spec.limited import MOST_BYTES, BrokenFileError, plain_file, untrusted
+from grok.spec.limited_tables import check_table
 
 DIGEST = b"grok.sha256"
 """Key of the file's own metadata. The checksums of pages say nothing of the names of columns, or of which page is whose."""
@@ -38,7 +39,7 @@ def load_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None =
     Raises:
         BrokenFileError: if the file is no whole table, or larger than a bound. OSError: if it is not there.
     """
-    check_table(path, most_bytes, most_rows)
+    check_table(path, most_bytes, most_rows, objects=True)
     with untrusted():  # Arrow's errors, and pandas' where a description does not fit its columns
         table = pd.read_parquet(path, page_checksum_verification=True)
         known = (pq.read_schema(path).metadata or {}).get(DIGEST)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from pathlib import Path
 
 from grok.spec.artifacts import SLACK, bounds, needed
 from grok.spec.fields import ConfigError
-from grok.spec.limited import MOST_BYTES, PLACE, BrokenFileError, check_table, plain_file, untrusted
+from grok.spec.limited import MOST_BYTES, BrokenFileError, NoRoomError, check_room, plain_file, tensors_header, untrusted
+from grok.spec.limited_tables import PLACE, check_table
 from grok.spec.plugins import own_code
 from grok.store.errors import StoreError
 from grok.store.moved import local_path
@@ -24,8 +24,6 @@ from grok.store.tags import StoredRun
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
-MOST_HEADER = 100_000_000
-"""Bytes of the header of a safetensors file, as its own library has it."""
 COLUMNS = 512
 """Columns of a history at most, where it is so long that they are more than `MOST_BYTES`; ours."""
 NAMES = "EACCES EPERM EIO ENOMEM EMFILE ENFILE ESTALE ETIMEDOUT EREMOTEIO ENODEV ENXIO EBUSY EAGAIN EINTR ENOBUFS EUCLEAN"
@@ -65,7 +63,7 @@ def flaw(run: StoredRun) -> str:
             _check(root / name, most.get(name, 0)) if name not in left_out else None
         except FileNotFoundError:
             return f"its file {name} is gone"
-        except (BrokenFileError, OSError) as error:
+        except (BrokenFileError, NoRoomError, OSError) as error:
             cause = error.__cause__ or error
             if _of_the_machine(cause, most.get(name, 0)):
                 raise StoreError(
@@ -78,6 +76,8 @@ def flaw(run: StoredRun) -> str:
 
 def _of_the_machine(error: BaseException, most: int) -> bool:
     """Whether an error says nothing of a file. Want of memory does where it is less than a whole file would ask for."""
+    if isinstance(error, NoRoomError):
+        return True
     if isinstance(error, MemoryError):
         asked = ASKED.search(str(error))
         return asked is None or int(asked[1]) <= PLACE * most + SLACK
@@ -85,8 +85,8 @@ def _of_the_machine(error: BaseException, most: int) -> bool:
 
 
 def _check(path: Path, most: int) -> None:
-    """Raises BrokenFileError if a file is not what was written or is more than `bounds` says, FileNotFoundError if it is not
-    there.
+    """Raises BrokenFileError if a file is not what was written or is more than `bounds` says, NoRoomError if no report here
+    could read it, FileNotFoundError if it is not there.
     """
     plain_file(path)
     path.open("rb").close()
@@ -97,7 +97,7 @@ def _check(path: Path, most: int) -> None:
 def _table(path: Path, most_rows: int) -> None:
     import pyarrow.parquet as pq
 
-    check_table(path, max(MOST_BYTES, 8 * COLUMNS * most_rows), most_rows)
+    check_room(check_table(path, max(MOST_BYTES, 8 * COLUMNS * most_rows), most_rows))
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for _ in file.iter_batches():
             pass
@@ -107,6 +107,7 @@ def _archive(path: Path, most_bytes: int) -> None:
     with zipfile.ZipFile(path) as archive:
         if (size := sum(entry.file_size for entry in archive.infolist())) > most_bytes:
             raise BrokenFileError(f"{size} bytes of arrays, at most {most_bytes} are expected")
+        check_room(size)
         if strange := {entry.compress_type for entry in archive.infolist()} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise BrokenFileError(f"arrays packed by method {min(strange)}")  # whose header may ask for any memory
         for entry in archive.infolist():
@@ -116,15 +117,11 @@ def _archive(path: Path, most_bytes: int) -> None:
 
 
 def _tensors(path: Path, _: int) -> None:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        size = os.fstat(file.fileno()).st_size
-        if not 2 <= length <= min(size - 8, MOST_HEADER):
-            raise BrokenFileError(f"{size} bytes, its header alone has {length}")
-        header = json.loads(file.read(length))
+    content, rest = tensors_header(path)
+    header = json.loads(content)
     end = max((one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"), default=0)
-    if size != 8 + length + end:
-        raise BrokenFileError(f"{size} bytes in place of {8 + length + end}")
+    if rest != end:
+        raise BrokenFileError(f"{rest} bytes of tensors in place of {end}")
 
 
 CHECKS: dict[str, Callable[[Path, int], None]] = {".parquet": _table, ".npz": _archive, ".safetensors": _tensors}

@@ -74,6 +74,8 @@ BANDS = {
     "whole numbers": (npy(np.ones((64, 24), dtype=np.int64)), "no bands of real numbers"),
     "header of terabytes": (huge_header(), "its header says 5120000000000"),
     "bomb": (npy(np.zeros((64, 2**15))), "33554432 bytes of arrays, at most"),  # thirty times what the run's config asks for
+    "no lags": (npy(np.empty((64, 0))), "no bands of real numbers"),
+    "rows of no lags": (npy(np.empty((10**7, 0))), "160000000 bytes of arrays, at most"),
     "negative square": (changed(5, 0, -1.0), "must have squares of updates ≥ 0"),
     "not a number": (changed(40, 3, np.nan), "must have finite inner products"),
     "infinite": (changed(40, 3, np.inf), "must have finite inner products"),
