@@ -45,7 +45,7 @@ def add_wall_time(store: Store, parent: TrackedRun, results: Sequence[Result], s
     Args:
         store: of the run. parent: the study's run. results: of the command's cells. seconds: wall time of the command.
     """
-    before = float(store.get(parent.run_id).get("wall_s", "0"))
+    before = store.get(parent.run_id).wall_s
     wall = Wall(seconds, before + seconds if any(not result.reused for result in results) else before)
     parent.set_tags({"wall_s": f"{wall.all_s:.1f}", "wall_last_s": f"{wall.last_s:.1f}"})
     return wall

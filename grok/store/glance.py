@@ -6,6 +6,7 @@ MLflow's search makes an object of every row and asks for each run's params, tag
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -22,7 +23,7 @@ from typing import Any
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.store import moved, whole
 from grok.store.provenance import home
-from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, RUN_NAME, RUNNING, STATES, TRAIN, StoredRun, tag
+from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, RUN_NAME, RUNNING, STATES, TRAIN, StoredRun, numbers, tag, texts, whole_number, word
 
 WAIT_S = 20
 """For a writer."""
@@ -50,6 +51,8 @@ PLAIN = re.compile(r"sqlite:///(/[^?#%:]+)")
 """A URI whose path is as it stands there."""
 GIVEN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
 """Variables of the environment that ask for more than a look."""
+READABLE = functools.partial(str, encoding="utf-8", errors="replace")
+"""A text of the database, which may be of other bytes than UTF-8."""
 HOME = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
 Fetch = Callable[[str], Any]
 """MLflow's `Run` of an id."""
@@ -105,7 +108,9 @@ def find(
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as database:
             database.execute("BEGIN")  # one state of the store for all queries
-            rows = [dict(zip(COLUMNS, row, strict=True)) for row in database.execute(query, given)]
+            database.text_factory = READABLE
+            found = [dict(zip(COLUMNS, row, strict=True)) for row in database.execute(query, given)]
+            rows = [row for row in found if isinstance(row["run_uuid"], str)]
             return _runs(database, rows, fetch)
     except (sqlite3.Error, ValueError):
         return None
@@ -137,19 +142,19 @@ def _runs(database: sqlite3.Connection, rows: list[dict[str, Any]], fetch: Fetch
     out = []
     for row in rows:
         run_id = row["run_uuid"]
-        own = tags.get(run_id, {})
-        name = row["name"] or own.get(RUN_NAME, "")
-        numbers = {key: math.nan if value is None else float(value) for key, value in metrics.get(run_id, {}).items()}
-        raw = Raw(row, name, fetch)
-        out.append(StoredRun(run_id, name, row["status"], row["start_time"] or 0, own, params.get(run_id, {}), numbers, raw))
+        own, given = texts(tags.get(run_id, {})), texts(params.get(run_id, {}))
+        newest = {key: math.nan if value is None else value for key, value in metrics.get(run_id, {}).items()}
+        name, status, start = word(row["name"]) or own.get(RUN_NAME, ""), word(row["status"]), whole_number(row["start_time"])
+        out.append(StoredRun(run_id, name, status, start, own, given, numbers(newest), Raw(row, name, fetch)))
     return out
 
 
-def _by_run(database: sqlite3.Connection, what: str, ids: str) -> dict[str, dict[str, Any]]:
+def _by_run(database: sqlite3.Connection, what: str, ids: str) -> dict[str, dict[Any, Any]]:
     """Two columns as a mapping of each run; the same text of thousands of runs is kept once."""
-    out: dict[str, dict[str, Any]] = {}
-    for run_id, key, value in database.execute(f"SELECT run_uuid, {what} WHERE {OF_RUNS} ORDER BY key", (ids,)):
-        out.setdefault(run_id, {})[sys.intern(key)] = sys.intern(value) if isinstance(value, str) else value
+    out: dict[str, dict[Any, Any]] = {}
+    for run_id, *pair in database.execute(f"SELECT run_uuid, {what} WHERE {OF_RUNS} ORDER BY key", (ids,)):
+        key, value = (sys.intern(one) if isinstance(one, str) else one for one in pair)
+        out.setdefault(run_id, {})[key] = value
     return out
 
 

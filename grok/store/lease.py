@@ -14,7 +14,7 @@ from grok.spec.config import ResolvedConfig
 from grok.store.alive import is_alive, let_go
 from grok.store.errors import BusyError, TakenOverError, one_line
 from grok.store.ghosts import drop_twins, take_back
-from grok.store.prior import create, find_prior, named_prior, own_tags, run_config
+from grok.store.prior import create, find_prior, flaw, named_prior, own_tags, run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store, hand_over
 from grok.store.tags import CLAIM, CONFIG_HASH, KIND, PROJECT_ENTRY, PROTOCOL, RUNNING, SESSION, StoredRun
@@ -139,7 +139,8 @@ def _holds(store: Store, lease: Lease, but: Collection[str]) -> bool:
     drop_twins(store, rivals, lease.run)
     if not lease.made:
         return True
-    first = _first([run for run in rivals if run.done or is_alive(run) or run.run_id == lease.run_id])
+    sound = [run for run in rivals if run.done and not flaw(run)]  # the others were passed over when this one was made
+    first = _first([*sound, *(run for run in rivals if is_alive(run) or run.run_id == lease.run_id)])
     if first.run_id == lease.run_id:
         return True
     _give_way(store, lease.run, first)

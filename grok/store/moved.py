@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from grok.store.errors import StoreError, brief, step
-from grok.store.tags import KIND, tag
+from grok.store.tags import KIND, tag, word
 
 BESIDE = "mlruns"
 """The folder of files in the folder of the database."""
@@ -74,7 +74,7 @@ def places(database: sqlite3.Connection, path: Path) -> list[str]:
     rows = database.execute("SELECT experiment_id, artifact_location FROM experiments WHERE lifecycle_stage = 'active'")
     found: list[str] = []
     for experiment, location in rows.fetchall():
-        place = _beginning(location or "")
+        place = _beginning(word(location))
         if place and place not in found and _is_strange(database, experiment, place, path):
             query = f"SELECT 1 FROM experiments e WHERE experiment_id = ? AND NOT ({FOREIGN})"
             found += [place] * (database.execute(query, (experiment,)).fetchone() is not None)
@@ -102,7 +102,7 @@ def _is_strange(database: sqlite3.Connection, experiment: int, place: str, path:
     if other.is_file() and not os.path.samefile(other, path):
         return True
     query = "SELECT artifact_uri FROM runs WHERE experiment_id = ? ORDER BY start_time DESC LIMIT ?"
-    runs = [uri for (uri,) in database.execute(query, (experiment, LOOKED_AT)) if uri and uri.startswith(place)]
+    runs = [uri for (uri,) in database.execute(query, (experiment, LOOKED_AT)) if word(uri).startswith(place)]
     here = (local_path(place + uri.removeprefix(place)) for uri in runs)
     return any((path.parent / BESIDE / run.relative_to(folder)).exists() for run in here if run is not None)
 

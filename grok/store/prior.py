@@ -42,8 +42,9 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
     """The run that has this identity's work, `done` or free to go on with: the newest of its kind.
 
     One that is done comes before any other, then one that is being trained, then one that can go on. One whose files are not
-    at a place of its own is passed over, and said so; and one that is done and whose params or files are not any more what it
-    left, which no report counts. Of those in which a dead process logged nothing one stays where there is no other.
+    at a place of its own is passed over, and said so; and one whose params are not any more what it began with, or that is
+    done and whose files are not what it left: no report counts it. Of those in which a dead process logged nothing one stays
+    where there is no other.
 
     Args:
         store: to look in. config: whose identity.
@@ -65,7 +66,7 @@ def find_prior(store: Store, config: ResolvedConfig, session: str = "", but: Col
         except BusyError as error:
             busy = busy or error
             continue
-        resumable = resumable or with_files(store, free)
+        resumable = resumable or (with_files(store, free) if is_sound(free) else None)
     if busy is not None:
         raise busy
     return resumable
@@ -84,9 +85,16 @@ def named_prior(store: Store, run_id: str, session: str = "") -> StoredRun:
     return mend(store, run) if run.done else _free(run, session)
 
 
+def flaw(run: StoredRun) -> str:
+    """Why a run does not stand for its config, in words: its params are not those of its hash, its files not whole once it is
+    done; empty where it does.
+    """
+    return run.edited or (whole.flaw(run) if run.done else "")
+
+
 def is_sound(run: StoredRun) -> bool:
-    """Whether a finished run stands for its config: its params are those of its hash, its files whole; if not, that is said."""
-    why = run.edited or whole.flaw(run)
+    """Whether a run stands for its config, as `flaw` has it; if not, that is said."""
+    why = flaw(run)
     if why:
         LOG.warning("%s is passed over: %s", run.run_id, why)
     return not why

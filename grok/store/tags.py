@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,6 +111,26 @@ def study_tag(study: str) -> str:
     return PREFIX + STUDY + study
 
 
+def texts(found: Mapping[Any, Any]) -> dict[str, str]:
+    """Those of a run's tags or params that are texts: a database also holds NULL and bytes, which nobody logs, as if not there."""
+    return {name: text for name, text in found.items() if isinstance(name, str) and isinstance(text, str)}
+
+
+def numbers(found: Mapping[Any, Any]) -> dict[str, float]:
+    """Those of a run's metrics that are numbers: a column of SQLite takes a text too, and bytes, as if not there."""
+    return {name: float(one) for name, one in found.items() if isinstance(name, str) and isinstance(one, int | float)}
+
+
+def word(value: object) -> str:
+    """A name or a status; empty where the database has no text for it."""
+    return value if isinstance(value, str) else ""
+
+
+def whole_number(value: object) -> int:
+    """A time; 0 where the database has no whole number for it."""
+    return value if isinstance(value, int) else 0
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """A run as the store has it.
@@ -133,9 +154,9 @@ class StoredRun:
     def of(cls, run: Any) -> StoredRun:
         """From MLflow's `Run`."""
         info, data = run.info, run.data
-        return cls(
-            info.run_id, info.run_name or "", info.status, info.start_time or 0, data.tags, data.params, data.metrics, run
-        )
+        tags, params, metrics = texts(data.tags), texts(data.params), numbers(data.metrics)
+        name, status, start = word(info.run_name), word(info.status), whole_number(info.start_time)
+        return cls(info.run_id, name, status, start, tags, params, metrics, run)
 
     def get(self, name: str, default: str = "") -> str:
         """A tag of ours by its name without prefix."""
@@ -238,9 +259,13 @@ class StoredRun:
 
     @property
     def edited(self) -> str:
-        """`unproven` of the config that its params spell, or that they spell none; empty where it has no params yet."""
+        """`unproven` of the config that its params spell, or that they spell none; empty where it has no params yet: they are
+        logged before all else.
+        """
+        if not self.params:
+            return "its params are gone" if self.metrics else ""
         try:
-            return self.unproven(self.config) if self.params else ""
+            return self.unproven(self.config)
         except ConfigError as error:
             return f"its params are those of no config: {error}"
 
@@ -263,9 +288,10 @@ class StoredRun:
     def wall_s(self) -> float:
         """Seconds that a study took so far."""
         try:
-            return float(self.get(WALL, "0"))
+            seconds = float(self.get(WALL, "0"))
         except ValueError:  # edited by hand
             return 0.0
+        return seconds if 0 <= seconds < math.inf else 0.0
 
     def stop_asked(self, session: str) -> bool:
         """Whether the study command of this session was asked to stop."""

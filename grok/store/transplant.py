@@ -91,14 +91,15 @@ def record(run: StoredRun, experiment: str) -> Record:
     Args:
         run: as the store has it. experiment: the name of the one that it is in.
     """
-    points = (Point(m.key, float(m.value), int(m.step), int(m.timestamp)) for m in run.data._metric_objs)
+    known = (m for m in run.data._metric_objs if m.key in run.metrics)  # a value that is no number was nobody's point
+    points = (Point(m.key, float(m.value), int(m.step), int(m.timestamp)) for m in known)
     return Record(
         run.run_id,
         run.name,
         experiment,
         run.status,
         run.start_time,
-        run.info.end_time,
+        run.info.end_time if isinstance(run.info.end_time, int) else None,
         dict(sorted(run.params.items())),
         {name: _travelling(name, text) for name, text in sorted(run.tags.items()) if name not in (*STAY_BEHIND, *CAME)},
         _datasets(run),

@@ -349,9 +349,62 @@ def test_an_edited_param_is_neither_counted_nor_gone_on_with(store: Any, tiny: A
     assert left_out[done] == "its params are not those that it was trained with: they were changed since"
     with pytest.raises(StoreError, match="whose params or code were changed since"):
         prior.run_config(store.get(run_id))
-    answer = command(*flags(tiny(seed=1)))
+    answer = command("--resume", run_id)
     assert (answer.status, answer.out) == (2, "")
-    assert "params must stay as logged, got weight_decay 0.5 (now 0.0002)" in answer.err
+    assert "whose params or code were changed since" in answer.err
+
+
+EDITS = {
+    "a value": "UPDATE params SET value = '0.5' WHERE key = 'weight_decay'",
+    "no value": "UPDATE params SET value = 'much' WHERE key = 'weight_decay'",
+    "no value of one that is in no hash": "UPDATE params SET value = 'much' WHERE key = 'signal_every'",
+    "none left": "DELETE FROM params",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_stopped_run_whose_params_were_edited_is_passed_over(
+    store: Any, tiny: Any, caplog: pytest.LogCaptureFixture, edit: str
+) -> None:
+    """A command and a study train its config anew, and the next ones find what they trained."""
+    run_id = stopped(store, tiny())
+    with closing(sqlite3.connect(sqlite.path_of(store.uri))) as database:
+        assert database.execute(EDITS[edit]).rowcount
+        database.commit()
+    before = sorted(TrackedRun(store.client, run_id).walk())
+    study = Study("own/one", "One.", "ours", (Cell("grok", tiny()),))
+    for reused in (False, True):
+        (result,) = studies.run_study(
+            study, store, Fanout("sequential"), parent=studies.open_parent(store, study, force=False)
+        )
+        assert (result.state, result.reused, result.error) == ("complete", reused, "")
+        assert result.run_id != run_id
+    assert f"{run_id} is passed over: its params are" in caplog.text
+    assert store.get(run_id).state == "interrupted"
+    assert sorted(TrackedRun(store.client, run_id).walk()) == before
+    assert list(Evidence(store).runs("own/one")["run_id"]) == [result.run_id]
+
+
+@pytest.mark.parametrize("state", ["interrupted", "complete"])
+def test_an_edited_run_takes_nothing_from_a_new_one_on_a_server(
+    store: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """A server keeps nobody out: of rivals for one config the first stays, and an edited run is none."""
+    first = lease.take(store, tiny()).run
+    TrackedRun(store.client, first).log_config(replace(tiny(), weight_decay=0.5))
+    TrackedRun(store.client, first).end(state)
+    monkeypatch.setattr(Store, "is_local", False)
+    monkeypatch.setattr(lease, "SETTLE_S", 0.0)
+    second = lease.take(store, tiny())
+    assert second.made
+    assert lease.settled(store, [second]) == [True]
+
+
+def test_a_run_that_is_edited_while_it_trains_is_waited_for(store: Any, tiny: Any) -> None:
+    held = lease.take(store, tiny()).run
+    TrackedRun(store.client, held).log_config(replace(tiny(), weight_decay=0.5))
+    with pytest.raises(BusyError, match=held.run_id):
+        lease.take(store, tiny())
 
 
 # code of somebody's own
