@@ -152,9 +152,8 @@ def _arrays(path: Path, most_bytes: int, names: Collection[str] | None) -> dict[
                 if size != entry.file_size - member.tell():
                     rest = entry.file_size - member.tell()
                     raise BrokenFileError(f"{entry.filename} has {rest} bytes, its header says {size}")
-                total += math.prod(side or 1 for side in shape) * (
-                    dtype.itemsize or 4
-                )  # an empty one by its sides, `<U0` as `<U1`
+                # An empty one by its sides, `<U0` as `<U1`: whoever goes through its rows takes memory for each.
+                total += math.prod(side or 1 for side in shape) * (dtype.itemsize or 4)
         if total > most_bytes:
             raise BrokenFileError(f"{total} bytes of arrays, at most {most_bytes} are expected")
         check_room(total)

@@ -48,14 +48,12 @@ def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None 
 def _table_bytes(path: Path, most_bytes: int, most_rows: int | None, objects: bool) -> int:
     import pyarrow.parquet as pq
 
-    total = 0
-
     with pq.ParquetFile(path) as file:
         known, schema = file.metadata, file.schema
         rows = max(known.num_rows, sum(known.row_group(i).num_rows for i in range(known.num_row_groups)))
         if most_rows is not None and rows > most_rows:
             raise BrokenFileError(f"{rows} rows, at most {most_rows} are expected")
-        columns = [schema.column(i) for i in range(known.num_columns)]
+        total, columns = 0, [schema.column(i) for i in range(known.num_columns)]
         tops = [list(_kinds(top.type)) for top in file.schema_arrow]
         kinds = [kind for top in tops for kind in top]
         if len(kinds) != len(columns):
@@ -73,7 +71,7 @@ def _table_bytes(path: Path, most_bytes: int, most_rows: int | None, objects: bo
                 for batch in file.iter_batches(batch_size=ROWS, columns=[name]):
                     total += sum(_letters(leaf, objects or nested) for leaf in _leaves(batch.column(0)))
                     _within(total, rows, most_bytes)
-    return total
+    return int(total)
 
 
 def _kinds(kind: Any, nests: int = 0) -> Iterator[tuple[Any, int]]:

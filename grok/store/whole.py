@@ -76,8 +76,6 @@ def flaw(run: StoredRun) -> str:
 
 def _of_the_machine(error: BaseException, most: int) -> bool:
     """Whether an error says nothing of a file. Want of memory does where it is less than a whole file would ask for."""
-    if isinstance(error, NoRoomError):
-        return True
     if isinstance(error, MemoryError):
         asked = ASKED.search(str(error))
         return asked is None or int(asked[1]) <= PLACE * most + SLACK
