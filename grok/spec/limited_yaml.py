@@ -34,6 +34,14 @@ SCALARS = (
     ("tag:yaml.org,2002:merge", re.compile(r"<<"), "<"),
 )
 """The core schema of YAML 1.2 (§10.3.2), and the merge key of 1.1: tag, form, and the characters that it begins with."""
+FORMS = {tag: form for tag, form, _ in SCALARS} | {STR: re.compile(r"[^\ud800-\udfff]*")}
+"""What a scalar of each tag may read, whoever has written the tag; a half of a pair of characters is no text."""
+CORE = {
+    yaml.ScalarNode: tuple(FORMS),
+    yaml.SequenceNode: ("tag:yaml.org,2002:seq",),
+    yaml.MappingNode: ("tag:yaml.org,2002:map",),
+}
+"""The tags of each kind of node: others, such as `!!timestamp`, `!!set` or one of your own, are not read."""
 
 
 class TooMuchError(yaml.YAMLError):
@@ -111,7 +119,10 @@ def read(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise TooMuchError(f"a file must be UTF-8, got others from byte {error.start} on") from error
     try:
-        node = loader.get_single_node()
+        try:
+            node = loader.get_single_node()
+        except (ValueError, OverflowError) as error:  # of PyYAML: a number of a directive, a character that is none
+            raise yaml.scanner.ScannerError(None, None, f"{error!s:.80}", loader.get_mark()) from error
         if node is None:
             return None
         _check_size(node)
@@ -130,10 +141,21 @@ def _check_size(root: yaml.Node) -> None:
             raise TooMuchError(f"a file must have at most {MOST_NODES} keys and values, aliases unfolded, {_place(node)}")
         if depth > MOST_DEEP:
             raise TooMuchError(f"lists and mappings must be at most {MOST_DEEP} deep, aliases unfolded, {_place(node)}")
+        _check_tag(node)
         if isinstance(node, yaml.MappingNode):
             waiting += [(part, depth + 1) for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             waiting += [(part, depth + 1) for part in node.value]
+
+
+def _check_tag(node: yaml.Node) -> None:
+    """Refuse what a node's tag does not fit: it was written there, and PyYAML would raise whatever it runs into."""
+    if node.tag not in CORE[type(node)]:
+        told = f"a {node.id} must have a core tag of YAML 1.2, got {node.tag:.80}"
+        raise yaml.constructor.ConstructorError(None, None, told, node.start_mark)
+    if isinstance(node, yaml.ScalarNode) and not FORMS[node.tag].fullmatch(node.value):
+        kind = node.tag.rpartition(":")[2]
+        raise yaml.constructor.ConstructorError(None, None, f"{node.value!a:.80} is not of the tag {kind}", node.start_mark)
 
 
 def _place(where: Any) -> str:

@@ -23,7 +23,21 @@ from typing import Any
 from grok.spec.config import PROTOCOL_VERSION, ResolvedConfig
 from grok.store import moved, whole
 from grok.store.provenance import home
-from grok.store.tags import CONFIG_HASH, KIND, PROTOCOL, RUN_NAME, RUNNING, STATES, TRAIN, StoredRun, numbers, tag, texts, whole_number, word
+from grok.store.tags import (
+    CONFIG_HASH,
+    KIND,
+    PROTOCOL,
+    RUN_NAME,
+    RUNNING,
+    STATES,
+    TRAIN,
+    StoredRun,
+    numbers,
+    tag,
+    texts,
+    whole_number,
+    word,
+)
 
 WAIT_S = 20
 """For a writer."""

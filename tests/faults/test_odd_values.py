@@ -146,6 +146,8 @@ def test_an_experiment_whose_place_is_no_text_is_no_store_that_moved(store: Stor
     assert moved.rebase(sqlite.path_of(store.uri)) == ([], 0)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("nan", 0.0), ("inf", 0.0), ("-1", 0.0), ("1e999", 0.0), ("x", 0.0), ("2.5", 2.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("nan", 0.0), ("inf", 0.0), ("-1", 0.0), ("1e999", 0.0), ("x", 0.0), ("2.5", 2.5)]
+)
 def test_seconds_that_are_none_count_as_none(text: str, seconds: float) -> None:
     assert StoredRun("r", "", "", 0, {"grok.wall_s": text}, {}, {}, None).wall_s == seconds

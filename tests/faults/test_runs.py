@@ -374,9 +374,7 @@ def test_a_stopped_run_whose_params_were_edited_is_passed_over(
     before = sorted(TrackedRun(store.client, run_id).walk())
     study = Study("own/one", "One.", "ours", (Cell("grok", tiny()),))
     for reused in (False, True):
-        (result,) = studies.run_study(
-            study, store, Fanout("sequential"), parent=studies.open_parent(store, study, force=False)
-        )
+        (result,) = studies.run_study(study, store, Fanout("sequential"), parent=studies.open_parent(store, study, force=False))
         assert (result.state, result.reused, result.error) == ("complete", reused, "")
         assert result.run_id != run_id
     assert f"{run_id} is passed over: its params are" in caplog.text

@@ -45,7 +45,7 @@ from grok.store.errors import StoreError, masked, one_line
 from grok.store.prior import run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tables import load_csv, save_table
+from grok.store.tables import load_csv, load_table, save_table
 from grok.store.tags import StoredRun
 from tests.fuzz import greedy, recipes, stores
 from tests.fuzz.base import MOST_SMALL, RUN_ID, Call, Target, lines, placed, scratch, text
@@ -576,6 +576,8 @@ def small() -> Iterator[None]:
         room.write_text(f"{MOST_FREE}", encoding="ascii")
     places: list[tuple[Any, str, Any]] = [
         (limited, "CGROUP", room),
+        (limited, "MOST_BYTES", MOST_FREE // 4),
+        (load_table, "__defaults__", (MOST_FREE // 4, None)),
         (negatives, "MOST_BYTES", MOST_FREE // 4),
         (negatives, "MOST_TEXT", MOST_FREE),
         (released, "MOST_BYTES", MOST_FREE // 4),
