@@ -106,7 +106,7 @@ EDITED = (
 )
 """Stores that are read."""
 TAGS = b"threads rounding_facts wall_s own_sources files_left_out state kind config_hash protocol study.quick study.x session"
-ANYTHING = (b"n:", b"b:\xff\x00x", b"i:5", b"f:0.5", b"@9000000*9 @", b"\xff", b"")
+ANYTHING = (b"n:", b"b:\xff\x00x", b"i:5", b"f:0.5", b"@200000*9 @", b"\xff", b"")
 STRANGE = tuple(
     b"\n".join((b"untyped", *(b"|".join((*place, value)) for place in places)))
     for value in ANYTHING
@@ -121,6 +121,9 @@ STRANGE = tuple(
 )
 """A value of each kind at each place that is read."""
 SEVERAL = b"run|7\ntags|grok.kind|study\nrun|8\ntags|grok.kind|x\nrun|9\nruns|artifact_uri|n:"
+LONG_TEXTS = tuple(
+    place + b"|@9000000*9 @" for place in (b"tags|grok.state", b"params|network", b"params|epochs", b"runs|artifact_uri")
+)
 KEYS = tuple(b"untyped\n" + table + b"|" + key + b"|1" for table in (b"tags", b"params", b"latest_metrics") for key in ANYTHING)
 FOREIGN = tuple(
     OLD + b"untyped\n" + place + value
@@ -153,9 +156,9 @@ def targets() -> dict[str, Target]:
     """By name, as `tests.fuzz.targets` has them."""
     run, refuses = (*EDITED, b"fit"), (StoreError, LookupError)
     return {
-        "database": Target(database, run, refuses, odd=(*STRANGE, *KEYS, SEVERAL)),
+        "database": Target(database, run, refuses, odd=(*STRANGE, *KEYS, SEVERAL), greedy=LONG_TEXTS),
         "moved database": Target(rebased, (OLD, OLD + EDITED[0], b"fit"), (StoreError,), odd=FOREIGN),
         "files of a finished run": Target(flawless, run, refuses, odd=(SEVERAL,), greedy=RUNS),
-        "run in a report": Target(reported, run, refuses, odd=(*STRANGE, *KEYS, SEVERAL), greedy=RUNS),
+        "run in a report": Target(reported, run, refuses, odd=(*STRANGE, *KEYS, SEVERAL), greedy=(*RUNS, *LONG_TEXTS)),
         "saved state of a monitor": Target(monitor, (_monitor(),), greedy=greedy.TENSORS),
     }
