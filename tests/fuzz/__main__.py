@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 import pyarrow as pa
 
+from benchmarks.record import code_version
 from tests.fuzz.mutate import drawn
 from tests.fuzz.targets import attempt, targets
 
@@ -165,6 +166,7 @@ def main(arguments: list[str]) -> int:
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         facts = {
             "command": " ".join(["python -m tests.fuzz", *arguments]),
+            "code": code_version(),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "python": platform.python_version(),
             "versions": versions,

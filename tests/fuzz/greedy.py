@@ -43,7 +43,7 @@ JSON = (
     b"[@4000@*1e999,@1]",
 )
 """Lists, mappings, nesting, numbers, names, a text."""
-ROWS = (*(b"@3000000*%b\n@" % row for row in (b'{"a":1}', b"{}", b"[]", b"1")), b'{@2000000*"a":1,@"b":1}')
+ROWS = (b'@3000000*{"a":1}\n@', b"@3000000*{}\n@", b"@3000000*[]\n@", b"@5000000*1\n@", b'{@2000000*"a":1,@"b":1}')
 """Lines of JSON."""
 CSV = (
     b"a,b\n@4000000*1,2\n@",
@@ -75,8 +75,8 @@ CONFIG = (
     b"epochs=1000000000000\ncheckpoint_epochs=0..999999999999",
     b"spectrum_methods=@1000000*svd,@gram",
     b"spectrum_methods=gram,randomized_@1000@*9@",
-    b"seed=@3000000*9@",
-    b"options=@1000000*a=1;@",
+    b"seed=@1000000*9@",
+    b"options=@300000*a=1;@",
 )
 """Configs of long runs, of long lists, of long numbers."""
 SPACE = (
@@ -85,4 +85,5 @@ SPACE = (
     b"slope_threshold=@1000000*9@",
     b"smoothing=1..1000000000000\nseed=0..99999999",
 )
-EPOCHS = (b"0-1000000000000-1", b"0-999999-1,@100000*0-999999-1,@0", b"@10000000*1,@1", b"0-@3000000*9@-1")
+EPOCHS = (b"0-1000000000000-1", b"0-999999-1,@10000*0-999999-1,@0", b"@60000*1,@1", b"0-@120000*9@-1")
+"""No longer than an argument of a command may be, 128 KiB."""

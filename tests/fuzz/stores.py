@@ -121,8 +121,12 @@ STRANGE = tuple(
 )
 """A value of each kind at each place that is read."""
 SEVERAL = b"run|7\ntags|grok.kind|study\nrun|8\ntags|grok.kind|x\nrun|9\nruns|artifact_uri|n:"
+FILED = tuple(
+    one for one in STRANGE if any(name in one for name in (b"left_out", b"quick", b"params", b"metrics", b"runs", b"run|"))
+)
+"""Those that say something of a run's files, of its study or its numbers."""
 LONG_TEXTS = tuple(
-    place + b"|@9000000*9 @" for place in (b"tags|grok.state", b"params|network", b"params|epochs", b"runs|artifact_uri")
+    place + b"|@2000000*9 @" for place in (b"tags|grok.state", b"params|network", b"params|epochs", b"runs|artifact_uri")
 )
 KEYS = tuple(b"untyped\n" + table + b"|" + key + b"|1" for table in (b"tags", b"params", b"latest_metrics") for key in ANYTHING)
 FOREIGN = tuple(
@@ -147,7 +151,7 @@ RUNS = (
     *(LONG + FILE % (name.encode(), greedy.UNFOLDING) for name in (BAND, FACTORS)),
     *(FILE % (FACTORS.encode(), one) for one in greedy.FACTORS),
     *(LONG + FILE % (HISTORY.encode(), one) for one in greedy.HISTORIES),
-    *(FILE % (WEIGHTS.format(RAW.checkpoint_epochs[0]).encode(), one) for one in greedy.TENSORS),
+    *(FILE % (WEIGHTS.format(RAW.checkpoint_epochs[0]).encode(), one) for one in greedy.TENSORS[:2]),
 )
 """Runs whose params, or files, ask for much."""
 
@@ -159,6 +163,6 @@ def targets() -> dict[str, Target]:
         "database": Target(database, run, refuses, odd=(*STRANGE, *KEYS, SEVERAL), greedy=LONG_TEXTS),
         "moved database": Target(rebased, (OLD, OLD + EDITED[0], b"fit"), (StoreError,), odd=FOREIGN),
         "files of a finished run": Target(flawless, run, refuses, odd=(SEVERAL,), greedy=RUNS),
-        "run in a report": Target(reported, run, refuses, odd=(*STRANGE, *KEYS, SEVERAL), greedy=(*RUNS, *LONG_TEXTS)),
+        "run in a report": Target(reported, run, refuses, odd=(*FILED, *KEYS, SEVERAL), greedy=(*RUNS, *LONG_TEXTS)),
         "saved state of a monitor": Target(monitor, (_monitor(),), greedy=greedy.TENSORS),
     }

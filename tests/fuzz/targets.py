@@ -514,7 +514,7 @@ def targets() -> dict[str, Target]:
             greedy=greedy.SPACE,
         ),
         "yaml": Target(yaml_file, (STUDY, b"a: [1, 2.5, ~, yes]"), (yaml.YAMLError,), greedy=greedy.YAML),
-        "study": Target(study, (STUDY,), greedy=(*greedy.STUDY, *greedy.YAML)),
+        "study": Target(study, (STUDY,), greedy=greedy.STUDY),
         "state": Target(state, (_tensors(),), (files.CheckpointError,), greedy=greedy.TENSORS),
         "npz": Target(arrays, npz, (limited.BrokenFileError,), greedy=greedy.ARRAYS),
         "band of a run": Target(artifact(BAND), npz, (StoreError,), greedy=greedy.ARRAYS),
@@ -527,7 +527,7 @@ def targets() -> dict[str, Target]:
         "csv of a run": Target(
             read_of_a_run("csv", "a.csv"), (b"a,b\n1,2\n3,x\n", b"epoch;x\n"), (StoreError,), greedy=greedy.CSV
         ),
-        "json of a run": Target(read_of_a_run("json", "a.json"), (CLAIMS,), (StoreError,), greedy=greedy.JSON),
+        "json of a run": Target(read_of_a_run("json", "a.json"), (CLAIMS,), (StoreError,), greedy=greedy.JSON[:2]),
         "negative in lines": Target(negative("rows.jsonl"), (_rows("jsonl"),), greedy=greedy.ROWS),
         "negative in a table": Target(negative("rows.parquet"), (_rows("parquet"),), greedy=greedy.TABLES),
         "negative in a band": Target(negative("band.npz"), npz[:1], greedy=greedy.ARRAYS),
@@ -535,13 +535,13 @@ def targets() -> dict[str, Target]:
         "released curves": Target(curves, (_curves(),), greedy=greedy.ARRAYS),
         "kept series": Target(series_kept, (_series(),), (LookupError,)),
         "table of a bundle": Target(table, (_parquet(of_a_bundle=True),), greedy=greedy.TABLES),
-        "runs of a bundle": Target(runs, (RUNS,), greedy=greedy.JSON),
-        "manifest of a bundle": Target(manifest, ((bundle_folder() / layout.MANIFEST).read_bytes(),), greedy=greedy.JSON),
-        "baseline": Target(baseline, (CLAIMS,), greedy=greedy.JSON),
+        "runs of a bundle": Target(runs, (RUNS,), greedy=greedy.JSON[:2]),
+        "manifest of a bundle": Target(manifest, ((bundle_folder() / layout.MANIFEST).read_bytes(),), greedy=greedy.JSON[:2]),
+        "baseline": Target(baseline, (CLAIMS,), greedy=greedy.JSON[:2]),
         "files of a report": Target(
             report_files,
             (json.dumps({"made_by": write.MADE_BY, "files": ["a.md", "data/b.csv"]}).encode(),),
-            greedy=greedy.JSON,
+            greedy=greedy.JSON[:2],
         ),
         "json": Target(json_file, (CLAIMS, RUNS), (limited.BrokenFileError,), greedy=greedy.JSON),
         "uri": Target(
@@ -552,7 +552,9 @@ def targets() -> dict[str, Target]:
         "run id": Target(run_id, (RUN_ID.encode(),), (StoreError,)),
         "artifact path": Target(artifact_path, (b"delta_w/band.npz", b"resume/epoch-00010.safetensors"), (StoreError,)),
         "stored run": Target(stored, (lines(*TAGS, *PARAMS),), (StoreError,), greedy=greedy.CONFIG),
-        "state of a monitor": Target(monitor_state, (_monitor(),), (ConfigError, limited.BrokenFileError), greedy=greedy.JSON),
+        "state of a monitor": Target(
+            monitor_state, (_monitor(),), (ConfigError, limited.BrokenFileError), greedy=greedy.JSON[:2]
+        ),
         **stores.targets(),
     }
 
