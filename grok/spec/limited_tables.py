@@ -20,7 +20,7 @@ LEAST, PLACE, OBJECT, VALUE, NEST = 8, 16, 64, 128, 256
 Python's, bytes, a date or a time; a decimal, or a value within a mapping; a list or mapping itself. Measured on Python 3.11."""
 ROWS, SLACK = 1 << 16, 1 << 20
 """Of texts that are read at a time, and bytes of a file beside its texts."""
-TEXT, LAST_NARROW = "BYTE_ARRAY", 127
+TEXT, FLOATS, LAST_NARROW = "BYTE_ARRAY", ("DOUBLE", "FLOAT"), 127
 
 
 def check_table(path: Path, most_bytes: int = MOST_BYTES, most_rows: int | None = None, *, objects: bool = False) -> int:
@@ -54,7 +54,7 @@ def _table_bytes(path: Path, most_bytes: int, most_rows: int | None, objects: bo
         if most_rows is not None and rows > most_rows:
             raise BrokenFileError(f"{rows} rows, at most {most_rows} are expected")
         total, columns = 0, [schema.column(i) for i in range(known.num_columns)]
-        tops = [list(_kinds(top.type)) for top in file.schema_arrow]
+        tops = [list(_kinds(kind)) for kind in file.schema_arrow.types]
         kinds = [kind for top in tops for kind in top]
         if len(kinds) != len(columns):
             raise BrokenFileError(f"{len(columns)} columns, {len(kinds)} in its description")
@@ -78,6 +78,9 @@ def _kinds(kind: Any, nests: int = 0) -> Iterator[tuple[Any, int]]:
     """Types of the columns on disk that a column is made of, in order, each with how many of Python's objects it is in."""
     import pyarrow as pa
 
+    if pa.types.is_primitive(kind):
+        yield kind, nests
+        return
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     if pa.types.is_map(kind):  # a list of pairs
@@ -94,6 +97,8 @@ def _kinds(kind: Any, nests: int = 0) -> Iterator[tuple[Any, int]]:
 
 def _cell(kind: Any, column: Any, objects: bool) -> int:
     """Bytes of a cell beside its letters."""
+    if column.physical_type in FLOATS:  # most are
+        return LEAST
     import pyarrow as pa
 
     known = pa.types

@@ -123,6 +123,17 @@ def test_whoever_reads_a_table_refuses_what_its_columns_would_take(tmp_path: Pat
         negatives.tables_of(path, SpectralMonitor(torch.zeros(3), 4).settings)
 
 
+def test_texts_are_told_as_objects_where_they_become_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checksum goes through them one by one, and NumPy has nothing else."""
+    path = written(tmp_path / "t.parquet", "short texts")
+    assert check_table(path) < 100_000 < check_table(path, objects=True)
+    with pytest.raises(BrokenFileError, match="4000 rows that unfold to"):
+        load_table(path, 100_000)
+    monkeypatch.setattr(negatives, "MOST_BYTES", 100_000)
+    with pytest.raises(ConfigError, match="4000 rows that unfold to"):
+        negatives.tables_of(path, SpectralMonitor(torch.zeros(3), 4).settings)
+
+
 def test_long_texts_are_refused_by_what_they_take_unpacked(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Before more than a page of them is."""
     path = tmp_path / "t.parquet"
