@@ -18,26 +18,15 @@ from analysis.report.content import Content
 from analysis.report.html import TEMPLATES, Shown, context
 from analysis.report.plain import head, plain, printed, short
 from analysis.words import table as table_of
+from grok.store.markdown import escape as escaped
 
 LISTED = 200
 """Rows of a table that the text shows; the CSV has all."""
 
 
-JOINER = "&#8288;"
-"""A word joiner, without width: before an @ it keeps renderers that look for addresses after decoding from finding one."""
-
-
 def escape(value: Any) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    if isinstance(value, Markup):
-        return str(value)
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split()) if str(value) != " " else " "
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
-    text = re.sub(r":(?=//)", "&#58;", text)  # renderers link addresses that stand bare
-    text = re.sub(r"(?<=www)\.", "&#46;", text, flags=re.IGNORECASE)
-    text = text.replace("@", f"{JOINER}&#64;")
-    return re.sub(r"^([#+-]|\d+[.)])(?=\s)", r"\\\1", text)
+    """Text that Markdown shows as it is, on one line; what is Markdown already as it is."""
+    return str(value) if isinstance(value, Markup) else escaped(str(value))
 
 
 def code(text: str) -> Markup:

@@ -10,6 +10,7 @@ from analysis.report import markdown, words, write
 from analysis.report.content import Content
 from analysis.report.opening import published
 from grok.store import views
+from grok.store.markdown import inert
 from grok.store.prior import reap
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
@@ -46,7 +47,7 @@ def keep(store: Store, content: Content, folder: Path, settings: Mapping[str, st
         run.end_by(error)
         raise
     run.end("complete")
-    link = f"[{run.stored.name}]({views.run_page(run.stored.experiment_id, run.run_id)})"
+    link = f"[{inert(run.stored.name)}]({views.run_page(run.stored.experiment_id, run.run_id)})"
     for parent in parents:
         note = views.with_report(parent.tags.get(NOTE, ""), link)
         TrackedRun(store.client, parent).set_tags({NOTE: note})
@@ -69,5 +70,5 @@ def _studies(store: Store) -> list[StoredRun]:
 
 def _of(parents: list[StoredRun]) -> str:
     """Links to the studies whose runs the report may speak of."""
-    told = [f"[{run.get(STUDY_NAME)}]({views.run_page(run.experiment_id, run.run_id)})" for run in parents]
+    told = [f"[{inert(run.get(STUDY_NAME))}]({views.run_page(run.experiment_id, run.run_id)})" for run in parents]
     return f"The page is the artifact `report.html`. Studies: {', '.join(told) or 'none'}."

@@ -13,6 +13,7 @@ from analysis import words
 from analysis.studies.summary import PLAIN
 from grok.runs.cells import Result
 from grok.store import views
+from grok.store.markdown import inert
 
 TOLD = 6
 """Conditions that the sentence tells; the table has all."""
@@ -26,6 +27,8 @@ SEPARATE = 24
 """Settings up to which each has numbers of its own; of more, the conditions have."""
 FORBIDDEN = re.compile(r"[^\w\-. :/]")
 """Characters that MLflow takes in no metric's name."""
+LONGEST = 200
+"""Characters of a condition or a setting in a metric's name, of which MLflow takes 250 in all."""
 MEDIANS = {"median_epoch": "fire_epoch", "late_gap": "late_gap_23", "median_test_50_epoch": "test_50_epoch"}
 """Metrics of the parent run, and the columns of the table of conditions that they are."""
 
@@ -129,7 +132,9 @@ def _needed(conditions: pd.DataFrame, keys: Sequence[str]) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    return FORBIDDEN.sub("_", text)
+    """As MLflow takes it in a metric's name, which is to be a path that leads nowhere else, and not too long."""
+    parts = FORBIDDEN.sub("_", text)[:LONGEST].split("/")
+    return "/".join("_" if part in ("", ".", "..") else part for part in parts)
 
 
 def links(study: str, experiment_id: str, results: Sequence[Result], homes: Mapping[str, str]) -> str:
@@ -146,7 +151,7 @@ def links(study: str, experiment_id: str, results: Sequence[Result], homes: Mapp
     lines = [f"Runs: [all in a list]({views.members_page(experiment_id, study)})."]
     for condition, found in by_condition.items():
         told = [_link(result, homes.get(result.run_id, experiment_id)) for result in found]
-        lines.append(f"- {condition}: {' · '.join(told)}")
+        lines.append(f"- {inert(condition)}: {' · '.join(told)}")
     return "\n".join([lines[0], "", *lines[1:]])
 
 
@@ -154,4 +159,4 @@ def _link(result: Result, experiment_id: str) -> str:
     config = result.cell.config
     mark = " (reused)" if result.reused else ""
     kind = config.activation if config.task == "modular" else config.task
-    return f"[{kind} {config.seed}]({views.run_page(experiment_id, result.run_id)}){mark}"
+    return f"[{inert(kind)} {config.seed}]({views.run_page(experiment_id, result.run_id)}){mark}"

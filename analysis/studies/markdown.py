@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from analysis import words
 from analysis.studies.summary import label
+from grok.store.markdown import inert
 
 LISTED_RUNS = 5
 """Up to so many runs, a table lists each fire epoch instead of quartiles."""
@@ -78,7 +80,7 @@ def repulsion(table: pd.DataFrame, fields: Sequence[str]) -> str:
     for values, group in _grouped(table, list(fields), "epoch"):
         named = label(dict(zip(fields, values, strict=True)), fields)
         for number, (name, title) in enumerate(REPULSION.items()):
-            head = ", ".join(named) if number == 0 else ""
+            head = inert(", ".join(named)) if number == 0 else ""
             cells = [_spread(group[epoch], name) if epoch in group else "–" for epoch in epochs]
             rows.append([head, title, *cells])
     return _table(["", "epoch", *(f"{epoch:.0f}" for epoch in epochs)], rows)
@@ -102,7 +104,8 @@ def _keys(table: pd.DataFrame) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A setting, such as a condition, which a run of the store has named."""
+    return f"{value:g}" if isinstance(value, float) else inert(str(value))
 
 
 def _verdict(row: dict[Hashable, Any]) -> str:
@@ -126,4 +129,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _escaped(line: Sequence[str]) -> list[str]:
-    return [text.replace("|", "\\|") for text in line]
+    return [re.sub(r"(?<!\\)\|", r"\|", text) for text in line]  # what is escaped already has no bare bar

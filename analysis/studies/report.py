@@ -19,6 +19,7 @@ from analysis.words import watched
 from grok.runs.cells import Result
 from grok.spec.studies import Study
 from grok.store import tables, views
+from grok.store.markdown import inert
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tags import FOUND, NOTE
@@ -168,18 +169,19 @@ def _note(head: str, sections: Sequence[str]) -> str:
 def _head(study: Study, results: Sequence[Result], left_out: pd.DataFrame, wall: Wall, table: pd.DataFrame, found: str) -> str:
     """What was found and what was asked, how far it got, how long it took, what failed and what is not counted."""
     done, reused = sum(result.done for result in results), sum(result.done and result.reused for result in results)
-    head = f"**{found}**\n\n" if found else ""
+    head = f"**{inert(found)}**\n\n" if found else ""
     head += (
-        f"{study.sentence}\n\nSource: {study.source}. {done} of {len(results)} runs are complete ({done - reused} "
-        f"trained, {reused} reused by the last command, in {wall.last_s:.0f} s)."
+        f"{inert(study.sentence)}\n\nSource: {inert(study.source)}. {done} of {len(results)} runs are complete "
+        f"({done - reused} trained, {reused} reused by the last command, in {wall.last_s:.0f} s)."
     )
     if len(table):
         head += f" Time in runs: {table['elapsed_s'].sum():.0f} s"
         head += f"; all commands that trained: {wall.all_s:.0f} s." if wall.all_s else "."
     failed = [result for result in results if result.failed]
     for result in failed[:3]:
-        head += f"\n\nFailed: {result.cell.config.display_name()}: {result.error:.300}"
+        head += f"\n\nFailed: {inert(f'{result.cell.config.display_name()}: {result.error:.300}')}"
     if len(failed) > 3:
         head += f"\n\nFailed too: {len(failed) - 3} more."
-    reasons = ", ".join(f"{count} × {reason}" for reason, count in left_out["reason"].value_counts(sort=False).items())
+    counts = left_out["reason"].str.rstrip(".").value_counts(sort=False).items()
+    reasons = ", ".join(f"{count} × {inert(str(reason))}" for reason, count in counts)
     return head + (f"\n\nNot counted: {reasons}." if reasons else "")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.statistics.estimates import quartile_columns
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
+from grok.spec.fields import to_text
 
 MEASURES = ("fire_epoch", "late_gap_23", "test_50_epoch", "test_99_epoch", "accuracy/test", "rho_epoch", "lead")
 REPULSION = ("rate", "null_rate", "theorem6", "published_estimator", "median_cos", "positive_share")
@@ -37,7 +38,7 @@ def repulsion(runs: pd.DataFrame, histories: dict[str, pd.DataFrame]) -> pd.Data
         history = histories[run["run_id"]]
         if "repulsion/rate" in history:
             seen = history.dropna(subset=["repulsion/rate"])[["epoch", *columns]]
-            parts.append(seen.assign(**{key: str(run[key]) for key in keys}))
+            parts.append(seen.assign(**{key: told(run[key]) for key in keys}))
     if not parts:
         return pd.DataFrame()
     rows: list[dict[str, Any]] = []
@@ -60,6 +61,11 @@ def settings(runs: pd.DataFrame) -> list[str]:
     return [name for name in fields if name in runs and runs[name].map(str).nunique() > 1]
 
 
+def told(value: object) -> str:
+    """A setting as a command line has it where it is a list, else as Python has it."""
+    return to_text(value) if isinstance(value, tuple) else str(value)
+
+
 def conditions(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per condition and setting, the seeds gathered.
 
@@ -74,7 +80,7 @@ def conditions(runs: pd.DataFrame) -> pd.DataFrame:
     keys = ["condition", *settings(runs)]
     rows = []
     for values, group in runs.groupby(
-        [runs[key].map(str) if runs[key].dtype == object else runs[key] for key in keys], sort=False
+        [runs[key].map(told) if runs[key].dtype == object else runs[key] for key in keys], sort=False
     ):
         row = dict(zip(keys, values, strict=True)) | {"runs": len(group)}
         row["diverged"] = int((group["state"] == "diverged").sum())
@@ -101,7 +107,7 @@ def label_fields(runs: pd.DataFrame) -> list[str]:
 
 def label(row: Mapping[Any, Any], fields: Sequence[str]) -> Label:
     """What a row is called in figures and tables: its condition, then what varies within one."""
-    return tuple(str(row[name]) if name in PLAIN else f"{name}={row[name]}" for name in fields)
+    return tuple(told(row[name]) if name in PLAIN else f"{name}={told(row[name])}" for name in fields)
 
 
 def series(runs: pd.DataFrame, histories: dict[str, pd.DataFrame], metric: str) -> dict[Label, pd.DataFrame]:

@@ -25,6 +25,7 @@ from grok.store import lease
 from grok.store.errors import brief
 from grok.store.files import load_json
 from grok.store.ghosts import drop_left, without_empty
+from grok.store.markdown import inert
 from grok.store.prior import is_sound, mend, with_files
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
@@ -107,7 +108,7 @@ def open_parent(store: Store, study: Study, force: bool) -> TrackedRun:
                 parent.put_json(OLDER, sorted(_all_runs(study, store)))
                 parent.set_tags({FORCED: "1"})  # after the file: who finds the one finds the other
     if _stored(parent, "grid.json") != json.loads(json.dumps(grid(study))):  # new, or its words or windows changed
-        parent.set_tags({NOTE: f"*Running.*\n\n{study.sentence}\n\nSource: {study.source}."})
+        parent.set_tags({NOTE: f"*Running.*\n\n{inert(study.sentence)}\n\nSource: {inert(study.source)}."})
         parent.put_json("grid.json", grid(study))
     return parent
 

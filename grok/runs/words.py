@@ -12,6 +12,7 @@ import torch
 from grok.detectors._chosen import chosen
 from grok.runs import told
 from grok.spec.config import ResolvedConfig
+from grok.store.markdown import inert
 from grok.store.tags import ROUNDING, ROUNDING_FACTS
 from grok.training.devices import rounding_facts
 from grok.training.loop import Training
@@ -50,9 +51,9 @@ def _processor() -> str:
 
 
 def task(config: ResolvedConfig) -> str:
-    """The experiment in one sentence."""
+    """The experiment in one sentence, which is Markdown too, whatever code of somebody's own says of itself."""
     c = config
-    return (
+    return inert(
         f"{network_of(c).sentence(c)} on {task_of(c).sentence(c)}, {c.optimizer}, learning rate {c.learning_rate:g}, "
         f"weight decay η = {c.weight_decay:g}, {c.epochs} epochs, seed {c.seed}."
     )
@@ -65,7 +66,7 @@ def running(config: ResolvedConfig) -> str:
 
 def stopped(config: ResolvedConfig, reason: str) -> str:
     """Description of a run that did not get to its end."""
-    return f"**{reason}** Repeat the command to go on from the last save.\n\n{task(config)}"
+    return f"**{inert(reason)}** Repeat the command to go on from the last save.\n\n{task(config)}"
 
 
 def finished(config: ResolvedConfig, summary: dict[str, float], final: dict[str, float]) -> str:
@@ -87,7 +88,7 @@ def finished(config: ResolvedConfig, summary: dict[str, float], final: dict[str,
     accuracy = " / ".join(f"{final[name]:.3f}" if name in final else "–" for name in ("accuracy/train", "accuracy/test"))
     return (
         f"**{told.of_run({**final, **summary})}**\n\n{task(c)}\n\n| | |\n|---|---|\n"
-        f"| {chosen(c).words} | **{verdict}** |\n"
+        f"| {inert(chosen(c).words)} | **{verdict}** |\n"
         f"| test accuracy ≥ 0.5 | {at('test_50_epoch')} |\n| test accuracy ≥ 0.99 | {at('test_99_epoch')} |\n"
         f"| train accuracy ≥ 0.99 | {at('train_99_epoch')} |\n"
         f"| accuracy at the end, train / test | {accuracy} |\n"

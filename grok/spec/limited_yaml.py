@@ -151,7 +151,8 @@ def _check_size(root: yaml.Node) -> None:
 def _check_tag(node: yaml.Node) -> None:
     """Refuse what a node's tag does not fit: it was written there, and PyYAML would raise whatever it runs into."""
     if node.tag not in CORE[type(node)]:
-        told = f"a {node.id} must have a core tag of YAML 1.2, got {node.tag:.80}"
+        kind = type(node).__name__.removesuffix("Node").lower()
+        told = f"a {kind} must have a core tag of YAML 1.2, got {node.tag:.80}"
         raise yaml.constructor.ConstructorError(None, None, told, node.start_mark)
     if isinstance(node, yaml.ScalarNode) and not FORMS[node.tag].fullmatch(node.value):
         kind = node.tag.rpartition(":")[2]

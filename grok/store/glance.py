@@ -27,6 +27,7 @@ from grok.store.tags import (
     CONFIG_HASH,
     KIND,
     PROTOCOL,
+    RUN_ID,
     RUN_NAME,
     RUNNING,
     STATES,
@@ -124,7 +125,7 @@ def find(
             database.execute("BEGIN")  # one state of the store for all queries
             database.text_factory = READABLE
             found = [dict(zip(COLUMNS, row, strict=True)) for row in database.execute(query, given)]
-            rows = [row for row in found if isinstance(row["run_uuid"], str)]
+            rows = [row for row in found if RUN_ID.fullmatch(word(row["run_uuid"]))]
             return _runs(database, rows, fetch)
     except (sqlite3.Error, ValueError):
         return None

@@ -7,6 +7,7 @@ import os
 import mlflow
 from mlflow.entities import RunTag
 
+from grok.store.markdown import inert
 from grok.store.store import tracking_uri
 from grok.store.tags import ERROR, KIND, NOTE, RUN_NAME, STATE, named
 
@@ -22,7 +23,7 @@ def give_reason(state: str, reason: str) -> None:
         return
     client = mlflow.MlflowClient(tracking_uri())
     wrong, mark, step = reason.rpartition(". ")
-    note = f"**{wrong}.**\n\n{step}" if mark else f"**{reason}**"
+    note = f"**{inert(wrong)}.**\n\n{inert(step)}" if mark else f"**{inert(reason)}**"
     marks = {
         KIND: "refused",
         STATE: "failed",

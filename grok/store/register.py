@@ -10,6 +10,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from grok.spec.fields import ConfigError, shown
+from grok.store.markdown import inert
 from grok.store.model import model_of
 from grok.store.store import Store
 from grok.store.tags import tag
@@ -66,7 +67,7 @@ def register(store: Store, name: str, run_ids: Mapping[str, str], aliases: Mappi
         tags = {tag("config_hash"): run.config_hash}
         with _looked_up_in(store):
             made = client.create_model_version(
-                name, f"models:/{model_id}", run_id, tags=tags, description=told, model_id=model_id
+                name, f"models:/{model_id}", run_id, tags=tags, description=inert(told), model_id=model_id
             )
         there[run_id] = str(made.version)
     for alias, run_id in (aliases or {}).items():

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from grok.spec.config import PROTOCOL_VERSION, RunConfig
 from grok.store import glance, opening, sqlite, views
 from grok.store.alive import hold, is_ours, process_tags
 from grok.store.errors import StoreError, masked, refused
+from grok.store.markdown import inert
 from grok.store.provenance import home
 from grok.store.run import TrackedRun
 from grok.store.tags import (
@@ -38,6 +38,7 @@ from grok.store.tags import (
     PARENT,
     POINTS_TO,
     PROTOCOL,
+    RUN_ID,
     RUN_NAME,
     RUNNING,
     STATE,
@@ -49,8 +50,6 @@ from grok.store.tags import (
 )
 
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # pages of SQL; the error is told, in one line
-RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
-"""What MLflow takes for the id of a run."""
 FEW = 100
 """Values that a server is asked for one by one."""
 MOVED = (TRAIN, "study", *views.ASIDE)
@@ -261,12 +260,13 @@ def hand_over(store: Store, made: str, run: StoredRun | str) -> None:
     run = store.known(run)
     page = views.run_page(run.experiment_id, run.run_id)
     why = "Nothing was trained or computed here: what the command asks for has a run already, and the same is not done twice."
+    work = f"**The work is in [{inert(run.name)}]({page})** (`{run.run_id}`)."
     tags = {
         KIND: "pointer",
         STATE: "complete",
         POINTS_TO: run.run_id,
         RUN_NAME: f"see: {run.name}",
-        NOTE: f"**The work is in [{run.name}]({page})** (`{run.run_id}`).\n\n{why} A new run: the same command with `--force`.",
+        NOTE: f"{work}\n\n{why} A new run: the same command with `--force`.",
     }
     store.client.log_batch(made, tags=[RunTag(key, value) for key, value in named(tags).items()])
 

@@ -17,6 +17,8 @@ from grok.store.errors import masked
 PREFIX: Final = "grok."
 """Of our tags; MLflow's own begin with `mlflow.`. The names below are without it."""
 
+RUN_ID: Final = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
+"""What MLflow takes for the id of a run."""
 THREAD_COUNT: Final = re.compile(r"[0-9]{1,9}")
 """The text of a number of threads; a tag may have been edited by hand."""
 KIND: Final = "kind"
@@ -112,7 +114,7 @@ def study_tag(study: str) -> str:
 
 
 def texts(found: Mapping[Any, Any]) -> dict[str, str]:
-    """Those of a run's tags or params that are texts: a database also holds NULL and bytes, which nobody logs, as if not there."""
+    """Those of a run's tags or params that are texts: a database also takes NULL and bytes, which are as if not there."""
     return {name: text for name, text in found.items() if isinstance(name, str) and isinstance(text, str)}
 
 

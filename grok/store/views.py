@@ -241,7 +241,7 @@ def address(uri: str) -> str:
 
 def run_page(experiment_id: str, run_id: str) -> str:
     """A run's page in the training pages, for a link within the UI: `#/…`."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}?{TRAINING}"
+    return f"#/experiments/{quote(experiment_id, safe='')}/runs/{quote(run_id, safe='')}?{TRAINING}"
 
 
 def run_list(experiment_id: str, view: View | None = None, *, charts: bool = False, search: str = "") -> str:
@@ -263,12 +263,15 @@ def members_page(experiment_id: str, study: str) -> str:
 
 REPORT_LINE: Final = "Newest report: "
 """How the line of a study's description begins that links the report."""
+REPORT: Final = re.compile(r"\[(?:[^\[\]\\]|\\.)*\]\(#/[^\s()]*\)")
+"""The link there: to a page of the same UI."""
 
 
 def report_of(note: str) -> str:
     """The link to the newest report in a study's description; empty if there is none."""
     found = [part for part in note.split("\n\n") if part.startswith(REPORT_LINE)]
-    return found[0].removeprefix(REPORT_LINE).rstrip(".\n") if found else ""
+    link = found[0].removeprefix(REPORT_LINE).rstrip(".\n") if found else ""
+    return link if REPORT.fullmatch(link) else ""
 
 
 def with_report(note: str, link: str) -> str:

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 
 SIGNS = """ ' ? # @ , ; : = / \\ % %41 ~ | > [ ] { } () &a *a .. ../.. [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
-{{7*7}} <script> !!python/name:os !!bool !!int !!timestamp !!binary !!set !!omap 0 -1 -0.0 1e-3 1e999 -1e999 nan inf
-.inf NaN Infinity 0x10 010 1_000 0..9999999999 1000000000000 2147483648 9223372036854775808
+{{7*7}} <script> !!python/name:os 0 -1 -0.0 1e-3 1e999 -1e999 nan inf .inf NaN Infinity 0x10 010 1_000
+!!bool !!int !!timestamp !!binary !!set !!omap 0..9999999999 1000000000000 2147483648 9223372036854775808
 ² ٣ é \\ud800
 null None true auto none module:NAME os:system sqlite:// file:///etc/passwd s3:// http://u:hidden7@h PK\x05\x06 PAR1 """
 WORDS: tuple[bytes, ...] = (
