@@ -39,6 +39,15 @@ def environment(command: str) -> dict[str, Any]:
     }
 
 
+def code_version() -> str:
+    """The commit of the code that runs, and whether its files are others."""
+    from grok.store.provenance import code_tags
+    from grok.store.tags import CODE_DIRTY, CODE_VERSION
+
+    code = code_tags()
+    return code[CODE_VERSION] + (" and changes" if code[CODE_DIRTY] == "true" else "")
+
+
 def _version(name: str) -> str | None:
     """Of an installed package; None where the monitor's part alone is installed, which needs fewer."""
     try:

@@ -25,7 +25,7 @@ from grok.store.errors import StoreError
 from grok.store.run import TrackedRun
 from grok.store.store import Store
 from grok.store.tables import load_csv, load_table
-from grok.store.tags import StoredRun
+from grok.store.tags import StoredRun, word
 
 KEPT, FACTORS_KEPT = 256, 8
 """Files that stay in memory, the latest used: 256 bands are 0.2 GB and 8 runs' factors 0.06 GB, at 800 epochs."""
@@ -52,7 +52,7 @@ class RunFiles:
     def __init__(self, store: Store, runs: Iterable[StoredRun] = (), workers: int = WORKERS) -> None:
         self.store, self.workers = store, workers
         known = list(runs)
-        self._places = {run.run_id: run.info.artifact_uri for run in known}
+        self._places = {run.run_id: word(run.info.artifact_uri) for run in known}
         self.left_out = {run.run_id: frozenset(run.files_left_out) for run in known if run.files_left_out}
         self._complete = frozenset(run.run_id for run in known if run.state == "complete")
         self._configs: dict[str, ResolvedConfig] = {}

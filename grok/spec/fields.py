@@ -42,11 +42,15 @@ class Rule(NamedTuple):
     names: tuple[str, ...] = ()
 
 
+MOST_LETTERS = 100
+"""Of a name that may be meant for another: none of ours is half as long, and to compare one of megabytes takes seconds."""
+
+
 def did_you_mean(name: str, names: Iterable[str], otherwise: str = "Pick one of these.") -> str:
     """What to do about a name that is none of some: the one that was perhaps meant, or `otherwise` where none is near."""
     import difflib  # only a mistake needs it
 
-    near = difflib.get_close_matches(name, list(names), n=1)
+    near = difflib.get_close_matches(name, list(names), n=1) if len(name) <= MOST_LETTERS else []
     return f"Did you mean {near[0]}?" if near else otherwise
 
 

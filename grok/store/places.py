@@ -15,7 +15,7 @@ from mlflow.entities import ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from grok.spec.fields import shown
-from grok.store.errors import PACKAGES, AstrayError, StoreError, brief, step
+from grok.store.errors import LONGEST, PACKAGES, AstrayError, StoreError, brief, step
 from grok.store.moved import local_path
 
 INDIRECT = ("runs:", "models:")
@@ -39,7 +39,8 @@ def folder(uri: str, *end: str) -> Path | None:
     if root is None:
         return None
     if root.parts[-len(end) :] != end or ".." in root.parts:
-        raise AstrayError(f"artifacts of a run must be in a folder {'/'.join(end)}, got {root}. Restore the store.")
+        told = shown(root, LONGEST)
+        raise AstrayError(f"artifacts of a run must be in a folder {'/'.join(end)}, got {told}. Restore the store.")
     links = [place for place in (root, *root.parents[: len(end) - 1]) if place.is_symlink()]
     if links:
         raise AstrayError(f"artifacts of a run must be in a folder of its own, got the link {links[-1]}. Remove the link.")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grok.spec.artifacts import SLACK, bounds, needed
-from grok.spec.fields import ConfigError
+from grok.spec.fields import ConfigError, shown
 from grok.spec.limited import MOST_BYTES, BrokenFileError, NoRoomError, check_room, plain_file, tensors_header, untrusted
 from grok.spec.limited_tables import PLACE, check_table
 from grok.spec.plugins import own_code
@@ -43,13 +43,8 @@ def flaw(run: StoredRun) -> str:
     root = local_path(run.artifact_uri)
     if root is None:
         return ""
-    home = root.parent.parent
-    if not home.is_dir():
-        raise StoreError(
-            f"files of finished runs must be there, got no folder {home}. Bring it back, or train anew with --force."
-        )
-    if not root.is_dir() or root.is_symlink() or root.parts[-2:] != (run.run_id, "artifacts"):
-        return f"its folder of files is gone: {root}"
+    if why := _gone(root, run.run_id):
+        return why
     try:
         config = run.config
         names, most = needed(config, run.state == "complete"), bounds(config)
@@ -72,6 +67,26 @@ def flaw(run: StoredRun) -> str:
                 ) from error
             return f"its file {name} is not whole ({error!s:.100})"
     return ""
+
+
+def _gone(root: Path, run_id: str) -> str:
+    """That a run's folder of files is not there, in words; empty if it is.
+
+    Raises:
+        StoreError: if no folder of its experiment is.
+    """
+    home = root.parent.parent
+    try:
+        away, there = not home.is_dir(), root.is_dir() and not root.is_symlink()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return f"no folder can have the name of its folder of files: {shown(root)}"
+    if away:
+        raise StoreError(
+            f"files of finished runs must be there, got no folder {home}. Bring it back, or train anew with --force."
+        )
+    return "" if there and root.parts[-2:] == (run_id, "artifacts") else f"its folder of files is gone: {root}"
 
 
 def _of_the_machine(error: BaseException, most: int) -> bool:

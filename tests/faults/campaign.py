@@ -27,10 +27,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.record import code_version
 from tests.faults import served
 from tests.faults.kinds import FAULTS, GO_ON, NEED_ROOT, NEW_STORE, ON_DASK, SERVED, faketime
 from tests.faults.outcome import flaws, outcome, saved_epochs
-from tests.faults.tries import Try, earlier, joined, keep, planned, table, version
+from tests.faults.tries import Try, earlier, joined, keep, planned, table
 from tests.faults.world import CELLS, EPOCHS, Missed, Pace, World, new
 
 REPEATS = 3
@@ -182,7 +183,7 @@ def campaign(folder: Path, seed: int, chosen: list[str], numbers: Sequence[int])
         place = folder / f"try-{number}"
         rng = random.Random(f"{seed} {number}")
         found = attempt(chosen[number], rng, template, place, expected, pace)
-        one = replace(found, number=number, undisturbed_s=pace.whole_s, code=version())
+        one = replace(found, number=number, undisturbed_s=pace.whole_s, code=code_version())
         print(f"{number + 1}/{len(chosen)} {one.kind}: {'survived' if one.survived else one.why}", file=sys.stderr, flush=True)
         shutil.rmtree(place, ignore_errors=True)
         yield one

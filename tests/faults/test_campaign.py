@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.record import code_version
 from grok.store import sqlite
 from tests.faults import altered, campaign, outcome
 from tests.faults import world as world_module
 from tests.faults.outcome import content, half_written, same, saved_epochs
-from tests.faults.tries import Try, earlier, keep, planned, read, table, version
+from tests.faults.tries import Try, earlier, keep, planned, read, table
 from tests.faults.world import USUAL, Missed, World
 
 KINDS = ["a", "b", "c"]
@@ -41,7 +42,9 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def tries(folder: Path, seed: int, chosen: list[str], numbers: Sequence[int]) -> Iterator[Try]:
         for number in numbers:
             done.append(number)
-            yield Try(chosen[number], number != 3, "" if number != 3 else "lost a run", 2.0, 4.0, number=number, code=version())
+            yield Try(
+                chosen[number], number != 3, "" if number != 3 else "lost a run", 2.0, 4.0, number=number, code=code_version()
+            )
 
     monkeypatch.setattr(campaign, "FAULTS", dict.fromkeys(KINDS, None))
     monkeypatch.setattr(campaign, "SERVED", {})
@@ -88,10 +91,10 @@ def test_parts_make_a_campaign(tmp_path: Path, made_up: list[int], capsys: Any) 
 
 def test_the_table_tells_what_a_fault_costs(tmp_path: Path) -> None:
     tries = [
-        Try("a", True, "", 1.0, 4.0, 1, 0.9, number=0, code=version()),
-        Try("b", False, "x", 8.0, 8.0, 3, 0.0, number=1, code=version()),
-        Try("a", True, "", 6.0, 8.0, 2, 0.4, number=2, code=version()),
-        Try("b", False, "no servers", number=3, code=version()),
+        Try("a", True, "", 1.0, 4.0, 1, 0.9, number=0, code=code_version()),
+        Try("b", False, "x", 8.0, 8.0, 3, 0.0, number=1, code=code_version()),
+        Try("a", True, "", 6.0, 8.0, 2, 0.4, number=2, code=code_version()),
+        Try("b", False, "no servers", number=3, code=code_version()),
     ]
     keep(tmp_path / "out.json", "--seed 0", ["c"], tries)
     content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))

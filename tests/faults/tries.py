@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grok.store.provenance import code_tags
-from grok.store.tags import CODE_DIRTY, CODE_VERSION
+from benchmarks import record
 from tests.faults.kinds import SERVED
 
 
@@ -83,23 +82,15 @@ def earlier(out: Path | None, numbers: Sequence[int], chosen: list[str]) -> list
     tries = read(out)
     if [(one.number, one.kind) for one in tries] != [(number, chosen[number]) for number in numbers[: len(tries)]]:
         raise ValueError(f"out must be of the same seed, tries, part and kinds, got {out} with other tries. Name another file.")
-    if others := {one.code for one in tries} - {version()}:
+    if others := {one.code for one in tries} - {record.code_version()}:
         raise ValueError(f"out must be of this version of the code, got {out} of {min(others)}. Name another file.")
     return tries
-
-
-def version() -> str:
-    """Of the code that is tried."""
-    code = code_tags()
-    return code[CODE_VERSION] + (" and changes" if code[CODE_DIRTY] == "true" else "")
 
 
 def keep(out: Path | None, words: str, left: list[str], tries: list[Try]) -> None:
     """Write the tries so far, with what made them and the kinds that could not be tried; whole or not at all."""
     if out is None:
         return
-    from benchmarks import record
-
     about = record.environment(f"python -m tests.faults.campaign {words}")
     told = [{name: None if value != value else value for name, value in vars(one).items()} for one in tries]
     content = about | {"not_tried": left, "survived": sum(one.survived for one in tries), "tries": told}

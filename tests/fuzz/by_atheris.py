@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> None:
             known.attempt(flags.only, content)
 
     folder = Path(tempfile.mkdtemp(prefix="corpus-"))
-    for i, content in enumerate(known.targets()[flags.only].seeds):
+    target = known.targets()[flags.only]
+    for i, content in enumerate((*target.seeds, *target.odd, *target.greedy)):
         (folder / f"seed-{i}").write_bytes(content)
     atheris.Setup([sys.argv[0], f"-runs={flags.inputs}", "-rss_limit_mb=4096", "-max_len=65536", str(folder)], one)
     atheris.Fuzz()

@@ -8,9 +8,7 @@ import hashlib
 import importlib.util
 import io
 import json
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +31,7 @@ from analysis.sensitivity.settings import SensitivityConfig, shown_storage
 from entry_points.cli import OneLineParser
 from entry_points.signals import MOST_EPOCHS, epochs_of
 from grok.detectors._chosen import chosen, option_names
-from grok.monitor.negatives import tables_of
+from grok.monitor import negatives
 from grok.monitor.spectral import SpectralMonitor
 from grok.numerics.gaps import method_eigenvalues
 from grok.spec import limited, limited_yaml
@@ -47,54 +45,14 @@ from grok.store.errors import StoreError, masked, one_line
 from grok.store.prior import run_config
 from grok.store.run import TrackedRun
 from grok.store.store import Store
-from grok.store.tables import load_csv, save_table
+from grok.store.tables import load_csv, load_table, save_table
 from grok.store.tags import StoredRun
+from tests.fuzz import greedy, recipes, stores
+from tests.fuzz.base import MOST_SMALL, RUN_ID, Call, Target, lines, placed, scratch, text
+from tests.fuzz.world import RAW, TINY, factors
 
-MOST_SMALL = 1 << 20
-"""Bytes of memory that an input may ask for where the target has a bound to be told."""
-RUN_ID = "0" * 31 + "7"
-Call = Callable[[bytes], object]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A parser.
-
-    Attributes:
-        call: takes the bytes. seeds: good inputs. refuses: the errors that are an answer; any other is a fault.
-    """
-
-    call: Call
-    seeds: tuple[bytes, ...]
-    refuses: tuple[type[BaseException], ...] = (ConfigError,)
-
-
-def text(content: bytes) -> str:
-    """As Python hands over arguments and file names: bytes that are no UTF-8 as halves of characters."""
-    return content.decode("utf-8", "surrogateescape")
-
-
-@functools.cache
-def scratch() -> Path:
-    """A folder for inputs that are files, kept to the end of the process."""
-    folder = tempfile.TemporaryDirectory(prefix="fuzz-")
-    _KEPT.append(folder)
-    return Path(folder.name)
-
-
-_KEPT: list[Any] = []
-
-
-def placed(content: bytes, name: str) -> Path:
-    """The input as a file."""
-    path = scratch() / name
-    path.write_bytes(content)
-    return path
-
-
-def lines(*texts: str) -> bytes:
-    """Texts as an input has them."""
-    return "\n".join(texts).encode()
+MOST_FREE = 1 << 28
+"""Bytes of memory that can be had, as an input finds them."""
 
 
 # configs and command lines
@@ -245,7 +203,7 @@ def negative(name: str) -> Call:
     settings = SpectralMonitor(torch.zeros(3), 4).settings
 
     def call(content: bytes) -> None:
-        for columns in tables_of(placed(content, name), settings).values():
+        for columns in negatives.tables_of(placed(content, name), settings).values():
             assert len({len(column) for column in columns.values()}) <= 1
 
     return call
@@ -418,8 +376,6 @@ def monitor_state(content: bytes) -> None:
 # seeds
 
 
-TINY = RunConfig(modulus=7, width=8, epochs=12, max_window=8, window=5, slope_lag=3, first_epoch=5, top_pairs=5).resolved()
-RAW = replace(TINY, spectrum_methods=("gram", "gram32", "svd"))
 PARAMS = [f"{name}={value}" for name, value in TINY.to_strings().items()]
 TAGS = [
     *("grok.kind=train", f"grok.config_hash={TINY.hash}", "grok.state=complete", "grok.threads=1", "grok.study.x=grok"),
@@ -465,14 +421,6 @@ def _npz() -> bytes:
     band = np.tril(np.ones((12, 8)))
     band[np.arange(8)[None, :] >= np.arange(1, 13)[:, None]] = np.nan
     np.savez_compressed(made, w=band, v=band)
-    return made.getvalue()
-
-
-def _factors() -> bytes:
-    made = io.BytesIO()
-    one = np.full((RAW.epochs + 1, RAW.window, RAW.window), np.nan)
-    one[2:] = np.eye(RAW.window) * 3.0
-    np.savez_compressed(made, qr_w=one, qr_v=one, gram32_w=one.astype(np.float32), gram32_v=one.astype(np.float32))
     return made.getvalue()
 
 
@@ -538,10 +486,14 @@ def targets() -> dict[str, Target]:
     npz = (_npz(), _raw_npz())
     return {
         "config": Target(
-            config, (b"run\n" + lines(*PARAMS), b"run\nwidth=8\nwindow=7\ntop_pairs=5", b"sensitivity\nwindow=5..20\nseed=0")
+            config,
+            (b"run\n" + lines(*PARAMS), b"run\nwidth=8\nwindow=7\ntop_pairs=5", b"sensitivity\nwindow=5..20\nseed=0"),
+            greedy=tuple(b"run\n" + one for one in greedy.CONFIG),
         ),
         "resolved": Target(
-            resolved, (lines(*PARAMS), lines("checkpoint_epochs=auto", "spectrum_methods=gram,svd,randomized_5"))
+            resolved,
+            (lines(*PARAMS), lines("checkpoint_epochs=auto", "spectrum_methods=gram,svd,randomized_5")),
+            greedy=greedy.CONFIG,
         ),
         "options": Target(options, (b"cusum\ndrift=0.1", b"level\nlevel=2;hold=3", b"sustained\nhold=4", b"slope\nnone")),
         "plug_in": Target(plug_in, (b"\nmodular", b"aaa\ngap", b"aaaa\nslope")),
@@ -557,33 +509,41 @@ def targets() -> dict[str, Target]:
             ),
         ),
         "space": Target(
-            spaces, (lines("window=5..20", "gap=23,34", "rule=slope,cusum", "smoothing=1,3"), b"slope_threshold=1e-3..0.5")
+            spaces,
+            (lines("window=5..20", "gap=23,34", "rule=slope,cusum", "smoothing=1,3"), b"slope_threshold=1e-3..0.5"),
+            greedy=greedy.SPACE,
         ),
-        "yaml": Target(yaml_file, (STUDY, b"a: [1, 2.5, ~, yes]"), (yaml.YAMLError,)),
-        "study": Target(study, (STUDY,)),
-        "state": Target(state, (_tensors(),), (files.CheckpointError,)),
-        "npz": Target(arrays, npz, (limited.BrokenFileError,)),
-        "band of a run": Target(artifact(BAND), npz, (StoreError,)),
-        "factors of a run": Target(artifact(FACTORS), (_factors(),), (StoreError,)),
-        "history of a run": Target(artifact(HISTORY), (_parquet(),), (StoreError,)),
-        "table of a run": Target(read_of_a_run("table", "signals.parquet"), (_signals(), _parquet(), _lists()), (StoreError,)),
-        "csv": Target(csv_file, (b"a,b\n1,2\n3,x\n", b"a," * 300 + b"a\n0\n"), (limited.BrokenFileError,)),
-        "csv of a run": Target(read_of_a_run("csv", "a.csv"), (b"a,b\n1,2\n3,x\n", b"epoch;x\n"), (StoreError,)),
-        "json of a run": Target(read_of_a_run("json", "a.json"), (CLAIMS,), (StoreError,)),
-        "negative in lines": Target(negative("rows.jsonl"), (_rows("jsonl"),)),
-        "negative in a table": Target(negative("rows.parquet"), (_rows("parquet"),)),
-        "negative in a band": Target(negative("band.npz"), npz[:1]),
-        "epochs": Target(epochs, (b"0,40,100", b"0-400-10,7", b"checkpoints")),
-        "released curves": Target(curves, (_curves(),)),
+        "yaml": Target(yaml_file, (STUDY, b"a: [1, 2.5, ~, yes]"), (yaml.YAMLError,), greedy=greedy.YAML),
+        "study": Target(study, (STUDY,), greedy=greedy.STUDY),
+        "state": Target(state, (_tensors(),), (files.CheckpointError,), greedy=greedy.TENSORS),
+        "npz": Target(arrays, npz, (limited.BrokenFileError,), greedy=greedy.ARRAYS),
+        "band of a run": Target(artifact(BAND), npz, (StoreError,), greedy=greedy.ARRAYS),
+        "factors of a run": Target(artifact(FACTORS), (factors(),), (StoreError,), greedy=greedy.FACTORS),
+        "history of a run": Target(artifact(HISTORY), (_parquet(),), (StoreError,), greedy=greedy.TABLES),
+        "table of a run": Target(
+            read_of_a_run("table", "signals.parquet"), (_signals(), _parquet(), _lists()), (StoreError,), greedy=greedy.TABLES
+        ),
+        "csv": Target(csv_file, (b"a,b\n1,2\n3,x\n", b"a," * 300 + b"a\n0\n"), (limited.BrokenFileError,), greedy=greedy.CSV),
+        "csv of a run": Target(
+            read_of_a_run("csv", "a.csv"), (b"a,b\n1,2\n3,x\n", b"epoch;x\n"), (StoreError,), greedy=greedy.CSV
+        ),
+        "json of a run": Target(read_of_a_run("json", "a.json"), (CLAIMS,), (StoreError,), greedy=greedy.JSON[:2]),
+        "negative in lines": Target(negative("rows.jsonl"), (_rows("jsonl"),), greedy=greedy.ROWS),
+        "negative in a table": Target(negative("rows.parquet"), (_rows("parquet"),), greedy=greedy.TABLES),
+        "negative in a band": Target(negative("band.npz"), npz[:1], greedy=greedy.ARRAYS),
+        "epochs": Target(epochs, (b"0,40,100", b"0-400-10,7", b"checkpoints"), greedy=greedy.EPOCHS),
+        "released curves": Target(curves, (_curves(),), greedy=greedy.ARRAYS),
         "kept series": Target(series_kept, (_series(),), (LookupError,)),
-        "table of a bundle": Target(table, (_parquet(of_a_bundle=True),)),
-        "runs of a bundle": Target(runs, (RUNS,)),
-        "manifest of a bundle": Target(manifest, ((bundle_folder() / layout.MANIFEST).read_bytes(),)),
-        "baseline": Target(baseline, (CLAIMS,)),
+        "table of a bundle": Target(table, (_parquet(of_a_bundle=True),), greedy=greedy.TABLES),
+        "runs of a bundle": Target(runs, (RUNS,), greedy=greedy.JSON[:2]),
+        "manifest of a bundle": Target(manifest, ((bundle_folder() / layout.MANIFEST).read_bytes(),), greedy=greedy.JSON[:2]),
+        "baseline": Target(baseline, (CLAIMS,), greedy=greedy.JSON[:2]),
         "files of a report": Target(
-            report_files, (json.dumps({"made_by": write.MADE_BY, "files": ["a.md", "data/b.csv"]}).encode(),)
+            report_files,
+            (json.dumps({"made_by": write.MADE_BY, "files": ["a.md", "data/b.csv"]}).encode(),),
+            greedy=greedy.JSON[:2],
         ),
-        "json": Target(json_file, (CLAIMS, RUNS), (limited.BrokenFileError,)),
+        "json": Target(json_file, (CLAIMS, RUNS), (limited.BrokenFileError,), greedy=greedy.JSON),
         "uri": Target(
             uri,
             (b"sqlite:////tmp/x/mlflow.db", b"postgresql://u:p@h:5432/d?password=x", b"http://h:5000", b"file:///a"),
@@ -591,8 +551,11 @@ def targets() -> dict[str, Target]:
         ),
         "run id": Target(run_id, (RUN_ID.encode(),), (StoreError,)),
         "artifact path": Target(artifact_path, (b"delta_w/band.npz", b"resume/epoch-00010.safetensors"), (StoreError,)),
-        "stored run": Target(stored, (lines(*TAGS, *PARAMS),), (StoreError,)),
-        "state of a monitor": Target(monitor_state, (_monitor(),), (ConfigError, limited.BrokenFileError)),
+        "stored run": Target(stored, (lines(*TAGS, *PARAMS),), (StoreError,), greedy=greedy.CONFIG),
+        "state of a monitor": Target(
+            monitor_state, (_monitor(),), (ConfigError, limited.BrokenFileError), greedy=greedy.JSON[:2]
+        ),
+        **stores.targets(),
     }
 
 
@@ -600,7 +563,32 @@ def attempt(name: str, content: bytes) -> bool:
     """Hand an input to a target; whether it was taken. Any error that is not an answer of the target comes through."""
     target = targets()[name]
     try:
-        target.call(content)
+        with small():
+            target.call(recipes.unfolded(content))
     except target.refuses:
         return False
     return True
+
+
+@contextlib.contextmanager
+def small() -> Iterator[None]:
+    """Bounds that are larger than what an input may take, or depend on the machine, are smaller while it lasts."""
+    room = scratch() / "memory.max"
+    if not room.exists():
+        room.write_text(f"{MOST_FREE}", encoding="ascii")
+    places: list[tuple[Any, str, Any]] = [
+        (limited, "CGROUP", room),
+        (limited, "MOST_BYTES", MOST_FREE // 4),
+        (load_table, "__defaults__", (MOST_FREE // 4, None)),
+        (negatives, "MOST_BYTES", MOST_FREE // 4),
+        (negatives, "MOST_TEXT", MOST_FREE),
+        (released, "MOST_BYTES", MOST_FREE // 4),
+    ]
+    before = [getattr(module, name) for module, name, _ in places]
+    try:
+        for module, name, value in places:
+            setattr(module, name, value)
+        yield
+    finally:
+        for (module, name, _), value in zip(places, before, strict=True):
+            setattr(module, name, value)

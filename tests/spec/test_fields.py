@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import re
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from analysis.sensitivity.settings import SensitivityConfig
 from grok.spec.config import RunConfig
-from grok.spec.fields import Config, ConfigError, Rule, field, finite, matching, pairs, refuse, to_text, whole
+from grok.spec.fields import Config, ConfigError, Rule, did_you_mean, field, finite, matching, pairs, refuse, to_text, whole
 
 TYPES = (
     "str",
@@ -170,3 +171,11 @@ def test_rules_of_a_sensitivity_study(given_: dict[str, Any], said: str) -> None
 
 def test_whole_numbers_of_a_sensitivity_study_are_numbers() -> None:
     assert SensitivityConfig(alpha=0).hash == SensitivityConfig.from_strings({"alpha": "0"}).hash
+
+
+def test_a_name_of_megabytes_is_compared_with_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A param of an edited store may be as long: each comparison took a second for a million characters."""
+    compared: list[int] = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda name, *_, **__: compared.append(len(name)) or [])
+    assert did_you_mean("x" * 1_000_000, ["mlp"]) == did_you_mean("mlq", ["mlp"]) == "Pick one of these."
+    assert compared == [3]
