@@ -17,6 +17,7 @@ from analysis.sensitivity.results import Results
 from analysis.sensitivity.search import best
 from analysis.sensitivity.settings import SensitivityConfig
 from grok.store.alive import is_alive
+from grok.store.markdown import inert
 from grok.store.provenance import code_tags
 from grok.store.run import TrackedRun
 from grok.store.store import Store, point_to
@@ -105,9 +106,9 @@ def description(data: dict[str, Any]) -> str:
     seeds = data["data"]
     return (
         "**Does the detector's setting make the result?**\n\n"
-        + "\n\n".join(data["answer"])
+        + "\n\n".join(map(inert, data["answer"]))
         + "\n\n**In detail**\n\n"
-        + "\n".join(f"- {line}" for line in data["verdict"][len(data["answer"]) :])
+        + "\n".join(f"- {inert(line)}" for line in data["verdict"][len(data["answer"]) :])
         + f"\n\nSearches choose on seeds {_listed(seeds['calibration_seeds'])} and show seeds "
         f"{_listed(seeds['held_out_seeds'])}; grids and shares choose nothing and use all. Intervals: 95 %, Newcombe for J, "
         "Wilson for shares and rates, order statistics for the median lead. λ are eigenvalues of the window's Gram ΔᵀΔ."

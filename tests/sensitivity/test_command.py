@@ -23,6 +23,7 @@ from analysis.sensitivity.space import Range, build, from_unit, parse_values
 from entry_points import sensitivity
 from entry_points.cli import run_main
 from grok.spec.fields import ConfigError
+from grok.store.markdown import inert
 from grok.store.moved import rebase
 from tests.conftest import TINY, Answer
 
@@ -154,7 +155,7 @@ def test_a_whole_study_and_what_it_leaves(own: Any, sensitivity_command: Callabl
     assert "warning: fewer than 5 seeds, so nothing is decided of 2 of square runs" in answer.err
     assert (answer.words["searches"], answer.words["each"]) == ("2", "6")
     assert len(data["verdict"]) >= 6
-    assert all(line in run.data.tags["mlflow.note.content"] for line in data["verdict"])
+    assert all(inert(line) in run.data.tags["mlflow.note.content"] for line in data["verdict"])
     trials = pd.read_parquet(root / "trials.parquet")
     assert trials.groupby("study")["number"].apply(list).to_dict() == {
         name: list(range(6)) for name in ("search", "square_worst_eta0")
