@@ -193,7 +193,7 @@ def test_json_that_does_not_fit_into_memory_is_not_read(
 
 
 def test_a_long_text_in_every_row_of_a_small_table_is_told_by_its_copies(tmp_path: Path) -> None:
-    """200,000 rows of one text of 10⁶ letters are 1 KB on disk and 200 GB in memory; the first 65,536 are enough to refuse it."""
+    """200,000 rows of one text of 10⁶ letters are 1 KB on disk and 200 GB in memory: a third of it is enough."""
     path, rows = tmp_path / "t.parquet", np.zeros(200_000, dtype=np.int32)
     made = {
         "run_id": pa.DictionaryArray.from_arrays(rows, ["0" * 32]),
