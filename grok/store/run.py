@@ -268,9 +268,13 @@ class TrackedRun:
         for name in self.list_files(RESUME):
             if name != but:
                 self.delete(name)
-        if not but and self._root is not None:
-            with contextlib.suppress(OSError):  # not there, or not empty
-                (self._root / RESUME).rmdir()
+        if but:
+            return
+        if self._root is None:
+            self.delete(RESUME)  # with what a server that was killed had half received, which it lists to nobody
+            return
+        with contextlib.suppress(OSError):  # not there, or not empty
+            (self._root / RESUME).rmdir()
 
     def end_by(self, error: BaseException) -> None:
         """End as an error left it: `interrupted` by Ctrl-C, else `failed` with the reason."""

@@ -24,6 +24,8 @@ OF_A_SITTING = re.compile(r"run_id|elapsed|_s$|code_version|made_on|rounding_fac
 """Names of what another sitting changes."""
 PART = re.compile(r"partial|\.new$|\.tmp$")
 """In the name of a file that is being written."""
+HALF_RECEIVED = ".artifact.uploading."
+"""How the name of a file begins that an MLflow server was receiving when it was killed, and that it shows to nobody."""
 ID, OF_TIMES = re.compile(r"\b[0-9a-f]{32}\b"), re.compile(r"^Source: .*$| \(reused\)", re.MULTILINE)
 """In the summary of a study: what names a run, the line that has the times, and what the last command did not train."""
 NOT_COUNTED = re.compile(r"^Not counted: (.*)\n\n", re.MULTILINE)
@@ -62,7 +64,7 @@ def _of_the_study(root: Path, beside: set[Path]) -> Content:
 
 def _files(root: Path, beside: set[Path]) -> Content:
     """The content of each file below a folder; of those that a fault has broken and that nobody needs, None."""
-    paths = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    paths = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith(HALF_RECEIVED)]
     return {str(path.relative_to(root)): None if path in beside else content(path) for path in paths}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from grok.spec.config import EXECUTION_FIELDS, RunConfig
 from grok.store import alive
@@ -48,6 +49,20 @@ def test_the_run_that_mlflow_made_is_taken_and_its_raw_params_stay(store, tiny, 
     assert found.params == tiny().resolved().to_strings() | raw
     assert RunConfig.from_strings(found.params).hash == tiny().hash
     assert found.name == "named"
+
+
+def test_states_on_a_server_go_with_what_it_had_half_received(store, monkeypatch):
+    run = TrackedRun(store.client, make_run(store, monkeypatch, {}))
+    folder = run._root / "resume"
+    run._artifacts, run._root = LocalArtifactRepository(str(run._root)), None  # as the server has it
+    for name in ("epoch-00025.safetensors", "epoch-00050.safetensors", ".artifact.uploading.x"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    run.drop_states("resume/epoch-00050.safetensors")
+    assert sorted(path.name for path in folder.iterdir()) == [".artifact.uploading.x", "epoch-00050.safetensors"]
+    run.drop_states()
+    assert not folder.exists()
+    run.drop_states()
 
 
 @pytest.mark.parametrize(
