@@ -85,8 +85,8 @@ def finished_altered(pattern: str) -> Fault:
         path = rng.choice(files_of(world, pattern))
         cut(path, rng)
         run_id = run_of(world, path)
-        said = is_refused if path.parent.name == "checkpoints" else is_left_out
-        if not said(world, run_id):
+        said = is_refused(world, run_id, path) if path.parent.name == "checkpoints" else is_left_out(world, run_id)
+        if not said:
             raise AssertionError(f"{path.name} of {run_id} was cut and nobody said so")
         world.broken.add(run_id)
 
@@ -119,12 +119,12 @@ def is_left_out(world: World, run_id: str) -> bool:
     return len(left_out) > 0 and run_id in set(left_out["run_id"])
 
 
-def is_refused(world: World, run_id: str) -> bool:
-    """Whether whoever reads all of a run is told that it is not whole."""
+def is_refused(world: World, run_id: str, path: Path) -> bool:
+    """Whether whoever reads all of a run is told which file is not whole."""
     try:
         numbers(world, run_id)
     except (StoreError, RuntimeError, ValueError) as error:
-        return run_id in str(error)
+        return run_id in str(error) or path.name in str(error)
     return False
 
 

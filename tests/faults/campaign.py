@@ -104,7 +104,7 @@ def new_for(kind: str, template: Path, folder: Path, pace: Pace) -> World:
 
 
 def possible(kind: str) -> bool:
-    """Whether a kind of fault can be tried here: with root, PostgreSQL with psycopg2, or libfaketime, where it needs them."""
+    """Whether a kind of fault can be tried here: with root, PostgreSQL and psycopg2, libfaketime and cc, if it needs them."""
     if kind in SERVED:
         return served.machines.postgres_binaries() is not None and importlib.util.find_spec("psycopg2") is not None
     return (os.geteuid() == 0 or kind not in NEED_ROOT) and (faketime() is not None or kind != "clock moved back")
@@ -144,7 +144,10 @@ def main(arguments: list[str]) -> int:
     wanted = flags.only or [*FAULTS, *SERVED]
     kinds = [kind for kind in wanted if possible(kind)]
     if left := [kind for kind in wanted if kind not in kinds]:
-        print(f"not tried here, for want of root, PostgreSQL with psycopg2, or libfaketime: {', '.join(left)}", file=sys.stderr)
+        print(
+            f"not tried here, for want of root, PostgreSQL with psycopg2, or libfaketime and cc: {', '.join(left)}",
+            file=sys.stderr,
+        )
     chosen = planned(flags.seed, flags.tries, kinds)
     which, of = flags.part
     numbers, words = range(which - 1, flags.tries, of), f"--seed {flags.seed} --tries {flags.tries}"
