@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading.derived import with_rho
-from analysis.reading.files import RunFiles
+from analysis.reading.files import KEPT_BYTES, RunFiles, table_bytes
+from analysis.reading.latest import Latest
 from analysis.reading.runs import (
     LEFT_OUT,
     Runs,
@@ -32,6 +34,8 @@ from grok.store.errors import LeftOutError, StoreError
 from grok.store.store import Store
 
 LOG = logging.getLogger("grok")
+MOST_HISTORIES = 100_000
+"""That stay in memory, as far as they take no more than `KEPT_BYTES`: claims ask for each again and again."""
 SENSITIVITY = {"kind": "sensitivity", "state": "complete"}
 """Tags of the runs that hold a sensitivity study."""
 SENSITIVITY_STUDY = "sensitivity"
@@ -68,7 +72,7 @@ class Evidence:
         self.files = RunFiles(store, self._found)
         self._studies: dict[str, Runs] = {}
         self._measured: dict[tuple[str, str], pd.DataFrame] = {}
-        self._histories: dict[str, pd.DataFrame] = {}
+        self._histories: Callable[[str], pd.DataFrame] = Latest(self._with_onset, table_bytes, MOST_HISTORIES, KEPT_BYTES)
         self.series: dict[tuple[str, str, int, int, int], np.ndarray] = {}
         self._came: dict[str, dict[str, np.ndarray]] = {}
 
@@ -131,11 +135,10 @@ class Evidence:
 
         Shared: not to be changed.
         """
-        if run_id not in self._histories:
-            self._histories[run_id] = self._with_onset(run_id, self.files.history(run_id))
-        return self._histories[run_id]
+        return self._histories(run_id)
 
-    def _with_onset(self, run_id: str, history: pd.DataFrame) -> pd.DataFrame:
+    def _with_onset(self, run_id: str) -> pd.DataFrame:
+        history = self.files.history(run_id)
         seen = history[RHO][:ONSET_END].notna() if RHO in history else pd.Series(dtype=bool)
         if seen.all() or not seen.any():
             return history

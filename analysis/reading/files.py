@@ -31,6 +31,8 @@ KEPT, FACTORS_KEPT = 256, 8
 """Files that stay in memory, the latest used: 256 bands are 0.2 GB and 8 runs' factors 0.06 GB, at 800 epochs."""
 KEPT_BYTES = limited.MOST_BYTES
 """That they take at most, of each of the three kinds: how large a file may be follows from what its run says."""
+COLUMNS = 512
+"""Columns of a history, by which it counts as large; ours."""
 MOST_ROWS = 10_000_000
 """Rows of a history whose run's length is not known."""
 WORKERS = 8
@@ -62,7 +64,7 @@ class RunFiles:
         self._bounds: dict[tuple[str, str], int] = {}
         self._widths: dict[str, int] = {}
         self._flaws: dict[str, str] = {}
-        self.history: Callable[[str], pd.DataFrame] = Latest(self._history, _table_bytes, 4 * KEPT, KEPT_BYTES)
+        self.history: Callable[[str], pd.DataFrame] = Latest(self._history, table_bytes, 4 * KEPT, KEPT_BYTES)
         self._small: Callable[[str, str], dict[str, np.ndarray]] = Latest(self._arrays, _array_bytes, KEPT, KEPT_BYTES)
         self._large: Callable[[str, str], dict[str, np.ndarray]] = Latest(self._arrays, _array_bytes, FACTORS_KEPT, KEPT_BYTES)
         self._turn = threading.Lock()
@@ -148,11 +150,16 @@ class RunFiles:
                     f"{path} must be a whole {kind} file, got {run_id} ({why}). Delete it and train anew."
                 ) from error
 
+    def _alone(self, most: int) -> contextlib.AbstractContextManager[Any]:
+        """Large files are unfolded one at a time: of the free memory that each is held against, no other takes any then."""
+        return self._turn if most > limited.MOST_BYTES // self.workers else contextlib.nullcontext()
+
     def _history(self, run_id: str) -> pd.DataFrame:
         most = self._bounds.get((run_id, HISTORY), MOST_ROWS)
 
         def read(local: Path) -> pd.DataFrame:
-            found = load_table(local, most_rows=most)
+            with self._alone(8 * COLUMNS * most):
+                found = load_table(local, most_rows=most)
             if strange := [str(name) for name in found if found[name].dtype.kind not in "iuf"]:
                 raise ValueError(f"no numbers in {', '.join(strange)}")
             return found
@@ -171,7 +178,8 @@ class RunFiles:
         most = self._bounds.get((run_id, path), limited.MOST_BYTES)
 
         def read(local: Path) -> dict[str, np.ndarray]:
-            found = limited.load_arrays(local, most)
+            with self._alone(most):
+                found = limited.load_arrays(local, most)
             if path == BAND:
                 if any(band.ndim != 2 or band.dtype.kind != "f" or not band.shape[1] for band in found.values()):
                     raise ValueError("no bands of real numbers with a row for each update")
@@ -183,9 +191,7 @@ class RunFiles:
                 raise ValueError("no factors of real numbers with a square for each epoch")
             return found
 
-        # Large ones one at a time: of the free memory that each is held against, another takes nothing meanwhile.
-        with self._turn if most > limited.MOST_BYTES // self.workers else contextlib.nullcontext():
-            arrays = self._open(run_id, path, read)
+        arrays = self._open(run_id, path, read)
         config = self._configs.get(run_id)
         if path == FACTORS and config is not None and (flaw := flaw_of_factors(config, arrays, run_id in self._complete)):
             raise StoreError(f"{FACTORS} must have {flaw}, got others in {run_id}. Delete it and train anew.")
@@ -236,7 +242,8 @@ class RunFiles:
         return self._open(run_id, path, load_csv)
 
 
-def _table_bytes(table: pd.DataFrame) -> int:
+def table_bytes(table: pd.DataFrame) -> int:
+    """Bytes of a table of numbers in memory."""
     return 8 * table.size  # of numbers alone
 
 

@@ -192,7 +192,7 @@ class RunConfig(
             >>> [dataclasses.replace(config, epochs=epochs).evaluations for epochs in (3, 4, 5, 10**12)]
             [2, 2, 3, 250000000001]
         """
-        return -(-self.last_epoch // (self.evaluate_every or 1)) + 1
+        return _evaluations(self.last_epoch, self.evaluate_every or 1)
 
     def decay_at(self, step: int) -> float:
         """The weight decay of the step that leads from an epoch to the next; resolved configs only.
@@ -292,9 +292,9 @@ class RunConfig(
         else:
             first, known = own.activation, RunConfig(activation=own.activation, seed=own.seed)
         mine, default = own.values(), known.resolved().values()
-        names = (
-            ("n_train", "checkpoint_epochs") if own.evaluations <= MOST_CHECKPOINTS else ("n_train",)
-        )  # auto, where it can be
+        names = ["n_train"]
+        if own.evaluate_every == 1 or own.evaluations <= MOST_CHECKPOINTS:  # else there is no auto
+            names.append("checkpoint_epochs")
         free = ResolvedConfig(**mine | dict.fromkeys(names)).values()  # at this modulus, length
         auto = {name: free[name] for name in names}
         differ = [name for name in ORDER if mine[name] not in (default[name], auto.get(name, default[name]))]
@@ -340,7 +340,7 @@ class ResolvedConfig(RunConfig):
             every = samples(self.task, self.modulus) if self.task == "multiplication" else self.modulus**2
             put["n_train"] = (2 * every) // 5 if share is None else int(share * every)
         if put["checkpoint_epochs"] is None and put["evaluate_every"] > 1:
-            if (count := -(-put["epochs"] // put["evaluate_every"]) + 1) > MOST_CHECKPOINTS:
+            if (count := _evaluations(put["epochs"], put["evaluate_every"])) > MOST_CHECKPOINTS:
                 rule = f"be given where a run of {put['epochs']} steps is evaluated more than {MOST_CHECKPOINTS} times"
                 refuse("checkpoint_epochs", rule, f"auto, which are {count}", "Name them, or raise evaluate_every")
             put["checkpoint_epochs"] = tuple(sorted({*range(0, put["epochs"], put["evaluate_every"]), put["epochs"]}))
@@ -375,6 +375,11 @@ def default_config() -> ResolvedConfig:
 def default_epochs(activation: str) -> int:
     """Epochs of an `auto`: 400 for square, 800 otherwise (Xu §2)."""
     return 400 if activation == "square" else 800
+
+
+def _evaluations(epochs: int, every: int) -> int:
+    """Of how many epochs a run is evaluated: the first, each `every`-th, the last."""
+    return -(-epochs // every) + 1
 
 
 def _log_every(epochs: int) -> int:

@@ -60,14 +60,15 @@ def _table_bytes(path: Path, most_bytes: int, most_rows: int | None, objects: bo
             raise BrokenFileError(f"{len(columns)} columns, {len(kinds)} in its description")
         total += NEST * rows * sum(top[0][1] > 0 for top in tops if top)
         for i, (column, (kind, nests)) in enumerate(zip(columns, kinds, strict=True)):
-            cells = max(rows, _cells(file, i)) if column.max_repetition_level else rows
+            cells = max(rows, _described(file, i, "num_values")) if column.max_repetition_level else rows
             total += cells * (_within_nests(kind, nests, column) if nests else _cell(kind, column, objects))
         texts = [(i, columns[i].path, nests > 0) for i, (_, nests) in enumerate(kinds) if columns[i].physical_type == TEXT]
     _within(total, rows, most_bytes)
     if texts:
         with pq.ParquetFile(path, read_dictionary=[name for _, name, _ in texts]) as file:
             for i, name, nested in texts:
-                _within(_packed(file, i, name) - SLACK, rows, most_bytes)
+                least = _described(file, i, "total_uncompressed_size", [name])  # no fewer are read at once
+                _within(least - SLACK, rows, most_bytes)
                 for batch in file.iter_batches(batch_size=ROWS, columns=[name]):
                     total += sum(_letters(leaf, objects or nested) for leaf in _leaves(batch.column(0)))
                     _within(total, rows, most_bytes)
@@ -122,23 +123,16 @@ def _within_nests(kind: Any, nests: int, column: Any) -> int:
     return NEST * (nests - 1) + max(VALUE, _cell(kind, column, True))
 
 
-def _packed(file: Any, column: int, name: str) -> int:
-    """Bytes that a column of texts has by its own description, without its repeats: no fewer are read at once."""
-    found = 0
-    for i in range(file.metadata.num_row_groups):
-        next(file.iter_batches(batch_size=1, row_groups=[i], columns=[name]), None)  # as in `_cells`
-        found += file.metadata.row_group(i).column(column).total_uncompressed_size
-    return found
+def _described(file: Any, column: int, fact: str, columns: list[str] | None = None) -> int:
+    """A number that a column's description has, of all groups of rows: its values, its bytes without its repeats.
 
-
-def _cells(file: Any, column: int) -> int:
-    """Values in a column of lists. Its description is looked at once Arrow has begun to read the column: of a description that
-    is broken, reading is an error, looking ends the process.
+    It is looked at once Arrow has begun to read the column: of a description that is broken, reading is an error, looking ends
+    the process.
     """
     found = 0
     for i in range(file.metadata.num_row_groups):
-        next(file.iter_batches(batch_size=1, row_groups=[i]), None)
-        found += file.metadata.row_group(i).column(column).num_values
+        next(file.iter_batches(batch_size=1, row_groups=[i], columns=columns), None)
+        found += getattr(file.metadata.row_group(i).column(column), fact)
     return found
 
 

@@ -120,15 +120,18 @@ def find(
         conditions.append(("t.value IN (SELECT value FROM json_each(?))", (tag(among[0]), json.dumps(sorted(among[1])))))
     query = ACTIVE + "".join(TAGGED.format(test) for test, _ in conditions) + ORDER
     given = [one for _, values in conditions for one in values]
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as database:
-            database.execute("BEGIN")  # one state of the store for all queries
-            database.text_factory = READABLE
-            found = [dict(zip(COLUMNS, row, strict=True)) for row in database.execute(query, given)]
-            rows = [row for row in found if RUN_ID.fullmatch(word(row["run_uuid"]))]
-            return _runs(database, rows, fetch)
-    except (sqlite3.Error, ValueError):
-        return None
+    for readable in (str, READABLE):  # the second is slow, and reads what the first refuses
+        try:
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as database:
+                database.execute("BEGIN")  # one state of the store for all queries
+                database.text_factory = readable
+                found = [dict(zip(COLUMNS, row, strict=True)) for row in database.execute(query, given)]
+                rows = [row for row in found if RUN_ID.fullmatch(word(row["run_uuid"]))]
+                return _runs(database, rows, fetch)
+        except (sqlite3.Error, ValueError) as error:
+            if "decode" not in str(error):
+                break
+    return None
 
 
 def strangers(path: Path) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from grok.store.errors import masked
+
 JOINER = "&#8288;"
 """A word joiner, without width: before an @ it keeps renderers that look for addresses after decoding from finding one."""
 
@@ -21,11 +23,11 @@ def escape(text: str) -> str:
 
 def inert(text: str) -> str:
     r"""The same where it is read as it is written too, as in a tag: what Markdown shows as it is, an underscore within a word
-    and a > within a line, stays.
+    and a > within a line, stays. A password of a URI is masked first, since afterwards none is seen to be one.
 
     Example:
         >>> inert("weight_decay must be > 0, got ![x](http://e)")
         'weight_decay must be > 0, got !\\[x\\](http&#58;//e)'
     """
-    text = re.sub(r"(?<=[^\W_])\\_(?=[^\W_])", "_", escape(text))
+    text = re.sub(r"(?<=[^\W_])\\_(?=[^\W_])", "_", escape(masked(text)))
     return re.sub(r"(?<!^)&gt;", ">", text)

@@ -245,7 +245,7 @@ class TrackedRun:
         if self._root is not None:
             self._place(path).unlink(missing_ok=True)
             return
-        with contextlib.suppress(MlflowException):  # gone already, or left where the server does not let us
+        with contextlib.suppress(MlflowException, OSError):  # gone already, or left where the server does not let us
             self._artifacts.delete_artifacts(path)
 
     def log_dataset(self, features: np.ndarray, targets: np.ndarray, name: str, source: str, context: str) -> None:
@@ -265,16 +265,16 @@ class TrackedRun:
 
     def drop_states(self, but: str = "") -> None:
         """Delete the states to go on from, all but one."""
-        for name in self.list_files(RESUME):
-            if name != but:
-                self.delete(name)
-        if but:
-            return
-        if self._root is None:
+        states = self.list_files(RESUME)
+        if states and not but and self._root is None:
             self.delete(RESUME)  # with what a server that was killed had half received, which it lists to nobody
             return
-        with contextlib.suppress(OSError):  # not there, or not empty
-            (self._root / RESUME).rmdir()
+        for name in states:
+            if name != but:
+                self.delete(name)
+        if not but and self._root is not None:
+            with contextlib.suppress(OSError):  # not there, or not empty
+                (self._root / RESUME).rmdir()
 
     def end_by(self, error: BaseException) -> None:
         """End as an error left it: `interrupted` by Ctrl-C, else `failed` with the reason."""

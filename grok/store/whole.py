@@ -15,7 +15,7 @@ from pathlib import Path
 
 from grok.spec.artifacts import SLACK, bounds, needed
 from grok.spec.fields import ConfigError, shown
-from grok.spec.limited import MOST_BYTES, BrokenFileError, NoRoomError, check_room, plain_file, tensors_header, untrusted
+from grok.spec.limited import MOST_BYTES, BrokenFileError, plain_file, tensors_header, untrusted
 from grok.spec.limited_tables import PLACE, check_table
 from grok.spec.plugins import own_code
 from grok.store.errors import StoreError
@@ -58,7 +58,7 @@ def flaw(run: StoredRun) -> str:
             _check(root / name, most.get(name, 0)) if name not in left_out else None
         except FileNotFoundError:
             return f"its file {name} is gone"
-        except (BrokenFileError, NoRoomError, OSError) as error:
+        except (BrokenFileError, OSError) as error:
             cause = error.__cause__ or error
             if _of_the_machine(cause, most.get(name, 0)):
                 raise StoreError(
@@ -98,8 +98,8 @@ def _of_the_machine(error: BaseException, most: int) -> bool:
 
 
 def _check(path: Path, most: int) -> None:
-    """Raises BrokenFileError if a file is not what was written or is more than `bounds` says, NoRoomError if no report here
-    could read it, FileNotFoundError if it is not there.
+    """Raises BrokenFileError if a file is not what was written or is more than `bounds` says, FileNotFoundError if it is not
+    there.
     """
     plain_file(path)
     path.open("rb").close()
@@ -110,7 +110,7 @@ def _check(path: Path, most: int) -> None:
 def _table(path: Path, most_rows: int) -> None:
     import pyarrow.parquet as pq
 
-    check_room(check_table(path, max(MOST_BYTES, 8 * COLUMNS * most_rows), most_rows))
+    check_table(path, max(MOST_BYTES, 8 * COLUMNS * most_rows), most_rows)
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for _ in file.iter_batches():
             pass
@@ -120,7 +120,6 @@ def _archive(path: Path, most_bytes: int) -> None:
     with zipfile.ZipFile(path) as archive:
         if (size := sum(entry.file_size for entry in archive.infolist())) > most_bytes:
             raise BrokenFileError(f"{size} bytes of arrays, at most {most_bytes} are expected")
-        check_room(size)
         if strange := {entry.compress_type for entry in archive.infolist()} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise BrokenFileError(f"arrays packed by method {min(strange)}")  # whose header may ask for any memory
         for entry in archive.infolist():

@@ -58,7 +58,7 @@ def _of_the_study(root: Path, beside: set[Path]) -> Content:
     """The files of a study; how many runs its summary leaves out stands by itself."""
     files = _files(root, beside)
     summary = files.get("summary.md") or ""
-    left_out = sum(int(number) for told in NOT_COUNTED.findall(summary) for number in re.findall(r"(\d+) × ", told))
+    left_out = sum(int(number) for told in NOT_COUNTED.findall(summary) for number in re.findall(r"(?:^|, )(\d+) × ", told))
     return files | {"summary.md": NOT_COUNTED.sub("", summary), "not counted": left_out}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import torch
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
@@ -63,6 +64,26 @@ def test_states_on_a_server_go_with_what_it_had_half_received(store, monkeypatch
     run.drop_states()
     assert not folder.exists()
     run.drop_states()
+
+
+class Refusing(LocalArtifactRepository):
+    """Files of a server whose client may write and not delete."""
+
+    def delete_artifacts(self, artifact_path=None):
+        raise requests.HTTPError("403 Client Error: FORBIDDEN for url: http://server/api/2.0/mlflow-artifacts/artifacts/resume")
+
+
+@pytest.mark.parametrize("states", [0, 2])
+def test_a_run_ends_where_a_server_lets_nobody_delete(store, monkeypatch, states):
+    run = TrackedRun(store.client, make_run(store, monkeypatch, {}))
+    folder = run._root / "resume"
+    folder.mkdir(parents=True)
+    for number in range(states):
+        (folder / f"epoch-{number:05}.safetensors").write_bytes(b"")
+    run._artifacts, run._root = Refusing(str(run._root)), None
+    run.end("complete")
+    assert store.get(run.run_id).status == "FINISHED"
+    assert len(list(folder.iterdir())) == states
 
 
 @pytest.mark.parametrize(
