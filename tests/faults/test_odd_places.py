@@ -43,5 +43,6 @@ def test_a_place_that_is_no_text_is_none(place: Any) -> None:
     def get_run(run_id: str) -> Any:
         raise StoreError(f"MLflow was asked for {run_id}")
 
-    files = RunFiles(SimpleNamespace(client=SimpleNamespace(get_run=get_run)), [run_at(place)])  # type: ignore[arg-type]
+    store: Any = SimpleNamespace(client=SimpleNamespace(get_run=get_run))
+    files = RunFiles(store, [run_at(place)])
     assert files.load([RUN_ID]) == {RUN_ID: f"MLflow was asked for {RUN_ID}"}

@@ -428,7 +428,7 @@ def test_code_that_a_store_names_is_loaded_only_where_it_is_trusted(
         assert (done.status, done.out) == (2, "")
         assert "activation evil.sigma:f in" in done.err
         assert "--trust-code" in done.err
-    Evidence(store).left_out  # noqa: B018
+    assert one.run_id in set(Evidence(store).left_out["run_id"])
     assert not (tmp_path / "ran").exists()
     done = command("--resume", one.run_id, "--trust-code")
     assert (done.status, done.words["state"]) == (0, "complete")

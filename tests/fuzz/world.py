@@ -101,7 +101,8 @@ def made(content: bytes) -> World:
     _place_files(folder, dict(one.partition(b"\n")[::2] for one in rest))
     database = root / "mlflow.db"
     database.write_bytes(_database(head, root))
-    return World(database, folder, Store(_Mute(), f"sqlite:///{database}", str(EXPERIMENT)))  # type: ignore[arg-type]
+    client: Any = _Mute()
+    return World(database, folder, Store(client, f"sqlite:///{database}", str(EXPERIMENT)))
 
 
 def _database(content: bytes, root: Path) -> bytes:
